@@ -1,0 +1,113 @@
+package v1alpha1
+
+// Conditions of a NodePool. Ready, Reconciling and Stalled have kstatus' meaning.
+const (
+	// ReadyCondition is True when every wanted replica is ready and nothing is left to do.
+	ReadyCondition = "Ready"
+	// AvailableCondition is True when as many Machines are available as the pool wants.
+	AvailableCondition = "Available"
+	// ReconcilingCondition is True while the pool is on its way to its spec. It is absent otherwise.
+	ReconcilingCondition = "Reconciling"
+	// StalledCondition is True when the pool cannot get on without a user's help. It is absent otherwise.
+	StalledCondition = "Stalled"
+	// DrainBlockedCondition is True when a Machine's drain waits for a PodDisruptionBudget; the message names
+	// the machine, the pod and the budget. It is absent otherwise.
+	DrainBlockedCondition = "DrainBlocked"
+)
+
+// Conditions of a NodeAgent. True is good in each. ReadyCondition is True when all the others are.
+const (
+	RuntimeHealthyCondition    = "RuntimeHealthy"
+	KubeletHealthyCondition    = "KubeletHealthy"
+	ProxyHealthyCondition      = "ProxyHealthy"
+	NetworkHealthyCondition    = "NetworkHealthy"
+	DiskHealthyCondition       = "DiskHealthy"
+	ClockSynchronizedCondition = "ClockSynchronized"
+)
+
+// MachineAgentHealthyCondition mirrors the Ready condition of the NodeAgent onto its Machine, which names it
+// as a readiness gate: a Machine is Ready and Available only while its agent says so.
+const MachineAgentHealthyCondition = "AgentHealthy"
+
+// Reasons for the conditions and events of a NodePool.
+const (
+	// ReasonAllReplicasReady: as many Machines as wanted are ready, and no other exists.
+	ReasonAllReplicasReady = "AllReplicasReady"
+	// ReasonReplicasNotReady: some Machine is not ready, or not as many exist as wanted.
+	ReasonReplicasNotReady = "ReplicasNotReady"
+	// ReasonEnoughAvailable and ReasonTooFewAvailable go with AvailableCondition.
+	ReasonEnoughAvailable = "EnoughAvailable"
+	ReasonTooFewAvailable = "TooFewAvailable"
+	// ReasonScalingUp: Machines are being made.
+	ReasonScalingUp = "ScalingUp"
+	// ReasonScalingDown: Machines are being drained and deleted.
+	ReasonScalingDown = "ScalingDown"
+	// ReasonWaitingForMachines: every Machine exists; some have yet to become ready.
+	ReasonWaitingForMachines = "WaitingForMachines"
+	// ReasonDeleting: the pool is being deleted; its Machines are drained first.
+	ReasonDeleting = "Deleting"
+	// ReasonPaused: spec.paused is set; nothing is changed.
+	ReasonPaused = "Paused"
+	// ReasonBundleNotFound: no NodeBundle has the template's version.
+	ReasonBundleNotFound = "BundleNotFound"
+	// ReasonBundleAmbiguous: more than one NodeBundle has the template's version.
+	ReasonBundleAmbiguous = "BundleAmbiguous"
+	// ReasonTemplateNotFound: infrastructureRef names no object in the pool's namespace, or no kind that is served.
+	ReasonTemplateNotFound = "TemplateNotFound"
+	// ReasonClusterNotReady: the cluster that Drover runs in is not adopted yet in the pool's namespace.
+	ReasonClusterNotReady = "ClusterNotReady"
+	// ReasonDiscoveryFailed: a fact about the cluster that nodes need could not be found out.
+	ReasonDiscoveryFailed = "DiscoveryFailed"
+	// ReasonNodeNameTaken: a Node of that name exists and is not this pool's.
+	ReasonNodeNameTaken = "NodeNameTaken"
+	// ReasonPodDisruptionBudget: an eviction was refused by a PodDisruptionBudget.
+	ReasonPodDisruptionBudget = "PodDisruptionBudget"
+	// ReasonMachineCreated and the following are events only.
+	ReasonMachineCreated = "MachineCreated"
+	ReasonMachineDeleted = "MachineDeleted"
+	ReasonNodeLost       = "NodeLost"
+	ReasonJoinFailed     = "JoinFailed"
+	ReasonJoined         = "Joined"
+)
+
+// Reasons for the conditions of a NodeAgent, a Machine's AgentHealthy and the events that go with them.
+const (
+	// ReasonHealthy: every probe behind the condition succeeded.
+	ReasonHealthy = "Healthy"
+	// ReasonStarting: the component has not been healthy yet since it was started.
+	ReasonStarting = "Starting"
+	// ReasonProbeFailed: the component runs, but a probe of it failed; the message has its answer.
+	ReasonProbeFailed = "ProbeFailed"
+	// ReasonExited: the process ended and is about to be started again.
+	ReasonExited = "Exited"
+	// ReasonDisabled: the template turned the component off; True, because nothing is wrong.
+	ReasonDisabled = "Disabled"
+	// ReasonWaitingForDependency: the component waits for another one to be healthy.
+	ReasonWaitingForDependency = "WaitingForDependency"
+	// ReasonComponentsUnhealthy goes with a NodeAgent's Ready condition; the message names the others.
+	ReasonComponentsUnhealthy = "ComponentsUnhealthy"
+	// ReasonPreflightFailed: the machine lacks what a node needs; the message has the findings.
+	ReasonPreflightFailed = "PreflightFailed"
+	// ReasonBundleFetchFailed: the bundle could not be fetched, or is not what its digest says.
+	ReasonBundleFetchFailed = "BundleFetchFailed"
+	// ReasonDiskPressure: less space or fewer inodes are free than the kubelet's eviction thresholds ask for.
+	ReasonDiskPressure = "DiskPressure"
+	// ReasonClockSkewed: the clock is further from the API server's than Kubernetes tolerates.
+	ReasonClockSkewed = "ClockSkewed"
+	// ReasonNotReported: the agent has not written its status yet.
+	ReasonNotReported = "NotReported"
+	// ReasonCertificateDenied: a certificate request was not approved; the message names the field.
+	ReasonCertificateDenied = "CertificateDenied"
+)
+
+// Reasons for the conditions of a LocalMachine.
+const (
+	ReasonProvisioned        = "Provisioned"
+	ReasonProvisioning       = "Provisioning"
+	ReasonProvisionFailed    = "ProvisionFailed"
+	ReasonWaitingForMachine  = "WaitingForMachine"
+	ReasonWaitingForSecret   = "WaitingForBootstrapSecret"
+	ReasonAddressesExhausted = "AddressesExhausted"
+	ReasonBootFailed         = "BootFailed"
+	ReasonStopped            = "Stopped"
+)

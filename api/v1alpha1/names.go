@@ -1,0 +1,86 @@
+package v1alpha1
+
+// Labels, annotations and finalizers that Drover sets or reads.
+const (
+	// PoolLabel names the NodePool of a Machine, its infrastructure machine, its NodeAgent and its Node.
+	PoolLabel = "fleet.drover.dev/pool"
+	// PoolUIDLabel holds the UID of that NodePool. Ownership is decided by it, never by the name.
+	PoolUIDLabel = "fleet.drover.dev/pool-uid"
+	// PoolNamespaceLabel names the namespace of that NodePool on objects that have no namespace or another one.
+	PoolNamespaceLabel = "fleet.drover.dev/pool-namespace"
+	// RevisionLabel holds the revision of the pool's template that a Machine was made from.
+	RevisionLabel = "fleet.drover.dev/revision"
+	// MachineUIDLabel holds the UID of the Machine a join token belongs to.
+	MachineUIDLabel = "fleet.drover.dev/machine-uid"
+	// OrdinalLabel holds the number in a machine's name, which is never used twice in one pool.
+	OrdinalLabel = "fleet.drover.dev/ordinal"
+	// ManagedLabel marks, with the value "true", what Drover installed (Cluster API's CRDs, for one).
+	ManagedLabel = "fleet.drover.dev/managed"
+
+	// DeleteFirstAnnotation on a Machine, with any value, makes it the first to go when its pool is scaled down.
+	DeleteFirstAnnotation = "fleet.drover.dev/delete-first"
+	// NodeTemplateAnnotation on a Node holds the label keys and taints that Drover put there, as JSON, so that
+	// it can take back its own when the pool's template drops them.
+	NodeTemplateAnnotation = "fleet.drover.dev/node-template"
+
+	// NodePoolFinalizer keeps a NodePool until its last Machine is drained and gone.
+	NodePoolFinalizer = "fleet.drover.dev/nodepool"
+	// LocalMachineFinalizer keeps a LocalMachine until its processes, mounts, cgroups and links are gone.
+	LocalMachineFinalizer = "fleet.drover.dev/localmachine"
+	// AdoptedClusterFinalizer keeps the adopted Cluster while pools in its namespace use it.
+	AdoptedClusterFinalizer = "fleet.drover.dev/adopted-cluster"
+)
+
+// Identities. The approver of certificate requests, the RBAC rules and the admission policies rest on them.
+const (
+	// AgentUserPrefix and the node's name make the user name of that node's agent.
+	AgentUserPrefix = "drover:agent:"
+	// AgentsGroup is the group (certificate organisation) of every agent.
+	AgentsGroup = "drover:agents"
+	// BootstrapGroup is the extra group of join tokens. It is none of kubeadm's, whose requests other
+	// approvers let through unseen.
+	BootstrapGroup = "system:bootstrappers:drover"
+	// NodeUserPrefix and the node's name make the user name of that node's kubelet.
+	NodeUserPrefix = "system:node:"
+	// NodesGroup is the group (certificate organisation) of every kubelet.
+	NodesGroup = "system:nodes"
+)
+
+// Names of the components in NodeAgent.status.components.
+const (
+	ComponentContainerd = "containerd"
+	ComponentKubelet    = "kubelet"
+	ComponentKubeProxy  = "kube-proxy"
+	ComponentNetwork    = "network"
+)
+
+// Where things are on a node.
+const (
+	// BootstrapPath is the file with the Bootstrap document, mode 0600.
+	BootstrapPath = "/etc/drover/bootstrap.json"
+	// StateDir holds what must survive a reboot: identity, bundles, generations, the journal.
+	StateDir = "/var/lib/drover"
+	// RunDir holds what must not: process records, sockets and BootReportPath.
+	RunDir = "/run/drover"
+	// LogDir holds one log file for each component.
+	LogDir = "/var/log/drover"
+	// BootReportPath is the file with the BootReport, which the infrastructure provider reads while the agent
+	// has no identity to report with.
+	BootReportPath = "/run/drover/boot.json"
+)
+
+// Where things are outside of a node.
+const (
+	// AdoptedClusterName is the name of the Cluster, the AdoptedCluster and the AdoptedControlPlane that stand for
+	// the cluster Drover runs in, in each namespace that has a NodePool.
+	AdoptedClusterName = "drover"
+	// BootstrapSecretSuffix and the machine's name before it make the name of its bootstrap Secret.
+	BootstrapSecretSuffix = "-bootstrap"
+	// BootstrapSecretKey is the key of the Bootstrap document in a Machine's bootstrap Secret.
+	BootstrapSecretKey = "value"
+	// BootstrapSecretFormatKey is the key of that document's format, and BootstrapFormat its value.
+	BootstrapSecretFormatKey = "format"
+	BootstrapFormat          = "drover"
+	// LocalProviderIDPrefix and "<namespace>/<machine>" make the provider ID of a local machine.
+	LocalProviderIDPrefix = "drover-local://"
+)

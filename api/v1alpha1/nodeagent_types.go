@@ -1,0 +1,308 @@
+package v1alpha1
+
+import (
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+)
+
+// NodeAgent is the desired and the observed state of one node's software. It is in the cluster the node belongs
+// to and has the node's name. The manager writes the spec, that node's agent the status. Every agent can read it,
+// so nothing in it is secret.
+//
+// +kubebuilder:object:root=true
+// +kubebuilder:subresource:status
+// +kubebuilder:resource:scope=Cluster,shortName=dna,categories=drover
+// +kubebuilder:printcolumn:name="Ready",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].status`
+// +kubebuilder:printcolumn:name="Version",type=string,JSONPath=`.spec.version`,description="Kubernetes version wanted"
+// +kubebuilder:printcolumn:name="Agent",type=string,JSONPath=`.status.agentVersion`,description="version of the agent"
+// +kubebuilder:printcolumn:name="Pool",type=string,JSONPath=`.metadata.labels.fleet\.drover\.dev/pool`
+// +kubebuilder:printcolumn:name="Age",type=date,JSONPath=`.metadata.creationTimestamp`
+// +kubebuilder:printcolumn:name="Message",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].message`,priority=1
+type NodeAgent struct {
+	metav1.TypeMeta `json:",inline"`
+	// metadata is the standard object's metadata.
+	// +optional
+	metav1.ObjectMeta `json:"metadata,omitempty,omitzero"`
+
+	// spec is what the node is to run, written by the manager.
+	// +required
+	Spec NodeAgentSpec `json:"spec,omitzero"`
+
+	// status is what the node runs, written by its agent.
+	// +optional
+	Status NodeAgentStatus `json:"status,omitempty,omitzero"`
+}
+
+// NodeAgentSpec is one desired state of a node: a pool's template with the names in it resolved. A ControllerRevision
+// holds it, so that upgrading Drover never changes what an existing revision means.
+type NodeAgentSpec struct {
+	// revision names this state. Two specs with the same revision are equal.
+	// +required
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=63
+	Revision string `json:"revision,omitempty"`
+
+	// version is the Kubernetes version in the bundle.
+	// +required
+	// +kubebuilder:validation:MinLength=6
+	// +kubebuilder:validation:MaxLength=64
+	Version string `json:"version,omitempty"`
+
+	// artifacts are the bundle's images, of which the agent takes the one for its architecture.
+	// +required
+	// +listType=map
+	// +listMapKey=architecture
+	// +kubebuilder:validation:MinItems=1
+	// +kubebuilder:validation:MaxItems=8
+	Artifacts []Artifact `json:"artifacts,omitempty"`
+
+	// cluster is what a node must know about its cluster.
+	// +required
+	Cluster ClusterSettings `json:"cluster,omitzero"`
+
+	NodeSettings `json:",inline"`
+}
+
+// ClusterSettings is what a node must know about its cluster.
+type ClusterSettings struct {
+	// server is the API server's URL as nodes reach it.
+	// +required
+	// +kubebuilder:validation:MinLength=9
+	// +kubebuilder:validation:MaxLength=512
+	// +kubebuilder:validation:Pattern=`^https://[^\s]+$`
+	Server string `json:"server,omitempty"`
+
+	// serverCA is the PEM bundle the API server's certificate is checked with.
+	// +required
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=65536
+	ServerCA string `json:"serverCA,omitempty"`
+
+	// clientCA is the PEM bundle the kubelet checks its clients' certificates with.
+	// +required
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=65536
+	ClientCA string `json:"clientCA,omitempty"`
+
+	// dnsServers are the addresses of the cluster's DNS service.
+	// +optional
+	// +listType=set
+	// +kubebuilder:validation:MaxItems=4
+	// +kubebuilder:validation:items:MinLength=2
+	// +kubebuilder:validation:items:MaxLength=45
+	DNSServers []string `json:"dnsServers,omitempty"`
+
+	// dnsDomain is the domain of the cluster's DNS names.
+	// +optional
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=253
+	DNSDomain string `json:"dnsDomain,omitempty"`
+
+	// serviceCIDRs are the ranges of Service addresses.
+	// +optional
+	// +listType=set
+	// +kubebuilder:validation:MaxItems=4
+	// +kubebuilder:validation:items:MinLength=4
+	// +kubebuilder:validation:items:MaxLength=49
+	ServiceCIDRs []string `json:"serviceCIDRs,omitempty"`
+
+	// podCIDRs are the ranges that nodes' pod ranges are taken from. Traffic of pods to addresses outside of them
+	// leaves with the node's address.
+	// +optional
+	// +listType=set
+	// +kubebuilder:validation:MaxItems=4
+	// +kubebuilder:validation:items:MinLength=4
+	// +kubebuilder:validation:items:MaxLength=49
+	PodCIDRs []string `json:"podCIDRs,omitempty"`
+}
+
+// NodeAgentStatus is what a node runs.
+type NodeAgentStatus struct {
+	// conditions are Ready and, one for each part of the node, RuntimeHealthy, KubeletHealthy, ProxyHealthy,
+	// NetworkHealthy, DiskHealthy and ClockSynchronized. True is good in each.
+	// +optional
+	// +listType=map
+	// +listMapKey=type
+	// +kubebuilder:validation:MaxItems=16
+	Conditions []metav1.Condition `json:"conditions,omitempty"`
+
+	// observedGeneration is the generation of the spec that this status is about.
+	// +optional
+	// +kubebuilder:validation:Minimum=0
+	ObservedGeneration int64 `json:"observedGeneration,omitempty"`
+
+	// revision is the revision that the node runs.
+	// +optional
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=63
+	Revision string `json:"revision,omitempty"`
+
+	// agentVersion is the version of the agent.
+	// +optional
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=128
+	AgentVersion string `json:"agentVersion,omitempty"`
+
+	// heartbeatTime is when the agent last said that it lives, every five minutes or so.
+	// +optional
+	HeartbeatTime metav1.Time `json:"heartbeatTime,omitempty,omitzero"`
+
+	// components are the parts of the node's software: containerd, kubelet, kube-proxy and network.
+	// +optional
+	// +listType=map
+	// +listMapKey=name
+	// +kubebuilder:validation:MaxItems=8
+	Components []ComponentStatus `json:"components,omitempty"`
+
+	// findings are what the preflight saw that a node needs or would be better off with.
+	// +optional
+	// +listType=map
+	// +listMapKey=name
+	// +kubebuilder:validation:MaxItems=32
+	Findings []Finding `json:"findings,omitempty"`
+
+	// bootTimeline says how long after the agent's start each step of joining was done.
+	// +optional
+	// +listType=map
+	// +listMapKey=step
+	// +kubebuilder:validation:MaxItems=32
+	BootTimeline []BootStep `json:"bootTimeline,omitempty"`
+}
+
+// ComponentState is the state of a component's process.
+// +kubebuilder:validation:Enum=Waiting;Starting;Running;BackOff;Stopped;Disabled
+type ComponentState string
+
+// The states of a component.
+const (
+	// ComponentWaiting: it waits for another component.
+	ComponentWaiting ComponentState = "Waiting"
+	// ComponentStarting: it was started and has not been healthy yet.
+	ComponentStarting ComponentState = "Starting"
+	// ComponentRunning: it runs and has been healthy since it was started.
+	ComponentRunning ComponentState = "Running"
+	// ComponentBackOff: it ended and is started again after a delay.
+	ComponentBackOff ComponentState = "BackOff"
+	// ComponentStopped: the agent stopped it.
+	ComponentStopped ComponentState = "Stopped"
+	// ComponentDisabled: the template turned it off.
+	ComponentDisabled ComponentState = "Disabled"
+)
+
+// ComponentStatus is one part of a node's software.
+type ComponentStatus struct {
+	// name is containerd, kubelet, kube-proxy or network.
+	// +required
+	// +kubebuilder:validation:Enum=containerd;kubelet;kube-proxy;network
+	Name string `json:"name,omitempty"`
+
+	// version is the component's version.
+	// +optional
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=128
+	Version string `json:"version,omitempty"`
+
+	// state is Waiting, Starting, Running, BackOff, Stopped or Disabled.
+	// +required
+	State ComponentState `json:"state,omitempty"`
+
+	// pid is the process ID, in the machine's PID namespace. The network has no process of its own.
+	// +optional
+	// +kubebuilder:validation:Minimum=1
+	PID *int32 `json:"pid,omitempty"`
+
+	// restarts is how often the process ended and was started again since the machine booted.
+	// +optional
+	// +kubebuilder:validation:Minimum=0
+	Restarts *int32 `json:"restarts,omitempty"`
+
+	// startedAt is when the process was started.
+	// +optional
+	StartedAt metav1.Time `json:"startedAt,omitempty,omitzero"`
+
+	// lastExit is how the process ended the last time.
+	// +optional
+	LastExit *ComponentExit `json:"lastExit,omitempty"`
+}
+
+// ComponentExit is how a process ended.
+type ComponentExit struct {
+	// code is the exit code. It is absent when a signal ended the process, or when it is unknown because the
+	// process ended while no agent ran.
+	// +optional
+	// +kubebuilder:validation:Minimum=0
+	// +kubebuilder:validation:Maximum=255
+	Code *int32 `json:"code,omitempty"`
+
+	// signal is the name of the signal that ended the process, such as SIGKILL.
+	// +optional
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=32
+	Signal string `json:"signal,omitempty"`
+
+	// time is when the agent saw it end.
+	// +required
+	Time metav1.Time `json:"time,omitzero"`
+
+	// logTail is the end of the component's log, with what looks like a secret taken out.
+	// +optional
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=2048
+	LogTail string `json:"logTail,omitempty"`
+}
+
+// FindingSeverity says what a finding means for the node.
+// +kubebuilder:validation:Enum=Error;Warning;Info
+type FindingSeverity string
+
+// The severities of a Finding.
+const (
+	// FindingError: the machine cannot be a node until this is mended.
+	FindingError FindingSeverity = "Error"
+	// FindingWarning: it can, with the restriction that the message names.
+	FindingWarning FindingSeverity = "Warning"
+	// FindingInfo: the agent adapted to it.
+	FindingInfo FindingSeverity = "Info"
+)
+
+// Finding is something the preflight saw.
+type Finding struct {
+	// name is a stable CamelCase name, such as CgroupV1 or InotifyInstances.
+	// +required
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=63
+	// +kubebuilder:validation:Pattern=`^[A-Z][A-Za-z0-9]*$`
+	Name string `json:"name,omitempty"`
+
+	// severity is Error, Warning or Info.
+	// +required
+	Severity FindingSeverity `json:"severity,omitempty"`
+
+	// message says what was seen and what to do about it.
+	// +required
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=1024
+	Message string `json:"message,omitempty"`
+}
+
+// BootStep is a step of joining.
+type BootStep struct {
+	// step is the step's name, such as Identity, BundleReady, KubeletStarted or NodeReady.
+	// +required
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=63
+	// +kubebuilder:validation:Pattern=`^[A-Z][A-Za-z0-9]*$`
+	Step string `json:"step,omitempty"`
+
+	// milliseconds is the time from the agent's start to the end of the step.
+	// +required
+	// +kubebuilder:validation:Minimum=0
+	Milliseconds *int64 `json:"milliseconds,omitempty"`
+}
+
+// NodeAgentList is a list of NodeAgents.
+// +kubebuilder:object:root=true
+type NodeAgentList struct {
+	metav1.TypeMeta `json:",inline"`
+	metav1.ListMeta `json:"metadata,omitempty"`
+	Items           []NodeAgent `json:"items"`
+}

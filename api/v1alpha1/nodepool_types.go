@@ -1,0 +1,237 @@
+package v1alpha1
+
+import (
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+)
+
+// NodePool is a group of worker nodes that are alike: how many, and how each is made.
+//
+// +kubebuilder:object:root=true
+// +kubebuilder:subresource:status
+// +kubebuilder:subresource:scale:specpath=.spec.replicas,statuspath=.status.replicas,selectorpath=.status.selector
+// +kubebuilder:resource:shortName=dnp,categories=drover
+// +kubebuilder:printcolumn:name="Desired",type=integer,JSONPath=`.spec.replicas`,description="Machines wanted"
+// +kubebuilder:printcolumn:name="Current",type=integer,JSONPath=`.status.replicas`,description="Machines that exist"
+// +kubebuilder:printcolumn:name="Ready",type=integer,JSONPath=`.status.readyReplicas`,description="Machines that are ready"
+// +kubebuilder:printcolumn:name="Updated",type=integer,JSONPath=`.status.updatedReplicas`,description="Machines made from the present template"
+// +kubebuilder:printcolumn:name="Version",type=string,JSONPath=`.spec.template.spec.version`,description="Kubernetes version wanted"
+// +kubebuilder:printcolumn:name="Age",type=date,JSONPath=`.metadata.creationTimestamp`
+// +kubebuilder:printcolumn:name="Status",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].message`,priority=1
+type NodePool struct {
+	metav1.TypeMeta `json:",inline"`
+	// metadata is the standard object's metadata.
+	// +optional
+	metav1.ObjectMeta `json:"metadata,omitempty,omitzero"`
+
+	// spec is what the user wants.
+	// +required
+	Spec NodePoolSpec `json:"spec,omitzero"`
+
+	// status is what the manager sees.
+	// +optional
+	Status NodePoolStatus `json:"status,omitempty,omitzero"`
+}
+
+// NodePoolSpec is what the user wants.
+type NodePoolSpec struct {
+	// replicas is how many nodes the pool has. Default: 1.
+	// +optional
+	// +default=1
+	// +kubebuilder:validation:Minimum=0
+	// +kubebuilder:validation:Maximum=10000
+	Replicas *int32 `json:"replicas,omitempty"`
+
+	// paused stops every change that Drover would make to the pool's machines. Status is still reported.
+	// +optional
+	Paused *bool `json:"paused,omitempty"`
+
+	// template is how each node is made. A change to it applies to machines made from then on; status counts how
+	// many existing ones differ. Labels and taints are the exception: they are patched onto the nodes at once.
+	// +required
+	Template NodeTemplate `json:"template,omitzero"`
+}
+
+// NodeTemplate is how each node of a pool is made.
+type NodeTemplate struct {
+	// metadata holds what the Nodes of the pool are to carry.
+	// +optional
+	Metadata NodeTemplateMetadata `json:"metadata,omitempty,omitzero"`
+
+	// spec describes the machine and what runs on it.
+	// +required
+	Spec NodeTemplateSpec `json:"spec,omitzero"`
+}
+
+// NodeTemplateMetadata holds what the Nodes of a pool are to carry.
+type NodeTemplateMetadata struct {
+	// labels are put onto each Node and kept there. Those dropped here are removed from the Nodes again.
+	// +optional
+	// +kubebuilder:validation:MaxProperties=64
+	// +kubebuilder:validation:XValidation:rule="self.all(k, k.matches('^([a-z0-9]([-a-z0-9.]*[a-z0-9])?/)?[A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?$') && size(k) <= 317)",message="a label's key is a name of letters, digits, '-', '_' and '.', after an optional DNS prefix and '/'"
+	// +kubebuilder:validation:XValidation:rule="self.all(k, !k.matches('^([a-z0-9.-]+[.])?fleet[.]drover[.]dev/') && !k.matches('^([a-z0-9.-]+[.])?cluster[.]x-k8s[.]io/'))",message="labels of fleet.drover.dev and cluster.x-k8s.io are set by Drover and Cluster API"
+	Labels map[string]LabelValue `json:"labels,omitempty"`
+}
+
+// LabelValue is the value of a label: empty, or up to 63 letters, digits, '-', '_' and '.'.
+// +kubebuilder:validation:MaxLength=63
+// +kubebuilder:validation:Pattern=`^(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])?$`
+type LabelValue string
+
+// NodeTemplateSpec describes the machine and what runs on it.
+type NodeTemplateSpec struct {
+	// version is the Kubernetes version, such as v1.36.3. Exactly one NodeBundle must have it.
+	// +required
+	// +kubebuilder:validation:MinLength=6
+	// +kubebuilder:validation:MaxLength=64
+	// +kubebuilder:validation:Pattern=`^v[0-9]{1,4}\.[0-9]{1,4}\.[0-9]{1,4}(-[0-9A-Za-z.-]+)?$`
+	Version string `json:"version,omitempty"`
+
+	// infrastructureRef names the infrastructure provider's machine template that machines are made from.
+	// +required
+	InfrastructureRef InfrastructureReference `json:"infrastructureRef,omitzero"`
+
+	// taints are on each Node from the moment it registers, and kept there. Those dropped here are removed again.
+	// +optional
+	// +listType=map
+	// +listMapKey=key
+	// +listMapKey=effect
+	// +kubebuilder:validation:MaxItems=32
+	Taints []Taint `json:"taints,omitempty"`
+
+	NodeSettings `json:",inline"`
+}
+
+// InfrastructureReference names an infrastructure provider's machine template in the pool's namespace.
+type InfrastructureReference struct {
+	// apiGroup is the provider's API group, such as fleet.drover.dev.
+	// +required
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=253
+	// +kubebuilder:validation:Pattern=`^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$`
+	APIGroup string `json:"apiGroup,omitempty"`
+
+	// kind is the template's kind, such as LocalMachineTemplate. It ends in Template.
+	// +required
+	// +kubebuilder:validation:MinLength=9
+	// +kubebuilder:validation:MaxLength=63
+	// +kubebuilder:validation:Pattern=`^[A-Za-z][A-Za-z0-9]*Template$`
+	Kind string `json:"kind,omitempty"`
+
+	// name is the template's name.
+	// +required
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=253
+	// +kubebuilder:validation:Pattern=`^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$`
+	Name string `json:"name,omitempty"`
+}
+
+// Taint keeps pods off a Node that do not tolerate it.
+type Taint struct {
+	// key is the taint's name.
+	// +required
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=317
+	// +kubebuilder:validation:Pattern=`^([a-z0-9]([-a-z0-9.]*[a-z0-9])?/)?[A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?$`
+	Key string `json:"key,omitempty"`
+
+	// value is what a toleration compares with.
+	// +optional
+	Value LabelValue `json:"value,omitempty"`
+
+	// effect is what happens to pods that do not tolerate the taint.
+	// +required
+	// +kubebuilder:validation:Enum=NoSchedule;PreferNoSchedule;NoExecute
+	Effect corev1.TaintEffect `json:"effect,omitempty"`
+}
+
+// NodePoolStatus is what the manager sees.
+type NodePoolStatus struct {
+	// conditions are Ready, Available and, while they hold, Reconciling, Stalled and DrainBlocked.
+	// +optional
+	// +listType=map
+	// +listMapKey=type
+	// +kubebuilder:validation:MaxItems=16
+	Conditions []metav1.Condition `json:"conditions,omitempty"`
+
+	// observedGeneration is the generation of the spec that this status is about.
+	// +optional
+	// +kubebuilder:validation:Minimum=0
+	ObservedGeneration int64 `json:"observedGeneration,omitempty"`
+
+	// replicas is how many Machines the pool has, those being deleted included.
+	// +optional
+	// +kubebuilder:validation:Minimum=0
+	Replicas *int32 `json:"replicas,omitempty"`
+
+	// readyReplicas is how many of them are Ready.
+	// +optional
+	// +kubebuilder:validation:Minimum=0
+	ReadyReplicas *int32 `json:"readyReplicas,omitempty"`
+
+	// availableReplicas is how many of them are Available.
+	// +optional
+	// +kubebuilder:validation:Minimum=0
+	AvailableReplicas *int32 `json:"availableReplicas,omitempty"`
+
+	// updatedReplicas is how many of them were made from the present template.
+	// +optional
+	// +kubebuilder:validation:Minimum=0
+	UpdatedReplicas *int32 `json:"updatedReplicas,omitempty"`
+
+	// unavailableReplicas is how many more would have to be Available for the pool to be complete.
+	// +optional
+	// +kubebuilder:validation:Minimum=0
+	UnavailableReplicas *int32 `json:"unavailableReplicas,omitempty"`
+
+	// selector selects the pool's Machines, as a label selector in its string form.
+	// +optional
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=512
+	Selector string `json:"selector,omitempty"`
+
+	// revision is the revision of the present template; a Machine's label fleet.drover.dev/revision has the one it
+	// was made from.
+	// +optional
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=63
+	Revision string `json:"revision,omitempty"`
+
+	// nextOrdinal is the number the next machine's name gets. It only grows, so no name is used twice.
+	// +optional
+	// +kubebuilder:validation:Minimum=0
+	NextOrdinal *int64 `json:"nextOrdinal,omitempty"`
+
+	// reserved is the range of ordinals whose machines are being made. It is written before they are, so that a
+	// manager that starts in the middle makes these and no others.
+	// +optional
+	Reserved *OrdinalRange `json:"reserved,omitempty"`
+}
+
+// OrdinalRange is a run of ordinals.
+type OrdinalRange struct {
+	// first is the first ordinal of the run.
+	// +required
+	// +kubebuilder:validation:Minimum=0
+	First *int64 `json:"first,omitempty"`
+
+	// count is how many there are.
+	// +required
+	// +kubebuilder:validation:Minimum=1
+	// +kubebuilder:validation:Maximum=1000
+	Count int32 `json:"count,omitempty"`
+
+	// revision is the revision of the template that they are made from.
+	// +required
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=63
+	Revision string `json:"revision,omitempty"`
+}
+
+// NodePoolList is a list of NodePools.
+// +kubebuilder:object:root=true
+type NodePoolList struct {
+	metav1.TypeMeta `json:",inline"`
+	metav1.ListMeta `json:"metadata,omitempty"`
+	Items           []NodePool `json:"items"`
+}

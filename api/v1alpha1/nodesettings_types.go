@@ -1,0 +1,193 @@
+package v1alpha1
+
+import (
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/resource"
+)
+
+// NodeSettings is how a node is configured. A NodePool's template has it, and so has every NodeAgent: what the
+// user wrote reaches the node unchanged.
+type NodeSettings struct {
+	// kubelet is the part of the kubelet's configuration that a pool may set.
+	// +optional
+	Kubelet KubeletSettings `json:"kubelet,omitempty,omitzero"`
+
+	// runtime configures containerd.
+	// +optional
+	Runtime RuntimeSettings `json:"runtime,omitempty,omitzero"`
+
+	// proxy configures kube-proxy.
+	// +optional
+	// +default={}
+	Proxy ProxySettings `json:"proxy,omitempty,omitzero"`
+
+	// network says how pods on different nodes reach each other.
+	// +optional
+	// +default={}
+	Network NetworkSettings `json:"network,omitempty,omitzero"`
+
+	// sysctls are kernel parameters the agent sets on the node before it starts anything, by their dotted names.
+	// A parameter that the machine's kernel does not have or does not let the agent write is a preflight finding.
+	// +optional
+	// +kubebuilder:validation:MaxProperties=64
+	// +kubebuilder:validation:XValidation:rule="self.all(k, k.matches('^[a-z0-9_-]+([./][a-zA-Z0-9_*-]+)+$') && size(k) <= 128 && size(self[k]) <= 256 && size(self[k]) > 0)",message="a sysctl is a dotted name such as net.core.somaxconn with a value of 1 to 256 characters"
+	Sysctls map[string]SysctlValue `json:"sysctls,omitempty"`
+}
+
+// SysctlValue is the value of a kernel parameter as it is written to /proc/sys.
+// +kubebuilder:validation:MinLength=1
+// +kubebuilder:validation:MaxLength=256
+type SysctlValue string
+
+// KubeletSettings is the typed subset of KubeletConfiguration that a pool may set. What is left out gets a value
+// that fits the machine's size, so that several machines can share one host.
+type KubeletSettings struct {
+	// maxPods is the most pods the node runs. Default: 110, or what the node's pod range has room for if that is less.
+	// +optional
+	// +kubebuilder:validation:Minimum=1
+	// +kubebuilder:validation:Maximum=4096
+	MaxPods *int32 `json:"maxPods,omitempty"`
+
+	// systemReserved is what the node keeps for the operating system, out of cpu, memory, ephemeral-storage and
+	// pid. Default: nothing for a local machine, and by the machine's size elsewhere.
+	// +optional
+	// +kubebuilder:validation:MaxProperties=4
+	// +kubebuilder:validation:XValidation:rule="self.all(k, k in ['cpu','memory','ephemeral-storage','pid'])",message="only cpu, memory, ephemeral-storage and pid can be reserved"
+	SystemReserved map[corev1.ResourceName]resource.Quantity `json:"systemReserved,omitempty"`
+
+	// kubeReserved is what the node keeps for containerd, the kubelet, kube-proxy and the agent, out of the same
+	// resources. Default: by the machine's size (for memory 255 MiB and 11 MiB a pod, at most a quarter).
+	// +optional
+	// +kubebuilder:validation:MaxProperties=4
+	// +kubebuilder:validation:XValidation:rule="self.all(k, k in ['cpu','memory','ephemeral-storage','pid'])",message="only cpu, memory, ephemeral-storage and pid can be reserved"
+	KubeReserved map[corev1.ResourceName]resource.Quantity `json:"kubeReserved,omitempty"`
+
+	// evictionHard maps an eviction signal to the threshold that makes the kubelet evict pods: a quantity or a
+	// percentage. Default: memory.available 100Mi, nodefs.available 1Gi, imagefs.available 1Gi and
+	// nodefs.inodesFree 5%, absolute ones because machines may share one disk.
+	// +optional
+	// +kubebuilder:validation:MaxProperties=8
+	// +kubebuilder:validation:XValidation:rule="self.all(k, k in ['memory.available','nodefs.available','nodefs.inodesFree','imagefs.available','imagefs.inodesFree','containerfs.available','containerfs.inodesFree','pid.available'])",message="not an eviction signal of the kubelet"
+	EvictionHard map[string]EvictionThreshold `json:"evictionHard,omitempty"`
+
+	// failSwapOn makes the kubelet refuse to start on a machine with swap. Default: false; pods get no swap either way.
+	// +optional
+	FailSwapOn *bool `json:"failSwapOn,omitempty"`
+
+	// containerLogMaxSize is how large a container's log grows before it is rotated. Default: 10Mi.
+	// +optional
+	ContainerLogMaxSize *resource.Quantity `json:"containerLogMaxSize,omitempty"`
+
+	// containerLogMaxFiles is how many log files of a container are kept. Default: 5.
+	// +optional
+	// +kubebuilder:validation:Minimum=2
+	// +kubebuilder:validation:Maximum=100
+	ContainerLogMaxFiles *int32 `json:"containerLogMaxFiles,omitempty"`
+
+	// shutdownGracePeriodSeconds is the time pods get to end when the machine shuts down. Default: 30.
+	// +optional
+	// +kubebuilder:validation:Minimum=0
+	// +kubebuilder:validation:Maximum=3600
+	ShutdownGracePeriodSeconds *int32 `json:"shutdownGracePeriodSeconds,omitempty"`
+
+	// allowedUnsafeSysctls are the sysctls, or patterns ending in *, that pods of this node may set although they
+	// are not namespaced safely.
+	// +optional
+	// +listType=set
+	// +kubebuilder:validation:MaxItems=32
+	// +kubebuilder:validation:items:MinLength=1
+	// +kubebuilder:validation:items:MaxLength=128
+	AllowedUnsafeSysctls []string `json:"allowedUnsafeSysctls,omitempty"`
+}
+
+// EvictionThreshold is a quantity such as 1Gi or a percentage such as 5%.
+// +kubebuilder:validation:MinLength=1
+// +kubebuilder:validation:MaxLength=32
+// +kubebuilder:validation:Pattern=`^([0-9]+(\.[0-9]+)?%|[0-9]+(\.[0-9]+)?(k|M|G|T|Ki|Mi|Gi|Ti)?)$`
+type EvictionThreshold string
+
+// RuntimeSettings configures containerd.
+type RuntimeSettings struct {
+	// registryMirrors are asked for images before, or in place of, the registries they stand for.
+	// +optional
+	// +listType=map
+	// +listMapKey=registry
+	// +kubebuilder:validation:MaxItems=32
+	RegistryMirrors []RegistryMirror `json:"registryMirrors,omitempty"`
+}
+
+// RegistryMirror names the endpoints that serve one registry's images.
+type RegistryMirror struct {
+	// registry is the host, with the port if it has one, as image names spell it: registry.k8s.io, docker.io. The
+	// name _default stands for every registry that has no mirror of its own.
+	// +required
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=253
+	// +kubebuilder:validation:Pattern=`^(_default|[a-zA-Z0-9]([a-zA-Z0-9.-]*[a-zA-Z0-9])?(:[0-9]{1,5})?)$`
+	Registry string `json:"registry,omitempty"`
+
+	// endpoints are asked in this order, as URLs. When all fail, the registry itself is asked.
+	// +required
+	// +listType=atomic
+	// +kubebuilder:validation:MinItems=1
+	// +kubebuilder:validation:MaxItems=8
+	// +kubebuilder:validation:items:MinLength=8
+	// +kubebuilder:validation:items:MaxLength=512
+	// +kubebuilder:validation:items:Pattern=`^https?://[^\s"'\\]+$`
+	Endpoints []string `json:"endpoints,omitempty"`
+
+	// caBundle is the PEM bundle the endpoints' certificates are checked with. Default: the machine's own roots,
+	// and for the manager's artifact endpoint the cluster's CA.
+	// +optional
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=65536
+	CABundle string `json:"caBundle,omitempty"`
+}
+
+// ProxyMode is how Service rules get into the kernel.
+// +kubebuilder:validation:Enum=nftables;iptables;None
+type ProxyMode string
+
+// The modes of ProxySettings.
+const (
+	ProxyModeNFTables ProxyMode = "nftables"
+	ProxyModeIPTables ProxyMode = "iptables"
+	// ProxyModeNone runs no kube-proxy, for networks that replace it.
+	ProxyModeNone ProxyMode = "None"
+)
+
+// ProxySettings configures kube-proxy.
+type ProxySettings struct {
+	// mode is kube-proxy's mode, or None to run no kube-proxy. Default: nftables.
+	// +optional
+	// +default="nftables"
+	Mode ProxyMode `json:"mode,omitempty"`
+}
+
+// NetworkMode is how pods on different nodes reach each other.
+// +kubebuilder:validation:Enum=Routes;External
+type NetworkMode string
+
+// The modes of NetworkSettings.
+const (
+	// NetworkModeRoutes lets the agent configure a bridge on each node and a route to each other node's pods.
+	// The nodes must share one L2 segment.
+	NetworkModeRoutes NetworkMode = "Routes"
+	// NetworkModeExternal leaves the pod network to the user's own CNI.
+	NetworkModeExternal NetworkMode = "External"
+)
+
+// NetworkSettings says how pods on different nodes reach each other.
+type NetworkSettings struct {
+	// mode is Routes (the nodes share one L2 segment and the agent sets the routes) or External (a CNI of your
+	// own). Default: Routes.
+	// +optional
+	// +default="Routes"
+	Mode NetworkMode `json:"mode,omitempty"`
+
+	// mtu is the largest packet pods send, in bytes. Default: that of the node's own interface.
+	// +optional
+	// +kubebuilder:validation:Minimum=1280
+	// +kubebuilder:validation:Maximum=65535
+	MTU *int32 `json:"mtu,omitempty"`
+}
