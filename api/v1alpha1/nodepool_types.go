@@ -7,7 +7,10 @@ import (
 
 // NodePool is a group of worker nodes that are alike: how many, and how each is made.
 //
+// Its name is the value of a label on everything it makes, so it has at most 63 characters.
+//
 // +kubebuilder:object:root=true
+// +kubebuilder:validation:XValidation:rule="self.metadata.name.matches('^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$')",message="a NodePool's name has at most 63 lower-case letters, digits and '-', because it is a label's value and the beginning of its Nodes' names"
 // +kubebuilder:subresource:status
 // +kubebuilder:subresource:scale:specpath=.spec.replicas,statuspath=.status.replicas,selectorpath=.status.selector
 // +kubebuilder:resource:shortName=dnp,categories=drover
