@@ -1,0 +1,96 @@
+package host
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"net/url"
+
+	"github.com/vishvananda/netlink"
+)
+
+// gatherAddress chooses the node's address: the one given, else the source address of packets to the API server.
+func (s *System) gatherAddress(ctx context.Context, opts GatherOptions, f *Facts) error {
+	route, err := s.nodeRoute(ctx, opts)
+	if err != nil {
+		return err
+	}
+	f.NodeIP, f.Interface, f.MTU = route.Source, route.Link, route.MTU
+	return nil
+}
+
+func (s *System) nodeRoute(ctx context.Context, opts GatherOptions) (Route, error) {
+	if opts.NodeIP.IsValid() {
+		route, err := s.LinkOf(opts.NodeIP)
+		if err != nil {
+			return Route{}, fmt.Errorf("node address %s: %w; give the agent an address that one of its links has", opts.NodeIP, err)
+		}
+		return route, nil
+	}
+	server, err := s.serverAddress(ctx, opts.Server)
+	if err != nil {
+		return Route{}, err
+	}
+	route, err := s.RouteTo(server)
+	if err != nil {
+		return Route{}, fmt.Errorf("find the node's address by the route to the API server %s: %w; add a route, or give the agent --node-ip", server, err)
+	}
+	return route, nil
+}
+
+func (s *System) serverAddress(ctx context.Context, server string) (netip.Addr, error) {
+	u, err := url.Parse(server)
+	if err != nil || u.Hostname() == "" {
+		return netip.Addr{}, fmt.Errorf("API server %q is no URL such as https://10.0.0.1:6443", server)
+	}
+	if addr, err := netip.ParseAddr(u.Hostname()); err == nil {
+		return addr, nil
+	}
+	addrs, err := s.LookupHost(ctx, u.Hostname())
+	if err == nil && len(addrs) == 0 {
+		err = errors.New("no address")
+	}
+	if err != nil {
+		return netip.Addr{}, fmt.Errorf("look up the API server's name %s: %w; check the machine's resolver", u.Hostname(), err)
+	}
+	return addrs[0].Unmap(), nil
+}
+
+// routeTo asks the kernel.
+func routeTo(dst netip.Addr) (Route, error) {
+	routes, err := netlink.RouteGet(net.IP(dst.AsSlice()))
+	if err != nil {
+		return Route{}, err
+	}
+	if len(routes) == 0 || routes[0].Src == nil {
+		return Route{}, fmt.Errorf("no route to %s", dst)
+	}
+	src, _ := netip.AddrFromSlice(routes[0].Src)
+	link, err := netlink.LinkByIndex(routes[0].LinkIndex)
+	if err != nil {
+		return Route{}, fmt.Errorf("link %d: %w", routes[0].LinkIndex, err)
+	}
+	return Route{Source: src.Unmap(), Link: link.Attrs().Name, MTU: link.Attrs().MTU}, nil
+}
+
+// linkOf looks through every link's addresses.
+func linkOf(addr netip.Addr) (Route, error) {
+	links, err := netlink.LinkList()
+	if err != nil {
+		return Route{}, err
+	}
+	for _, link := range links {
+		addrs, err := netlink.AddrList(link, netlink.FAMILY_ALL)
+		if err != nil {
+			return Route{}, err
+		}
+		for _, a := range addrs {
+			if have, ok := netip.AddrFromSlice(a.IP); ok && have.Unmap() == addr {
+				return Route{Source: addr, Link: link.Attrs().Name, MTU: link.Attrs().MTU}, nil
+			}
+		}
+	}
+	return Route{}, fmt.Errorf("no link has it")
+}

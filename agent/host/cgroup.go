@@ -1,0 +1,126 @@
+package host
+
+import (
+	"errors"
+	"fmt"
+	"path"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+const (
+	cgroupMount = "/sys/fs/cgroup"
+	// agentCgroup is the last element of the cgroup the agent is in on a machine that shares its host.
+	agentCgroup = "system"
+)
+
+// gatherCgroups finds the version, the driver, the controllers and the cgroup that pods go under.
+func (s *System) gatherCgroups(f *Facts) error {
+	f.CgroupDriver = CgroupDriverCgroupfs
+	switch {
+	case s.exists(cgroupMount + "/cgroup.controllers"):
+		f.CgroupVersion = 2
+		f.Controllers = strings.Fields(s.text(cgroupMount + "/cgroup.controllers"))
+	case s.exists(cgroupMount + "/memory"), s.exists(cgroupMount + "/cpu"), s.exists(cgroupMount + "/cpu,cpuacct"):
+		f.CgroupVersion = 1
+		f.Controllers = s.v1Controllers()
+	default:
+		return errors.New("no cgroups under " + cgroupMount + ": mount cgroup2 there (mount -t cgroup2 none " + cgroupMount + ")")
+	}
+	slices.Sort(f.Controllers)
+	f.CgroupRoot = podRoot(s.ownCgroup(f.CgroupVersion))
+	if f.HasSystemd && f.CgroupRoot == "/" {
+		f.CgroupDriver = CgroupDriverSystemd
+	}
+	return nil
+}
+
+// podRoot derives the cgroup of pods from the agent's own: "/drover/<machine>/system" gives "/drover/<machine>".
+// An agent that is anywhere else has the machine to itself.
+func podRoot(own string) string {
+	if path.Base(own) == agentCgroup {
+		return path.Dir(own)
+	}
+	return "/"
+}
+
+// ownCgroup is the agent's cgroup: on version 1 in the memory controller's hierarchy, see cgroups(7).
+func (s *System) ownCgroup(version int) string {
+	for _, line := range s.lines("/proc/self/cgroup") {
+		parts := strings.SplitN(line, ":", 3)
+		if len(parts) != 3 {
+			continue
+		}
+		if version == 2 && parts[0] == "0" || version == 1 && slices.Contains(strings.Split(parts[1], ","), "memory") {
+			return parts[2]
+		}
+	}
+	return "/"
+}
+
+// v1Controllers are the controllers mounted on version 1, each under its own name.
+func (s *System) v1Controllers() []string {
+	var names []string
+	for _, m := range s.v1Mounts() {
+		for name := range strings.SplitSeq(path.Base(m), ",") {
+			if name != "systemd" && !slices.Contains(names, name) {
+				names = append(names, name)
+			}
+		}
+	}
+	return names
+}
+
+// v1Mounts are the mount points of version 1 hierarchies.
+func (s *System) v1Mounts() []string {
+	var mounts []string
+	for _, line := range s.lines("/proc/self/mountinfo") {
+		before, after, ok := strings.Cut(line, " - ")
+		fields := strings.Fields(before)
+		if !ok || len(fields) < 5 || !strings.HasPrefix(after, "cgroup ") {
+			continue
+		}
+		if strings.HasPrefix(fields[4], cgroupMount+"/") && !slices.Contains(mounts, fields[4]) {
+			mounts = append(mounts, fields[4])
+		}
+	}
+	return mounts
+}
+
+// memoryLimit is the limit of the machine's cgroup in bytes, 0 for none.
+func (s *System) memoryLimit(f *Facts) int64 {
+	file := path.Join(cgroupMount, f.CgroupRoot, "memory.max")
+	if f.CgroupVersion == 1 {
+		file = path.Join(cgroupMount, "memory", f.CgroupRoot, "memory.limit_in_bytes")
+	}
+	return s.integer(file)
+}
+
+// cpuLimit is the quota of the machine's cgroup in whole processors, rounded up, 0 for none.
+func (s *System) cpuLimit(f *Facts) int {
+	var quota, period int64
+	if f.CgroupVersion == 1 {
+		dir := path.Join(cgroupMount, "cpu", f.CgroupRoot)
+		quota, period = s.integer(dir+"/cpu.cfs_quota_us"), s.integer(dir+"/cpu.cfs_period_us")
+	} else if fields := strings.Fields(s.text(path.Join(cgroupMount, f.CgroupRoot, "cpu.max"))); len(fields) == 2 {
+		quota, _ = strconv.ParseInt(fields[0], 10, 64)
+		period, _ = strconv.ParseInt(fields[1], 10, 64)
+	}
+	if quota <= 0 || period <= 0 {
+		return 0
+	}
+	return int((quota + period - 1) / period)
+}
+
+// neededControllers are those without which the kubelet or runc does not work, by cgroup version.
+func neededControllers(version int) []string {
+	if version == 1 {
+		return []string{"cpu", "cpuacct", "cpuset", "devices", "freezer", "memory", "pids"}
+	}
+	return []string{"cpu", "cpuset", "memory", "pids"}
+}
+
+func cgroupError(dir string, err error) error {
+	return fmt.Errorf("prepare cgroup %s: %w; the agent must run as root with a writable %s", dir, err, cgroupMount)
+}

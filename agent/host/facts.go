@@ -1,0 +1,175 @@
+package host
+
+import (
+	"context"
+	"fmt"
+	"net/netip"
+	"os"
+	"strconv"
+	"strings"
+)
+
+// The cgroup drivers that the kubelet and containerd know.
+const (
+	CgroupDriverSystemd  = "systemd"
+	CgroupDriverCgroupfs = "cgroupfs"
+)
+
+// Facts are what the agent knows about its machine. They are gathered once, when the agent starts.
+type Facts struct {
+	// Hostname is the kernel's.
+	Hostname string
+	// KernelRelease is what uname -r prints.
+	KernelRelease string
+
+	// CgroupVersion is 1 or 2.
+	CgroupVersion int
+	// CgroupDriver is systemd where systemd runs the machine, else cgroupfs.
+	CgroupDriver string
+	// CgroupRoot is the cgroup the kubelet puts pods under, as /proc/self/cgroup spells it: "/" on a machine of its
+	// own, "/drover/<machine>" for one that shares its host.
+	CgroupRoot string
+	// Controllers are the cgroup controllers that the machine has, sorted.
+	Controllers []string
+	// HasSystemd says whether systemd is the machine's init.
+	HasSystemd bool
+
+	// CanRaiseOOMScore says whether processes may be protected from the OOM killer (CAP_SYS_RESOURCE). Where they
+	// may not, containerd must restrict the scores it sets, or no sandbox starts.
+	CanRaiseOOMScore bool
+	// ConntrackWritable says whether nf_conntrack_max may be written; kube-proxy must leave it alone otherwise.
+	ConntrackWritable bool
+
+	// CPUs is how many processors' time the machine may use: the host's, or its cgroup's limit rounded up.
+	CPUs int
+	// HostCPUs is how many processors the kernel has.
+	HostCPUs int
+	// MemoryBytes is the less of the kernel's memory and the limit of the machine's cgroup.
+	MemoryBytes int64
+	// HostMemoryBytes is the kernel's memory.
+	HostMemoryBytes int64
+	// Swap says whether any swap is on.
+	Swap bool
+	// InotifyInstances is fs.inotify.max_user_instances.
+	InotifyInstances int64
+
+	// Overlayfs says whether the kernel has the overlay filesystem.
+	Overlayfs bool
+	// NFTables is why nftables cannot be used, empty where it can.
+	NFTables string
+	// BridgeNetfilter says whether bridged packets can be made to pass the packet filter.
+	BridgeNetfilter bool
+	// StateDiskFreeBytes is how much room the state directory's filesystem has for the agent.
+	StateDiskFreeBytes int64
+
+	// NodeIP is the address the node is reached at: the source address of packets to the API server, unless overridden.
+	NodeIP netip.Addr
+	// Interface is the name of the link that has NodeIP.
+	Interface string
+	// MTU is that link's, in bytes.
+	MTU int
+}
+
+// GatherOptions say what Gather cannot read off the machine.
+type GatherOptions struct {
+	// Server is the API server's URL; the node's address is chosen by the route to it.
+	Server string
+	// NodeIP, when it is valid, is the node's address whatever the route says.
+	NodeIP netip.Addr
+	// StateDir is where the agent keeps its state.
+	StateDir string
+}
+
+// Gather reads the facts. It fails only when a fact that nothing can do without is missing.
+func (s *System) Gather(ctx context.Context, opts GatherOptions) (Facts, error) {
+	f := Facts{
+		HasSystemd:        s.exists("/run/systemd/system"),
+		CanRaiseOOMScore:  s.hasCapability(capSysResource),
+		ConntrackWritable: s.conntrackWritable(),
+		Overlayfs:         s.hasFilesystem("overlay"),
+		BridgeNetfilter:   s.exists("/proc/sys/net/bridge/bridge-nf-call-iptables"),
+		Swap:              len(s.lines("/proc/swaps")) > 1,
+		InotifyInstances:  s.integer("/proc/sys/fs/inotify/max_user_instances"),
+		HostCPUs:          s.processors(),
+		KernelRelease:     s.text("/proc/sys/kernel/osrelease"),
+	}
+	var err error
+	if f.Hostname, err = s.Hostname(); err != nil {
+		return f, fmt.Errorf("read the host name: %w", err)
+	}
+	if err := s.gatherCgroups(&f); err != nil {
+		return f, err
+	}
+	s.gatherSize(&f)
+	if err := s.NFTables(); err != nil {
+		f.NFTables = err.Error()
+	}
+	if free, err := s.FreeBytes(s.path(opts.StateDir)); err == nil {
+		f.StateDiskFreeBytes = free
+	}
+	return f, s.gatherAddress(ctx, opts, &f)
+}
+
+// gatherSize sets the memory and the processors that the machine may use.
+func (s *System) gatherSize(f *Facts) {
+	f.HostMemoryBytes = s.memTotal()
+	f.MemoryBytes, f.CPUs = f.HostMemoryBytes, f.HostCPUs
+	if limit := s.memoryLimit(f); limit > 0 && limit < f.MemoryBytes {
+		f.MemoryBytes = limit
+	}
+	if limit := s.cpuLimit(f); limit > 0 && limit < f.CPUs {
+		f.CPUs = limit
+	}
+}
+
+func (s *System) memTotal() int64 {
+	for _, line := range s.lines("/proc/meminfo") {
+		if rest, ok := strings.CutPrefix(line, "MemTotal:"); ok {
+			kib, _ := strconv.ParseInt(strings.TrimSpace(strings.TrimSuffix(strings.TrimSpace(rest), "kB")), 10, 64)
+			return kib * 1024
+		}
+	}
+	return 0
+}
+
+func (s *System) processors() int {
+	n := 0
+	for _, line := range s.lines("/proc/cpuinfo") {
+		if strings.HasPrefix(line, "processor") {
+			n++
+		}
+	}
+	return max(n, 1)
+}
+
+// capSysResource is CAP_SYS_RESOURCE's bit, see capabilities(7).
+const capSysResource = 24
+
+func (s *System) hasCapability(bit uint) bool {
+	for _, line := range s.lines("/proc/self/status") {
+		if rest, ok := strings.CutPrefix(line, "CapEff:"); ok {
+			set, err := strconv.ParseUint(strings.TrimSpace(rest), 16, 64)
+			return err == nil && set&(1<<bit) != 0
+		}
+	}
+	return false
+}
+
+func (s *System) hasFilesystem(name string) bool {
+	for _, line := range s.lines("/proc/filesystems") {
+		if fields := strings.Fields(line); len(fields) > 0 && fields[len(fields)-1] == name {
+			return true
+		}
+	}
+	return s.exists("/sys/module/" + name)
+}
+
+// conntrackWritable tries to write the value that is there. It is read-only in every network namespace but the first.
+func (s *System) conntrackWritable() bool {
+	const path = "/proc/sys/net/netfilter/nf_conntrack_max"
+	value := s.text(path)
+	if value == "" {
+		return false
+	}
+	return os.WriteFile(s.path(path), []byte(value), 0o644) == nil
+}

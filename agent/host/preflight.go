@@ -1,0 +1,201 @@
+package host
+
+import (
+	"cmp"
+	"crypto/x509"
+	"encoding/pem"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"k8s.io/apimachinery/pkg/util/version"
+
+	"github.com/drover-dev/drover/api/v1alpha1"
+)
+
+// Names of findings. They are stable: other tools match on them.
+const (
+	FindingCgroupV1                = "CgroupV1"
+	FindingCgroupControllerMissing = "CgroupControllerMissing"
+	FindingNoOOMScoreAdjust        = "NoOOMScoreAdjust"
+	FindingConntrackReadOnly       = "ConntrackReadOnly"
+	FindingInotifyInstances        = "InotifyInstances"
+	FindingSwap                    = "Swap"
+	FindingOverlayfs               = "Overlayfs"
+	FindingNFTables                = "NFTables"
+	FindingBridgeNetfilter         = "BridgeNetfilter"
+	FindingKernelTooOld            = "KernelTooOld"
+	FindingDiskSpace               = "DiskSpace"
+	FindingMemory                  = "Memory"
+	FindingClock                   = "Clock"
+	FindingHostnameMismatch        = "HostnameMismatch"
+	FindingSysctl                  = "Sysctl"
+)
+
+const (
+	// minKernel has pidfds and everything the kubelet and containerd ask for.
+	minKernel = "5.4"
+	// minKernelNFTables is kube-proxy's own minimum for its nftables mode.
+	minKernelNFTables = "5.13"
+	// minInotifyInstances is enough for a full node; 128, the kernel's default, runs out at about 60 pods that watch files.
+	minInotifyInstances = 512
+	minDiskBytes        = 1 << 30
+	wantDiskBytes       = 5 << 30
+	minMemoryBytes      = 400 << 20
+)
+
+// Preflight says what the machine lacks for the node wanted, the worst first. It changes nothing.
+func Preflight(f Facts, node string, spec *v1alpha1.NodeAgentSpec, now time.Time) []v1alpha1.Finding {
+	var found []v1alpha1.Finding
+	for _, check := range []func(Facts, *v1alpha1.NodeAgentSpec) []v1alpha1.Finding{
+		checkCgroups, checkKernel, checkNetfilter, checkSwap, checkLimits, checkSize,
+	} {
+		found = append(found, check(f, spec)...)
+	}
+	found = append(found, checkClock(spec.Cluster.ServerCA, now)...)
+	if f.Hostname != node {
+		found = append(found, info(FindingHostnameMismatch, "the machine calls itself %q and the Node is %q: nothing to do, the Node's name is used everywhere", f.Hostname, node))
+	}
+	SortFindings(found)
+	return found
+}
+
+// Errors are the findings that keep the machine from being a node, as one sentence each.
+func Errors(found []v1alpha1.Finding) []string {
+	var out []string
+	for _, f := range found {
+		if f.Severity == v1alpha1.FindingError {
+			out = append(out, f.Name+": "+f.Message)
+		}
+	}
+	return out
+}
+
+// SortFindings puts the worst first, those of one severity by name.
+func SortFindings(found []v1alpha1.Finding) {
+	rank := map[v1alpha1.FindingSeverity]int{v1alpha1.FindingError: 0, v1alpha1.FindingWarning: 1, v1alpha1.FindingInfo: 2}
+	slices.SortStableFunc(found, func(a, b v1alpha1.Finding) int {
+		return cmp.Or(cmp.Compare(rank[a.Severity], rank[b.Severity]), strings.Compare(a.Name, b.Name))
+	})
+}
+
+func checkCgroups(f Facts, _ *v1alpha1.NodeAgentSpec) []v1alpha1.Finding {
+	var found []v1alpha1.Finding
+	if f.CgroupVersion == 1 {
+		found = append(found, info(FindingCgroupV1, "the machine has cgroup v1, which Kubernetes maintains but no longer develops: the kubelet is told to accept it; boot with systemd.unified_cgroup_hierarchy=1 to get memory QoS and swap control"))
+	}
+	var missing []string
+	for _, name := range neededControllers(f.CgroupVersion) {
+		if !slices.Contains(f.Controllers, name) {
+			missing = append(missing, name)
+		}
+	}
+	if len(missing) > 0 {
+		found = append(found, fail(FindingCgroupControllerMissing, "the cgroup controllers %s are missing: enable them on the kernel's command line (cgroup_enable=%s) or mount them under %s", strings.Join(missing, ", "), missing[0], cgroupMount))
+	}
+	return found
+}
+
+func checkKernel(f Facts, spec *v1alpha1.NodeAgentSpec) []v1alpha1.Finding {
+	var found []v1alpha1.Finding
+	switch {
+	case older(f.KernelRelease, minKernel):
+		found = append(found, fail(FindingKernelTooOld, "kernel %s is older than %s: install a newer kernel", f.KernelRelease, minKernel))
+	case spec.Proxy.Mode == v1alpha1.ProxyModeNFTables && older(f.KernelRelease, minKernelNFTables):
+		found = append(found, fail(FindingKernelTooOld, "kernel %s is older than %s, which kube-proxy's nftables mode needs: install a newer kernel or set the pool's proxy.mode to iptables", f.KernelRelease, minKernelNFTables))
+	}
+	if !f.Overlayfs {
+		found = append(found, fail(FindingOverlayfs, "the kernel has no overlay filesystem, which containers' root filesystems are: load the module (modprobe overlay)"))
+	}
+	return found
+}
+
+// older compares the numbers before the first character that belongs to no version; an unreadable release is not old.
+func older(release, minimum string) bool {
+	end := strings.IndexFunc(release, func(r rune) bool { return r != '.' && (r < '0' || r > '9') })
+	if end < 0 {
+		end = len(release)
+	}
+	have, err := version.ParseGeneric(strings.TrimRight(release[:end], "."))
+	return err == nil && have.LessThan(version.MustParseGeneric(minimum))
+}
+
+func checkNetfilter(f Facts, spec *v1alpha1.NodeAgentSpec) []v1alpha1.Finding {
+	var found []v1alpha1.Finding
+	if f.NFTables != "" && (spec.Proxy.Mode == v1alpha1.ProxyModeNFTables || spec.Network.Mode != v1alpha1.NetworkModeExternal) {
+		found = append(found, fail(FindingNFTables, "nftables cannot be used (%s): load the module (modprobe nf_tables) and give the agent CAP_NET_ADMIN", f.NFTables))
+	}
+	if !f.BridgeNetfilter && spec.Network.Mode != v1alpha1.NetworkModeExternal {
+		found = append(found, warn(FindingBridgeNetfilter, "bridged packets pass the packet filter by: a pod cannot reach a Service whose pod is on the same node; load the module (modprobe br_netfilter)"))
+	}
+	if !f.ConntrackWritable && spec.Proxy.Mode != v1alpha1.ProxyModeNone {
+		found = append(found, info(FindingConntrackReadOnly, "nf_conntrack_max cannot be written here: kube-proxy leaves it as it is"))
+	}
+	return found
+}
+
+func checkSwap(f Facts, spec *v1alpha1.NodeAgentSpec) []v1alpha1.Finding {
+	switch {
+	case !f.Swap:
+		return nil
+	case spec.Kubelet.FailSwapOn != nil && *spec.Kubelet.FailSwapOn:
+		return []v1alpha1.Finding{fail(FindingSwap, "swap is on and the pool's kubelet.failSwapOn forbids it: turn it off (swapoff -a) or drop failSwapOn")}
+	default:
+		return []v1alpha1.Finding{info(FindingSwap, "swap is on: pods get none, the rest of the machine may use it")}
+	}
+}
+
+func checkLimits(f Facts, _ *v1alpha1.NodeAgentSpec) []v1alpha1.Finding {
+	var found []v1alpha1.Finding
+	if !f.CanRaiseOOMScore {
+		found = append(found, info(FindingNoOOMScoreAdjust, "the agent lacks CAP_SYS_RESOURCE: containers' OOM scores are restricted to the agent's own"))
+	}
+	if f.InotifyInstances > 0 && f.InotifyInstances < minInotifyInstances {
+		found = append(found, warn(FindingInotifyInstances, "fs.inotify.max_user_instances is %d: pods that watch files may fail with \"too many open files\"; set it to %d or more on the host", f.InotifyInstances, minInotifyInstances))
+	}
+	return found
+}
+
+func checkSize(f Facts, _ *v1alpha1.NodeAgentSpec) []v1alpha1.Finding {
+	var found []v1alpha1.Finding
+	switch free := f.StateDiskFreeBytes; {
+	case free < minDiskBytes:
+		found = append(found, fail(FindingDiskSpace, "%d MiB are free for %s and %d are needed: make room", free>>20, v1alpha1.StateDir, minDiskBytes>>20))
+	case free < wantDiskBytes:
+		found = append(found, warn(FindingDiskSpace, "%d MiB are free for %s: images may not fit; make room", free>>20, v1alpha1.StateDir))
+	}
+	if f.MemoryBytes < minMemoryBytes {
+		found = append(found, fail(FindingMemory, "the machine has %d MiB of memory and a node needs %d: give it more", f.MemoryBytes>>20, minMemoryBytes>>20))
+	}
+	return found
+}
+
+// checkClock compares the clock with the only moment known before anything was asked of the network: the CA's making.
+func checkClock(serverCA string, now time.Time) []v1alpha1.Finding {
+	block, _ := pem.Decode([]byte(serverCA))
+	if block == nil {
+		return nil
+	}
+	ca, err := x509.ParseCertificate(block.Bytes)
+	if err != nil || !now.Before(ca.NotBefore) {
+		return nil
+	}
+	return []v1alpha1.Finding{fail(FindingClock, "the clock says %s, which is before the cluster's CA was made (%s): set the clock and run a time service", now.UTC().Format(time.RFC3339), ca.NotBefore.UTC().Format(time.RFC3339))}
+}
+
+func fail(name, format string, args ...any) v1alpha1.Finding {
+	return finding(v1alpha1.FindingError, name, format, args...)
+}
+
+func warn(name, format string, args ...any) v1alpha1.Finding {
+	return finding(v1alpha1.FindingWarning, name, format, args...)
+}
+
+func info(name, format string, args ...any) v1alpha1.Finding {
+	return finding(v1alpha1.FindingInfo, name, format, args...)
+}
+
+func finding(severity v1alpha1.FindingSeverity, name, format string, args ...any) v1alpha1.Finding {
+	return v1alpha1.Finding{Name: name, Severity: severity, Message: fmt.Sprintf(format, args...)}
+}

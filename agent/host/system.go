@@ -1,0 +1,113 @@
+package host
+
+import (
+	"context"
+	"net"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+
+	"github.com/google/nftables"
+	"golang.org/x/sys/unix"
+)
+
+// System is the way to the machine.
+type System struct {
+	// Root goes before every path; "/" for the machine itself.
+	Root string
+	// Hostname is the kernel's host name.
+	Hostname func() (string, error)
+	// LookupHost finds a name's addresses.
+	LookupHost func(ctx context.Context, name string) ([]netip.Addr, error)
+	// RouteTo says how packets to an address leave the machine.
+	RouteTo func(netip.Addr) (Route, error)
+	// LinkOf says which link has an address.
+	LinkOf func(netip.Addr) (Route, error)
+	// FreeBytes is the room on the filesystem of a path, or of the nearest directory above it that exists.
+	FreeBytes func(path string) (int64, error)
+	// NFTables fails where nftables cannot be used.
+	NFTables func() error
+}
+
+// Route is the way out of the machine.
+type Route struct {
+	// Source is the address packets get.
+	Source netip.Addr
+	// Link is the interface's name.
+	Link string
+	// MTU is the interface's.
+	MTU int
+}
+
+// NewSystem is the machine itself.
+func NewSystem() *System {
+	return &System{
+		Root:       "/",
+		Hostname:   os.Hostname,
+		LookupHost: lookupHost,
+		RouteTo:    routeTo,
+		LinkOf:     linkOf,
+		FreeBytes:  freeBytes,
+		NFTables:   probeNFTables,
+	}
+}
+
+func (s *System) path(name string) string { return filepath.Join(s.Root, name) }
+
+func (s *System) exists(name string) bool {
+	_, err := os.Stat(s.path(name))
+	return err == nil
+}
+
+// text is a file's content without the white space around it, empty where there is no such file.
+func (s *System) text(name string) string {
+	data, err := os.ReadFile(s.path(name))
+	if err != nil {
+		return ""
+	}
+	return strings.TrimSpace(string(data))
+}
+
+func (s *System) lines(name string) []string {
+	text := s.text(name)
+	if text == "" {
+		return nil
+	}
+	return strings.Split(text, "\n")
+}
+
+func (s *System) integer(name string) int64 {
+	n, _ := strconv.ParseInt(s.text(name), 10, 64)
+	return n
+}
+
+func lookupHost(ctx context.Context, name string) ([]netip.Addr, error) {
+	return net.DefaultResolver.LookupNetIP(ctx, "ip", name)
+}
+
+func freeBytes(path string) (int64, error) {
+	for {
+		var st unix.Statfs_t
+		err := unix.Statfs(path, &st)
+		if err == nil {
+			return int64(st.Bavail) * st.Bsize, nil
+		}
+		if parent := filepath.Dir(path); err == unix.ENOENT && parent != path {
+			path = parent
+			continue
+		}
+		return 0, err
+	}
+}
+
+// probeNFTables lists the tables, which loads the kernel's module where there is one.
+func probeNFTables() error {
+	conn, err := nftables.New()
+	if err != nil {
+		return err
+	}
+	_, err = conn.ListTables()
+	return err
+}
