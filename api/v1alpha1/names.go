@@ -17,6 +17,11 @@ const (
 	// ManagedLabel marks, with the value "true", what Drover installed (Cluster API's CRDs, for one).
 	ManagedLabel = "fleet.drover.dev/managed"
 
+	// WatchFilterLabel, with WatchFilterValue, is on every Cluster and Machine that Drover makes: its own Cluster API
+	// reconcilers look at no others, so that those of another Cluster API are left alone.
+	WatchFilterLabel = "cluster.x-k8s.io/watch-filter"
+	WatchFilterValue = "drover"
+
 	// DeleteFirstAnnotation on a Machine, with any value, makes it the first to go when its pool is scaled down.
 	DeleteFirstAnnotation = "fleet.drover.dev/delete-first"
 	// NodeTemplateAnnotation on a Node holds the label keys and taints that Drover put there, as JSON, so that
