@@ -1,5 +1,5 @@
 // Command controlplane is the control plane in one binary, for development: it becomes the
-// Kubernetes component it is called as (a link named kube-apiserver, kube-scheduler, …).
+// Kubernetes program it is called as (a link named kube-apiserver, kube-scheduler, kubectl, …).
 package main
 
 import (
@@ -14,9 +14,16 @@ import (
 )
 
 func main() {
-	multicall.Run(context.Background(), map[string]multicall.New{
-		"kube-apiserver":          func(context.Context) *cobra.Command { return apiserver.NewAPIServerCommand() },
-		"kube-controller-manager": func(context.Context) *cobra.Command { return controllermanager.NewControllerManagerCommand() },
-		"kube-scheduler":          func(context.Context) *cobra.Command { return scheduler.NewSchedulerCommand() },
+	multicall.Run(context.Background(), map[string]multicall.Main{
+		"kube-apiserver": multicall.Component(func(context.Context) *cobra.Command {
+			return apiserver.NewAPIServerCommand()
+		}),
+		"kube-controller-manager": multicall.Component(func(context.Context) *cobra.Command {
+			return controllermanager.NewControllerManagerCommand()
+		}),
+		"kube-scheduler": multicall.Component(func(context.Context) *cobra.Command {
+			return scheduler.NewSchedulerCommand()
+		}),
+		"kubectl": kubectl,
 	})
 }

@@ -1,4 +1,4 @@
-// Package multicall lets several Kubernetes components live in one binary, chosen by the name it is called as.
+// Package multicall lets several Kubernetes programs live in one binary, chosen by the name it is called as.
 package multicall
 
 import (
@@ -15,16 +15,21 @@ import (
 	_ "k8s.io/component-base/metrics/prometheus/version"  // kubernetes_build_info
 )
 
-// New makes the command of one component.
-type New func(context.Context) *cobra.Command
+// Main is a program: it returns its exit code.
+type Main func(context.Context) int
 
-// Run executes the component named by the base name of argv[0] and exits with its code; 2 for an unknown name.
-func Run(ctx context.Context, components map[string]New) {
+// Component is the Main of a daemon made of one command.
+func Component(command func(context.Context) *cobra.Command) Main {
+	return func(ctx context.Context) int { return cli.Run(command(ctx)) }
+}
+
+// Run executes the program named by the base name of argv[0] and exits with its code; 2 for an unknown name.
+func Run(ctx context.Context, programs map[string]Main) {
 	name := filepath.Base(os.Args[0])
-	component, known := components[name]
+	program, known := programs[name]
 	if !known {
-		fmt.Fprintf(os.Stderr, "%s: not a component of this binary; call it through a link named as one\n", name)
+		fmt.Fprintf(os.Stderr, "%s: not a program of this binary; call it through a link named as one\n", name)
 		os.Exit(2)
 	}
-	os.Exit(cli.Run(component(ctx)))
+	os.Exit(program(ctx))
 }

@@ -14,8 +14,8 @@ import (
 )
 
 func main() {
-	multicall.Run(context.Background(), map[string]multicall.New{
-		"kubelet":    kubelet.NewKubeletCommand,
-		"kube-proxy": func(context.Context) *cobra.Command { return proxy.NewProxyCommand() },
+	multicall.Run(context.Background(), map[string]multicall.Main{
+		"kubelet":    multicall.Component(kubelet.NewKubeletCommand),
+		"kube-proxy": multicall.Component(func(context.Context) *cobra.Command { return proxy.NewProxyCommand() }),
 	})
 }
