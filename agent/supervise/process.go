@@ -1,0 +1,126 @@
+package supervise
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+)
+
+// DefaultStopTimeout is how long a process gets to end after SIGTERM when its Process does not say.
+const DefaultStopTimeout = 10 * time.Second
+
+// Process is a process that is wanted.
+type Process struct {
+	// Name names the process, its record and its status; unique within an Apply.
+	Name string
+	// Version is the version that the status shows.
+	Version string
+	// Path is the executable, absolute. It becomes argv[0].
+	Path string
+	// Args are the arguments after argv[0].
+	Args []string
+	// Env is the whole environment, as "KEY=value".
+	Env []string
+	// Dir is the working directory. Default: /.
+	Dir string
+	// LogFile takes stdout and stderr. It is appended to, and rotated by the supervisor.
+	LogFile string
+	// DependsOn names the processes that must be ready before this one is started. They are not looked at again:
+	// a process stays when one it depends on restarts.
+	DependsOn []string
+	// ConfigDigest stands for the files the process reads at its start: another digest is another process.
+	ConfigDigest string
+	// Ready says whether the process does its work; nil means as soon as it runs. It is asked every few
+	// milliseconds after a start until it returns nil once.
+	Ready func(context.Context) error
+	// StopTimeout is the time between SIGTERM and SIGKILL. Default: DefaultStopTimeout.
+	StopTimeout time.Duration
+	// CgroupDirs are directories of cgroups (one in a cgroup v2 hierarchy, one a controller in v1) that the process
+	// is put into. They are made if missing.
+	CgroupDirs []string
+	// OOMScoreAdj is written to the process's oom_score_adj as far as the kernel lets us; nil leaves it alone.
+	OOMScoreAdj *int
+}
+
+// digest names everything about a process that takes a restart to change.
+func (p *Process) digest() string {
+	data, err := json.Marshal([]any{p.Path, p.Args, p.Env, p.Dir, p.LogFile, p.ConfigDigest, p.CgroupDirs, p.OOMScoreAdj})
+	if err != nil {
+		panic(err) // strings and numbers always marshal
+	}
+	sum := sha256.Sum256(data)
+	return hex.EncodeToString(sum[:])
+}
+
+func (p *Process) argv() []string {
+	return append([]string{p.Path}, p.Args...)
+}
+
+func (p *Process) stopTimeout() time.Duration {
+	if p.StopTimeout > 0 {
+		return p.StopTimeout
+	}
+	return DefaultStopTimeout
+}
+
+// validate checks what Apply is given: usable names, and dependencies that exist and form no circle.
+func validate(processes []Process) error {
+	depends := make(map[string][]string, len(processes))
+	for _, p := range processes {
+		if p.Name == "" || strings.ContainsAny(p.Name, "/\x00") || strings.HasPrefix(p.Name, ".") {
+			return fmt.Errorf("process name %q cannot be a file name", p.Name)
+		}
+		if _, twice := depends[p.Name]; twice {
+			return fmt.Errorf("process %s is given twice", p.Name)
+		}
+		if !strings.HasPrefix(p.Path, "/") {
+			return fmt.Errorf("process %s: path %q is not absolute", p.Name, p.Path)
+		}
+		depends[p.Name] = p.DependsOn
+	}
+	for name, on := range depends {
+		for _, other := range on {
+			if _, known := depends[other]; !known {
+				return fmt.Errorf("process %s depends on %s, which is not given", name, other)
+			}
+		}
+	}
+	_, err := layers(depends)
+	return err
+}
+
+// layers orders names so that each comes in a later layer than all it depends on. Dependencies that are not keys of
+// the map are taken as met.
+func layers(depends map[string][]string) ([][]string, error) {
+	left := make(map[string][]string, len(depends))
+	for name, on := range depends {
+		left[name] = slices.DeleteFunc(slices.Clone(on), func(other string) bool {
+			_, known := depends[other]
+			return !known
+		})
+	}
+	var result [][]string
+	for len(left) > 0 {
+		var layer []string
+		for name, on := range left {
+			if !slices.ContainsFunc(on, func(other string) bool { _, waits := left[other]; return waits }) {
+				layer = append(layer, name)
+			}
+		}
+		if len(layer) == 0 {
+			return nil, errors.New("processes depend on each other in a circle")
+		}
+		slices.Sort(layer)
+		for _, name := range layer {
+			delete(left, name)
+		}
+		result = append(result, layer)
+	}
+	return result, nil
+}

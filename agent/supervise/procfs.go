@@ -1,0 +1,96 @@
+package supervise
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// image is what identifies a running process: its start time, in clock ticks since the boot, tells it from a later
+// one with the same PID.
+type image struct {
+	start uint64
+	exe   string
+	argv  []string
+}
+
+// readImage reads the image of a process from /proc. A zombie is an error: it runs nothing any more.
+func readImage(pid int) (image, error) {
+	dir := filepath.Join("/proc", strconv.Itoa(pid))
+	start, err := startTime(dir)
+	if err != nil {
+		return image{}, err
+	}
+	exe, err := os.Readlink(filepath.Join(dir, "exe"))
+	if err != nil {
+		return image{}, fmt.Errorf("read the executable of process %d: %w", pid, err)
+	}
+	cmdline, err := os.ReadFile(filepath.Join(dir, "cmdline"))
+	if err != nil {
+		return image{}, fmt.Errorf("read the arguments of process %d: %w", pid, err)
+	}
+	if len(cmdline) == 0 {
+		return image{}, fmt.Errorf("process %d is a zombie", pid)
+	}
+	argv := strings.Split(string(bytes.TrimSuffix(cmdline, []byte{0})), "\x00")
+	return image{start: start, exe: strings.TrimSuffix(exe, " (deleted)"), argv: argv}, nil
+}
+
+// startTime is field 22 of /proc/<pid>/stat. The second field, the name in parentheses, may hold spaces.
+func startTime(dir string) (uint64, error) {
+	data, err := os.ReadFile(filepath.Join(dir, "stat"))
+	if err != nil {
+		return 0, fmt.Errorf("read the start time: %w", err)
+	}
+	end := bytes.LastIndexByte(data, ')')
+	if end < 0 {
+		return 0, fmt.Errorf("read the start time: %s/stat has no name", dir)
+	}
+	fields := strings.Fields(string(data[end+1:]))
+	if len(fields) < 20 {
+		return 0, fmt.Errorf("read the start time: %s/stat has %d fields", dir, len(fields)+2)
+	}
+	return strconv.ParseUint(fields[19], 10, 64)
+}
+
+// findProcess looks for a process in our own PID and mount namespaces that runs argv from exe. Other machines on the
+// same host run the same arguments, in namespaces of theirs.
+func findProcess(exe string, argv []string) (int, error) {
+	if resolved, err := filepath.EvalSymlinks(exe); err == nil {
+		exe = resolved
+	}
+	entries, err := os.ReadDir("/proc")
+	if err != nil {
+		return 0, fmt.Errorf("list processes: %w", err)
+	}
+	for _, entry := range entries {
+		pid, err := strconv.Atoi(entry.Name())
+		if err != nil || pid == os.Getpid() {
+			continue
+		}
+		img, err := readImage(pid)
+		if err == nil && img.exe == exe && slices.Equal(img.argv, argv) && sameNamespaces(pid) {
+			return pid, nil
+		}
+	}
+	return 0, errors.New("no such process")
+}
+
+func sameNamespaces(pid int) bool {
+	for _, kind := range []string{"pid", "mnt"} {
+		ours, err := os.Readlink("/proc/self/ns/" + kind)
+		if err != nil {
+			return false
+		}
+		theirs, err := os.Readlink(fmt.Sprintf("/proc/%d/ns/%s", pid, kind))
+		if err != nil || ours != theirs {
+			return false
+		}
+	}
+	return true
+}

@@ -1,0 +1,123 @@
+package supervise
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	fleetv1 "github.com/drover-dev/drover/api/v1alpha1"
+)
+
+// record is what the next supervisor must know about a process, one file for each. It is written before the start
+// with no PID (the process may exist or not), and again with the PID.
+type record struct {
+	Name      string   `json:"name"`
+	PID       int      `json:"pid,omitempty"`
+	StartTime uint64   `json:"startTime,omitempty"`
+	Exe       string   `json:"exe"`
+	Argv      []string `json:"argv"`
+	Digest    string   `json:"digest"`
+	// Running is false when the process was seen to end.
+	Running     bool                   `json:"running"`
+	LogFile     string                 `json:"logFile,omitempty"`
+	LogOffset   int64                  `json:"logOffset,omitempty"`
+	DependsOn   []string               `json:"dependsOn,omitempty"`
+	StopTimeout time.Duration          `json:"stopTimeout,omitempty"`
+	StartedAt   time.Time              `json:"startedAt,omitzero"`
+	Restarts    int32                  `json:"restarts,omitempty"`
+	LastExit    *fleetv1.ComponentExit `json:"lastExit,omitempty"`
+}
+
+// store keeps the records. They are in a directory that does not outlive a reboot, so they are renamed into place
+// but not synced to a disk.
+type store struct {
+	dir string
+}
+
+func (s store) path(name string) string {
+	return filepath.Join(s.dir, name+".json")
+}
+
+func (s store) write(rec record) error {
+	data, err := json.Marshal(rec)
+	if err != nil {
+		return fmt.Errorf("record process %s: %w", rec.Name, err)
+	}
+	if err := os.MkdirAll(s.dir, 0o700); err != nil {
+		return fmt.Errorf("record process %s: %w", rec.Name, err)
+	}
+	temp := s.path("." + rec.Name)
+	if err := os.WriteFile(temp, data, 0o600); err != nil {
+		return fmt.Errorf("record process %s: %w", rec.Name, err)
+	}
+	if err := os.Rename(temp, s.path(rec.Name)); err != nil {
+		return fmt.Errorf("record process %s: %w", rec.Name, err)
+	}
+	return nil
+}
+
+func (s store) remove(name string) error {
+	if err := os.Remove(s.path(name)); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return fmt.Errorf("forget process %s: %w", name, err)
+	}
+	return nil
+}
+
+// load reads every record. One that does not parse is left out: it was never complete.
+func (s store) load() (map[string]record, error) {
+	entries, err := os.ReadDir(s.dir)
+	if errors.Is(err, os.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("read process records: %w", err)
+	}
+	records := map[string]record{}
+	for _, entry := range entries {
+		name, isRecord := strings.CutSuffix(entry.Name(), ".json")
+		if !isRecord || strings.HasPrefix(name, ".") {
+			continue
+		}
+		data, err := os.ReadFile(filepath.Join(s.dir, entry.Name()))
+		if err != nil {
+			return nil, fmt.Errorf("read the record of process %s: %w", name, err)
+		}
+		var rec record
+		if json.Unmarshal(data, &rec) == nil && rec.Name == name {
+			records[name] = rec
+		}
+	}
+	return records, nil
+}
+
+// find takes hold of the recorded process if it still runs; nil means that it does not.
+func (r *record) find() *handle {
+	if !r.Running {
+		return nil
+	}
+	pid := r.PID
+	if pid == 0 { // the supervisor ended between the start and the second write
+		found, err := findProcess(r.Exe, r.Argv)
+		if err != nil {
+			return nil
+		}
+		pid = found
+	}
+	h, err := openHandle(pid)
+	if err != nil {
+		return nil
+	}
+	// Compared with the handle held, so that the PID cannot change hands in between.
+	img, err := readImage(pid)
+	if err != nil || (r.PID != 0 && (img.start != r.StartTime || img.exe != r.Exe)) || !slices.Equal(img.argv, r.Argv) {
+		h.close()
+		return nil
+	}
+	r.PID, r.StartTime, r.Exe = pid, img.start, img.exe
+	return h
+}

@@ -1,0 +1,102 @@
+package supervise
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"time"
+)
+
+// Rotation bounds the logs. A log is copied and cut, not renamed, because the process keeps it open; the process
+// appends, so it goes on at the new end. What it writes between the copy and the cut is lost.
+type Rotation struct {
+	// MaxBytes is the size beyond which a log is rotated. Default: 10 MiB.
+	MaxBytes int64
+	// Keep is how many old logs are kept, as <log>.1 (the newest) and so on. Default: 3.
+	Keep int
+	// Every is how often sizes are looked at. Default: 30 s.
+	Every time.Duration
+}
+
+func (r Rotation) withDefaults() Rotation {
+	if r.MaxBytes == 0 {
+		r.MaxBytes = 10 << 20
+	}
+	if r.Keep == 0 {
+		r.Keep = 3
+	}
+	if r.Every == 0 {
+		r.Every = 30 * time.Second
+	}
+	return r
+}
+
+// rotateLogs looks after the logs of all units until the context ends.
+func (s *Supervisor) rotateLogs(ctx context.Context) {
+	ticker := s.opts.Clock.NewTicker(s.opts.Rotation.Every)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-ticker.C():
+		}
+		for _, path := range s.logFiles() {
+			if err := s.opts.Rotation.rotate(path); err != nil {
+				s.opts.Log.Error(err, "Failed to rotate a log", "log", path)
+			}
+		}
+	}
+}
+
+func (s *Supervisor) logFiles() []string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var paths []string
+	for _, u := range s.units {
+		if u.record.LogFile != "" {
+			paths = append(paths, u.record.LogFile)
+		}
+	}
+	return paths
+}
+
+// rotate rotates one log if it has outgrown the limit.
+func (r Rotation) rotate(path string) error {
+	info, err := os.Stat(path)
+	if errors.Is(err, os.ErrNotExist) || (err == nil && info.Size() <= r.MaxBytes) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("rotate log: %w", err)
+	}
+	for i := r.Keep - 1; i >= 1; i-- {
+		err := os.Rename(fmt.Sprintf("%s.%d", path, i), fmt.Sprintf("%s.%d", path, i+1))
+		if err != nil && !errors.Is(err, os.ErrNotExist) {
+			return fmt.Errorf("rotate log: %w", err)
+		}
+	}
+	if err := copyFile(path, path+".1", info.Mode()); err != nil {
+		return fmt.Errorf("rotate log: %w", err)
+	}
+	if err := os.Truncate(path, 0); err != nil {
+		return fmt.Errorf("rotate log: %w", err)
+	}
+	return nil
+}
+
+func copyFile(from, to string, mode os.FileMode) error {
+	source, err := os.Open(from)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = source.Close() }()
+	target, err := os.OpenFile(to, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, mode.Perm())
+	if err != nil {
+		return err
+	}
+	_, err = io.Copy(target, source)
+	return errors.Join(err, target.Close())
+}

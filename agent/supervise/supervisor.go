@@ -1,0 +1,154 @@
+package supervise
+
+import (
+	"context"
+	"errors"
+	"math/rand/v2"
+	"path/filepath"
+	"sync"
+
+	"github.com/go-logr/logr"
+	"k8s.io/utils/clock"
+
+	fleetv1 "github.com/drover-dev/drover/api/v1alpha1"
+)
+
+// Options are what a Supervisor works with.
+type Options struct {
+	// RunDir takes the records of the processes, in a subdirectory. It must not outlive a reboot.
+	RunDir string
+	// Clock is for timestamps and backoff. Default: the real one.
+	Clock clock.WithTicker
+	// Log says what happened. Default: nothing is logged.
+	Log logr.Logger
+	// Backoff is the wait before restarts.
+	Backoff Backoff
+	// Rotation is how logs are rotated.
+	Rotation Rotation
+	// Chance returns a number in [0, 1) for jitter. Default: a random one.
+	Chance func() float64
+}
+
+// Supervisor keeps the processes running that were last given to Apply.
+type Supervisor struct {
+	opts  Options
+	store store
+
+	mu      sync.Mutex
+	units   map[string]*unit
+	order   []string
+	records map[string]record // of processes no unit has claimed yet
+	ctx     context.Context   // of the units' goroutines; nil while Run does not run
+	cancel  context.CancelFunc
+	halted  bool
+	loops   sync.WaitGroup
+	changed chan struct{} // closed and replaced at each change
+	readers []chan struct{}
+}
+
+// ErrStopped is returned by Apply after StopAll.
+var ErrStopped = errors.New("the supervisor has stopped every process")
+
+// New makes a supervisor that knows the processes recorded in the run directory.
+func New(opts Options) (*Supervisor, error) {
+	if opts.Clock == nil {
+		opts.Clock = clock.RealClock{}
+	}
+	if opts.Log.GetSink() == nil {
+		opts.Log = logr.Discard()
+	}
+	if opts.Chance == nil {
+		opts.Chance = rand.Float64
+	}
+	opts.Backoff = opts.Backoff.withDefaults()
+	opts.Rotation = opts.Rotation.withDefaults()
+	s := &Supervisor{opts: opts, store: store{dir: filepath.Join(opts.RunDir, "processes")}, units: map[string]*unit{}, changed: make(chan struct{})}
+	var err error
+	s.records, err = s.store.load()
+	return s, err
+}
+
+// Apply sets the processes that are wanted. Those that differ from what runs are restarted, those not named any more
+// are stopped, the others are left alone. It returns at once; the work is done while Run runs.
+func (s *Supervisor) Apply(processes []Process) error {
+	if err := validate(processes); err != nil {
+		return err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.halted {
+		return ErrStopped
+	}
+	wanted := make(map[string]*Process, len(processes))
+	s.order = s.order[:0]
+	for _, p := range processes {
+		wanted[p.Name] = &p
+		s.order = append(s.order, p.Name)
+		s.unitLocked(p.Name)
+	}
+	for name := range s.records { // left by an earlier supervisor
+		s.unitLocked(name)
+	}
+	for name, u := range s.units {
+		u.setWantLocked(wanted[name])
+	}
+	s.changedLocked()
+	return nil
+}
+
+// unitLocked makes the unit of a name unless it exists, and starts its goroutine if Run runs.
+func (s *Supervisor) unitLocked(name string) {
+	if s.units[name] != nil {
+		return
+	}
+	rec := s.records[name]
+	delete(s.records, name)
+	u := &unit{supervisor: s, name: name, record: rec, state: fleetv1.ComponentWaiting}
+	s.units[name] = u
+	if s.ctx != nil && s.ctx.Err() == nil {
+		s.loops.Go(func() { u.run(s.ctx) })
+	}
+}
+
+// Run does the work until the context ends. The processes go on running then, for the next supervisor to adopt. It
+// is called once.
+func (s *Supervisor) Run(ctx context.Context) error {
+	s.mu.Lock()
+	if s.halted || s.ctx != nil {
+		s.mu.Unlock()
+		return errors.New("the supervisor runs already or was stopped")
+	}
+	loops, cancel := context.WithCancel(ctx)
+	defer cancel()
+	s.ctx, s.cancel = loops, cancel
+	for _, u := range s.units {
+		s.loops.Go(func() { u.run(loops) })
+	}
+	s.loops.Go(func() { s.rotateLogs(loops) })
+	s.mu.Unlock()
+	<-ctx.Done()
+	s.loops.Wait()
+	return nil
+}
+
+// Changed returns a channel that gets a value after each change of a status; several changes may be one value. Each
+// caller gets a channel of its own, for as long as the supervisor lives.
+func (s *Supervisor) Changed() <-chan struct{} {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	reader := make(chan struct{}, 1)
+	s.readers = append(s.readers, reader)
+	return reader
+}
+
+// changedLocked wakes all who wait for a change.
+func (s *Supervisor) changedLocked() {
+	close(s.changed)
+	s.changed = make(chan struct{})
+	for _, reader := range s.readers {
+		select {
+		case reader <- struct{}{}:
+		default: // it has one to read already
+		}
+	}
+}

@@ -1,0 +1,235 @@
+package supervise
+
+import (
+	"context"
+	"slices"
+	"time"
+
+	fleetv1 "github.com/drover-dev/drover/api/v1alpha1"
+)
+
+// unit is the life of one process name: one goroutine goes through run. The fields are the supervisor's mutex's.
+type unit struct {
+	supervisor *Supervisor
+	name       string
+
+	want      *Process // nil: it is to be stopped and forgotten
+	interrupt context.CancelFunc
+	state     fleetv1.ComponentState
+	record    record
+	readyAt   time.Time // zero until the process was ready once
+	failures  int       // ends in a row
+}
+
+// setWantLocked changes what is wanted, and interrupts the goroutine if that makes a difference: otherwise it would
+// begin its backoff anew each time.
+func (u *unit) setWantLocked(want *Process) {
+	same := u.want != nil && want != nil && u.want.digest() == want.digest() && slices.Equal(u.want.DependsOn, want.DependsOn)
+	u.want = want
+	if !same && u.interrupt != nil {
+		u.interrupt()
+	}
+}
+
+// run is the goroutine: each step brings the process closer to what is wanted, or waits for a reason to do more. A
+// step's context ends when Apply changes what is wanted.
+func (u *unit) run(ctx context.Context) {
+	h := u.adopt()
+	defer func() {
+		if h != nil {
+			h.close()
+		}
+	}()
+	for {
+		want, step, cancel := u.begin(ctx)
+		if ctx.Err() != nil {
+			cancel()
+			return
+		}
+		switch {
+		case h != nil && (want == nil || want.digest() != u.record.Digest):
+			h = u.replace(ctx, want, h)
+		case want == nil:
+			if u.forget() {
+				cancel()
+				return
+			}
+		case h == nil:
+			h = u.start(step, want)
+		default:
+			h = u.watch(step, want, h)
+		}
+		cancel()
+	}
+}
+
+func (u *unit) begin(ctx context.Context) (*Process, context.Context, context.CancelFunc) {
+	step, cancel := context.WithCancel(ctx)
+	u.supervisor.mu.Lock()
+	defer u.supervisor.mu.Unlock()
+	u.interrupt = cancel
+	return u.want, step, cancel
+}
+
+// update changes the unit's fields and tells everyone who waits for a change.
+func (u *unit) update(change func()) {
+	u.supervisor.mu.Lock()
+	defer u.supervisor.mu.Unlock()
+	change()
+	u.supervisor.changedLocked()
+}
+
+// save writes the record. A node without records still works; only adoption is lost.
+func (u *unit) save() {
+	if err := u.supervisor.store.write(u.record); err != nil {
+		u.supervisor.opts.Log.Error(err, "Failed to record a process, so the next agent will not adopt it", "component", u.name)
+	}
+}
+
+// adopt takes hold of the process that an earlier supervisor started, if it runs.
+func (u *unit) adopt() *handle {
+	rec := u.record
+	h := rec.find()
+	log := u.supervisor.opts.Log.WithValues("component", u.name)
+	switch {
+	case h != nil:
+		log.Info("Adopted a running process", "pid", rec.PID)
+		u.update(func() { u.record, u.state = rec, fleetv1.ComponentStarting })
+	case rec.Running:
+		log.Info("Found that a process ended while no agent ran", "pid", rec.PID)
+		u.ended(&fleetv1.ComponentExit{})
+	}
+	return h
+}
+
+// replace stops a process that is not wanted, or not as it is.
+func (u *unit) replace(ctx context.Context, want *Process, h *handle) *handle {
+	reason := "configuration changed"
+	if want == nil {
+		reason = "no longer wanted"
+	}
+	u.supervisor.opts.Log.Info("Stopped a process", "component", u.name, "pid", h.pid, "reason", reason)
+	if err := stopProcess(ctx, h, u.record.StopTimeout); err != nil {
+		if ctx.Err() == nil {
+			u.supervisor.opts.Log.Error(err, "Failed to stop a process", "component", u.name, "pid", h.pid)
+			u.pause(ctx)
+		}
+		return h
+	}
+	h.close()
+	u.update(func() {
+		u.record.Running = false
+		u.failures = 0
+		u.readyAt = time.Time{}
+		u.state = fleetv1.ComponentStopped
+	})
+	u.save()
+	return nil
+}
+
+// forget drops the unit unless it is wanted again by now.
+func (u *unit) forget() bool {
+	s := u.supervisor
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if u.want != nil {
+		return false
+	}
+	if err := s.store.remove(u.name); err != nil {
+		s.opts.Log.Error(err, "Failed to forget a process", "component", u.name)
+	}
+	delete(s.units, u.name)
+	s.changedLocked()
+	return true
+}
+
+// start waits for the process's dependencies and its backoff, then starts it.
+func (u *unit) start(step context.Context, want *Process) *handle {
+	s := u.supervisor
+	if want.digest() != u.record.Digest {
+		u.failures = 0 // they were another configuration's
+	}
+	if !u.awaitBackoff(step) || !u.awaitDependencies(step, want) {
+		return nil
+	}
+	rec := u.record
+	rec.Name, rec.PID, rec.StartTime, rec.Exe, rec.Argv = u.name, 0, 0, want.Path, want.argv()
+	rec.Digest, rec.Running, rec.LogFile = want.digest(), true, want.LogFile
+	rec.DependsOn, rec.StopTimeout = want.DependsOn, want.stopTimeout()
+	rec.StartedAt = s.opts.Clock.Now()
+	if u.failures > 0 {
+		rec.Restarts++
+	}
+	u.update(func() { u.record, u.readyAt = rec, time.Time{} })
+	u.save()
+	h, offset, err := spawn(want)
+	if err != nil {
+		s.opts.Log.Error(err, "Failed to start a process", "component", u.name)
+		u.ended(&fleetv1.ComponentExit{LogTail: tidyTail(err.Error())})
+		return nil
+	}
+	u.update(func() {
+		u.record.PID, u.record.LogOffset = h.pid, offset
+		u.state = fleetv1.ComponentStarting
+		if img, err := readImage(h.pid); err == nil { // else it ended already, which watch will see
+			u.record.StartTime, u.record.Exe = img.start, img.exe
+		}
+	})
+	u.save()
+	s.opts.Log.Info("Started a process", "component", u.name, "pid", h.pid)
+	return h
+}
+
+// pause keeps a step that failed for a reason outside of our hands from being tried again without a break.
+func (u *unit) pause(ctx context.Context) {
+	timer := u.supervisor.opts.Clock.NewTimer(time.Second)
+	defer timer.Stop()
+	select {
+	case <-timer.C():
+	case <-ctx.Done():
+	}
+}
+
+// awaitBackoff waits until it is time for the next start; false means that the step ended first.
+func (u *unit) awaitBackoff(step context.Context) bool {
+	s := u.supervisor
+	delay := s.opts.Backoff.delay(u.failures, s.opts.Chance())
+	if delay == 0 {
+		return step.Err() == nil
+	}
+	timer := s.opts.Clock.NewTimer(delay)
+	defer timer.Stop()
+	select {
+	case <-timer.C():
+		return true
+	case <-step.Done():
+		return false
+	}
+}
+
+// awaitDependencies waits until all that the process depends on is ready.
+func (u *unit) awaitDependencies(step context.Context, want *Process) bool {
+	s := u.supervisor
+	for {
+		s.mu.Lock()
+		ready := true
+		for _, name := range want.DependsOn {
+			other := s.units[name]
+			ready = ready && other != nil && other.state == fleetv1.ComponentRunning
+		}
+		if !ready && u.state != fleetv1.ComponentWaiting {
+			u.state = fleetv1.ComponentWaiting
+			s.changedLocked()
+		}
+		changed := s.changed
+		s.mu.Unlock()
+		if ready {
+			return step.Err() == nil
+		}
+		select {
+		case <-changed:
+		case <-step.Done():
+			return false
+		}
+	}
+}

@@ -1,0 +1,115 @@
+package supervise
+
+import (
+	"context"
+	"sync"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/utils/ptr"
+
+	fleetv1 "github.com/drover-dev/drover/api/v1alpha1"
+)
+
+const (
+	// readyEvery is how often a process is asked at first whether it is ready: it decides how soon a node joins.
+	readyEvery = 25 * time.Millisecond
+	// readySlowEvery is how often it is asked after readyEagerFor.
+	readySlowEvery = time.Second
+	readyEagerFor  = 20 * time.Second
+	// readyTimeout is how long one answer may take.
+	readyTimeout = 2 * time.Second
+)
+
+// watch waits for the process to end, or for the step to, and meanwhile for it to be ready.
+func (u *unit) watch(step context.Context, want *Process, h *handle) *handle {
+	var probing sync.WaitGroup
+	alive, cancel := context.WithCancel(step)
+	if u.readyAt.IsZero() {
+		probing.Go(func() { u.awaitReady(alive, want) })
+	}
+	err := h.wait(alive)
+	cancel()
+	probing.Wait()
+	if step.Err() != nil {
+		return h
+	}
+	if err != nil {
+		u.supervisor.opts.Log.Error(err, "Failed to wait for a process", "component", u.name, "pid", h.pid)
+		u.pause(step)
+		return h
+	}
+	u.ended(exitOf(h))
+	h.close()
+	return nil
+}
+
+// awaitReady asks the process whether it is ready until it is.
+func (u *unit) awaitReady(ctx context.Context, want *Process) {
+	began := time.Now()
+	for want.Ready != nil {
+		attempt, cancel := context.WithTimeout(ctx, readyTimeout)
+		err := want.Ready(attempt)
+		cancel()
+		if err == nil {
+			break
+		}
+		every := readyEvery
+		if time.Since(began) > readyEagerFor {
+			every = readySlowEvery
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(every):
+		}
+	}
+	if ctx.Err() == nil {
+		u.update(func() {
+			u.readyAt = u.supervisor.opts.Clock.Now()
+			u.state = fleetv1.ComponentRunning
+		})
+	}
+}
+
+// ended takes down how a process ended, so that it is started again after its backoff.
+func (u *unit) ended(exit *fleetv1.ComponentExit) {
+	s := u.supervisor
+	now := s.opts.Clock.Now()
+	exit.Time = metav1.NewTime(now)
+	if exit.LogTail == "" {
+		exit.LogTail = logTail(u.record.LogFile, u.record.LogOffset)
+	}
+	u.update(func() {
+		if !u.readyAt.IsZero() && now.Sub(u.readyAt) >= s.opts.Backoff.ResetAfter {
+			u.failures = 0
+		}
+		u.failures++
+		u.readyAt = time.Time{}
+		u.state = fleetv1.ComponentBackOff
+		u.record.Running = false
+		u.record.LastExit = exit
+	})
+	u.save()
+	s.opts.Log.Info("Saw a process end", "component", u.name, "pid", u.record.PID, "code", ptr.Deref(exit.Code, -1), "signal", exit.Signal)
+}
+
+// exitOf says how the process ended, as far as the kernel tells.
+func exitOf(h *handle) *fleetv1.ComponentExit {
+	status, known := h.exitStatus()
+	return describeExit(status, known)
+}
+
+func describeExit(status syscall.WaitStatus, known bool) *fleetv1.ComponentExit {
+	exit := &fleetv1.ComponentExit{}
+	switch {
+	case !known:
+	case status.Signaled():
+		exit.Signal = unix.SignalName(status.Signal())
+	default:
+		exit.Code = ptr.To(int32(status.ExitStatus()))
+	}
+	return exit
+}
