@@ -53,7 +53,7 @@ func (s *System) setSysctl(name, value string) error {
 	if strings.Join(strings.Fields(s.text(file)), " ") == strings.Join(strings.Fields(value), " ") {
 		return nil
 	}
-	f, err := os.OpenFile(s.path(file), os.O_WRONLY, 0)
+	f, err := os.OpenFile(s.path(file), os.O_WRONLY|os.O_TRUNC, 0)
 	if err != nil {
 		return cause(err)
 	}

@@ -1,0 +1,67 @@
+package network
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/drover-dev/drover/api/v1alpha1"
+)
+
+// Health is the condition NetworkHealthy as the machine shows it now, without its transition time.
+func (m *Manager) Health() metav1.Condition {
+	status, reason, message := m.verdict()
+	return metav1.Condition{Type: v1alpha1.NetworkHealthyCondition, Status: status, Reason: reason, Message: message}
+}
+
+func (m *Manager) verdict() (status metav1.ConditionStatus, reason, message string) {
+	m.mu.Lock()
+	config, own, routes, applied, failure := m.config, m.own, m.routes, m.applied, m.startErr
+	m.mu.Unlock()
+	switch {
+	case config.Settings.Mode == v1alpha1.NetworkModeExternal:
+		return metav1.ConditionTrue, v1alpha1.ReasonDisabled, "The pod network is left to a CNI of the user's own"
+	case failure != nil:
+		return metav1.ConditionFalse, v1alpha1.ReasonProbeFailed, failure.Error()
+	case len(own) == 0:
+		return metav1.ConditionFalse, v1alpha1.ReasonStarting, "The Node has no pod range yet; the controller manager gives it one (--allocate-node-cidrs)"
+	case !applied:
+		return metav1.ConditionFalse, v1alpha1.ReasonStarting, "The pod network is being set up"
+	}
+	if _, err := os.Stat(filepath.Join(m.CNIDir, ConflistName)); err != nil {
+		return metav1.ConditionFalse, v1alpha1.ReasonProbeFailed, fmt.Sprintf("The CNI configuration is gone: %v", err)
+	}
+	have, err := m.Kernel.Routes()
+	if err != nil {
+		return metav1.ConditionFalse, v1alpha1.ReasonProbeFailed, err.Error()
+	}
+	for _, r := range routes {
+		if !slices.Contains(have, r) {
+			m.kick()
+			return metav1.ConditionFalse, v1alpha1.ReasonProbeFailed, fmt.Sprintf("The route %s is gone; it is being set again", r)
+		}
+	}
+	return metav1.ConditionTrue, v1alpha1.ReasonHealthy, fmt.Sprintf("Pods have %s", own[0])
+}
+
+// Status is the component "network". It has no process.
+func (m *Manager) Status() v1alpha1.ComponentStatus {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	status := v1alpha1.ComponentStatus{Name: v1alpha1.ComponentNetwork, State: v1alpha1.ComponentStarting}
+	switch {
+	case m.config.Settings.Mode == v1alpha1.NetworkModeExternal:
+		status.State = v1alpha1.ComponentDisabled
+	case len(m.own) == 0:
+		status.State = v1alpha1.ComponentWaiting
+	case m.applied:
+		status.State = v1alpha1.ComponentRunning
+	}
+	if !m.started.IsZero() {
+		status.StartedAt = metav1.NewTime(m.started.Truncate(1e9))
+	}
+	return status
+}
