@@ -4,8 +4,14 @@ import (
 	"context"
 	"crypto/x509"
 	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
 
 	"github.com/go-logr/logr"
+	"github.com/google/go-containerregistry/pkg/name"
+	v1 "github.com/google/go-containerregistry/pkg/v1"
 )
 
 // Store is the bundles of one machine.
@@ -19,15 +25,77 @@ type Store struct {
 	Roots *x509.CertPool
 	// Log receives what was fetched and what was found broken.
 	Log logr.Logger
+
+	wait waiter // between attempts; nil means exponential
+	proc string // nil means /proc
 }
 
 // Ensure returns the bundle that the image reference names, by digest, and fetches it if it is neither in Root nor in
 // a Shared directory. It is safe to kill at any moment, and to call from several processes.
+//
+// The error wraps ErrInvalid, ErrNotFound, ErrUnreachable or ErrDigestMismatch, or is the context's or the disk's own.
 func (s *Store) Ensure(ctx context.Context, image string) (*Bundle, error) {
-	return nil, errors.New("not implemented")
+	reference, digest, err := parse(image)
+	if err != nil {
+		return nil, err
+	}
+	if bundle := s.find(digest); bundle != nil {
+		return bundle, nil
+	}
+	bundle, err := s.fetchLocked(ctx, reference, digest)
+	if err != nil {
+		return nil, fmt.Errorf("fetch bundle %s: %w", image, err)
+	}
+	return bundle, nil
 }
 
-// Collect removes the bundles in Root that are neither kept (image references or digests) nor used by a running process.
-func (s *Store) Collect(keep ...string) error {
+func parse(image string) (name.Digest, v1.Hash, error) {
+	reference, err := name.NewDigest(image, name.StrictValidation)
+	if err != nil {
+		return name.Digest{}, v1.Hash{}, fmt.Errorf("%w: image %q: name it by digest, registry/repository@sha256:…: %w", ErrInvalid, image, err)
+	}
+	digest, err := v1.NewHash(reference.DigestStr())
+	if err != nil {
+		return name.Digest{}, v1.Hash{}, fmt.Errorf("%w: image %q: %w", ErrInvalid, image, err)
+	}
+	return reference, digest, nil
+}
+
+// find looks on disk. A bundle that is there but broken is reported and passed over.
+func (s *Store) find(digest v1.Hash) *Bundle {
+	for _, root := range append([]string{s.Root}, s.Shared...) {
+		dir := filepath.Join(root, digest.Hex)
+		bundle, err := s.open(dir, digest)
+		if err == nil {
+			return bundle
+		}
+		if _, missing := os.Lstat(dir); !errors.Is(missing, fs.ErrNotExist) {
+			s.Log.Error(err, "Found a broken bundle on disk; looking for it elsewhere", "directory", dir)
+		}
+	}
 	return nil
+}
+
+func (s *Store) fetchLocked(ctx context.Context, reference name.Digest, digest v1.Hash) (*Bundle, error) {
+	unlock, err := s.lock(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer unlock()
+	if err := s.sweep(); err != nil {
+		return nil, fmt.Errorf("remove what an earlier fetch left: %w", err)
+	}
+	if bundle, err := s.open(s.path(digest), digest); err == nil {
+		return bundle, nil // another process was faster
+	}
+	return s.fetch(ctx, reference, digest)
+}
+
+func (s *Store) path(digest v1.Hash) string { return filepath.Join(s.Root, digest.Hex) }
+
+func (s *Store) waiter() waiter {
+	if s.wait != nil {
+		return s.wait
+	}
+	return exponential
 }

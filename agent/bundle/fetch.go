@@ -1,0 +1,151 @@
+package bundle
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/google/go-containerregistry/pkg/name"
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"golang.org/x/sync/errgroup"
+)
+
+const (
+	parallelLayers  = 2
+	temporaryPrefix = ".tmp-"
+)
+
+// fetch brings a bundle from its registry into Root, under the store's lock.
+func (s *Store) fetch(ctx context.Context, reference name.Digest, digest v1.Hash) (*Bundle, error) {
+	start := time.Now()
+	var remote *registry
+	var found *image
+	err := retry(ctx, s.waiter(), func() (err error) {
+		if remote == nil {
+			if remote, err = connect(ctx, reference, s.Roots); err != nil {
+				return err
+			}
+		}
+		found, err = describe(ctx, remote, digest)
+		return err
+	})
+	if remote != nil {
+		defer remote.close()
+	}
+	if err != nil {
+		return nil, err
+	}
+	bundle, err := s.unpack(ctx, remote, found)
+	if err != nil {
+		return nil, err
+	}
+	s.Log.Info("Fetched bundle", "image", reference.String(), "bytes", found.size(), "took", time.Since(start).Round(time.Millisecond).String())
+	return bundle, nil
+}
+
+// describe reads what the digest says of the image, before any layer is asked for.
+func describe(ctx context.Context, remote *registry, digest v1.Hash) (*image, error) {
+	rawManifest, err := remote.manifest(ctx, digest)
+	if err != nil {
+		return nil, err
+	}
+	manifest, err := parseManifest(digest, rawManifest)
+	if err != nil {
+		return nil, err
+	}
+	rawConfig, err := remote.config(ctx, manifest.Config.Digest)
+	if err != nil {
+		return nil, err
+	}
+	return parseImage(digest, rawManifest, rawConfig)
+}
+
+// unpack makes the bundle in a temporary directory and gives it its name once it is whole and durable.
+func (s *Store) unpack(ctx context.Context, remote *registry, found *image) (*Bundle, error) {
+	temporary, err := os.MkdirTemp(s.Root, temporaryPrefix)
+	if err != nil {
+		return nil, fmt.Errorf("make a directory to unpack into: %w", err)
+	}
+	defer func() { _ = os.RemoveAll(temporary) }() // gone already when all went well
+	if err := s.fill(ctx, temporary, remote, found); err != nil {
+		return nil, err
+	}
+	final := s.path(found.digest)
+	if err := s.replace(temporary, final); err != nil {
+		return nil, err
+	}
+	if imprints, err := fingerprint(final, found); err == nil {
+		s.remember(final, found.digest, imprints)
+	}
+	return &Bundle{Digest: found.digest.String(), Dir: final, Versions: found.versions()}, nil
+}
+
+func (s *Store) fill(ctx context.Context, dir string, remote *registry, found *image) error {
+	root, err := os.OpenRoot(dir)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = root.Close() }()
+	target := &unpacker{root: root, files: found.files, written: map[string]bool{}}
+	group, ctx := errgroup.WithContext(ctx)
+	group.SetLimit(parallelLayers)
+	for i, layer := range found.manifest.Layers {
+		group.Go(func() error {
+			if err := s.layer(ctx, target, remote, layer, found.config.RootFS.DiffIDs[i]); err != nil {
+				return fmt.Errorf("layer %d (%s): %w", i, layer.Digest, err)
+			}
+			return nil
+		})
+	}
+	if err := group.Wait(); err != nil {
+		return err
+	}
+	return errors.Join(target.complete(), writeMetadata(root, found), root.Chmod(".", 0o755), syncDirectories(root))
+}
+
+func (s *Store) layer(ctx context.Context, target *unpacker, remote *registry, layer v1.Descriptor, diffID v1.Hash) error {
+	source := &resumingReader{ctx: ctx, wait: s.waiter(), size: layer.Size,
+		open: func(ctx context.Context, offset int64) (io.ReadCloser, error) {
+			return remote.blob(ctx, layer, offset)
+		}}
+	defer func() { _ = source.Close() }()
+	return target.layer(source, layer, diffID)
+}
+
+// replace renames a finished directory to its final name; what was there, a broken bundle, goes out of the way first.
+func (s *Store) replace(temporary, final string) error {
+	broken := temporary + "-broken"
+	if err := os.Rename(final, broken); err == nil {
+		defer func() { _ = os.RemoveAll(broken) }()
+	} else if !errors.Is(err, os.ErrNotExist) {
+		return err
+	}
+	if err := os.Rename(temporary, final); err != nil {
+		return err
+	}
+	root, err := os.OpenRoot(s.Root)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = root.Close() }()
+	return syncDirectory(root, ".")
+}
+
+// sweep removes what a killed fetch left behind. The lock is held, so none of it is in use.
+func (s *Store) sweep() error {
+	entries, err := os.ReadDir(s.Root)
+	if err != nil {
+		return err
+	}
+	for _, entry := range entries {
+		if strings.HasPrefix(entry.Name(), temporaryPrefix) {
+			err = errors.Join(err, os.RemoveAll(filepath.Join(s.Root, entry.Name())))
+		}
+	}
+	return err
+}

@@ -1,0 +1,74 @@
+package bundle
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"io/fs"
+	"maps"
+	"os"
+	"path/filepath"
+	"syscall"
+
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+)
+
+const stampDir = ".stamps"
+
+// imprint is a file's identity: whoever changes the content changes at least the time of the inode's last
+// change, which no program can set.
+type imprint struct {
+	Device   uint64 `json:"device"`
+	Inode    uint64 `json:"inode"`
+	Size     int64  `json:"size"`
+	Modified int64  `json:"modified"` // nanoseconds
+	Changed  int64  `json:"changed"`  // nanoseconds
+}
+
+func (p imprint) inode() [2]uint64 { return [2]uint64{p.Device, p.Inode} }
+
+func imprintOf(info fs.FileInfo) imprint {
+	stat, ok := info.Sys().(*syscall.Stat_t)
+	if !ok {
+		return imprint{}
+	}
+	return imprint{Device: stat.Dev, Inode: stat.Ino, Size: stat.Size, Modified: stat.Mtim.Nano(), Changed: stat.Ctim.Nano()}
+}
+
+// remembered says whether a bundle was proved already in exactly this state.
+func (s *Store) remembered(dir string, digest v1.Hash, now map[string]imprint) bool {
+	content, err := os.ReadFile(s.stamp(dir, digest))
+	if err != nil {
+		return false
+	}
+	var then map[string]imprint
+	return json.Unmarshal(content, &then) == nil && maps.Equal(then, now)
+}
+
+// remember keeps the state a bundle was proved in. Without it the next start only takes longer, so a failure is logged.
+func (s *Store) remember(dir string, digest v1.Hash, imprints map[string]imprint) {
+	if err := s.writeStamp(s.stamp(dir, digest), imprints); err != nil {
+		s.Log.Error(err, "Did not keep the stamp of a verified bundle; the next start hashes it again", "bundle", digest.String())
+	}
+}
+
+func (s *Store) writeStamp(path string, imprints map[string]imprint) error {
+	content, err := json.Marshal(imprints)
+	if err != nil {
+		return err
+	}
+	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+		return err
+	}
+	temporary := path + ".tmp"
+	if err := os.WriteFile(temporary, content, 0o600); err != nil {
+		return err
+	}
+	return os.Rename(temporary, path) // not synced: a stamp that is lost or torn costs one hashing
+}
+
+// stamp is the path of the stamp of one bundle in one directory.
+func (s *Store) stamp(dir string, digest v1.Hash) string {
+	where := sha256.Sum256([]byte(filepath.Clean(dir)))
+	return filepath.Join(s.Root, stampDir, digest.Hex+"-"+hex.EncodeToString(where[:4])+".json")
+}
