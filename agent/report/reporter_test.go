@@ -1,0 +1,189 @@
+package report
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/go-logr/logr"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	clocktesting "k8s.io/utils/clock/testing"
+
+	"github.com/drover-dev/drover/api/v1alpha1"
+)
+
+// object is a NodeAgent's status on an API server that may refuse.
+type object struct {
+	mu      sync.Mutex
+	fail    error
+	patches []map[string]json.RawMessage
+}
+
+func (o *object) PatchNodeAgentStatus(_ context.Context, _ string, patch []byte) error {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.fail != nil {
+		return o.fail
+	}
+	var body struct {
+		Status map[string]json.RawMessage `json:"status"`
+	}
+	if err := json.Unmarshal(patch, &body); err != nil {
+		return err
+	}
+	o.patches = append(o.patches, body.Status)
+	return nil
+}
+
+func (o *object) refuse(err error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.fail = err
+}
+
+func (o *object) writes() []map[string]json.RawMessage {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return append([]map[string]json.RawMessage(nil), o.patches...)
+}
+
+func (o *object) last(field string) string {
+	all := o.writes()
+	for i := len(all) - 1; i >= 0; i-- {
+		if v, ok := all[i][field]; ok {
+			return string(v)
+		}
+	}
+	return ""
+}
+
+func start(t *testing.T) (*Reporter, *object, *clocktesting.FakeClock) {
+	t.Helper()
+	clock := clocktesting.NewFakeClock(time.Unix(1_700_000_000, 0))
+	r, o := &Reporter{Node: "n", Log: logr.Discard(), Clock: clock}, &object{}
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan struct{})
+	go func() { defer close(done); r.Run(ctx, o) }()
+	t.Cleanup(func() { cancel(); <-done })
+	return r, o, clock
+}
+
+// until lets the fake clock run, in small steps, until the condition holds.
+func until(t *testing.T, clock *clocktesting.FakeClock, step time.Duration, what string, ok func() bool) {
+	t.Helper()
+	deadline := time.Now().Add(10 * time.Second)
+	for !ok() {
+		if time.Now().After(deadline) {
+			t.Fatalf("never happened: %s", what)
+		}
+		if clock.HasWaiters() {
+			clock.Step(step)
+		}
+		time.Sleep(time.Millisecond)
+	}
+}
+
+func version(v string) func(*v1alpha1.NodeAgentStatus) {
+	return func(s *v1alpha1.NodeAgentStatus) { s.AgentVersion = v }
+}
+
+func TestChangesAreWritten(t *testing.T) {
+	r, o, clock := start(t)
+	r.Update(version("v1"))
+	until(t, clock, gather, "the first change", func() bool { return o.last("agentVersion") == `"v1"` })
+	r.Update(version("v2"))
+	until(t, clock, gather, "the second change", func() bool { return o.last("agentVersion") == `"v2"` })
+	if patch := o.writes()[len(o.writes())-1]; len(patch) > 2 {
+		t.Errorf("the patch has %d fields, want the changed one and the heartbeat", len(patch))
+	}
+}
+
+func TestFlappingStaysWithinTheBudget(t *testing.T) {
+	r, o, clock := start(t)
+	began := clock.Now()
+	for i := 0; clock.Since(began) < 10*time.Minute; i++ {
+		r.Update(version(fmt.Sprint("v", i)))
+		clock.Step(200 * time.Millisecond)
+		if i%20 == 0 {
+			time.Sleep(time.Millisecond) // lets the writer run; nothing is decided by it
+		}
+	}
+	budget := writeBurst + int(clock.Since(began)/writeEvery) + 1
+	if got := len(o.writes()); got > budget || got < 10 {
+		t.Errorf("flapping for 10 minutes made %d writes, want at most %d and some", got, budget)
+	}
+}
+
+func TestANodeAgentThatDoesNotExistYetIsWaitedFor(t *testing.T) {
+	r, o, clock := start(t)
+	o.refuse(apierrors.NewNotFound(schema.GroupResource{Resource: "nodeagents"}, "n"))
+	r.Update(version("v1"))
+	r.Update(version("v2")) // never blocks, whatever the server says
+	o.refuse(nil)
+	r.Exists("uid-1")
+	until(t, clock, gather, "the newest status", func() bool { return o.last("agentVersion") == `"v2"` })
+}
+
+func TestAWriteThatFailedIsTriedAgain(t *testing.T) {
+	r, o, clock := start(t)
+	o.refuse(errors.New("etcd leader changed"))
+	r.Update(version("v1"))
+	for range 20 {
+		clock.Step(time.Second)
+	}
+	o.refuse(nil)
+	until(t, clock, time.Second, "the write", func() bool { return o.last("agentVersion") == `"v1"` })
+}
+
+func TestANodeAgentMadeAnewGetsTheWholeStatus(t *testing.T) {
+	r, o, clock := start(t)
+	r.Exists("uid-1")
+	r.Update(func(s *v1alpha1.NodeAgentStatus) { s.AgentVersion, s.Revision = "v1", "r1" })
+	until(t, clock, gather, "the first write", func() bool { return o.last("agentVersion") == `"v1"` })
+	before := len(o.writes())
+	r.Exists("uid-2")
+	until(t, clock, gather, "another write", func() bool { return len(o.writes()) > before })
+	if got := string(o.writes()[len(o.writes())-1]["revision"]); got != `"r1"` {
+		t.Errorf("the new object got revision %s, want r1", got)
+	}
+}
+
+func TestHeartbeatsComeEveryFiveMinutesOrSo(t *testing.T) {
+	_, o, clock := start(t)
+	began := clock.Now()
+	until(t, clock, 10*time.Second, "five heartbeats", func() bool { return len(o.writes()) >= 5 })
+	if d := clock.Since(began); d < 4*270*time.Second {
+		t.Errorf("five heartbeats took %s, want at least four times 4.5 minutes", d)
+	}
+}
+
+func TestPatchRemovesWhatIsGone(t *testing.T) {
+	data, err := patch(&v1alpha1.NodeAgentStatus{Revision: "r", Findings: []v1alpha1.Finding{{Name: "Swap"}}}, v1alpha1.NodeAgentStatus{Revision: "r"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, want := string(data), `{"status":{"findings":null}}`; got != want {
+		t.Errorf("got %s, want %s", got, want)
+	}
+}
+
+func TestSeedKeepsTheTimeOfWhatHoldsStill(t *testing.T) {
+	r := &Reporter{Node: "n"}
+	old, now := metav1.NewTime(time.Unix(1, 0)), metav1.NewTime(time.Unix(100, 0))
+	r.Update(func(s *v1alpha1.NodeAgentStatus) {
+		s.Conditions = []metav1.Condition{{Type: "A", Status: "True", LastTransitionTime: now}, {Type: "B", Status: "False", LastTransitionTime: now}}
+	})
+	r.Seed([]metav1.Condition{{Type: "A", Status: "True", LastTransitionTime: old}, {Type: "B", Status: "True", LastTransitionTime: old}})
+	if !r.status.Conditions[0].LastTransitionTime.Equal(&old) {
+		t.Error("A was True before and is: its time must be the old one")
+	}
+	if !r.status.Conditions[1].LastTransitionTime.Equal(&now) {
+		t.Error("B has changed: its time must be the new one")
+	}
+}
