@@ -1,0 +1,161 @@
+// Package journal records what the development world does to its host. An entry is on disk before the deed is done,
+// so that whatever happens in between, `down` knows what there may be to undo; undoing what never happened is
+// harmless.
+package journal
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"time"
+)
+
+// Kind is what was done.
+type Kind string
+
+// The kinds of entries.
+const (
+	// Process: a process was started. Name is the process's, PID and StartTime tell it from any other; both are
+	// zero if the run ended between the entry and the start, and it is then found by its environment.
+	Process Kind = "process"
+	// Link: a network link called Name was made.
+	Link Kind = "link"
+	// Sysctl: the kernel parameter Name, which was Former, was changed.
+	Sysctl Kind = "sysctl"
+	// NFTable: the nftables table Name was made.
+	NFTable Kind = "nftables"
+	// Machines: the manager may have made local machines under Name.
+	Machines Kind = "machines"
+	// Files: the file or folder Name was made and holds nothing worth keeping.
+	Files Kind = "files"
+)
+
+// Entry is one deed.
+type Entry struct {
+	Kind Kind   `json:"kind"`
+	Name string `json:"name"`
+	// Former is a sysctl's value before.
+	Former string `json:"former,omitempty"`
+	// PID and StartTime (in clock ticks since the host's boot) identify a process.
+	PID       int    `json:"pid,omitempty"`
+	StartTime uint64 `json:"startTime,omitempty"`
+}
+
+// Journal is the record of one world.
+type Journal struct {
+	path string
+	// Started is when the first entry was made.
+	Started time.Time `json:"started"`
+	// Complete is true once the world was up.
+	Complete bool `json:"complete"`
+	// Entries are in the order of the deeds.
+	Entries []Entry `json:"entries"`
+}
+
+// Open reads the journal at path, or starts an empty one that is first written by Record. Exists tells which.
+func Open(path string) (*Journal, error) {
+	j := &Journal{path: path}
+	raw, err := os.ReadFile(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return j, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("read the record of an earlier run: %w", err)
+	}
+	if err := json.Unmarshal(raw, j); err != nil {
+		return nil, fmt.Errorf("read the record of an earlier run, %s: %w", path, err)
+	}
+	return j, nil
+}
+
+// Exists is true when something was done and not undone.
+func (j *Journal) Exists() bool { return len(j.Entries) > 0 }
+
+// Record adds an entry, or replaces the one of the same kind and name, and writes the journal. A sysctl's former
+// value is never replaced.
+func (j *Journal) Record(e Entry) error {
+	if j.Started.IsZero() {
+		j.Started = time.Now().UTC().Truncate(time.Second)
+	}
+	i := slices.IndexFunc(j.Entries, func(o Entry) bool { return o.Kind == e.Kind && o.Name == e.Name })
+	switch {
+	case i < 0:
+		j.Entries = append(j.Entries, e)
+	case e.Kind == Sysctl:
+		return nil
+	default:
+		j.Entries[i] = e
+	}
+	return j.write()
+}
+
+// MarkComplete records that the world was up.
+func (j *Journal) MarkComplete() error {
+	j.Complete = true
+	return j.write()
+}
+
+// Of returns the entries of a kind, oldest first.
+func (j *Journal) Of(kind Kind) []Entry {
+	var found []Entry
+	for _, e := range j.Entries {
+		if e.Kind == kind {
+			found = append(found, e)
+		}
+	}
+	return found
+}
+
+// Undo calls undo for each entry, newest first, and forgets those it succeeds for. It goes on after an error, so
+// that one thing that is stuck does not keep the rest; the errors are joined.
+func (j *Journal) Undo(undo func(Entry) error) error {
+	var failed []Entry
+	var errs []error
+	for _, e := range slices.Backward(j.Entries) {
+		if err := undo(e); err != nil {
+			errs = append(errs, err)
+			failed = append(failed, e)
+		}
+	}
+	slices.Reverse(failed)
+	j.Entries, j.Complete = failed, false
+	if len(failed) > 0 {
+		return errors.Join(append(errs, j.write())...)
+	}
+	if err := os.Remove(j.path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("remove the record of this run: %w", err)
+	}
+	return nil
+}
+
+// write replaces the file as a whole: a reader, and a run after a crash, sees the old one or the new one.
+func (j *Journal) write() error {
+	raw, err := json.MarshalIndent(j, "", "  ")
+	if err != nil {
+		return fmt.Errorf("record what is done to this host: %w", err)
+	}
+	if err := replaceFile(j.path, append(raw, '\n')); err != nil {
+		return fmt.Errorf("record what is done to this host: %w", err)
+	}
+	return nil
+}
+
+func replaceFile(path string, content []byte) error {
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+		return err
+	}
+	f, err := os.CreateTemp(filepath.Dir(path), ".world-*")
+	if err != nil {
+		return err
+	}
+	defer func() { _ = os.Remove(f.Name()) }()
+	_, err = f.Write(content)
+	if err = errors.Join(err, f.Sync(), f.Close()); err != nil {
+		return err
+	}
+	return os.Rename(f.Name(), path)
+}

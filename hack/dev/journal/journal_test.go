@@ -1,0 +1,107 @@
+package journal_test
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/drover-dev/drover/hack/dev/journal"
+)
+
+func open(t *testing.T, path string) *journal.Journal {
+	t.Helper()
+	j, err := journal.Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return j
+}
+
+func record(t *testing.T, j *journal.Journal, entries ...journal.Entry) {
+	t.Helper()
+	for _, e := range entries {
+		if err := j.Record(e); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+func TestUndoGoesBackwards(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "deep", "world.json")
+	j := open(t, path)
+	if j.Exists() {
+		t.Error("a journal without a file exists")
+	}
+	record(t, j,
+		journal.Entry{Kind: journal.Link, Name: "drover0"},
+		journal.Entry{Kind: journal.Process, Name: "etcd"},
+		journal.Entry{Kind: journal.Process, Name: "kube-apiserver"},
+		journal.Entry{Kind: journal.Process, Name: "etcd", PID: 7, StartTime: 9},
+	)
+
+	var undone []string
+	err := open(t, path).Undo(func(e journal.Entry) error {
+		undone = append(undone, e.Name)
+		if e.Name == "etcd" && e.PID != 7 {
+			t.Errorf("etcd's PID is %d, want the one recorded last, 7", e.PID)
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff([]string{"kube-apiserver", "etcd", "drover0"}, undone); diff != "" {
+		t.Errorf("Undo's order (-want +got):\n%s", diff)
+	}
+	if _, err := os.Stat(path); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("the journal is still there after everything was undone: %v", err)
+	}
+}
+
+func TestUndoKeepsWhatFailed(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "world.json")
+	j := open(t, path)
+	record(t, j,
+		journal.Entry{Kind: journal.Link, Name: "drover0"},
+		journal.Entry{Kind: journal.Sysctl, Name: "net.ipv4.ip_forward", Former: "0"},
+		journal.Entry{Kind: journal.Process, Name: "etcd"},
+	)
+	stuck := errors.New("it does not end")
+	err := j.Undo(func(e journal.Entry) error {
+		if e.Kind == journal.Process {
+			return stuck
+		}
+		return nil
+	})
+	if !errors.Is(err, stuck) {
+		t.Errorf("Undo returned %v, want %v", err, stuck)
+	}
+	want := []journal.Entry{{Kind: journal.Process, Name: "etcd"}}
+	if diff := cmp.Diff(want, open(t, path).Entries); diff != "" {
+		t.Errorf("entries left (-want +got):\n%s", diff)
+	}
+}
+
+func TestFormerSysctlIsTheFirst(t *testing.T) {
+	j := open(t, filepath.Join(t.TempDir(), "world.json"))
+	record(t, j,
+		journal.Entry{Kind: journal.Sysctl, Name: "net.ipv4.ip_forward", Former: "0"},
+		journal.Entry{Kind: journal.Sysctl, Name: "net.ipv4.ip_forward", Former: "1"},
+	)
+	if got := j.Of(journal.Sysctl)[0].Former; got != "0" {
+		t.Errorf("former value = %q, want 0: the second run saw our own change", got)
+	}
+}
+
+func TestOpenRefusesRubbish(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "world.json")
+	if err := os.WriteFile(path, []byte("{"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := journal.Open(path); err == nil {
+		t.Error("Open took half a file")
+	}
+}

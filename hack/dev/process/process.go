@@ -1,0 +1,188 @@
+// Package process starts processes that outlive their starter and ends them again, sure that they are the same.
+package process
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// Marks in the environment of every process started here. By them a process is found whose ID was not recorded.
+const (
+	worldMark = "DROVER_DEV_WORLD"
+	nameMark  = "DROVER_DEV_PROCESS"
+)
+
+// ID tells a process from every other one, before and after it: PIDs are used again, a pair with the start time is not.
+type ID struct {
+	PID int
+	// StartTime is in clock ticks since the host's boot.
+	StartTime uint64
+}
+
+// Command is a process to start.
+type Command struct {
+	// World is the folder whose process it is.
+	World string
+	Name  string
+	Path  string
+	Args  []string
+	// Log is the file it writes to, made anew.
+	Log string
+}
+
+// Start starts the process in a session of its own.
+func (c Command) Start() (ID, error) {
+	if err := os.MkdirAll(filepath.Dir(c.Log), 0o755); err != nil {
+		return ID{}, fmt.Errorf("start %s: %w", c.Name, err)
+	}
+	log, err := os.Create(c.Log)
+	if err != nil {
+		return ID{}, fmt.Errorf("start %s: %w", c.Name, err)
+	}
+	defer func() { _ = log.Close() }()
+	null, err := os.Open(os.DevNull)
+	if err != nil {
+		return ID{}, fmt.Errorf("start %s: %w", c.Name, err)
+	}
+	defer func() { _ = null.Close() }()
+	p, err := os.StartProcess(c.Path, append([]string{c.Path}, c.Args...), &os.ProcAttr{
+		Dir:   c.World,
+		Env:   append(os.Environ(), worldMark+"="+c.World, nameMark+"="+c.Name),
+		Files: []*os.File{null, log, log},
+		Sys:   &syscall.SysProcAttr{Setsid: true},
+	})
+	if err != nil {
+		return ID{}, fmt.Errorf("start %s: %w", c.Name, err)
+	}
+	// Reap it if it ends while this program runs, or it would look alive.
+	go func() { _, _ = p.Wait() }()
+	start, err := startTime(p.Pid)
+	if err != nil {
+		return ID{}, fmt.Errorf("start %s: it ended at once; see %s", c.Name, c.Log)
+	}
+	return ID{PID: p.Pid, StartTime: start}, nil
+}
+
+// Alive is true while the process runs.
+func Alive(id ID) bool {
+	start, err := startTime(id.PID)
+	return err == nil && start == id.StartTime
+}
+
+// Find returns the processes that world started under that name, and whose IDs are not known; all of the world's
+// for an empty name.
+func Find(world, name string) []ID {
+	var found []ID
+	for _, pid := range PIDs() {
+		env, err := os.ReadFile(fmt.Sprintf("/proc/%d/environ", pid))
+		if err != nil || pid == os.Getpid() {
+			continue
+		}
+		vars := bytes.Split(env, []byte{0})
+		if !contains(vars, worldMark+"="+world) || (name != "" && !contains(vars, nameMark+"="+name)) {
+			continue
+		}
+		if start, err := startTime(pid); err == nil {
+			found = append(found, ID{PID: pid, StartTime: start})
+		}
+	}
+	return found
+}
+
+// Stop ends the process: SIGTERM, and SIGKILL after grace. It returns an error if the process is still there a
+// while after that.
+func Stop(ctx context.Context, id ID, grace time.Duration) error {
+	fd, err := unix.PidfdOpen(id.PID, 0)
+	if errors.Is(err, unix.ESRCH) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("stop process %d: %w", id.PID, err)
+	}
+	defer func() { _ = unix.Close(fd) }()
+	// The descriptor is open: from here on the PID cannot be used for another process.
+	if !Alive(id) {
+		return nil
+	}
+	for _, step := range []struct {
+		signal unix.Signal
+		wait   time.Duration
+	}{{unix.SIGTERM, grace}, {unix.SIGKILL, 10 * time.Second}} {
+		if err := unix.PidfdSendSignal(fd, step.signal, nil, 0); errors.Is(err, unix.ESRCH) {
+			return nil
+		} else if err != nil {
+			return fmt.Errorf("stop process %d: %w", id.PID, err)
+		}
+		if waitEnd(ctx, id, step.wait) {
+			return nil
+		}
+	}
+	return fmt.Errorf("stop process %d: it is still there after SIGKILL", id.PID)
+}
+
+func waitEnd(ctx context.Context, id ID, limit time.Duration) bool {
+	ctx, cancel := context.WithTimeout(ctx, limit)
+	defer cancel()
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	for Alive(id) {
+		select {
+		case <-ctx.Done():
+			return !Alive(id)
+		case <-tick.C:
+		}
+	}
+	return true
+}
+
+// PIDs are all processes that can be seen.
+func PIDs() []int {
+	entries, err := os.ReadDir("/proc")
+	if err != nil {
+		return nil
+	}
+	var pids []int
+	for _, e := range entries {
+		if pid, err := strconv.Atoi(e.Name()); err == nil {
+			pids = append(pids, pid)
+		}
+	}
+	return pids
+}
+
+// startTime is field 22 of /proc/<pid>/stat (proc_pid_stat(5)). A zombie counts as ended.
+func startTime(pid int) (uint64, error) {
+	raw, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	if err != nil {
+		return 0, err
+	}
+	// The command's name may hold spaces and parentheses; the last one closes it.
+	_, rest, ok := strings.Cut(string(raw[max(0, bytes.LastIndexByte(raw, ')')):]), ") ")
+	fields := strings.Fields(rest)
+	if !ok || len(fields) < 20 {
+		return 0, fmt.Errorf("read /proc/%d/stat: too short", pid)
+	}
+	if fields[0] == "Z" || fields[0] == "X" {
+		return 0, os.ErrProcessDone
+	}
+	return strconv.ParseUint(fields[19], 10, 64)
+}
+
+func contains(vars [][]byte, want string) bool {
+	for _, v := range vars {
+		if string(v) == want {
+			return true
+		}
+	}
+	return false
+}

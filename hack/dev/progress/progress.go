@@ -1,0 +1,90 @@
+// Package progress prints what a long run is doing, and for how long, to somebody who watches.
+package progress
+
+import (
+	"fmt"
+	"io"
+	"sync"
+	"time"
+)
+
+// Printer prints steps. On a terminal the line of the present step is kept up to date; elsewhere each change of its
+// detail is a line.
+type Printer struct {
+	out      io.Writer
+	terminal bool
+	now      func() time.Time
+	start    time.Time
+
+	mu    sync.Mutex
+	steps []Done
+}
+
+// Done is a step that ended and the time it took.
+type Done struct {
+	Name string
+	Took time.Duration
+}
+
+// New returns a printer whose clock starts now.
+func New(out io.Writer, terminal bool, now func() time.Time) *Printer {
+	return &Printer{out: out, terminal: terminal, now: now, start: now()}
+}
+
+// Step runs do. What do passes to say is shown while it runs, such as what it waits for.
+func (p *Printer) Step(name string, do func(say func(detail string)) error) error {
+	start, said := p.now(), ""
+	say := func(detail string) {
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		switch {
+		case p.terminal:
+			p.printf("\r\033[K%s  … %s (%s) %s", p.stamp(), name, Seconds(p.now().Sub(start)), clip(detail, 70))
+		case detail != said:
+			p.printf("%s  … %s: %s\n", p.stamp(), name, detail)
+		}
+		said = detail
+	}
+	if p.terminal {
+		say("")
+	}
+	err := do(say)
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.terminal {
+		p.printf("\r\033[K")
+	}
+	took := p.now().Sub(start)
+	if err != nil {
+		p.printf("%s  ✗ %s (%s)\n", p.stamp(), name, Seconds(took))
+		return err
+	}
+	p.printf("%s  ✓ %s (%s)\n", p.stamp(), name, Seconds(took))
+	p.steps = append(p.steps, Done{Name: name, Took: took})
+	return nil
+}
+
+// Steps are those that ended well, in order.
+func (p *Printer) Steps() []Done {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return append([]Done(nil), p.steps...)
+}
+
+// Elapsed is the time since New.
+func (p *Printer) Elapsed() time.Duration { return p.now().Sub(p.start) }
+
+// Seconds is how a duration is printed.
+func Seconds(d time.Duration) string { return fmt.Sprintf("%.1f s", d.Seconds()) }
+
+func (p *Printer) stamp() string { return fmt.Sprintf("%6.1fs", p.Elapsed().Seconds()) }
+
+// printf ignores errors: there is nobody left to tell.
+func (p *Printer) printf(format string, args ...any) { _, _ = fmt.Fprintf(p.out, format, args...) }
+
+func clip(s string, most int) string {
+	if r := []rune(s); len(r) > most {
+		return string(r[:most-1]) + "…"
+	}
+	return s
+}
