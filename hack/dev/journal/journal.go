@@ -50,7 +50,7 @@ type Journal struct {
 	path string
 	// Started is when the first entry was made.
 	Started time.Time `json:"started"`
-	// Complete is true once the world was up.
+	// Complete is true once the control plane was up.
 	Complete bool `json:"complete"`
 	// Entries are in the order of the deeds.
 	Entries []Entry `json:"entries"`
@@ -93,7 +93,7 @@ func (j *Journal) Record(e Entry) error {
 	return j.write()
 }
 
-// MarkComplete records that the world was up.
+// MarkComplete records that the control plane was up.
 func (j *Journal) MarkComplete() error {
 	j.Complete = true
 	return j.write()

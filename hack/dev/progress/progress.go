@@ -88,3 +88,10 @@ func clip(s string, most int) string {
 	}
 	return s
 }
+
+// Note prints a line of its own.
+func (p *Printer) Note(text string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.printf("%s  · %s\n", p.stamp(), text)
+}

@@ -1,0 +1,87 @@
+// Command dev (built as drover-dev) starts and ends a development world on this host: a control plane, Drover's
+// manager and, for the demo, a pool of local machines with a workload on it. `make demo` and `make down` call it.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/signal"
+	"syscall"
+	"time"
+
+	"github.com/mattn/go-isatty"
+	"github.com/spf13/cobra"
+
+	"github.com/drover-dev/drover/hack/dev/demo"
+	"github.com/drover-dev/drover/hack/dev/layout"
+	"github.com/drover-dev/drover/hack/dev/progress"
+	"github.com/drover-dev/drover/hack/dev/world"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	err := command().ExecuteContext(ctx)
+	stop()
+	if err != nil {
+		fmt.Fprintf(os.Stderr, "\n%s\n", err)
+		os.Exit(1)
+	}
+}
+
+func command() *cobra.Command {
+	var repository string
+	root := &cobra.Command{
+		Use:           "drover-dev",
+		Short:         "A development world: a control plane, Drover's manager and local machines on this host",
+		SilenceUsage:  true,
+		SilenceErrors: true,
+	}
+	root.PersistentFlags().StringVar(&repository, "repository", ".", "the checkout whose .drover holds everything")
+	add := func(use, short string, run func(context.Context, *world.World) error) {
+		root.AddCommand(&cobra.Command{Use: use, Short: short, Args: cobra.NoArgs, RunE: func(cmd *cobra.Command, _ []string) error {
+			return withWorld(cmd.Context(), repository, run)
+		}})
+	}
+	add("up", "Start the control plane and the manager, without any pool", func(ctx context.Context, w *world.World) error { return w.Up(ctx) })
+	add("demo", "Start the world, make a pool of two nodes, run a Deployment and call its Service", demo.Run)
+	add("down", "Remove everything that was started", func(ctx context.Context, w *world.World) error { return w.Down(ctx) })
+	add("preflight", "Find out whether a world can be started here", func(_ context.Context, w *world.World) error { return w.Preflight() })
+	add("status", "Say whether a world runs", status)
+	add("idle", "Fail if a world runs, or is half there", idle)
+	return root
+}
+
+func withWorld(ctx context.Context, repository string, run func(context.Context, *world.World) error) error {
+	l, err := layout.New(repository)
+	if err != nil {
+		return err
+	}
+	w, release, err := world.Open(l, progress.New(os.Stdout, isatty.IsTerminal(os.Stdout.Fd()), time.Now))
+	if err != nil {
+		return err
+	}
+	defer release()
+	return run(ctx, w)
+}
+
+func status(_ context.Context, w *world.World) error {
+	left, err := w.Leftovers()
+	fmt.Printf("The development world is %s.\n", w.State())
+	for _, line := range left {
+		fmt.Println("  " + line)
+	}
+	return err
+}
+
+func idle(_ context.Context, w *world.World) error {
+	switch w.State() {
+	case world.Running:
+		return errors.New("a demo runs in this checkout, and the tests need its network and ports: run `make down` first")
+	case world.Broken:
+		return errors.New("an earlier run was left half-way: run `make down` first")
+	default:
+		return nil
+	}
+}

@@ -1,0 +1,103 @@
+package world
+
+import (
+	"fmt"
+
+	"github.com/drover-dev/drover/hack/dev/layout"
+	"github.com/drover-dev/drover/hack/dev/process"
+)
+
+// The processes of the world.
+const (
+	Etcd              = "etcd"
+	APIServer         = "kube-apiserver"
+	ControllerManager = "kube-controller-manager"
+	Scheduler         = "kube-scheduler"
+	Manager           = "drover-manager"
+)
+
+// Binaries are the files that must have been built before the world starts.
+func Binaries(l layout.Layout) []string {
+	files := []string{l.ClusterAPI(), l.Digests(), l.Bin("drover-agent"), l.Bin("kubectl"), l.Bin("kubectl-drover")}
+	for _, name := range []string{Etcd, APIServer, ControllerManager, Scheduler, Manager} {
+		files = append(files, l.Bin(name))
+	}
+	return files
+}
+
+// command is how a process of the world is started.
+func command(l layout.Layout, name string) process.Command {
+	args := map[string][]string{
+		Etcd:              etcdArgs(l),
+		APIServer:         apiServerArgs(l),
+		ControllerManager: controllerManagerArgs(l),
+		Scheduler:         schedulerArgs(l),
+		Manager:           managerArgs(l),
+	}
+	return process.Command{World: l.Root(), Name: name, Path: l.Bin(name), Args: args[name], Log: l.Logs(name)}
+}
+
+// Nothing in a development world is worth the time that fsync takes.
+func etcdArgs(l layout.Layout) []string {
+	client := fmt.Sprintf("http://127.0.0.1:%d", layout.EtcdPort)
+	peer := fmt.Sprintf("http://127.0.0.1:%d", layout.EtcdPeerPort)
+	return []string{
+		"--name=drover", "--data-dir=" + l.Etcd(), "--unsafe-no-fsync", "--log-level=warn",
+		"--listen-client-urls=" + client, "--advertise-client-urls=" + client,
+		"--listen-peer-urls=" + peer, "--initial-advertise-peer-urls=" + peer, "--initial-cluster=drover=" + peer,
+	}
+}
+
+func apiServerArgs(l layout.Layout) []string {
+	return []string{
+		fmt.Sprintf("--etcd-servers=http://127.0.0.1:%d", layout.EtcdPort),
+		"--service-cluster-ip-range=" + layout.ServiceCIDR,
+		"--advertise-address=" + layout.HostAddress,
+		fmt.Sprintf("--secure-port=%d", layout.APIServerPort),
+		"--tls-cert-file=" + l.PKI("apiserver.crt"), "--tls-private-key-file=" + l.PKI("apiserver.key"),
+		"--client-ca-file=" + l.PKI("ca.crt"),
+		"--service-account-issuer=https://kubernetes.default.svc." + layout.DNSDomain,
+		"--service-account-key-file=" + l.PKI("sa.pub"), "--service-account-signing-key-file=" + l.PKI("sa.key"),
+		"--authorization-mode=Node,RBAC", "--enable-admission-plugins=NodeRestriction",
+		"--enable-bootstrap-token-auth", "--allow-privileged",
+		"--kubelet-client-certificate=" + l.PKI("apiserver-kubelet.crt"), "--kubelet-client-key=" + l.PKI("apiserver-kubelet.key"),
+		"--kubelet-certificate-authority=" + l.PKI("ca.crt"),
+		"--kubelet-preferred-address-types=InternalIP",
+	}
+}
+
+// The controller switched on beside the usual ones removes expired join tokens.
+func controllerManagerArgs(l layout.Layout) []string {
+	kubeconfig := l.PKI("controller-manager.kubeconfig")
+	return []string{
+		"--kubeconfig=" + kubeconfig, "--authentication-kubeconfig=" + kubeconfig, "--authorization-kubeconfig=" + kubeconfig,
+		"--bind-address=127.0.0.1", "--leader-elect=false",
+		"--controllers=*,token-cleaner-controller",
+		"--use-service-account-credentials", "--service-account-private-key-file=" + l.PKI("sa.key"), "--root-ca-file=" + l.PKI("ca.crt"),
+		"--cluster-signing-cert-file=" + l.PKI("ca.crt"), "--cluster-signing-key-file=" + l.PKI("ca.key"),
+		"--allocate-node-cidrs", "--cluster-cidr=" + layout.PodCIDR, "--node-cidr-mask-size=24",
+		"--service-cluster-ip-range=" + layout.ServiceCIDR,
+	}
+}
+
+func schedulerArgs(l layout.Layout) []string {
+	kubeconfig := l.PKI("scheduler.kubeconfig")
+	return []string{
+		"--kubeconfig=" + kubeconfig, "--authentication-kubeconfig=" + kubeconfig, "--authorization-kubeconfig=" + kubeconfig,
+		"--bind-address=127.0.0.1", "--leader-elect=false",
+	}
+}
+
+func managerArgs(l layout.Layout) []string {
+	return []string{
+		"--kubeconfig=" + l.PKI("manager.kubeconfig"),
+		fmt.Sprintf("--metrics-bind-address=:%d", layout.ManagerMetricsPort),
+		fmt.Sprintf("--health-probe-bind-address=:%d", layout.ManagerProbePort),
+		"--local-root=" + l.Machines(), "--agent-binary=" + l.Bin("drover-agent"), "--shared-bundles=" + l.Bundles(),
+		"--artifact-root=" + l.Artifacts(), "--artifact-bind-address=" + layout.Artifacts,
+		"--artifact-cert-file=" + l.PKI("artifacts.crt"), "--artifact-key-file=" + l.PKI("artifacts.key"),
+		"--api-server-url=" + layout.APIServer,
+		"--cluster-dns=" + layout.DNSAddress, "--cluster-domain=" + layout.DNSDomain,
+		"--service-cidrs=" + layout.ServiceCIDR, "--pod-cidrs=" + layout.PodCIDR,
+	}
+}

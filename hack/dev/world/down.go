@@ -1,0 +1,128 @@
+package world
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+	"time"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/util/wait"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/drover-dev/drover/hack/dev/hostnet"
+	"github.com/drover-dev/drover/hack/dev/journal"
+	"github.com/drover-dev/drover/hack/dev/process"
+)
+
+// poolsTimeout bounds the wait for pools to be deleted in an orderly way. What is left is ended without ceremony.
+const poolsTimeout = 45 * time.Second
+
+// Down removes everything of the world from this host. It may be called again, and where there is no world.
+func (w *World) Down(ctx context.Context) error {
+	if os.Geteuid() != 0 {
+		return Problems{"This needs root, to remove namespaces, links and cgroups: run it as root (sudo make down)."}
+	}
+	if _, alive := w.find(Manager); alive && w.State() == Running {
+		if err := w.Progress.Step("Node pools", func(say func(string)) error { return w.deletePools(ctx, say) }); err != nil {
+			w.Progress.Note("The pools did not go by themselves (" + err.Error() + "); ending their machines.")
+		}
+	}
+	if err := w.Progress.Step("Processes, machines and network", func(say func(string)) error {
+		return w.journal.Undo(func(e journal.Entry) error {
+			say(string(e.Kind) + " " + e.Name)
+			return w.undo(ctx, e)
+		})
+	}); err != nil {
+		return err
+	}
+	return w.Progress.Step("Look for anything left", func(func(string)) error { return w.verify(ctx) })
+}
+
+// verify removes what no record told of, and returns an error that lists what stays.
+func (w *World) verify(ctx context.Context) error {
+	left, err := w.Leftovers()
+	if err == nil && len(left) > 0 {
+		for _, id := range process.Find(w.Layout.Root(), "") {
+			err = errors.Join(err, process.Stop(ctx, id, stopGrace))
+		}
+		err = errors.Join(err, w.removeMachines(ctx, w.Layout.Machines()))
+		left, _ = w.Leftovers()
+	}
+	if len(left) > 0 {
+		err = errors.Join(err, Problems{"Something is left that this checkout cannot remove: " + strings.Join(left, ", ") + "."})
+	}
+	return err
+}
+
+// undo undoes one deed. That it was never done is no error.
+func (w *World) undo(ctx context.Context, e journal.Entry) error {
+	switch e.Kind {
+	case journal.Process:
+		return w.stop(ctx, e)
+	case journal.Link:
+		return hostnet.RemoveLink(e.Name)
+	case journal.Sysctl:
+		return hostnet.SetSysctl(e.Name, e.Former)
+	case journal.NFTable:
+		return hostnet.RemoveTable(e.Name)
+	case journal.Machines:
+		return w.removeMachines(ctx, e.Name)
+	case journal.Files:
+		return os.RemoveAll(e.Name)
+	default:
+		return fmt.Errorf("the record %s has an entry of the unknown kind %q: it was made by another version of this program", w.Layout.Journal(), e.Kind)
+	}
+}
+
+// stop ends the process of an entry; one whose ID was never recorded is found by its environment.
+func (w *World) stop(ctx context.Context, e journal.Entry) error {
+	ids := []process.ID{idOf(e)}
+	if e.PID == 0 {
+		ids = process.Find(w.Layout.Root(), e.Name)
+	}
+	var err error
+	for _, id := range ids {
+		err = errors.Join(err, process.Stop(ctx, id, stopGrace))
+	}
+	if err != nil {
+		return fmt.Errorf("stop %s: %w", e.Name, err)
+	}
+	return nil
+}
+
+// deletePools deletes every NodePool and waits until none is left.
+func (w *World) deletePools(ctx context.Context, say func(string)) error {
+	ctx, cancel := context.WithTimeout(ctx, poolsTimeout)
+	defer cancel()
+	c, err := w.Client()
+	if err != nil {
+		return err
+	}
+	pools := &unstructured.UnstructuredList{}
+	pools.SetGroupVersionKind(schema.GroupVersionKind{Group: "fleet.drover.dev", Version: "v1alpha1", Kind: "NodePoolList"})
+	return wait.PollUntilContextCancel(ctx, 200*time.Millisecond, true, func(ctx context.Context) (bool, error) {
+		if err := c.List(ctx, pools); meta.IsNoMatchError(err) || apierrors.IsNotFound(err) {
+			return true, nil
+		} else if err != nil {
+			return false, err
+		}
+		var names []string
+		for i := range pools.Items {
+			pool := &pools.Items[i]
+			names = append(names, client.ObjectKeyFromObject(pool).String())
+			if pool.GetDeletionTimestamp().IsZero() {
+				if err := c.Delete(ctx, pool); client.IgnoreNotFound(err) != nil {
+					return false, err
+				}
+			}
+		}
+		say("waits for " + strings.Join(names, ", "))
+		return len(names) == 0, nil
+	})
+}

@@ -1,0 +1,166 @@
+package world
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/moby/sys/mountinfo"
+	"golang.org/x/sys/unix"
+
+	"github.com/drover-dev/drover/hack/dev/hostnet"
+	"github.com/drover-dev/drover/hack/dev/layout"
+	"github.com/drover-dev/drover/hack/dev/process"
+)
+
+// ours matches the names of the links that a world makes.
+func ours(link string) bool { return link == layout.Bridge || strings.HasPrefix(link, layout.LinkPrefix) }
+
+// oursTable matches the names of the nftables tables that a world makes on the host.
+func oursTable(name string) bool { return name == layout.NFTable }
+
+// Leftovers lists what is left of a world on this host, one line each.
+func (w *World) Leftovers() ([]string, error) {
+	var left []string
+	for _, id := range process.Find(w.Layout.Root(), "") {
+		left = append(left, fmt.Sprintf("process %d", id.PID))
+	}
+	for _, dir := range cgroups() {
+		left = append(left, "cgroup "+dir)
+	}
+	links, linkErr := hostnet.Links(ours)
+	for _, name := range links {
+		left = append(left, "link "+name)
+	}
+	tables, tableErr := hostnet.Tables(oursTable)
+	for _, name := range tables {
+		left = append(left, "nftables table "+name)
+	}
+	mounts, mountErr := w.mounts()
+	for _, path := range mounts {
+		left = append(left, "mount "+path)
+	}
+	if w.journal.Exists() {
+		left = append(left, "record "+w.Layout.Journal())
+	}
+	return left, errors.Join(linkErr, tableErr, mountErr)
+}
+
+// removeMachines ends whatever runs in local machines and removes what they left, by name alone, so that it does not
+// depend on any record being whole.
+func (w *World) removeMachines(ctx context.Context, dir string) error {
+	err := killCgroups(ctx)
+	links, linkErr := hostnet.Links(func(name string) bool { return strings.HasPrefix(name, layout.LinkPrefix) && ours(name) && name != layout.Bridge })
+	err = errors.Join(err, linkErr)
+	for _, name := range links {
+		err = errors.Join(err, hostnet.RemoveLink(name))
+	}
+	mounts, mountErr := w.mounts()
+	err = errors.Join(err, mountErr)
+	for _, path := range mounts {
+		if e := unix.Unmount(path, unix.MNT_DETACH|unix.UMOUNT_NOFOLLOW); e != nil && !errors.Is(e, unix.EINVAL) && !errors.Is(e, unix.ENOENT) {
+			err = errors.Join(err, fmt.Errorf("unmount %s: %w", path, e))
+		}
+	}
+	if left, e := w.mounts(); e != nil || len(left) > 0 {
+		return errors.Join(err, e, fmt.Errorf("%s is kept, for there are mounts in it", dir))
+	}
+	if e := os.RemoveAll(dir); e != nil {
+		err = errors.Join(err, fmt.Errorf("remove the machines' folder: %w", e))
+	}
+	return err
+}
+
+// mounts are the mount points below the world's folder, the innermost first.
+func (w *World) mounts() ([]string, error) {
+	infos, err := mountinfo.GetMounts(mountinfo.PrefixFilter(w.Layout.Root()))
+	if err != nil {
+		return nil, fmt.Errorf("list the mounts: %w", err)
+	}
+	var paths []string
+	for _, info := range slices.Backward(infos) {
+		paths = append(paths, info.Mountpoint)
+	}
+	return paths, nil
+}
+
+// cgroups are the machines' common cgroup in each hierarchy: one with cgroup v2, one for each controller with v1.
+func cgroups() []string {
+	const mount = "/sys/fs/cgroup"
+	pattern := filepath.Join(mount, "*", layout.CgroupName)
+	if _, err := os.Stat(filepath.Join(mount, "cgroup.controllers")); err == nil {
+		pattern = filepath.Join(mount, layout.CgroupName)
+	}
+	dirs, _ := filepath.Glob(pattern) // the pattern is well-formed
+	var found []string
+	for _, dir := range dirs {
+		// Controllers that share a hierarchy have links to it.
+		if resolved, err := filepath.EvalSymlinks(dir); err == nil && !slices.Contains(found, resolved) {
+			found = append(found, resolved)
+		}
+	}
+	return found
+}
+
+// killCgroups kills everything in the machines' cgroups until these can be removed.
+func killCgroups(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, 20*time.Second)
+	defer cancel()
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		var err error
+		for _, dir := range cgroups() {
+			killCgroup(dir)
+			err = errors.Join(err, removeCgroup(dir))
+		}
+		if err == nil {
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return err
+		case <-tick.C:
+		}
+	}
+}
+
+func killCgroup(dir string) {
+	_ = filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
+		if err != nil || d.Name() != "cgroup.procs" {
+			return nil // a cgroup that just went
+		}
+		raw, _ := os.ReadFile(path)
+		for _, field := range strings.Fields(string(raw)) {
+			// 0 stands for a process of another PID namespace, which killing would turn on ourselves.
+			if pid, err := strconv.Atoi(field); err == nil && pid > 1 && pid != os.Getpid() {
+				_ = unix.Kill(pid, unix.SIGKILL)
+			}
+		}
+		return nil
+	})
+}
+
+// removeCgroup removes the cgroup and those in it, the innermost first: the files in a cgroup go with it.
+func removeCgroup(dir string) error {
+	var dirs []string
+	_ = filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
+		if err == nil && d.IsDir() {
+			dirs = append(dirs, path)
+		}
+		return nil
+	})
+	for _, path := range slices.Backward(dirs) {
+		if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return fmt.Errorf("remove the cgroup: %w", err)
+		}
+	}
+	return nil
+}
