@@ -100,6 +100,9 @@ const (
 	ReasonCertificateDenied = "CertificateDenied"
 )
 
+// ReasonAdopted goes with the Ready condition of an AdoptedCluster and an AdoptedControlPlane.
+const ReasonAdopted = "Adopted"
+
 // Reasons for the conditions of a LocalMachine.
 const (
 	ReasonProvisioned        = "Provisioned"

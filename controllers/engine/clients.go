@@ -1,0 +1,69 @@
+package engine
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+
+	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/controller/controllerutil"
+
+	"github.com/drover-dev/drover/api/v1alpha1"
+)
+
+// heldClient is the client of Cluster API's reconcilers. An object with our finalizer seems to them not to be deleted.
+//
+// An adopted Cluster that is being deleted, by hand or with its namespace, would otherwise take its Machines along
+// without draining them, and so would a control plane that is being deleted. While pools use them they go on as ever;
+// when the adopter takes the finalizer off, Cluster API sees the deletion and completes it.
+type heldClient struct {
+	client.Client
+}
+
+// Get implements client.Reader.
+func (c *heldClient) Get(ctx context.Context, key client.ObjectKey, obj client.Object, opts ...client.GetOption) error {
+	if err := c.Client.Get(ctx, key, obj, opts...); err != nil {
+		return err
+	}
+	if controllerutil.ContainsFinalizer(obj, v1alpha1.AdoptedClusterFinalizer) {
+		obj.SetDeletionTimestamp(nil)
+		obj.SetDeletionGracePeriodSeconds(nil)
+	}
+	return nil
+}
+
+// nodeClient is the client that Cluster API's reconcilers use on the cluster's Nodes. It drops patches that change
+// nothing: the Machine reconciler sends one in each reconcile of a Machine without a controlling owner
+// (patchNode counts the absent owner annotations as removed), and with its optimistic lock each may even fail.
+type nodeClient struct {
+	client.Client
+}
+
+// Patch implements client.Writer.
+func (c *nodeClient) Patch(ctx context.Context, obj client.Object, patch client.Patch, opts ...client.PatchOption) error {
+	data, err := patch.Data(obj)
+	if err != nil {
+		return fmt.Errorf("compute the patch of %T %s: %w", obj, obj.GetName(), err)
+	}
+	if patch.Type() != types.ApplyPatchType && changesNothing(data) {
+		return nil
+	}
+	return c.Client.Patch(ctx, obj, client.RawPatch(patch.Type(), data), opts...)
+}
+
+// changesNothing says whether a merge patch holds at most the resource version and UID that it insists on.
+func changesNothing(data []byte) bool {
+	if bytes.Equal(data, []byte("{}")) {
+		return true
+	}
+	var patch map[string]map[string]json.RawMessage
+	if err := json.Unmarshal(data, &patch); err != nil || len(patch) != 1 {
+		return false
+	}
+	metadata, ok := patch["metadata"]
+	delete(metadata, "resourceVersion")
+	delete(metadata, "uid")
+	return ok && len(metadata) == 0
+}

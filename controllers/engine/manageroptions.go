@@ -1,0 +1,64 @@
+package engine
+
+import (
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	storagev1 "k8s.io/api/storage/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/apimachinery/pkg/selection"
+	clusterv1 "sigs.k8s.io/cluster-api/api/core/v1beta2"
+	"sigs.k8s.io/controller-runtime/pkg/cache"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/drover-dev/drover/api/v1alpha1"
+)
+
+// live are the kinds that are always read from the API server: they are many, or secret, and read seldom. Cluster
+// API's drain pages through some of them, which a cache refuses.
+func live() []client.Object {
+	return []client.Object{
+		&corev1.Secret{}, &corev1.ConfigMap{},
+		&corev1.Pod{}, &appsv1.DaemonSet{}, &corev1.PersistentVolume{}, &storagev1.VolumeAttachment{},
+	}
+}
+
+// ClientOptions is how the manager's client reads: from the cache, infrastructure machines too, but for what is live.
+func ClientOptions() client.Options {
+	return client.Options{Cache: &client.CacheOptions{DisableFor: live(), Unstructured: true}}
+}
+
+// CacheOptions is what the manager's cache holds. A watch for Secrets sees bootstrap Secrets and join tokens only, one
+// for ConfigMaps only what Drover made.
+func CacheOptions() cache.Options {
+	return cache.Options{
+		DefaultTransform: cache.TransformStripManagedFields(),
+		ByObject: map[client.Object]cache.ByObject{
+			&corev1.Node{}: {Transform: stripNode},
+			&corev1.Secret{}: {Namespaces: map[string]cache.Config{
+				metav1.NamespaceSystem: {LabelSelector: exists(v1alpha1.PoolUIDLabel)},
+				cache.AllNamespaces: {LabelSelector: labels.SelectorFromSet(labels.Set{
+					clusterv1.ClusterNameLabel: v1alpha1.AdoptedClusterName,
+				})},
+			}},
+			&corev1.ConfigMap{}: {Label: exists(v1alpha1.ManagedLabel)},
+		},
+	}
+}
+
+func exists(label string) labels.Selector {
+	requirement, err := labels.NewRequirement(label, selection.Exists, nil)
+	if err != nil {
+		panic(err) // the label is a constant of ours
+	}
+	return labels.NewSelector().Add(*requirement)
+}
+
+// stripNode drops what no controller reads: most of a Node's bytes are the list of its images.
+func stripNode(in any) (any, error) {
+	if node, ok := in.(*corev1.Node); ok {
+		node.ManagedFields = nil
+		node.Status.Images = nil
+	}
+	return in, nil
+}
