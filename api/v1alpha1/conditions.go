@@ -58,6 +58,8 @@ const (
 	ReasonClusterNotReady = "ClusterNotReady"
 	// ReasonDiscoveryFailed: a fact about the cluster that nodes need could not be found out.
 	ReasonDiscoveryFailed = "DiscoveryFailed"
+	// ReasonMachineCreateFailed: a Machine or its infrastructure machine was refused by the API server.
+	ReasonMachineCreateFailed = "MachineCreateFailed"
 	// ReasonNodeNameTaken: a Node of that name exists and is not this pool's.
 	ReasonNodeNameTaken = "NodeNameTaken"
 	// ReasonPodDisruptionBudget: an eviction was refused by a PodDisruptionBudget.

@@ -30,6 +30,13 @@ const (
 
 	// NodePoolFinalizer keeps a NodePool until its last Machine is drained and gone.
 	NodePoolFinalizer = "fleet.drover.dev/nodepool"
+	// OrdinalFinalizer keeps a Machine until its pool's reservation of its ordinal is over. While it exists nobody
+	// takes the ordinal for one that was never used.
+	OrdinalFinalizer = "fleet.drover.dev/ordinal"
+	// InfrastructureAnnotation on a ControllerRevision holds the infrastructureRef of its template, as JSON.
+	InfrastructureAnnotation = "fleet.drover.dev/infrastructure-ref"
+	// TemplateHashAnnotation on a ControllerRevision holds the whole hash that the revision's name is cut from.
+	TemplateHashAnnotation = "fleet.drover.dev/template-hash"
 	// LocalMachineFinalizer keeps a LocalMachine until its processes, mounts, cgroups and links are gone.
 	LocalMachineFinalizer = "fleet.drover.dev/localmachine"
 	// AdoptedClusterFinalizer keeps the adopted Cluster while pools in its namespace use it.

@@ -1,0 +1,178 @@
+package nodepool
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"golang.org/x/sync/errgroup"
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/utils/ptr"
+	clusterv1 "sigs.k8s.io/cluster-api/api/core/v1beta2"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/controller/controllerutil"
+
+	"github.com/drover-dev/drover/api/v1alpha1"
+	"github.com/drover-dev/drover/controllers/planner"
+)
+
+// apply does what was planned. What it returns as an error is tried again; what the API server refuses for good is in
+// the outcome.
+func (r *Reconciler) apply(ctx context.Context, seen *observation, plan planner.Result) (planner.Outcome, error) {
+	var outcome planner.Outcome
+	creates := plan.Of(planner.Create)
+	if len(creates) > 0 {
+		if err := r.storeRevision(ctx, seen); err != nil {
+			return outcome, err
+		}
+	}
+	if err := r.reserve(ctx, seen, plan); err != nil {
+		return outcome, err
+	}
+	created, createErrs := r.forEach(ctx, creates, func(ctx context.Context, action planner.Action) error {
+		return r.createMachine(ctx, seen, action)
+	})
+	outcome.Created = created
+	outcome.Failures = failures(creates, createErrs)
+	discardErr := r.discard(ctx, seen, plan.Of(planner.Discard))
+	outcome.ReservationFinished = plan.FinishReservation && len(created) == len(creates) && discardErr == nil
+
+	deleted, deleteErrs := r.forEach(ctx, plan.Of(planner.Delete), func(ctx context.Context, action planner.Action) error {
+		return r.deleteMachine(ctx, seen.Pool, action)
+	})
+	outcome.Deleted = deleted
+	releaseErr := r.release(ctx, seen.Machines, plan.Of(planner.Release))
+	pruneErr := r.prune(ctx, seen, plan.PruneRevisions)
+
+	r.log(ctx, outcome)
+	return outcome, errors.Join(worthRetrying(createErrs), discardErr, errors.Join(deleteErrs...), releaseErr, pruneErr)
+}
+
+// forEach takes actions, several at a time, and returns those that succeeded; errs has an entry for each action.
+func (r *Reconciler) forEach(ctx context.Context, actions []planner.Action, take func(context.Context, planner.Action) error) (done []planner.Action, errs []error) {
+	errs = make([]error, len(actions))
+	var group errgroup.Group
+	group.SetLimit(r.concurrency())
+	for i, action := range actions {
+		group.Go(func() error {
+			errs[i] = take(ctx, action)
+			return nil
+		})
+	}
+	_ = group.Wait() // errs has them
+	for i, action := range actions {
+		if errs[i] == nil {
+			done = append(done, action)
+		}
+	}
+	return done, errs
+}
+
+// reserve writes which ordinals are about to be used. It fails if anybody wrote the pool since it was read.
+func (r *Reconciler) reserve(ctx context.Context, seen *observation, plan planner.Result) error {
+	if plan.Reserve == nil {
+		return nil
+	}
+	base, pool := seen.Pool, seen.Pool.DeepCopy()
+	pool.Status.NextOrdinal = ptr.To(plan.NextOrdinal)
+	pool.Status.Reserved = plan.Reserve
+	if err := r.Client.Status().Patch(ctx, pool, client.MergeFromWithOptions(base, client.MergeFromWithOptimisticLock{})); err != nil {
+		return fmt.Errorf("reserve ordinals for NodePool %s: %w", client.ObjectKeyFromObject(pool), err)
+	}
+	r.written.pool(pool)
+	seen.Pool = pool
+	return nil
+}
+
+func (r *Reconciler) deleteMachine(ctx context.Context, pool *v1alpha1.NodePool, action planner.Action) error {
+	machine := &clusterv1.Machine{ObjectMeta: metav1.ObjectMeta{Namespace: pool.Namespace, Name: action.Name}}
+	err := r.Client.Delete(ctx, machine, client.Preconditions{UID: ptr.To(action.UID)}, client.PropagationPolicy(metav1.DeletePropagationBackground))
+	if client.IgnoreNotFound(err) != nil && !apierrors.IsConflict(err) {
+		return fmt.Errorf("delete Machine %s: %w", action.Name, err)
+	}
+	r.written.machineDeleted(pool, action.Name, action.UID)
+	return nil
+}
+
+// release takes the ordinal's finalizer from Machines that are being deleted.
+func (r *Reconciler) release(ctx context.Context, machines []*clusterv1.Machine, actions []planner.Action) error {
+	byName := make(map[string]*clusterv1.Machine, len(machines))
+	for _, m := range machines {
+		byName[m.Name] = m
+	}
+	_, errs := r.forEach(ctx, actions, func(ctx context.Context, action planner.Action) error {
+		return r.releaseMachine(ctx, byName[action.Name])
+	})
+	return errors.Join(errs...)
+}
+
+func (r *Reconciler) releaseMachine(ctx context.Context, seen *clusterv1.Machine) error {
+	machine := seen.DeepCopy()
+	if !controllerutil.RemoveFinalizer(machine, v1alpha1.OrdinalFinalizer) {
+		return nil
+	}
+	err := r.Client.Patch(ctx, machine, client.MergeFromWithOptions(seen, client.MergeFromWithOptimisticLock{}))
+	if apierrors.IsConflict(err) {
+		return nil // Cluster API wrote it too; the event of that brings us back
+	}
+	return ignoreGone(err, "release Machine %s", machine.Name)
+}
+
+func (r *Reconciler) prune(ctx context.Context, seen *observation, revisions []string) error {
+	var errs []error
+	for _, revision := range revisions {
+		name := v1alpha1.RevisionName(seen.Pool.Name, revision)
+		object := &appsv1.ControllerRevision{ObjectMeta: metav1.ObjectMeta{Namespace: seen.Pool.Namespace, Name: name}}
+		if err := ignoreGone(r.Client.Delete(ctx, object), "delete ControllerRevision %s", name); err != nil {
+			errs = append(errs, err)
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// failures are the errors of actions, for the status.
+func failures(actions []planner.Action, errs []error) []planner.Failure {
+	var list []planner.Failure
+	for i, err := range errs {
+		if err != nil {
+			list = append(list, planner.Failure{Name: actions[i].Name, Message: err.Error(), Passing: !refused(err)})
+		}
+	}
+	return list
+}
+
+// worthRetrying are the errors that may go away by themselves.
+func worthRetrying(errs []error) error {
+	var list []error
+	for _, err := range errs {
+		if err != nil && !refused(err) {
+			list = append(list, err)
+		}
+	}
+	return errors.Join(list...)
+}
+
+// refused says that the API server will give the same answer until somebody changes something.
+func refused(err error) bool {
+	if apierrors.HasStatusCause(err, corev1.NamespaceTerminatingCause) {
+		return false
+	}
+	return apierrors.IsInvalid(err) || apierrors.IsForbidden(err) || apierrors.IsBadRequest(err)
+}
+
+func (r *Reconciler) log(ctx context.Context, outcome planner.Outcome) {
+	logger := ctrl.LoggerFrom(ctx)
+	for _, action := range outcome.Created {
+		logger.Info("Created a machine", "machine", action.Name, "reason", action.Reason)
+	}
+	for _, action := range outcome.Deleted {
+		logger.Info("Deleted a machine", "machine", action.Name, "reason", action.Reason)
+	}
+	for _, failure := range outcome.Failures {
+		logger.Info("Failed to create a machine", "machine", failure.Name, "reason", failure.Message)
+	}
+}

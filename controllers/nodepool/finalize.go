@@ -1,0 +1,139 @@
+package nodepool
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/types"
+	clusterv1 "sigs.k8s.io/cluster-api/api/core/v1beta2"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/controller/controllerutil"
+
+	"github.com/drover-dev/drover/api/v1alpha1"
+	"github.com/drover-dev/drover/controllers/planner"
+)
+
+// waitForInfrastructure is how soon infrastructure machines that are being deleted are looked for again.
+const waitForInfrastructure = time.Second
+
+// finalize lets a pool go whose last Machine is gone: it collects the infrastructure machines that never got a
+// Machine, then the revisions, and then removes the finalizer.
+func (r *Reconciler) finalize(ctx context.Context, seen *observation) (ctrl.Result, error) {
+	left, err := r.infrastructureMachines(ctx, seen)
+	if err != nil {
+		return ctrl.Result{}, err
+	}
+	if len(left) > 0 {
+		return ctrl.Result{RequeueAfter: waitForInfrastructure}, r.deleteAll(ctx, left)
+	}
+	for i := range seen.stored {
+		if err := ignoreGone(r.Client.Delete(ctx, &seen.stored[i]), "delete ControllerRevision %s", seen.stored[i].Name); err != nil {
+			return ctrl.Result{}, err
+		}
+	}
+	pool := seen.Pool.DeepCopy()
+	if !controllerutil.RemoveFinalizer(pool, v1alpha1.NodePoolFinalizer) {
+		return ctrl.Result{}, nil
+	}
+	patch := client.MergeFromWithOptions(seen.Pool, client.MergeFromWithOptimisticLock{})
+	if err := ignoreGone(r.Client.Patch(ctx, pool, patch), "remove the finalizer of NodePool %s", client.ObjectKeyFromObject(pool)); err != nil {
+		return ctrl.Result{}, err
+	}
+	ctrl.LoggerFrom(ctx).Info("Let go of a pool without machines")
+	return ctrl.Result{}, nil
+}
+
+// discard deletes the infrastructure machines of ordinals that are given up.
+func (r *Reconciler) discard(ctx context.Context, seen *observation, actions []planner.Action) error {
+	if len(actions) == 0 {
+		return nil
+	}
+	names := map[string]bool{}
+	for _, action := range actions {
+		names[action.Name] = true
+	}
+	all, err := r.infrastructureMachines(ctx, seen)
+	if err != nil {
+		return err
+	}
+	return r.deleteAll(ctx, slices.DeleteFunc(all, func(u unstructured.Unstructured) bool { return !names[u.GetName()] }))
+}
+
+func (r *Reconciler) deleteAll(ctx context.Context, objects []unstructured.Unstructured) error {
+	var errs []error
+	for i := range objects {
+		if !objects[i].GetDeletionTimestamp().IsZero() {
+			continue
+		}
+		uid := objects[i].GetUID()
+		err := r.Client.Delete(ctx, &objects[i], client.Preconditions{UID: &uid}, client.PropagationPolicy(metav1.DeletePropagationBackground))
+		if err := ignoreGone(err, "delete %s %s", objects[i].GetKind(), objects[i].GetName()); err != nil {
+			errs = append(errs, err)
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// infrastructureMachines reads the pool's infrastructure machines, of every kind it ever used, from the API server.
+func (r *Reconciler) infrastructureMachines(ctx context.Context, seen *observation) ([]unstructured.Unstructured, error) {
+	var all []unstructured.Unstructured
+	for _, kind := range infrastructureKinds(seen) {
+		mapping, err := r.Client.RESTMapper().RESTMapping(kind)
+		if meta.IsNoMatchError(err) {
+			continue
+		}
+		if err != nil {
+			return nil, fmt.Errorf("find kind %s: %w", kind, err)
+		}
+		list := &unstructured.UnstructuredList{}
+		list.SetGroupVersionKind(mapping.GroupVersionKind.GroupVersion().WithKind(kind.Kind + "List"))
+		if err := r.APIReader.List(ctx, list, ofPool(seen.Pool)...); err != nil {
+			return nil, fmt.Errorf("list %s of NodePool %s: %w", kind, client.ObjectKeyFromObject(seen.Pool), err)
+		}
+		all = append(all, list.Items...)
+	}
+	return all, nil
+}
+
+func infrastructureKinds(seen *observation) []schema.GroupKind {
+	refs := []v1alpha1.InfrastructureReference{seen.Pool.Spec.Template.Spec.InfrastructureRef}
+	for i := range seen.stored {
+		var ref v1alpha1.InfrastructureReference
+		if json.Unmarshal([]byte(seen.stored[i].Annotations[v1alpha1.InfrastructureAnnotation]), &ref) == nil && ref.Kind != "" {
+			refs = append(refs, ref)
+		}
+	}
+	var kinds []schema.GroupKind
+	for _, ref := range refs {
+		kind := schema.GroupKind{Group: ref.APIGroup, Kind: strings.TrimSuffix(ref.Kind, clusterv1.TemplateSuffix)}
+		if !slices.Contains(kinds, kind) {
+			kinds = append(kinds, kind)
+		}
+	}
+	return kinds
+}
+
+// releaseOrphans lets go the Machines, already being deleted, of a pool that somebody forced out of existence.
+func (r *Reconciler) releaseOrphans(ctx context.Context, pool types.NamespacedName) error {
+	list := &clusterv1.MachineList{}
+	if err := r.Client.List(ctx, list, client.InNamespace(pool.Namespace), client.MatchingLabels{v1alpha1.PoolLabel: pool.Name}); err != nil {
+		return fmt.Errorf("list the Machines that NodePool %s left: %w", pool, err)
+	}
+	var errs []error
+	for i := range list.Items {
+		if !list.Items[i].DeletionTimestamp.IsZero() {
+			errs = append(errs, r.releaseMachine(ctx, &list.Items[i]))
+		}
+	}
+	return errors.Join(errs...)
+}

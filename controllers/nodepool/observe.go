@@ -1,0 +1,144 @@
+package nodepool
+
+import (
+	"context"
+	"fmt"
+	"strings"
+
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	clusterv1 "sigs.k8s.io/cluster-api/api/core/v1beta2"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/drover-dev/drover/api/v1alpha1"
+	"github.com/drover-dev/drover/controllers/planner"
+)
+
+// observation is a snapshot, and what applying a plan for it needs besides.
+type observation struct {
+	planner.Snapshot
+	// cluster is the adopted Cluster; nil when there is none.
+	cluster *clusterv1.Cluster
+	// template is what infrastructure machines are cloned from; nil when it was not found.
+	template *unstructured.Unstructured
+	// rendered is the ControllerRevision to store before the first Machine of the revision; nil when it is stored.
+	rendered *appsv1.ControllerRevision
+	// stored are the pool's ControllerRevisions.
+	stored []appsv1.ControllerRevision
+}
+
+// observe reads what the next decision depends on.
+func (r *Reconciler) observe(ctx context.Context, pool *v1alpha1.NodePool) (*observation, error) {
+	seen := &observation{Snapshot: planner.Snapshot{Now: r.now(), Pool: pool}}
+	if err := r.observeMachines(ctx, seen); err != nil {
+		return nil, err
+	}
+	if seen.CacheBehind != "" {
+		return seen, nil
+	}
+	if err := r.observeRevisions(ctx, seen); err != nil {
+		return nil, err
+	}
+	if !seen.Pool.DeletionTimestamp.IsZero() {
+		return seen, nil
+	}
+	if err := r.observeNodes(ctx, seen); err != nil {
+		return nil, err
+	}
+	return seen, r.resolve(ctx, seen)
+}
+
+// observeMachines reads the pool's Machines from the cache; from the API server, the pool as well, when a reservation
+// is open, when nothing seems to be left of a pool being deleted, and when the cache is behind for too long.
+func (r *Reconciler) observeMachines(ctx context.Context, seen *observation) error {
+	machines, err := listMachines(ctx, r.Client, seen.Pool)
+	if err != nil {
+		return err
+	}
+	seen.Machines = machines
+	behind, overdue := r.written.behind(seen.Pool, machines, seen.Now)
+	emptied := !seen.Pool.DeletionTimestamp.IsZero() && len(machines) == 0
+	if behind != "" && !overdue {
+		seen.CacheBehind = behind
+		return nil
+	}
+	if !overdue && !emptied && seen.Pool.Status.Reserved == nil {
+		return nil
+	}
+	return r.observeLive(ctx, seen)
+}
+
+func (r *Reconciler) observeLive(ctx context.Context, seen *observation) error {
+	key := client.ObjectKeyFromObject(seen.Pool)
+	live := &v1alpha1.NodePool{}
+	if err := r.APIReader.Get(ctx, key, live); err != nil {
+		return fmt.Errorf("read NodePool %s from the API server: %w", key, err)
+	}
+	machines, err := listMachines(ctx, r.APIReader, live)
+	if err != nil {
+		return err
+	}
+	r.written.confirm(live, machines)
+	seen.Pool, seen.Machines, seen.Live = live, machines, true
+	return nil
+}
+
+func listMachines(ctx context.Context, reader client.Reader, pool *v1alpha1.NodePool) ([]*clusterv1.Machine, error) {
+	list := &clusterv1.MachineList{}
+	// Nothing that is read here is changed: no need to copy 10,000 Machines out of the cache.
+	if err := reader.List(ctx, list, ofPool(pool)...); err != nil {
+		return nil, fmt.Errorf("list the Machines of NodePool %s: %w", client.ObjectKeyFromObject(pool), err)
+	}
+	machines := make([]*clusterv1.Machine, 0, len(list.Items))
+	for i := range list.Items {
+		machines = append(machines, &list.Items[i])
+	}
+	return machines, nil
+}
+
+// ofPool selects what has the pool's UID in its label.
+func ofPool(pool *v1alpha1.NodePool) []client.ListOption {
+	return []client.ListOption{
+		client.InNamespace(pool.Namespace),
+		client.MatchingLabels{v1alpha1.PoolUIDLabel: string(pool.UID)},
+		client.UnsafeDisableDeepCopy,
+	}
+}
+
+func (r *Reconciler) observeRevisions(ctx context.Context, seen *observation) error {
+	list := &appsv1.ControllerRevisionList{}
+	if err := r.Client.List(ctx, list, ofPool(seen.Pool)...); err != nil {
+		return fmt.Errorf("list the ControllerRevisions of NodePool %s: %w", client.ObjectKeyFromObject(seen.Pool), err)
+	}
+	seen.stored = list.Items
+	for i := range list.Items {
+		seen.StoredRevisions = append(seen.StoredRevisions, list.Items[i].Labels[v1alpha1.RevisionLabel])
+	}
+	return nil
+}
+
+// observeNodes reads the Nodes whose names begin as the pool's machines' do. They matter only when machines are made.
+func (r *Reconciler) observeNodes(ctx context.Context, seen *observation) error {
+	active := 0
+	for _, m := range seen.Machines {
+		if m.DeletionTimestamp.IsZero() {
+			active++
+		}
+	}
+	if replicas := seen.Pool.Spec.Replicas; replicas != nil && active >= int(*replicas) && seen.Pool.Status.Reserved == nil {
+		return nil
+	}
+	list := &corev1.NodeList{}
+	if err := r.Client.List(ctx, list, client.UnsafeDisableDeepCopy); err != nil {
+		return fmt.Errorf("list Nodes: %w", err)
+	}
+	seen.Nodes = map[string]*corev1.Node{}
+	prefix := v1alpha1.MachineNamePrefix(seen.Pool)
+	for i := range list.Items {
+		if strings.HasPrefix(list.Items[i].Name, prefix) {
+			seen.Nodes[list.Items[i].Name] = &list.Items[i]
+		}
+	}
+	return nil
+}

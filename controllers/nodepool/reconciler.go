@@ -1,0 +1,162 @@
+package nodepool
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/client-go/tools/events"
+	"k8s.io/utils/clock"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/controller/controllerutil"
+
+	"github.com/drover-dev/drover/api/v1alpha1"
+	"github.com/drover-dev/drover/controllers/planner"
+)
+
+// +kubebuilder:rbac:groups=fleet.drover.dev,resources=nodepools,verbs=get;list;watch;patch
+// +kubebuilder:rbac:groups=fleet.drover.dev,resources=nodepools/status,verbs=patch
+// +kubebuilder:rbac:groups=fleet.drover.dev,resources=nodepools/finalizers,verbs=update
+// +kubebuilder:rbac:groups=fleet.drover.dev,resources=nodebundles,verbs=get;list;watch
+// +kubebuilder:rbac:groups=fleet.drover.dev,resources=localmachinetemplates,verbs=get;list;watch
+// +kubebuilder:rbac:groups=fleet.drover.dev,resources=localmachines,verbs=get;list;watch;create;delete
+// +kubebuilder:rbac:groups=cluster.x-k8s.io,resources=clusters,verbs=get;list;watch
+// +kubebuilder:rbac:groups=cluster.x-k8s.io,resources=machines,verbs=get;list;watch;create;patch;delete
+// +kubebuilder:rbac:groups=apps,resources=controllerrevisions,verbs=get;list;watch;create;delete
+// +kubebuilder:rbac:groups="",resources=nodes,verbs=get;list;watch
+// +kubebuilder:rbac:groups=events.k8s.io,resources=events,verbs=create;patch
+
+// Discoverer finds out what nodes must know about their cluster.
+type Discoverer interface {
+	Discover(ctx context.Context) (v1alpha1.ClusterSettings, error)
+}
+
+// DiscovererFunc is a function that is a Discoverer.
+type DiscovererFunc func(ctx context.Context) (v1alpha1.ClusterSettings, error)
+
+// Discover calls the function.
+func (f DiscovererFunc) Discover(ctx context.Context) (v1alpha1.ClusterSettings, error) {
+	return f(ctx)
+}
+
+const (
+	// defaultCreateConcurrency is how many machines are made or deleted at a time. The API server's own limit for
+	// one client is above that.
+	defaultCreateConcurrency = 20
+	// retryBehind is how soon a pool is looked at again whose cache does not show our own writes yet. The event that
+	// shows them comes sooner as a rule.
+	retryBehind = 100 * time.Millisecond
+	// retryRefused is how soon a create is tried again that the API server refused for good, as a user may have
+	// changed a quota, a policy or a template that is not watched.
+	retryRefused = 30 * time.Second
+)
+
+// Reconciler brings the machines of NodePools to what their specs say.
+type Reconciler struct {
+	// Client reads from the manager's cache and writes.
+	Client client.Client
+	// APIReader reads from the API server.
+	APIReader client.Reader
+	// Discoverer is asked when a revision is made.
+	Discoverer Discoverer
+	// Recorder gets the pools' events.
+	Recorder events.EventRecorder
+	// Clock is the time. Default: the real one.
+	Clock clock.PassiveClock
+	// CreateConcurrency is how many machines are made or deleted at a time. Default: 20.
+	CreateConcurrency int
+
+	written   written
+	templates *templateWatches
+}
+
+// Reconcile runs one round for one pool.
+func (r *Reconciler) Reconcile(ctx context.Context, request ctrl.Request) (ctrl.Result, error) {
+	pool := &v1alpha1.NodePool{}
+	if err := r.Client.Get(ctx, request.NamespacedName, pool); err != nil {
+		if apierrors.IsNotFound(err) {
+			r.written.forget(request.NamespacedName)
+			return ctrl.Result{}, r.releaseOrphans(ctx, request.NamespacedName)
+		}
+		return ctrl.Result{}, fmt.Errorf("read NodePool %s: %w", request, err)
+	}
+	if !pool.DeletionTimestamp.IsZero() && !controllerutil.ContainsFinalizer(pool, v1alpha1.NodePoolFinalizer) {
+		return ctrl.Result{}, nil
+	}
+	result, err := r.round(ctx, pool)
+	if apierrors.IsConflict(err) {
+		// Somebody else wrote first. What he wrote may be nothing that an event is raised for.
+		return ctrl.Result{RequeueAfter: retryBehind}, nil
+	}
+	return result, err
+}
+
+// round observes, plans, applies and reports.
+func (r *Reconciler) round(ctx context.Context, pool *v1alpha1.NodePool) (ctrl.Result, error) {
+	if err := r.ensureFinalizer(ctx, pool); err != nil {
+		return ctrl.Result{}, err
+	}
+	seen, err := r.observe(ctx, pool)
+	if err != nil {
+		return ctrl.Result{}, err
+	}
+	plan := planner.Plan(seen.Snapshot)
+	if seen.CacheBehind != "" {
+		ctrl.LoggerFrom(ctx).V(1).Info("Deferred until the cache shows our own writes", "behind", seen.CacheBehind)
+		return ctrl.Result{RequeueAfter: retryBehind}, nil
+	}
+	if plan.Finalize {
+		return r.finalize(ctx, seen)
+	}
+	outcome, applyErr := r.apply(ctx, seen, plan)
+	if apierrors.IsConflict(applyErr) {
+		return ctrl.Result{}, applyErr
+	}
+	if err := errors.Join(applyErr, r.report(ctx, seen, plan, outcome)); err != nil {
+		return ctrl.Result{}, err
+	}
+	after := plan.RequeueAfter
+	if len(outcome.Failures) > 0 {
+		after = retryRefused
+	}
+	return ctrl.Result{RequeueAfter: after}, nil
+}
+
+func (r *Reconciler) ensureFinalizer(ctx context.Context, pool *v1alpha1.NodePool) error {
+	if !pool.DeletionTimestamp.IsZero() || controllerutil.ContainsFinalizer(pool, v1alpha1.NodePoolFinalizer) {
+		return nil
+	}
+	base := pool.DeepCopy()
+	controllerutil.AddFinalizer(pool, v1alpha1.NodePoolFinalizer)
+	patch := client.MergeFromWithOptions(base, client.MergeFromWithOptimisticLock{})
+	if err := r.Client.Patch(ctx, pool, patch); err != nil {
+		return ignoreGone(err, "add the finalizer to NodePool %s", client.ObjectKeyFromObject(pool))
+	}
+	r.written.pool(pool)
+	return nil
+}
+
+func (r *Reconciler) now() time.Time {
+	if r.Clock == nil {
+		return time.Now()
+	}
+	return r.Clock.Now()
+}
+
+func (r *Reconciler) concurrency() int {
+	if r.CreateConcurrency <= 0 {
+		return defaultCreateConcurrency
+	}
+	return r.CreateConcurrency
+}
+
+// ignoreGone wraps an error, except that an object's absence is none.
+func ignoreGone(err error, format string, args ...any) error {
+	if client.IgnoreNotFound(err) == nil {
+		return nil
+	}
+	return fmt.Errorf(format+": %w", append(args, err)...)
+}

@@ -1,0 +1,52 @@
+package nodepool
+
+import (
+	"context"
+
+	"k8s.io/apimachinery/pkg/api/equality"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	clusterv1 "sigs.k8s.io/cluster-api/api/core/v1beta2"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/drover-dev/drover/api/v1alpha1"
+	"github.com/drover-dev/drover/controllers/planner"
+)
+
+// maxNote is the most characters an event's note may have.
+const maxNote = 1000
+
+// report writes the pool's status, if it changed, and raises the events.
+func (r *Reconciler) report(ctx context.Context, seen *observation, plan planner.Result, outcome planner.Outcome) error {
+	status, events := planner.Report(seen.Snapshot, plan, outcome)
+	r.record(seen.Pool, events)
+	if equality.Semantic.DeepEqual(status, seen.Pool.Status) {
+		return nil
+	}
+	pool := seen.Pool.DeepCopy()
+	pool.Status = status
+	// The lock is for the reservation: it must not be cleared on the ground of an old read.
+	patch := client.MergeFromWithOptions(seen.Pool, client.MergeFromWithOptimisticLock{})
+	if err := r.Client.Status().Patch(ctx, pool, patch); err != nil {
+		return ignoreGone(err, "write the status of NodePool %s", client.ObjectKeyFromObject(pool))
+	}
+	r.written.pool(pool)
+	return nil
+}
+
+func (r *Reconciler) record(pool *v1alpha1.NodePool, events []planner.Event) {
+	for _, e := range events {
+		var related runtime.Object
+		if e.Machine != "" {
+			related = &clusterv1.Machine{
+				TypeMeta:   metav1.TypeMeta{APIVersion: clusterv1.GroupVersion.String(), Kind: "Machine"},
+				ObjectMeta: metav1.ObjectMeta{Namespace: pool.Namespace, Name: e.Machine, UID: e.MachineUID},
+			}
+		}
+		note := e.Note
+		if len(note) > maxNote {
+			note = note[:maxNote] + "…"
+		}
+		r.Recorder.Eventf(pool, related, e.Type, e.Reason, e.Action, "%s", note)
+	}
+}

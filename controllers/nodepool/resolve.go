@@ -1,0 +1,161 @@
+package nodepool
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	clusterv1 "sigs.k8s.io/cluster-api/api/core/v1beta2"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/drover-dev/drover/api/v1alpha1"
+	"github.com/drover-dev/drover/controllers/planner"
+)
+
+const (
+	// clusterGrace is how long a new pool waits for its namespace's Cluster before that counts as stalled.
+	clusterGrace = time.Minute
+	// retryUnserved is how soon a kind is looked for again that the API server did not serve, and
+	// retryDiscovery how soon facts about the cluster are.
+	retryUnserved  = 30 * time.Second
+	retryDiscovery = 10 * time.Second
+)
+
+// resolve finds what the names in the pool's template stand for. What cannot be found is a problem, not an error.
+func (r *Reconciler) resolve(ctx context.Context, seen *observation) error {
+	bundle, err := r.resolveBundle(ctx, seen)
+	if err != nil {
+		return err
+	}
+	if err := r.resolveTemplate(ctx, seen); err != nil {
+		return err
+	}
+	if err := r.resolveCluster(ctx, seen); err != nil {
+		return err
+	}
+	if bundle == nil {
+		return nil
+	}
+	return r.resolveRevision(ctx, seen, bundle)
+}
+
+func (o *observation) problem(p planner.Problem) { o.Problems = append(o.Problems, p) }
+
+// resolveBundle finds the one NodeBundle with the template's version.
+func (r *Reconciler) resolveBundle(ctx context.Context, seen *observation) (*v1alpha1.NodeBundle, error) {
+	list := &v1alpha1.NodeBundleList{}
+	if err := r.Client.List(ctx, list); err != nil {
+		return nil, fmt.Errorf("list NodeBundles: %w", err)
+	}
+	version := seen.Pool.Spec.Template.Spec.Version
+	var found []*v1alpha1.NodeBundle
+	var names, versions []string
+	for i := range list.Items {
+		versions = append(versions, list.Items[i].Spec.KubernetesVersion)
+		if list.Items[i].Spec.KubernetesVersion == version {
+			found = append(found, &list.Items[i])
+			names = append(names, list.Items[i].Name)
+		}
+	}
+	switch len(found) {
+	case 1:
+		return found[0], nil
+	case 0:
+		seen.problem(planner.Problem{Reason: v1alpha1.ReasonBundleNotFound, Message: bundleNotFound(version, versions)})
+	default:
+		slices.Sort(names)
+		seen.problem(planner.Problem{
+			Reason:  v1alpha1.ReasonBundleAmbiguous,
+			Message: fmt.Sprintf("%d NodeBundles have version %s (%s): delete all but one", len(found), version, strings.Join(names[:min(len(names), 5)], ", ")),
+		})
+	}
+	return nil, nil
+}
+
+func bundleNotFound(version string, versions []string) string {
+	slices.Sort(versions)
+	versions = slices.Compact(versions)
+	there := "there is none at all"
+	if len(versions) > 0 {
+		there = "there are " + strings.Join(versions[:min(len(versions), 10)], ", ")
+	}
+	return fmt.Sprintf("No NodeBundle has version %s (%s): apply one, or set spec.template.spec.version to a version that has one", version, there)
+}
+
+// resolveTemplate reads the template that infrastructure machines are made from.
+func (r *Reconciler) resolveTemplate(ctx context.Context, seen *observation) error {
+	ref := seen.Pool.Spec.Template.Spec.InfrastructureRef
+	kind := schema.GroupKind{Group: ref.APIGroup, Kind: ref.Kind}
+	mapping, err := r.Client.RESTMapper().RESTMapping(kind)
+	if meta.IsNoMatchError(err) {
+		seen.problem(planner.Problem{
+			Reason:     v1alpha1.ReasonTemplateNotFound,
+			Message:    fmt.Sprintf("The API server has no kind %s: install the provider that has it, or correct spec.template.spec.infrastructureRef", kind),
+			RetryAfter: retryUnserved,
+		})
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("find kind %s: %w", kind, err)
+	}
+	if err := r.templates.watch(mapping.GroupVersionKind); err != nil {
+		return err
+	}
+	template := &unstructured.Unstructured{}
+	template.SetGroupVersionKind(mapping.GroupVersionKind)
+	key := client.ObjectKey{Namespace: seen.Pool.Namespace, Name: ref.Name}
+	if mapping.Scope.Name() != meta.RESTScopeNameNamespace {
+		key.Namespace = ""
+	}
+	err = r.Client.Get(ctx, key, template)
+	if apierrors.IsNotFound(err) {
+		seen.problem(planner.Problem{
+			Reason: v1alpha1.ReasonTemplateNotFound,
+			Message: fmt.Sprintf("There is no %s %s in namespace %s: apply it, or correct spec.template.spec.infrastructureRef",
+				ref.Kind, ref.Name, seen.Pool.Namespace),
+		})
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("read %s %s: %w", ref.Kind, key, err)
+	}
+	seen.template = template
+	return nil
+}
+
+// resolveCluster reads the Cluster that stands for the cluster we run in.
+func (r *Reconciler) resolveCluster(ctx context.Context, seen *observation) error {
+	cluster := &clusterv1.Cluster{}
+	key := client.ObjectKey{Namespace: seen.Pool.Namespace, Name: v1alpha1.AdoptedClusterName}
+	err := r.Client.Get(ctx, key, cluster)
+	if client.IgnoreNotFound(err) != nil {
+		return fmt.Errorf("read Cluster %s: %w", key, err)
+	}
+	why := ""
+	switch initialized := cluster.Status.Initialization.ControlPlaneInitialized; {
+	case err != nil:
+		why = "does not exist yet"
+	case !cluster.DeletionTimestamp.IsZero():
+		why = "is being deleted; it is made again when it is gone"
+	case initialized == nil || !*initialized:
+		why = "has no initialized control plane yet"
+	default:
+		seen.cluster = cluster
+		return nil
+	}
+	problem := planner.Problem{
+		Reason:  v1alpha1.ReasonClusterNotReady,
+		Message: fmt.Sprintf("Cluster %s, which stands for this cluster, %s: see the manager's log if this lasts", key, why),
+	}
+	if left := clusterGrace - seen.Now.Sub(seen.Pool.CreationTimestamp.Time); left > 0 {
+		problem.Passing, problem.RetryAfter = true, left
+	}
+	seen.problem(problem)
+	return nil
+}

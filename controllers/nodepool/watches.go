@@ -1,0 +1,195 @@
+package nodepool
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"time"
+
+	"k8s.io/apimachinery/pkg/api/equality"
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/util/workqueue"
+	clusterv1 "sigs.k8s.io/cluster-api/api/core/v1beta2"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/builder"
+	"sigs.k8s.io/controller-runtime/pkg/cache"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/controller"
+	"sigs.k8s.io/controller-runtime/pkg/event"
+	"sigs.k8s.io/controller-runtime/pkg/handler"
+	"sigs.k8s.io/controller-runtime/pkg/predicate"
+	"sigs.k8s.io/controller-runtime/pkg/reconcile"
+	"sigs.k8s.io/controller-runtime/pkg/source"
+
+	"github.com/drover-dev/drover/api/v1alpha1"
+)
+
+const (
+	// machineEventsDelay gathers the events of a pool's Machines: a hundred that become ready in one moment are one
+	// round, and one status write.
+	machineEventsDelay = 100 * time.Millisecond
+	// concurrentPools is how many pools are worked on at a time.
+	concurrentPools = 10
+)
+
+// SetupWithManager registers the controller and its watches.
+func (r *Reconciler) SetupWithManager(_ context.Context, mgr ctrl.Manager) error {
+	c, err := ctrl.NewControllerManagedBy(mgr).
+		Named("nodepool").
+		For(&v1alpha1.NodePool{}, builder.WithPredicates(poolChanged())).
+		Watches(&clusterv1.Machine{}, gathered(), builder.WithPredicates(machineChanged())).
+		Watches(&v1alpha1.NodeBundle{}, handler.EnqueueRequestsFromMapFunc(r.poolsOfBundle)).
+		Watches(&clusterv1.Cluster{}, handler.EnqueueRequestsFromMapFunc(r.poolsOfCluster), builder.WithPredicates(clusterChanged())).
+		WithOptions(controller.Options{MaxConcurrentReconciles: concurrentPools}).
+		Build(r)
+	if err != nil {
+		return fmt.Errorf("set up the nodepool controller: %w", err)
+	}
+	r.templates = &templateWatches{controller: c, cache: mgr.GetCache(), pools: r.poolsOfTemplate}
+	return nil
+}
+
+// poolChanged lets through what a user does to a pool, and not our own writes of its status.
+func poolChanged() predicate.Predicate {
+	return predicate.Funcs{UpdateFunc: func(e event.UpdateEvent) bool {
+		return e.ObjectOld.GetGeneration() != e.ObjectNew.GetGeneration() ||
+			e.ObjectOld.GetDeletionTimestamp().IsZero() != e.ObjectNew.GetDeletionTimestamp().IsZero() ||
+			!equality.Semantic.DeepEqual(e.ObjectOld.GetFinalizers(), e.ObjectNew.GetFinalizers())
+	}}
+}
+
+// machineChanged lets through what the planner looks at in a Machine.
+func machineChanged() predicate.Predicate {
+	ofAPool := predicate.NewPredicateFuncs(func(o client.Object) bool { return o.GetLabels()[v1alpha1.PoolLabel] != "" })
+	changed := predicate.Funcs{UpdateFunc: func(e event.UpdateEvent) bool {
+		before, ok := e.ObjectOld.(*clusterv1.Machine)
+		after, ok2 := e.ObjectNew.(*clusterv1.Machine)
+		if !ok || !ok2 {
+			return true
+		}
+		return before.DeletionTimestamp.IsZero() != after.DeletionTimestamp.IsZero() ||
+			!equality.Semantic.DeepEqual(before.Labels, after.Labels) ||
+			!equality.Semantic.DeepEqual(before.Annotations, after.Annotations) ||
+			!equality.Semantic.DeepEqual(before.Finalizers, after.Finalizers) ||
+			conditionsChanged(before.Status.Conditions, after.Status.Conditions)
+	}}
+	return predicate.And[client.Object](ofAPool, changed)
+}
+
+func conditionsChanged(before, after []metav1.Condition) bool {
+	for _, conditionType := range []string{clusterv1.MachineReadyCondition, clusterv1.MachineAvailableCondition} {
+		if meta.IsStatusConditionTrue(before, conditionType) != meta.IsStatusConditionTrue(after, conditionType) {
+			return true
+		}
+	}
+	for _, conditionType := range []string{clusterv1.MachineDeletingCondition, v1alpha1.MachineAgentHealthyCondition} {
+		b, a := meta.FindStatusCondition(before, conditionType), meta.FindStatusCondition(after, conditionType)
+		if (b == nil) != (a == nil) || (b != nil && (b.Status != a.Status || b.Message != a.Message)) {
+			return true
+		}
+	}
+	return false
+}
+
+// clusterChanged lets through what makes a Cluster ready or unready for machines.
+func clusterChanged() predicate.Predicate {
+	return predicate.Funcs{UpdateFunc: func(e event.UpdateEvent) bool {
+		before, ok := e.ObjectOld.(*clusterv1.Cluster)
+		after, ok2 := e.ObjectNew.(*clusterv1.Cluster)
+		return !ok || !ok2 || before.DeletionTimestamp.IsZero() != after.DeletionTimestamp.IsZero() ||
+			!equality.Semantic.DeepEqual(before.Status.Initialization, after.Status.Initialization)
+	}}
+}
+
+// gathered enqueues a Machine's pool a moment later, so that what happens meanwhile is seen in the same round.
+func gathered() handler.EventHandler {
+	add := func(o client.Object, q workqueue.TypedRateLimitingInterface[reconcile.Request]) {
+		name := types.NamespacedName{Namespace: o.GetNamespace(), Name: o.GetLabels()[v1alpha1.PoolLabel]}
+		q.AddAfter(reconcile.Request{NamespacedName: name}, machineEventsDelay)
+	}
+	return handler.Funcs{
+		CreateFunc: func(_ context.Context, e event.CreateEvent, q workqueue.TypedRateLimitingInterface[reconcile.Request]) {
+			add(e.Object, q)
+		},
+		UpdateFunc: func(_ context.Context, e event.UpdateEvent, q workqueue.TypedRateLimitingInterface[reconcile.Request]) {
+			add(e.ObjectNew, q)
+		},
+		DeleteFunc: func(_ context.Context, e event.DeleteEvent, q workqueue.TypedRateLimitingInterface[reconcile.Request]) {
+			add(e.Object, q)
+		},
+	}
+}
+
+func (r *Reconciler) poolsOfBundle(ctx context.Context, o client.Object) []reconcile.Request {
+	bundle, ok := o.(*v1alpha1.NodeBundle)
+	if !ok {
+		return nil
+	}
+	return r.poolsThat(ctx, "", func(p *v1alpha1.NodePool) bool { return p.Spec.Template.Spec.Version == bundle.Spec.KubernetesVersion })
+}
+
+func (r *Reconciler) poolsOfCluster(ctx context.Context, o client.Object) []reconcile.Request {
+	if o.GetName() != v1alpha1.AdoptedClusterName {
+		return nil
+	}
+	return r.poolsThat(ctx, o.GetNamespace(), func(*v1alpha1.NodePool) bool { return true })
+}
+
+func (r *Reconciler) poolsOfTemplate(ctx context.Context, o *unstructured.Unstructured) []reconcile.Request {
+	kind := o.GroupVersionKind()
+	return r.poolsThat(ctx, o.GetNamespace(), func(p *v1alpha1.NodePool) bool {
+		ref := p.Spec.Template.Spec.InfrastructureRef
+		return ref.APIGroup == kind.Group && ref.Kind == kind.Kind && ref.Name == o.GetName()
+	})
+}
+
+func (r *Reconciler) poolsThat(ctx context.Context, namespace string, match func(*v1alpha1.NodePool) bool) []reconcile.Request {
+	list := &v1alpha1.NodePoolList{}
+	if err := r.Client.List(ctx, list, client.InNamespace(namespace)); err != nil {
+		ctrl.LoggerFrom(ctx).Error(err, "Failed to list NodePools")
+		return nil
+	}
+	var requests []reconcile.Request
+	for i := range list.Items {
+		if match(&list.Items[i]) {
+			requests = append(requests, reconcile.Request{NamespacedName: client.ObjectKeyFromObject(&list.Items[i])})
+		}
+	}
+	return requests
+}
+
+// templateWatches watches each kind of infrastructure template from when a pool first names it.
+type templateWatches struct {
+	controller controller.Controller
+	cache      cache.Cache
+	pools      func(context.Context, *unstructured.Unstructured) []reconcile.Request
+
+	mu      sync.Mutex
+	watched map[schema.GroupVersionKind]bool
+}
+
+func (w *templateWatches) watch(kind schema.GroupVersionKind) error {
+	if w == nil {
+		return nil
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.watched[kind] {
+		return nil
+	}
+	template := &unstructured.Unstructured{}
+	template.SetGroupVersionKind(kind)
+	unchanged := predicate.TypedGenerationChangedPredicate[*unstructured.Unstructured]{}
+	if err := w.controller.Watch(source.Kind(w.cache, template, handler.TypedEnqueueRequestsFromMapFunc(w.pools), unchanged)); err != nil {
+		return fmt.Errorf("watch %s: %w", kind, err)
+	}
+	if w.watched == nil {
+		w.watched = map[schema.GroupVersionKind]bool{}
+	}
+	w.watched[kind] = true
+	return nil
+}

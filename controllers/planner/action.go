@@ -1,0 +1,104 @@
+package planner
+
+import (
+	"time"
+
+	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/drover-dev/drover/api/v1alpha1"
+)
+
+// Verb is what an Action does.
+type Verb string
+
+const (
+	// Create makes an infrastructure machine and its Machine.
+	Create Verb = "Create"
+	// Delete deletes a Machine, which Cluster API then drains.
+	Delete Verb = "Delete"
+	// Release takes the ordinal's finalizer from a Machine that is being deleted.
+	Release Verb = "Release"
+	// Discard deletes the infrastructure machine of an ordinal that is given up, if it was made.
+	Discard Verb = "Discard"
+)
+
+// Action is one change to one machine. It is safe to repeat.
+type Action struct {
+	// Verb says what is done.
+	Verb Verb
+	// Name is the machine's name.
+	Name string
+	// Ordinal is the number in that name; for Create and Discard.
+	Ordinal int64
+	// UID is the Machine's UID; for Delete and Release.
+	UID types.UID
+	// Reason says why this, and why this machine, in the words of an event.
+	Reason string
+}
+
+// Deferral says why actions were not taken.
+type Deferral struct {
+	// Verb is what would have been done.
+	Verb Verb
+	// Count is to how many machines.
+	Count int
+	// Reason is stable and in CamelCase.
+	Reason string
+	// Message says what has to happen first.
+	Message string
+}
+
+// Reasons of a Deferral.
+const (
+	DeferredCacheBehind = "CacheBehind"
+	DeferredPaused      = "Paused"
+	DeferredDeleting    = "Deleting"
+	DeferredStalled     = "Stalled"
+	DeferredReservation = "ReservationOpen"
+	DeferredBatch       = "BatchFull"
+)
+
+// Result is what to do.
+type Result struct {
+	// Reserve, if set, is written to the status, together with NextOrdinal, before the first Create.
+	Reserve *v1alpha1.OrdinalRange
+	// NextOrdinal is the status' nextOrdinal.
+	NextOrdinal int64
+	// Actions were admitted. They are taken in this order, those of one verb at the same time.
+	Actions []Action
+	// Deferred are the others.
+	Deferred []Deferral
+	// FinishReservation says that the reservation is over once every Create and Discard succeeded.
+	FinishReservation bool
+	// Taken are the machine names that were passed over because Nodes have them.
+	Taken []string
+	// Problems are the snapshot's and the planner's own.
+	Problems []Problem
+	// PruneRevisions are stored revisions that nothing uses any more.
+	PruneRevisions []string
+	// Finalize says that nothing is left of a pool being deleted: collect what never became a Machine and let it go.
+	Finalize bool
+	// RequeueAfter is when to plan again although no event says so. Zero: never.
+	RequeueAfter time.Duration
+}
+
+// Of are the actions with one verb.
+func (r Result) Of(verb Verb) []Action {
+	var actions []Action
+	for _, action := range r.Actions {
+		if action.Verb == verb {
+			actions = append(actions, action)
+		}
+	}
+	return actions
+}
+
+// deferredFor finds out whether anything was deferred for a reason.
+func (r Result) deferredFor(reason string) bool {
+	for _, d := range r.Deferred {
+		if d.Reason == reason {
+			return true
+		}
+	}
+	return false
+}

@@ -1,0 +1,21 @@
+// Package planner decides what happens to the machines of a NodePool. It is pure: no client, no clock, no log.
+//
+// The caller takes a [Snapshot] of everything the decision depends on and calls [Plan]. Proposers (one file each)
+// return the [Action]s they would like, each with a reason; one ledger admits or defers them and keeps why. After the
+// caller has applied the [Result], [Report] derives the pool's status and events from the same snapshot, result and
+// [Outcome], so that what was done and what is said about it cannot differ.
+//
+// # Ordinals
+//
+// The number in a machine's name is never used twice, because it is also the name of a Node. Machines are made in four
+// steps, and a crash after each of them is harmless:
+//
+//  1. status.nextOrdinal and status.reserved are written, with an optimistic lock;
+//  2. the infrastructure machine and the Machine of each reserved ordinal are created;
+//  3. status.reserved is cleared, once each of these Machines was created or is known to exist;
+//  4. from then on, a Machine that is being deleted may lose its [v1alpha1.OrdinalFinalizer].
+//
+// A reservation that is still there is continued from a live read. An ordinal without a Machine was then certainly
+// never used: had its Machine been made and deleted since, the finalizer would still hold it, because step 4 comes
+// after step 3. Ordinals of a reservation that are no longer wanted are given up, never to be used.
+package planner

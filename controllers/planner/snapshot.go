@@ -1,0 +1,162 @@
+package planner
+
+import (
+	"cmp"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	clusterv1 "sigs.k8s.io/cluster-api/api/core/v1beta2"
+
+	"github.com/drover-dev/drover/api/v1alpha1"
+)
+
+// Snapshot is everything one decision about one pool depends on. Nobody changes it or what it points to.
+type Snapshot struct {
+	// Now is when it was taken.
+	Now time.Time
+	// Pool is the pool, with the status the next write of it is based on.
+	Pool *v1alpha1.NodePool
+	// Machines are all Machines with the pool's UID in their label, those being deleted included.
+	Machines []*clusterv1.Machine
+	// Nodes are the Nodes, by name, whose names begin as those of the pool's machines do.
+	Nodes map[string]*corev1.Node
+	// Live says that Pool and Machines were read from the API server, not from a cache.
+	Live bool
+	// CacheBehind names a write of ours that Machines does not show yet; empty when there is none.
+	CacheBehind string
+	// Revision is the revision of the pool's present template; empty when a problem keeps it from being known.
+	Revision string
+	// StoredRevisions are the revisions that ControllerRevisions exist for.
+	StoredRevisions []string
+	// Problems are what was found wrong, the gravest first.
+	Problems []Problem
+}
+
+// Problem is something that keeps a pool from making machines.
+type Problem struct {
+	// Reason is a reason of the NodePool's conditions.
+	Reason string
+	// Message says what is wrong and what to do about it.
+	Message string
+	// Passing says that it goes away without a user's help.
+	Passing bool
+	// RetryAfter is when to look again, for a problem whose end is not watched. Zero: it is watched.
+	RetryAfter time.Duration
+}
+
+// fleet is a snapshot, sorted.
+type fleet struct {
+	Snapshot
+	prefix    string
+	active    []*clusterv1.Machine
+	leaving   []*clusterv1.Machine
+	byOrdinal map[int64]*clusterv1.Machine
+}
+
+func newFleet(s Snapshot) *fleet {
+	f := &fleet{Snapshot: s, prefix: v1alpha1.MachineNamePrefix(s.Pool), byOrdinal: make(map[int64]*clusterv1.Machine, len(s.Machines))}
+	for _, m := range s.Machines {
+		if m.DeletionTimestamp.IsZero() {
+			f.active = append(f.active, m)
+		} else {
+			f.leaving = append(f.leaving, m)
+		}
+		if ordinal, ok := f.ordinal(m); ok {
+			f.byOrdinal[ordinal] = m
+		}
+	}
+	byName := func(a, b *clusterv1.Machine) int { return cmp.Compare(a.Name, b.Name) }
+	slices.SortFunc(f.active, byName)
+	slices.SortFunc(f.leaving, byName)
+	return f
+}
+
+// want is how many machines the pool is to have.
+func (f *fleet) want() int {
+	if f.deleting() {
+		return 0
+	}
+	return int(wantedReplicas(f.Pool))
+}
+
+func wantedReplicas(pool *v1alpha1.NodePool) int32 {
+	if pool.Spec.Replicas == nil {
+		return 1
+	}
+	return *pool.Spec.Replicas
+}
+
+func (f *fleet) deleting() bool { return !f.Pool.DeletionTimestamp.IsZero() }
+
+func (f *fleet) paused() bool { return f.Pool.Spec.Paused != nil && *f.Pool.Spec.Paused }
+
+func (f *fleet) machineName(ordinal int64) string { return f.prefix + strconv.FormatInt(ordinal, 10) }
+
+// ordinal is the number in a machine's name. Its label could have been edited.
+func (f *fleet) ordinal(m *clusterv1.Machine) (int64, bool) {
+	digits, ours := strings.CutPrefix(m.Name, f.prefix)
+	if !ours {
+		return 0, false
+	}
+	ordinal, err := strconv.ParseInt(digits, 10, 64)
+	return ordinal, err == nil && ordinal >= 0
+}
+
+// nextOrdinal is the first ordinal that was never reserved. Should the status have been lost, it is beyond every
+// machine that exists.
+func (f *fleet) nextOrdinal() int64 {
+	var next int64
+	if f.Pool.Status.NextOrdinal != nil {
+		next = *f.Pool.Status.NextOrdinal
+	}
+	for ordinal := range f.byOrdinal {
+		next = max(next, ordinal+1)
+	}
+	return next
+}
+
+// reservedOrdinals are the ordinals of the reservation that is open.
+func (f *fleet) reservedOrdinals() []int64 {
+	reserved := f.Pool.Status.Reserved
+	if reserved == nil || reserved.First == nil {
+		return nil
+	}
+	ordinals := make([]int64, 0, reserved.Count)
+	for i := range int64(reserved.Count) {
+		ordinals = append(ordinals, *reserved.First+i)
+	}
+	return ordinals
+}
+
+// settled says that an ordinal was reserved and its reservation is over. An old status never says so too early: it
+// has the ordinal ahead of it, or in its reservation.
+func (f *fleet) settled(ordinal int64) bool {
+	status := f.Pool.Status
+	if status.NextOrdinal == nil || ordinal >= *status.NextOrdinal {
+		return false
+	}
+	reserved := status.Reserved
+	return reserved == nil || reserved.First == nil || ordinal < *reserved.First || ordinal >= *reserved.First+int64(reserved.Count)
+}
+
+// outdated says that a machine was made from another template than the present one, where that is known.
+func (f *fleet) outdated(m *clusterv1.Machine) bool {
+	return f.Revision != "" && m.Labels[v1alpha1.RevisionLabel] != f.Revision
+}
+
+func isReady(m *clusterv1.Machine) bool {
+	return m.DeletionTimestamp.IsZero() && isTrue(m.Status.Conditions, clusterv1.MachineReadyCondition)
+}
+
+func isAvailable(m *clusterv1.Machine) bool {
+	return m.DeletionTimestamp.IsZero() && isTrue(m.Status.Conditions, clusterv1.MachineAvailableCondition)
+}
+
+func isTrue(conditions []metav1.Condition, conditionType string) bool {
+	return meta.IsStatusConditionTrue(conditions, conditionType)
+}
