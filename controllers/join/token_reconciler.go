@@ -2,20 +2,148 @@ package join
 
 import (
 	"context"
+	"errors"
+	"fmt"
+	"time"
 
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/tools/events"
+	"k8s.io/utils/clock"
+	clusterv1 "sigs.k8s.io/cluster-api/api/core/v1beta2"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/drover-dev/drover/api/v1alpha1"
 )
 
-// TokenReconciler makes the join token and the bootstrap Secret of each Machine of a pool.
+// +kubebuilder:rbac:groups="",namespace=kube-system,resources=secrets,verbs=get;list;create;patch;delete
+// +kubebuilder:rbac:groups="",resources=secrets,verbs=get;create;patch
+// +kubebuilder:rbac:groups=cluster.x-k8s.io,resources=machines,verbs=get;list;watch
+// +kubebuilder:rbac:groups=fleet.drover.dev,resources=nodeagents;nodepools,verbs=get;list;watch
+// +kubebuilder:rbac:groups=apps,resources=controllerrevisions,verbs=get;list;watch
+// +kubebuilder:rbac:groups=certificates.k8s.io,resources=certificatesigningrequests,verbs=get;list;watch
+// +kubebuilder:rbac:groups=events.k8s.io,resources=events,verbs=create;patch;update
+
+// TokenReconciler makes the join token and the bootstrap Secret of each Machine of a pool, and takes the token back
+// when the machine has joined or goes.
+//
+// The token is written first. A manager that dies before the bootstrap Secret is written finds the token again by the
+// ID it derives from the Machine's UID; one that finds only the bootstrap Secret makes the token that this promises.
 type TokenReconciler struct {
 	// Client reads from the manager's cache and writes. Default: the manager's.
 	Client client.Client
 	// APIReader reads live. Secrets are read with it alone, so no Secret needs to be cached. Default: the manager's.
 	APIReader client.Reader
+	// Recorder tells users what keeps a machine from getting its bootstrap data. Default: the manager's.
+	Recorder events.EventRecorder
+	// Clock tells when a token expires. Default: the real one.
+	Clock clock.PassiveClock
+
+	book tokenBook
 }
 
-// SetupWithManager registers the reconciler.
-func (r *TokenReconciler) SetupWithManager(_ context.Context, _ ctrl.Manager) error {
+// errNotOurs says that somebody else's object has the name that one of ours needs.
+var errNotOurs = errors.New("exists and was not made for this Machine: delete it")
+
+// Reconcile brings the token and the bootstrap Secret of one Machine to what its state asks for.
+func (r *TokenReconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Result, error) {
+	if err := r.book.load(ctx, r.APIReader); err != nil {
+		return ctrl.Result{}, err
+	}
+	machine := &clusterv1.Machine{}
+	err := r.Client.Get(ctx, req.NamespacedName, machine)
+	if apierrors.IsNotFound(err) {
+		return ctrl.Result{}, r.machineGone(ctx, req.NamespacedName)
+	}
+	if err != nil {
+		return ctrl.Result{}, fmt.Errorf("read Machine %s: %w", req, err)
+	}
+	agent, err := getOrNil(ctx, r.Client, types.NamespacedName{Name: machine.Name}, &v1alpha1.NodeAgent{})
+	if err != nil {
+		return ctrl.Result{}, err
+	}
+	if t := r.book.get(req.NamespacedName); t != nil && t.machineUID != machine.UID {
+		return ctrl.Result{Requeue: true}, r.takeBack(ctx, req.NamespacedName) //nolint:staticcheck // The next pass is for the new Machine.
+	}
+	if !machine.DeletionTimestamp.IsZero() || hasJoined(machine, agent) {
+		return ctrl.Result{}, r.takeBack(ctx, req.NamespacedName)
+	}
+	if r.book.isSpent(req.NamespacedName, machine.UID) {
+		return ctrl.Result{}, nil
+	}
+	return r.letIn(ctx, machine)
+}
+
+// machineGone takes back the token of a Machine that the cache does not have, after a look at the API itself.
+func (r *TokenReconciler) machineGone(ctx context.Context, name types.NamespacedName) error {
+	if r.book.get(name) != nil {
+		switch err := r.APIReader.Get(ctx, name, &clusterv1.Machine{}); {
+		case err == nil:
+			return nil // Just made: its event is on the way.
+		case !apierrors.IsNotFound(err):
+			return fmt.Errorf("read Machine %s: %w", name, err)
+		}
+		if err := r.takeBack(ctx, name); err != nil {
+			return err
+		}
+	}
+	r.book.forget(name)
 	return nil
+}
+
+// takeBack deletes a Machine's token, if it has one.
+func (r *TokenReconciler) takeBack(ctx context.Context, name types.NamespacedName) error {
+	t := r.book.get(name)
+	if t == nil {
+		return nil
+	}
+	secret := &corev1.Secret{}
+	secret.Namespace, secret.Name = tokenNamespace, secretName(t.id)
+	if err := client.IgnoreNotFound(r.Client.Delete(ctx, secret)); err != nil {
+		return fmt.Errorf("delete the join token of Machine %s: %w", name, err)
+	}
+	r.book.spend(name, t.machineUID)
+	ctrl.LoggerFrom(ctx).Info("Deleted the join token")
+	return nil
+}
+
+// letIn makes what a Machine needs to join and keeps its token from expiring.
+func (r *TokenReconciler) letIn(ctx context.Context, machine *clusterv1.Machine) (ctrl.Result, error) {
+	pool, err := r.poolOf(ctx, machine)
+	if err != nil {
+		ctrl.LoggerFrom(ctx).Info("Made no join token: the Machine is not of the pool it names", "reason", err.Error())
+		return ctrl.Result{}, nil
+	}
+	t := r.book.get(client.ObjectKeyFromObject(machine))
+	if t == nil || !t.published {
+		if t, err = r.publish(ctx, machine, pool, t); err != nil {
+			if errors.Is(err, errNotOurs) {
+				r.Recorder.Eventf(pool, machine, corev1.EventTypeWarning, v1alpha1.ReasonJoinFailed, "MakeBootstrapData", "%s", err)
+			}
+			return ctrl.Result{}, err
+		}
+	}
+	if t.expires.Sub(r.Clock.Now()) <= extendBefore {
+		if err := r.extend(ctx, t); err != nil {
+			return ctrl.Result{}, err
+		}
+	}
+	return ctrl.Result{RequeueAfter: max(t.expires.Sub(r.Clock.Now())-extendBefore, time.Second)}, nil
+}
+
+// poolOf is the pool that made the Machine. The cache may lag behind a pool just made, so a refusal is checked live.
+func (r *TokenReconciler) poolOf(ctx context.Context, machine *clusterv1.Machine) (*v1alpha1.NodePool, error) {
+	pool, err := poolOf(ctx, r.Client, machine)
+	if err == nil {
+		err = BelongsTo(machine, pool)
+	}
+	if err == nil {
+		return pool, nil
+	}
+	if pool, err = poolOf(ctx, r.APIReader, machine); err != nil {
+		return nil, err
+	}
+	return pool, BelongsTo(machine, pool)
 }

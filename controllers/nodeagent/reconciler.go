@@ -2,20 +2,157 @@ package nodeagent
 
 import (
 	"context"
+	"fmt"
+	"time"
 
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/tools/events"
+	"k8s.io/utils/clock"
+	"k8s.io/utils/ptr"
+	clusterv1 "sigs.k8s.io/cluster-api/api/core/v1beta2"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/drover-dev/drover/api/v1alpha1"
+	"github.com/drover-dev/drover/controllers/join"
 )
+
+// +kubebuilder:rbac:groups=fleet.drover.dev,resources=nodeagents,verbs=get;list;watch;create;delete
+// +kubebuilder:rbac:groups=fleet.drover.dev,resources=nodepools;localmachines,verbs=get;list;watch
+// +kubebuilder:rbac:groups=cluster.x-k8s.io,resources=machines,verbs=get;list;watch
+// +kubebuilder:rbac:groups=cluster.x-k8s.io,resources=machines/status,verbs=patch
+// +kubebuilder:rbac:groups=apps,resources=controllerrevisions,verbs=get;list;watch
+// +kubebuilder:rbac:groups="",resources=nodes,verbs=get;list;watch;patch
+// +kubebuilder:rbac:groups="",resources=secrets,verbs=get
+// +kubebuilder:rbac:groups=events.k8s.io,resources=events,verbs=create;patch;update
 
 // Reconciler keeps the NodeAgent, the Node's labels and taints and the Machine's condition of each Machine of a pool.
 type Reconciler struct {
 	// Client reads from the manager's cache and writes. Default: the manager's.
 	Client client.Client
-	// APIReader reads live. Default: the manager's.
+	// APIReader reads live, before something is deleted or given up. Default: the manager's.
 	APIReader client.Reader
+	// Recorder tells a pool's users who joins and who does not. Default: the manager's.
+	Recorder events.EventRecorder
+	// Clock tells how old a report is. Default: the real one.
+	Clock clock.PassiveClock
 }
 
-// SetupWithManager registers the reconciler.
-func (r *Reconciler) SetupWithManager(_ context.Context, _ ctrl.Manager) error {
+// Reconcile brings one machine's NodeAgent, Node and condition up to date.
+func (r *Reconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Result, error) {
+	machine, err := getOrNil(ctx, r.Client, req.NamespacedName, &clusterv1.Machine{})
+	if err != nil {
+		return ctrl.Result{}, err
+	}
+	if machine == nil {
+		return ctrl.Result{}, r.collect(ctx, req.NamespacedName)
+	}
+	o, err := r.observe(ctx, machine)
+	if err != nil || o.pool == nil {
+		return ctrl.Result{}, err
+	}
+	if !machine.DeletionTimestamp.IsZero() {
+		return ctrl.Result{}, nil // The NodeAgent stays while the node drains: its agent goes on reporting.
+	}
+	if err := r.ensureNodeAgent(ctx, o); err != nil {
+		return ctrl.Result{}, err
+	}
+	if err := r.syncNode(ctx, o); err != nil {
+		return ctrl.Result{}, err
+	}
+	if err := r.mirror(ctx, o); err != nil {
+		return ctrl.Result{}, err
+	}
+	return ctrl.Result{RequeueAfter: recheckAfter(o)}, nil
+}
+
+// observe reads all that is known about a Machine. Its pool stays nil when no pool made it.
+func (r *Reconciler) observe(ctx context.Context, machine *clusterv1.Machine) (*observed, error) {
+	o := &observed{machine: machine, now: r.Clock.Now()}
+	poolName := types.NamespacedName{Namespace: machine.Namespace, Name: machine.Labels[v1alpha1.PoolLabel]}
+	pool, err := getOrNil(ctx, r.Client, poolName, &v1alpha1.NodePool{})
+	if err != nil || pool == nil {
+		return o, err
+	}
+	if err := join.BelongsTo(machine, pool); err != nil {
+		ctrl.LoggerFrom(ctx).Info("Left a Machine alone: it is not of the pool it names", "reason", err.Error())
+		return o, nil
+	}
+	o.pool = pool
+	name := types.NamespacedName{Name: machine.Name}
+	if o.agent, err = getOrNil(ctx, r.Client, name, &v1alpha1.NodeAgent{}); err != nil {
+		return nil, err
+	}
+	if o.node, err = getOrNil(ctx, r.Client, name, &corev1.Node{}); err != nil {
+		return nil, err
+	}
+	if ref := machine.Spec.InfrastructureRef; ref.APIGroup == v1alpha1.GroupVersion.Group && ref.Kind == "LocalMachine" {
+		key := types.NamespacedName{Namespace: machine.Namespace, Name: ref.Name}
+		if o.local, err = getOrNil(ctx, r.Client, key, &v1alpha1.LocalMachine{}); err != nil {
+			return nil, err
+		}
+	}
+	return o, nil
+}
+
+// mirror writes the Machine's condition when it says something new, and tells the pool.
+func (r *Reconciler) mirror(ctx context.Context, o *observed) error {
+	next := agentHealth(o)
+	if next == nil || same(o.previous(), next) {
+		return nil
+	}
+	if err := applyCondition(ctx, r.Client, o.machine, next); err != nil {
+		return err
+	}
+	ctrl.LoggerFrom(ctx).Info("Mirrored the agent's health", "status", next.Status, "reason", next.Reason, "message", next.Message)
+	if event := announce(o, next); event != nil {
+		r.Recorder.Eventf(o.pool, o.machine, event.kind, event.reason, "Join", "%s", event.message)
+	}
 	return nil
+}
+
+// syncNode puts the pool's labels and taints onto the Node, with one write and only when something differs.
+func (r *Reconciler) syncNode(ctx context.Context, o *observed) error {
+	if o.node == nil || o.foreignNode() != "" || ptr.Deref(o.pool.Spec.Paused, false) {
+		return nil
+	}
+	previous, known, err := readApplied(o.node)
+	if err != nil {
+		return err
+	}
+	if !known {
+		if previous.Taints, err = r.registeredTaints(ctx, o.machine); err != nil {
+			return err
+		}
+	}
+	node := o.node.DeepCopy()
+	if err := applyTemplate(node, o.pool, previous); err != nil {
+		return err
+	}
+	changed, err := patchNode(ctx, r.Client, o.node, node)
+	if err != nil || !changed {
+		return err
+	}
+	ctrl.LoggerFrom(ctx).Info("Put the pool's labels and taints onto the Node")
+	if !known {
+		took := o.now.Sub(o.machine.CreationTimestamp.Time).Round(time.Second)
+		r.Recorder.Eventf(o.pool, o.machine, corev1.EventTypeNormal, v1alpha1.ReasonJoined, "Join",
+			"Machine %s joined as Node %s %s after it was made", o.machine.Name, node.Name, took)
+	}
+	return nil
+}
+
+// getOrNil reads an object; nil stands for one that does not exist.
+func getOrNil[T client.Object](ctx context.Context, reader client.Reader, name types.NamespacedName, into T) (T, error) {
+	var none T
+	err := reader.Get(ctx, name, into)
+	if apierrors.IsNotFound(err) {
+		return none, nil
+	}
+	if err != nil {
+		return none, fmt.Errorf("read %T %s: %w", into, name, err)
+	}
+	return into, nil
 }

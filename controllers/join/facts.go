@@ -1,0 +1,144 @@
+package join
+
+import (
+	"context"
+	"fmt"
+	"strings"
+
+	certificatesv1 "k8s.io/api/certificates/v1"
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/types"
+	bootstrapapi "k8s.io/cluster-bootstrap/token/api"
+	clusterv1 "sigs.k8s.io/cluster-api/api/core/v1beta2"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/drover-dev/drover/api/v1alpha1"
+)
+
+// gather collects what a decision needs. With live it asks the API server, else the cache. Token Secrets and the
+// requests made with a token are the exceptions: the former are never cached, the latter are told apart by the cache's
+// index, and keys approved a moment ago are remembered here.
+func (r *ApprovalReconciler) gather(ctx context.Context, csr *certificatesv1.CertificateSigningRequest, live bool) (*facts, error) {
+	f := &facts{csr: csr}
+	f.request, f.requestErr = parseRequest(csr)
+	if claimOf(csr) == claimToken {
+		if err := r.gatherToken(ctx, f); err != nil {
+			return nil, err
+		}
+	}
+	if f.nodeName() == "" {
+		return f, nil
+	}
+	return f, r.gatherMachine(ctx, f, live)
+}
+
+func (r *ApprovalReconciler) gatherToken(ctx context.Context, f *facts) error {
+	id, ok := strings.CutPrefix(f.csr.Spec.Username, bootstrapapi.BootstrapUserPrefix)
+	if !ok {
+		return nil
+	}
+	var err error
+	name := types.NamespacedName{Namespace: tokenNamespace, Name: secretName(id)}
+	if f.token, err = getOrNil(ctx, r.APIReader, name, &corev1.Secret{}); err != nil || f.token == nil {
+		return err
+	}
+	if f.approvedKeys, err = approvedKeys(ctx, r.Client, id); err != nil {
+		return err
+	}
+	if key := f.token.Annotations[approvedKeyAnnotation]; key != "" {
+		f.approvedKeys = append(f.approvedKeys, key)
+	}
+	if key, ok := r.keys.of(f.token.UID); ok {
+		f.approvedKeys = append(f.approvedKeys, key)
+	}
+	return nil
+}
+
+func (r *ApprovalReconciler) gatherMachine(ctx context.Context, f *facts, live bool) error {
+	reader := client.Reader(r.Client)
+	if live {
+		reader = r.APIReader
+	}
+	node := types.NamespacedName{Name: f.nodeName()}
+	var err error
+	if f.agent, err = getOrNil(ctx, reader, node, &v1alpha1.NodeAgent{}); err != nil {
+		return err
+	}
+	if f.node, err = getOrNil(ctx, reader, node, &corev1.Node{}); err != nil {
+		return err
+	}
+	if f.machine, err = r.machineOf(ctx, f, live); err != nil || f.machine == nil {
+		return err
+	}
+	if f.pool, err = poolOf(ctx, reader, f.machine); err != nil {
+		return err
+	}
+	if live && f.csr.Spec.SignerName == certificatesv1.KubeletServingSignerName {
+		f.infraAddresses = r.infraAddresses(ctx, f.machine)
+	}
+	return nil
+}
+
+// machineOf finds the Machine of ours that stands for a node. The token, or else the NodeAgent, says in which
+// namespace it is; asked live, all namespaces are searched.
+func (r *ApprovalReconciler) machineOf(ctx context.Context, f *facts, live bool) (*clusterv1.Machine, error) {
+	name := types.NamespacedName{Name: f.nodeName()}
+	switch {
+	case f.token != nil:
+		name.Namespace = tokenMachine(f.token).Namespace
+	case f.agent != nil:
+		name.Namespace = f.agent.Labels[v1alpha1.PoolNamespaceLabel]
+	}
+	if live && name.Namespace == "" {
+		return r.searchMachine(ctx, name.Name)
+	}
+	if name.Namespace == "" {
+		return nil, nil
+	}
+	reader := client.Reader(r.Client)
+	if live {
+		reader = r.APIReader
+	}
+	machine, err := getOrNil(ctx, reader, name, &clusterv1.Machine{})
+	if err != nil || machine == nil || !ofPool(machine) {
+		return nil, err
+	}
+	return machine, nil
+}
+
+func (r *ApprovalReconciler) searchMachine(ctx context.Context, name string) (*clusterv1.Machine, error) {
+	machines := &clusterv1.MachineList{}
+	if err := r.APIReader.List(ctx, machines, client.HasLabels{v1alpha1.PoolUIDLabel}, client.MatchingFields{"metadata.name": name}); err != nil {
+		return nil, fmt.Errorf("search for Machine %s: %w", name, err)
+	}
+	if len(machines.Items) != 1 {
+		return nil, nil
+	}
+	return &machines.Items[0], nil
+}
+
+// infraAddresses are the addresses in the status of the Machine's infrastructure machine, from which Cluster API copies
+// them a moment later. What cannot be read adds nothing.
+func (r *ApprovalReconciler) infraAddresses(ctx context.Context, machine *clusterv1.Machine) clusterv1.MachineAddresses {
+	ref := machine.Spec.InfrastructureRef
+	mapping, err := r.Client.RESTMapper().RESTMapping(schema.GroupKind{Group: ref.APIGroup, Kind: ref.Kind})
+	if err != nil {
+		return nil
+	}
+	infra := &unstructured.Unstructured{}
+	infra.SetGroupVersionKind(mapping.GroupVersionKind)
+	if err := r.APIReader.Get(ctx, types.NamespacedName{Namespace: machine.Namespace, Name: ref.Name}, infra); err != nil {
+		return nil
+	}
+	status, _, _ := unstructured.NestedMap(infra.Object, "status")
+	var reported struct {
+		Addresses clusterv1.MachineAddresses `json:"addresses"`
+	}
+	if runtime.DefaultUnstructuredConverter.FromUnstructured(status, &reported) != nil {
+		return nil
+	}
+	return reported.Addresses
+}

@@ -1,0 +1,179 @@
+package join
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+
+	appsv1 "k8s.io/api/apps/v1"
+	certificatesv1 "k8s.io/api/certificates/v1"
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/types"
+	bootstrapapi "k8s.io/cluster-bootstrap/token/api"
+	clusterv1 "sigs.k8s.io/cluster-api/api/core/v1beta2"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/drover-dev/drover/api/v1alpha1"
+)
+
+// publish makes sure that a Machine's token exists and that its bootstrap Secret has it.
+func (r *TokenReconciler) publish(ctx context.Context, machine *clusterv1.Machine, pool *v1alpha1.NodePool, t *token) (*token, error) {
+	name := types.NamespacedName{Namespace: machine.Namespace, Name: machine.Name + v1alpha1.BootstrapSecretSuffix}
+	existing, err := getOrNil(ctx, r.APIReader, name, &corev1.Secret{})
+	if err != nil {
+		return nil, err
+	}
+	if existing != nil && !ownedBy(existing, machine) {
+		return nil, fmt.Errorf("Secret %s %w", name, errNotOurs)
+	}
+	revision, err := r.revisionOf(ctx, machine)
+	if err != nil {
+		return nil, err
+	}
+	if t == nil {
+		if t, err = r.makeToken(ctx, machine, existing); err != nil {
+			return nil, err
+		}
+		r.book.put(t)
+	}
+	if existing == nil || bootstrapToken(existing) != t.String() {
+		if err := r.writeBootstrap(ctx, machine, pool, revision, existing, t); err != nil {
+			return nil, err
+		}
+	}
+	t.published = true
+	return t, nil
+}
+
+// makeToken creates the token's Secret, or adopts the one that an earlier manager made for this Machine.
+func (r *TokenReconciler) makeToken(ctx context.Context, machine *clusterv1.Machine, bootstrap *corev1.Secret) (*token, error) {
+	t := &token{machine: client.ObjectKeyFromObject(machine), machineUID: machine.UID, expires: r.Clock.Now().Add(tokenLifetime)}
+	id, secret, preset := presetToken(bootstrap, machine)
+	for attempt := range tokenAttempts {
+		t.id, t.secret = tokenID(machine.UID, attempt), secret
+		if preset && t.id != id {
+			continue
+		}
+		if !preset {
+			var err error
+			if t.secret, err = newTokenSecret(); err != nil {
+				return nil, err
+			}
+		}
+		err := r.Client.Create(ctx, t.asSecret(machine))
+		if err == nil {
+			ctrl.LoggerFrom(ctx).Info("Made a join token", "expires", expiration(t.expires))
+			return t, nil
+		}
+		if !apierrors.IsAlreadyExists(err) {
+			return nil, fmt.Errorf("create the join token of Machine %s: %w", t.machine, err)
+		}
+		adopted, err := r.adoptToken(ctx, machine, t.id)
+		if adopted != nil || err != nil {
+			return adopted, err
+		}
+		preset = false // Somebody else has that ID: take the next one, and tell the machine.
+	}
+	return nil, fmt.Errorf("make a join token for Machine %s: all of %d IDs are taken in %s: delete the bootstrap tokens that nobody needs",
+		t.machine, tokenAttempts, tokenNamespace)
+}
+
+// adoptToken is the token with that ID when it is this Machine's, and nil when it is somebody else's.
+func (r *TokenReconciler) adoptToken(ctx context.Context, machine *clusterv1.Machine, id string) (*token, error) {
+	secret, err := getOrNil(ctx, r.APIReader, types.NamespacedName{Namespace: tokenNamespace, Name: secretName(id)}, &corev1.Secret{})
+	if err != nil || secret == nil || secret.Labels[v1alpha1.MachineUIDLabel] != string(machine.UID) {
+		return nil, err
+	}
+	return readToken(secret), nil
+}
+
+func (r *TokenReconciler) writeBootstrap(ctx context.Context, machine *clusterv1.Machine, pool *v1alpha1.NodePool,
+	revision *appsv1.ControllerRevision, existing *corev1.Secret, t *token,
+) error {
+	bootstrap, err := newBootstrap(machine, pool, revision, t)
+	if err != nil {
+		return err
+	}
+	secret, err := newBootstrapSecret(machine, bootstrap)
+	if err != nil {
+		return err
+	}
+	if existing == nil {
+		err = r.Client.Create(ctx, secret)
+	} else {
+		patch := client.MergeFrom(existing.DeepCopy())
+		existing.Data = secret.Data
+		err = r.Client.Patch(ctx, existing, patch)
+	}
+	if err != nil {
+		return fmt.Errorf("write the bootstrap Secret of Machine %s: %w", t.machine, err)
+	}
+	return nil
+}
+
+// revisionOf reads the ControllerRevision that a Machine was made from.
+func (r *TokenReconciler) revisionOf(ctx context.Context, machine *clusterv1.Machine) (*appsv1.ControllerRevision, error) {
+	name := types.NamespacedName{
+		Namespace: machine.Namespace,
+		Name:      v1alpha1.RevisionName(machine.Labels[v1alpha1.PoolLabel], machine.Labels[v1alpha1.RevisionLabel]),
+	}
+	for _, reader := range []client.Reader{r.Client, r.APIReader} {
+		revision, err := getOrNil(ctx, reader, name, &appsv1.ControllerRevision{})
+		if revision != nil || err != nil {
+			return revision, err
+		}
+	}
+	return nil, fmt.Errorf("no ControllerRevision %s, which Machine %s was made from: delete the Machine", name, machine.Name)
+}
+
+// extend keeps a token from expiring. The same write remembers the key that the token was used for, long before the
+// request that has it is garbage-collected an hour after its approval.
+func (r *TokenReconciler) extend(ctx context.Context, t *token) error {
+	expires := r.Clock.Now().Add(tokenLifetime)
+	change := map[string]any{"data": map[string][]byte{bootstrapapi.BootstrapTokenExpirationKey: []byte(expiration(expires))}}
+	keys, err := approvedKeys(ctx, r.Client, t.id)
+	if err != nil {
+		return err
+	}
+	if len(keys) > 0 {
+		change["metadata"] = map[string]any{"annotations": map[string]string{approvedKeyAnnotation: keys[0]}}
+	}
+	body, err := json.Marshal(change)
+	if err != nil {
+		return fmt.Errorf("encode a patch: %w", err)
+	}
+	secret := &corev1.Secret{}
+	secret.Namespace, secret.Name = tokenNamespace, secretName(t.id)
+	err = r.Client.Patch(ctx, secret, client.RawPatch(types.MergePatchType, body))
+	if apierrors.IsNotFound(err) {
+		r.book.forget(t.machine) // The next pass makes the token that the bootstrap Secret promises.
+		return fmt.Errorf("extend the join token of Machine %s: somebody deleted it; it is made again: %w", t.machine, err)
+	}
+	if err != nil {
+		return fmt.Errorf("extend the join token of Machine %s: %w", t.machine, err)
+	}
+	t.expires = expires
+	r.book.put(t)
+	ctrl.LoggerFrom(ctx).Info("Extended the join token", "expires", expiration(expires))
+	return nil
+}
+
+// approvedKeys are the hashes of the public keys of the approved requests that were made with a token.
+func approvedKeys(ctx context.Context, reader client.Reader, id string) ([]string, error) {
+	requests := &certificatesv1.CertificateSigningRequestList{}
+	if err := reader.List(ctx, requests, client.MatchingFields{requesterField: bootstrapapi.BootstrapUserPrefix + id}); err != nil {
+		return nil, fmt.Errorf("list the certificate requests of token %s: %w", id, err)
+	}
+	var keys []string
+	for i := range requests.Items {
+		if !isApproved(&requests.Items[i]) {
+			continue
+		}
+		if parsed, err := parseRequest(&requests.Items[i]); err == nil {
+			keys = append(keys, parsed.keyHash)
+		}
+	}
+	return keys, nil
+}

@@ -1,0 +1,114 @@
+package join
+
+import (
+	"context"
+	"fmt"
+
+	certificatesv1 "k8s.io/api/certificates/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/util/workqueue"
+	"k8s.io/utils/clock"
+	clusterv1 "sigs.k8s.io/cluster-api/api/core/v1beta2"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/builder"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/controller"
+	"sigs.k8s.io/controller-runtime/pkg/handler"
+	"sigs.k8s.io/controller-runtime/pkg/predicate"
+	"sigs.k8s.io/controller-runtime/pkg/reconcile"
+	"sigs.k8s.io/controller-runtime/pkg/source"
+
+	"github.com/drover-dev/drover/api/v1alpha1"
+)
+
+const (
+	// workers is how many Machines, and how many certificate requests, are worked on at once.
+	workers = 10
+	// requesterField indexes certificate requests in the cache by who made them.
+	requesterField = "spec.username"
+)
+
+// SetupWithManager registers the reconciler.
+func (r *TokenReconciler) SetupWithManager(_ context.Context, mgr ctrl.Manager) error {
+	if r.Client == nil {
+		r.Client = mgr.GetClient()
+	}
+	if r.APIReader == nil {
+		r.APIReader = mgr.GetAPIReader()
+	}
+	if r.Recorder == nil {
+		r.Recorder = mgr.GetEventRecorder("drover-join")
+	}
+	if r.Clock == nil {
+		r.Clock = clock.RealClock{}
+	}
+	return ctrl.NewControllerManagedBy(mgr).Named("join-token").
+		For(&clusterv1.Machine{}, builder.WithPredicates(predicate.NewPredicateFuncs(ofPool))).
+		Watches(&v1alpha1.NodeAgent{}, handler.EnqueueRequestsFromMapFunc(machineOfAgent),
+			builder.WithPredicates(predicate.NewPredicateFuncs(reportedAgent))).
+		WatchesRawSource(source.Func(r.enqueueTokens)).
+		WithOptions(controller.Options{MaxConcurrentReconciles: workers}).
+		Complete(r)
+}
+
+// enqueueTokens looks, once after the start, at each Machine that has a token: it may have gone in the meantime.
+func (r *TokenReconciler) enqueueTokens(ctx context.Context, queue workqueue.TypedRateLimitingInterface[reconcile.Request]) error {
+	if err := r.book.load(ctx, r.APIReader); err != nil {
+		return err
+	}
+	for _, name := range r.book.machines() {
+		queue.Add(reconcile.Request{NamespacedName: name})
+	}
+	return nil
+}
+
+func ofPool(object client.Object) bool { return object.GetLabels()[v1alpha1.PoolUIDLabel] != "" }
+
+func reportedAgent(object client.Object) bool {
+	agent, ok := object.(*v1alpha1.NodeAgent)
+	return ok && hasReported(agent)
+}
+
+func machineOfAgent(_ context.Context, object client.Object) []reconcile.Request {
+	namespace := object.GetLabels()[v1alpha1.PoolNamespaceLabel]
+	if namespace == "" {
+		return nil
+	}
+	return []reconcile.Request{{NamespacedName: types.NamespacedName{Namespace: namespace, Name: object.GetName()}}}
+}
+
+// SetupWithManager registers the reconciler.
+func (r *ApprovalReconciler) SetupWithManager(ctx context.Context, mgr ctrl.Manager) error {
+	if r.Client == nil {
+		r.Client = mgr.GetClient()
+	}
+	if r.APIReader == nil {
+		r.APIReader = mgr.GetAPIReader()
+	}
+	if r.Recorder == nil {
+		r.Recorder = mgr.GetEventRecorder("drover-join")
+	}
+	if r.Clock == nil {
+		r.Clock = clock.RealClock{}
+	}
+	if err := mgr.GetFieldIndexer().IndexField(ctx, &certificatesv1.CertificateSigningRequest{}, requesterField, byRequester); err != nil {
+		return fmt.Errorf("index certificate requests by requester: %w", err)
+	}
+	return ctrl.NewControllerManagedBy(mgr).Named("join-approval").
+		For(&certificatesv1.CertificateSigningRequest{}, builder.WithPredicates(predicate.NewPredicateFuncs(undecidedRequest))).
+		WithOptions(controller.Options{MaxConcurrentReconciles: workers}).
+		Complete(r)
+}
+
+func byRequester(object client.Object) []string {
+	request, ok := object.(*certificatesv1.CertificateSigningRequest)
+	if !ok {
+		return nil
+	}
+	return []string{request.Spec.Username}
+}
+
+func undecidedRequest(object client.Object) bool {
+	request, ok := object.(*certificatesv1.CertificateSigningRequest)
+	return ok && isUndecided(request)
+}

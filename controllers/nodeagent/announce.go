@@ -1,0 +1,47 @@
+package nodeagent
+
+import (
+	"fmt"
+	"strings"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/drover-dev/drover/api/v1alpha1"
+)
+
+// announcement is an event on a pool.
+type announcement struct {
+	kind, reason, message string
+}
+
+// announce is what a pool's users hear of a change of a Machine's condition, or nil. Events go with changes, and a
+// change is written once, so nothing is said twice, not by a restarted manager either.
+func announce(o *observed, next *metav1.Condition) *announcement {
+	name := o.machine.Name
+	switch {
+	case next.Reason == v1alpha1.ReasonNodeLost || next.Reason == v1alpha1.ReasonNodeNameTaken:
+		return &announcement{corev1.EventTypeWarning, next.Reason, fmt.Sprintf("Machine %s: %s", name, next.Message)}
+	case o.joined() || next.Status != metav1.ConditionFalse:
+		return nil
+	}
+	return &announcement{corev1.EventTypeWarning, v1alpha1.ReasonJoinFailed, fmt.Sprintf("Machine %s does not join: %s: %s", name, next.Reason, next.Message+findings(o, next.Message))}
+}
+
+// findings are the preflight's errors, when the message does not have them already.
+func findings(o *observed, said string) string {
+	if o.agent == nil {
+		return ""
+	}
+	text := ""
+	for _, finding := range o.agent.Status.Findings {
+		if finding.Severity == v1alpha1.FindingError && !strings.Contains(said, finding.Message) {
+			text += fmt.Sprintf("; %s: %s", finding.Name, finding.Message)
+		}
+	}
+	const most = 700 // An event's note has room for 1,024 bytes.
+	if len(text) > most {
+		text = text[:most] + "…"
+	}
+	return text
+}

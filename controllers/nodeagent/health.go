@@ -1,0 +1,173 @@
+package nodeagent
+
+import (
+	"fmt"
+	"slices"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	clusterv1 "sigs.k8s.io/cluster-api/api/core/v1beta2"
+
+	"github.com/drover-dev/drover/api/v1alpha1"
+)
+
+const (
+	// joinDeadline is when a machine that has not joined is worth a word to the pool. It may still join.
+	joinDeadline = 15 * time.Minute
+	// heartbeatDeadline is how old an agent's last heartbeat may be: two of five minutes missed, jitter included.
+	heartbeatDeadline = 12 * time.Minute
+)
+
+// observed is one machine as this controller sees it. What does not exist is nil.
+type observed struct {
+	machine *clusterv1.Machine
+	pool    *v1alpha1.NodePool
+	agent   *v1alpha1.NodeAgent
+	// node is the Node of the machine's name, whosever it is.
+	node *corev1.Node
+	// local is the infrastructure machine, when it is a local one.
+	local *v1alpha1.LocalMachine
+	now   time.Time
+}
+
+// reported is true once the agent has written its status.
+func (o *observed) reported() bool { return o.agent != nil && o.agent.Status.AgentVersion != "" }
+
+// joined is true once Cluster API has seen the machine's Node.
+func (o *observed) joined() bool { return o.machine.Status.NodeRef.IsDefined() }
+
+// previous is the condition that the Machine has now.
+func (o *observed) previous() *metav1.Condition {
+	return meta.FindStatusCondition(o.machine.Status.Conditions, v1alpha1.MachineAgentHealthyCondition)
+}
+
+// agentHealth is the condition that the Machine should have, or nil when there is nothing to say yet: a machine on its
+// normal way to joining costs no write.
+func agentHealth(o *observed) *metav1.Condition {
+	health := o.health()
+	if health == nil {
+		return nil
+	}
+	health.Type = v1alpha1.MachineAgentHealthyCondition
+	health.ObservedGeneration = o.machine.Generation
+	health.LastTransitionTime = metav1.NewTime(o.now)
+	if previous := o.previous(); previous != nil && previous.Status == health.Status {
+		health.LastTransitionTime = previous.LastTransitionTime
+	}
+	return health
+}
+
+func (o *observed) health() *metav1.Condition {
+	switch {
+	case !o.joined() && o.node != nil && o.foreignNode() != "":
+		return condition(metav1.ConditionFalse, v1alpha1.ReasonNodeNameTaken,
+			fmt.Sprintf("Node %s exists and is not this Machine's: %s. Delete that Node, or this Machine", o.node.Name, o.foreignNode()))
+	case o.joined() && o.node == nil:
+		return condition(metav1.ConditionFalse, v1alpha1.ReasonNodeLost,
+			fmt.Sprintf("Node %s was deleted: its agent makes the kubelet register it again; if it does not, delete the Machine", o.machine.Status.NodeRef.Name))
+	case !o.reported():
+		return o.silence()
+	}
+	return o.report()
+}
+
+// silence is the condition of a machine whose agent has never reported.
+func (o *observed) silence() *metav1.Condition {
+	if o.local != nil {
+		ready := meta.FindStatusCondition(o.local.Status.Conditions, v1alpha1.ReadyCondition)
+		failures := []string{v1alpha1.ReasonBootFailed, v1alpha1.ReasonProvisionFailed, v1alpha1.ReasonAddressesExhausted}
+		if ready != nil && ready.Status == metav1.ConditionFalse && slices.Contains(failures, ready.Reason) {
+			return condition(metav1.ConditionFalse, ready.Reason, ready.Message)
+		}
+	}
+	if age := o.now.Sub(o.machine.CreationTimestamp.Time); age >= joinDeadline {
+		return condition(metav1.ConditionFalse, v1alpha1.ReasonNotReported,
+			fmt.Sprintf("the agent has not reported within %s: see the machine's console and its log %s/agent.log, or delete the Machine", joinDeadline, v1alpha1.LogDir))
+	}
+	if o.previous() != nil {
+		return condition(metav1.ConditionUnknown, v1alpha1.ReasonNotReported, "the agent has not reported yet")
+	}
+	return nil
+}
+
+// report is the condition that the agent's own report amounts to.
+func (o *observed) report() *metav1.Condition {
+	ready := meta.FindStatusCondition(o.agent.Status.Conditions, v1alpha1.ReadyCondition)
+	if ready == nil {
+		return o.previous().DeepCopy()
+	}
+	if ready.Status != metav1.ConditionTrue && o.previous() == nil && onlyStarting(o.agent.Status.Conditions) {
+		return nil
+	}
+	if silent := o.silentSince(); silent != "" && ready.Status != metav1.ConditionFalse {
+		return condition(metav1.ConditionUnknown, v1alpha1.ReasonNotReported, silent)
+	}
+	return condition(ready.Status, ready.Reason, ready.Message)
+}
+
+// silentSince says how one can tell that nobody keeps the agent's last report up to date.
+func (o *observed) silentSince() string {
+	if beat := o.agent.Status.HeartbeatTime; !beat.IsZero() && o.now.Sub(beat.Time) > heartbeatDeadline {
+		return fmt.Sprintf("the agent was last heard of at %s", beat.UTC().Format(time.RFC3339))
+	}
+	if o.node == nil {
+		return ""
+	}
+	for _, c := range o.node.Status.Conditions {
+		if c.Type == corev1.NodeReady && c.Status == corev1.ConditionUnknown {
+			return fmt.Sprintf("the kubelet of Node %s does not renew its Lease", o.node.Name)
+		}
+	}
+	return ""
+}
+
+// onlyStarting is true while nothing went wrong: each part is healthy, or on its way.
+func onlyStarting(conditions []metav1.Condition) bool {
+	normal := []string{v1alpha1.ReasonStarting, v1alpha1.ReasonWaitingForDependency, v1alpha1.ReasonNotReported}
+	for i := range conditions {
+		c := &conditions[i]
+		summary := c.Type == v1alpha1.ReadyCondition && c.Reason == v1alpha1.ReasonComponentsUnhealthy
+		if c.Status != metav1.ConditionTrue && !summary && !slices.Contains(normal, c.Reason) {
+			return false
+		}
+	}
+	return true
+}
+
+// foreignNode says why the Node of the machine's name is somebody else's, or "".
+func (o *observed) foreignNode() string {
+	nodeID, machineID := o.node.Spec.ProviderID, o.machine.Spec.ProviderID
+	switch {
+	case o.node.CreationTimestamp.Before(&o.machine.CreationTimestamp):
+		return "it is older"
+	case nodeID != "" && machineID != "" && nodeID != machineID:
+		return fmt.Sprintf("it has provider ID %s, not %s", nodeID, machineID)
+	}
+	return ""
+}
+
+// recheckAfter is when a machine must be looked at again although nothing happens to it; zero for never.
+func recheckAfter(o *observed) time.Duration {
+	switch {
+	case !o.machine.DeletionTimestamp.IsZero():
+		return 0
+	case !o.reported():
+		return positive(o.machine.CreationTimestamp.Add(joinDeadline).Sub(o.now))
+	case !o.agent.Status.HeartbeatTime.IsZero():
+		return positive(o.agent.Status.HeartbeatTime.Add(heartbeatDeadline + time.Second).Sub(o.now))
+	}
+	return 0
+}
+
+func positive(d time.Duration) time.Duration { return max(d, 0) }
+
+func condition(status metav1.ConditionStatus, reason, message string) *metav1.Condition {
+	return &metav1.Condition{Status: status, Reason: reason, Message: message}
+}
+
+// same is true when writing the condition would tell nobody anything new.
+func same(a, b *metav1.Condition) bool {
+	return a != nil && b != nil && a.Status == b.Status && a.Reason == b.Reason && a.Message == b.Message
+}

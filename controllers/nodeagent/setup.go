@@ -1,0 +1,112 @@
+package nodeagent
+
+import (
+	"context"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/equality"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/utils/clock"
+	clusterv1 "sigs.k8s.io/cluster-api/api/core/v1beta2"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/builder"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/controller"
+	"sigs.k8s.io/controller-runtime/pkg/event"
+	"sigs.k8s.io/controller-runtime/pkg/handler"
+	"sigs.k8s.io/controller-runtime/pkg/predicate"
+	"sigs.k8s.io/controller-runtime/pkg/reconcile"
+
+	"github.com/drover-dev/drover/api/v1alpha1"
+)
+
+// workers is how many Machines are worked on at once.
+const workers = 10
+
+// SetupWithManager registers the reconciler.
+func (r *Reconciler) SetupWithManager(_ context.Context, mgr ctrl.Manager) error {
+	if r.Client == nil {
+		r.Client = mgr.GetClient()
+	}
+	if r.APIReader == nil {
+		r.APIReader = mgr.GetAPIReader()
+	}
+	if r.Recorder == nil {
+		r.Recorder = mgr.GetEventRecorder("drover-nodeagent")
+	}
+	if r.Clock == nil {
+		r.Clock = clock.RealClock{}
+	}
+	return ctrl.NewControllerManagedBy(mgr).Named("nodeagent").
+		For(&clusterv1.Machine{}, builder.WithPredicates(predicate.NewPredicateFuncs(ofPool))).
+		Watches(&v1alpha1.NodeAgent{}, handler.EnqueueRequestsFromMapFunc(machineOfAgent)).
+		Watches(&corev1.Node{}, handler.EnqueueRequestsFromMapFunc(r.machineOfNode), builder.WithPredicates(nodeChanged)).
+		Watches(&v1alpha1.NodePool{}, handler.EnqueueRequestsFromMapFunc(r.machinesOfPool), builder.WithPredicates(predicate.GenerationChangedPredicate{})).
+		Watches(&v1alpha1.LocalMachine{}, handler.EnqueueRequestsFromMapFunc(machineOfLocalMachine)).
+		WithOptions(controller.Options{MaxConcurrentReconciles: workers}).
+		Complete(r)
+}
+
+func ofPool(object client.Object) bool { return object.GetLabels()[v1alpha1.PoolUIDLabel] != "" }
+
+// machineOfAgent is the Machine whose name and whose pool's namespace the NodeAgent has.
+func machineOfAgent(_ context.Context, object client.Object) []reconcile.Request {
+	namespace := object.GetLabels()[v1alpha1.PoolNamespaceLabel]
+	if namespace == "" {
+		return nil
+	}
+	return []reconcile.Request{{NamespacedName: types.NamespacedName{Namespace: namespace, Name: object.GetName()}}}
+}
+
+// machineOfNode goes by the NodeAgent of the Node's name: a Node's own labels are the kubelet's to write.
+func (r *Reconciler) machineOfNode(ctx context.Context, object client.Object) []reconcile.Request {
+	agent, err := getOrNil(ctx, r.Client, types.NamespacedName{Name: object.GetName()}, &v1alpha1.NodeAgent{})
+	if err != nil || agent == nil {
+		return nil
+	}
+	return machineOfAgent(ctx, agent)
+}
+
+func machineOfLocalMachine(_ context.Context, object client.Object) []reconcile.Request {
+	if !ofPool(object) {
+		return nil
+	}
+	return []reconcile.Request{{NamespacedName: client.ObjectKeyFromObject(object)}}
+}
+
+func (r *Reconciler) machinesOfPool(ctx context.Context, object client.Object) []reconcile.Request {
+	machines := &clusterv1.MachineList{}
+	err := r.Client.List(ctx, machines, client.InNamespace(object.GetNamespace()),
+		client.MatchingLabels{v1alpha1.PoolUIDLabel: string(object.GetUID())}, client.UnsafeDisableDeepCopy)
+	if err != nil {
+		ctrl.LoggerFrom(ctx).Error(err, "Failed to list the Machines of a NodePool", "pool", object.GetName())
+		return nil
+	}
+	requests := make([]reconcile.Request, 0, len(machines.Items))
+	for i := range machines.Items {
+		requests = append(requests, reconcile.Request{NamespacedName: client.ObjectKeyFromObject(&machines.Items[i])})
+	}
+	return requests
+}
+
+// nodeChanged passes over what kubelets write all the time: heartbeats, images, addresses, allocatable.
+var nodeChanged = predicate.Funcs{
+	UpdateFunc: func(update event.UpdateEvent) bool {
+		before, ok := update.ObjectOld.(*corev1.Node)
+		after, okAfter := update.ObjectNew.(*corev1.Node)
+		return !ok || !okAfter || before.UID != after.UID || before.Spec.ProviderID != after.Spec.ProviderID ||
+			readiness(before) != readiness(after) ||
+			!equality.Semantic.DeepEqual(before.Labels, after.Labels) ||
+			!equality.Semantic.DeepEqual(before.Annotations, after.Annotations) ||
+			!equality.Semantic.DeepEqual(before.Spec.Taints, after.Spec.Taints)
+	},
+}
+
+func readiness(node *corev1.Node) corev1.ConditionStatus {
+	for _, condition := range node.Status.Conditions {
+		if condition.Type == corev1.NodeReady {
+			return condition.Status
+		}
+	}
+	return ""
+}
