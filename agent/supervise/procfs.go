@@ -9,6 +9,9 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // image is what identifies a running process: its start time, in clock ticks since the boot, tells it from a later
@@ -39,6 +42,21 @@ func readImage(pid int) (image, error) {
 	}
 	argv := strings.Split(string(bytes.TrimSuffix(cmdline, []byte{0})), "\x00")
 	return image{start: start, exe: strings.TrimSuffix(exe, " (deleted)"), argv: argv}, nil
+}
+
+// firstImage is the image of a process that was just started. Its exec has succeeded by then, yet for a moment the
+// kernel shows no arguments. It is empty when the process has ended already.
+func (h *handle) firstImage() image {
+	for {
+		img, err := readImage(h.pid)
+		if err == nil {
+			return img
+		}
+		ended := false
+		if h.control(func(fd uintptr) { ended = polled(fd, unix.POLLIN, time.Millisecond) }) != nil || ended {
+			return image{}
+		}
+	}
 }
 
 // startTime is field 22 of /proc/<pid>/stat. The second field, the name in parentheses, may hold spaces.

@@ -168,12 +168,11 @@ func (u *unit) start(step context.Context, want *Process) *handle {
 		u.ended(&fleetv1.ComponentExit{LogTail: tidyTail(err.Error())})
 		return nil
 	}
+	img := h.firstImage()
 	u.update(func() {
 		u.record.PID, u.record.LogOffset = h.pid, offset
+		u.record.StartTime, u.record.Exe = img.start, img.exe
 		u.state = fleetv1.ComponentStarting
-		if img, err := readImage(h.pid); err == nil { // else it ended already, which watch will see
-			u.record.StartTime, u.record.Exe = img.start, img.exe
-		}
 	})
 	u.save()
 	s.opts.Log.Info("Started a process", "component", u.name, "pid", h.pid)

@@ -1,0 +1,56 @@
+package supervise
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+)
+
+func TestRotationKeepsTheProcessWriting(t *testing.T) {
+	b := newBench(t)
+	b.opts.Rotation = Rotation{MaxBytes: 2000, Keep: 2, Every: 5 * time.Millisecond}
+	p := b.shell("talker", "i=0; while :; do i=$((i+1)); echo line-$i-xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx; sleep 0.001; done")
+	s, _ := b.start(p)
+	pid := runs(t, s, "talker")
+	eventually(t, "two old logs are kept", func() bool {
+		return strings.HasPrefix(lastLine(p.LogFile+".2"), "line-") && strings.HasPrefix(lastLine(p.LogFile+".1"), "line-")
+	})
+	eventually(t, "the log is small again and written to", func() bool {
+		info, err := os.Stat(p.LogFile)
+		return err == nil && info.Size() > 0 && info.Size() < 2000
+	})
+	if got := runs(t, s, "talker"); got != pid {
+		t.Error("rotation restarted the process")
+	}
+	if _, err := os.Stat(p.LogFile + ".3"); err == nil {
+		t.Error("a third old log is kept, want two")
+	}
+	if strings.Contains(read(p.LogFile), "\x00") {
+		t.Error("the process writes beyond the cut: its log has a hole")
+	}
+}
+
+func TestRotateLeavesASmallOrMissingLogAlone(t *testing.T) {
+	r := Rotation{MaxBytes: 10}.withDefaults()
+	path := filepath.Join(t.TempDir(), "log")
+	if err := r.rotate(path); err != nil {
+		t.Errorf("a missing log: %v", err)
+	}
+	if err := os.WriteFile(path, []byte("0123456789"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := r.rotate(path); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := os.Stat(fmt.Sprintf("%s.%d", path, 1)); err == nil || read(path) != "0123456789" {
+		t.Error("a log at its limit was rotated")
+	}
+}
+
+func lastLine(path string) string {
+	lines := strings.Split(strings.TrimSpace(read(path)), "\n")
+	return lines[len(lines)-1]
+}

@@ -1,0 +1,270 @@
+package supervise
+
+import (
+	"context"
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	fleetv1 "github.com/drover-dev/drover/api/v1alpha1"
+)
+
+func TestKilledProcessIsReportedAndStartedAgain(t *testing.T) {
+	b := newBench(t)
+	s, _ := b.start(b.shell("kubelet", "echo token=abcdef.0123456789abcdef; "+sleepForever))
+	changed := s.Changed()
+	pid := runs(t, s, "kubelet")
+	eventually(t, "the script has become sleep", func() bool {
+		img, err := readImage(pid)
+		return err == nil && strings.HasSuffix(img.argv[0], "sleep")
+	})
+	for len(changed) > 0 {
+		<-changed
+	}
+	if err := syscall.Kill(pid, syscall.SIGKILL); err != nil {
+		t.Fatal(err)
+	}
+	killed := time.Now()
+	<-changed
+	if took := time.Since(killed); took > time.Second {
+		t.Errorf("noticed the end after %s, want at most a second", took)
+	}
+	eventually(t, "another process runs", func() bool {
+		got := status(s, "kubelet")
+		return got.State == fleetv1.ComponentRunning && got.PID != nil && int(*got.PID) != pid
+	})
+	if took := time.Since(killed); took > 2*time.Second {
+		t.Errorf("ran again after %s, want at most two seconds", took)
+	}
+	got := status(s, "kubelet")
+	if got.LastExit == nil || got.LastExit.Signal != "SIGKILL" || got.LastExit.Code != nil {
+		t.Errorf("last exit is %+v, want SIGKILL and no code", got.LastExit)
+	}
+	if got.Restarts == nil || *got.Restarts != 1 {
+		t.Errorf("restarts are %v, want 1", got.Restarts)
+	}
+	if got.LastExit.LogTail != "token=[redacted]" {
+		t.Errorf("log tail is %q, want the redacted line", got.LastExit.LogTail)
+	}
+}
+
+func TestExitCodeIsReported(t *testing.T) {
+	b := newBench(t)
+	flag := filepath.Join(b.dir, "flag")
+	s, _ := b.start(b.shell("once", "test -e "+flag+" && exec sleep 1000; touch "+flag+"; echo broken; exit 7"))
+	runs(t, s, "once")
+	eventually(t, "the process was started again", func() bool { return *status(s, "once").Restarts == 1 })
+	exit := status(s, "once").LastExit
+	if exit == nil || exit.Code == nil || *exit.Code != 7 || exit.LogTail != "broken" {
+		t.Errorf("last exit is %+v, want code 7 and the log", exit)
+	}
+}
+
+func TestProcessThatCannotStartSaysWhy(t *testing.T) {
+	b := newBench(t)
+	b.opts.Backoff.First = time.Hour
+	s, _ := b.start(Process{Name: "absent", Path: "/does/not/exist", LogFile: filepath.Join(b.dir, "log")})
+	eventually(t, "the failure is in the status", func() bool {
+		got := status(s, "absent")
+		return got.State == fleetv1.ComponentBackOff && got.LastExit != nil && strings.Contains(got.LastExit.LogTail, "no such file")
+	})
+}
+
+func TestRestartedSupervisorAdopts(t *testing.T) {
+	b := newBench(t)
+	process := b.sleeper("containerd")
+	first, end := b.start(process)
+	pid := runs(t, first, "containerd")
+	end()
+	if !alive(pid) {
+		t.Fatal("the process did not survive its supervisor")
+	}
+	second, _ := b.start(process)
+	if adopted := runs(t, second, "containerd"); adopted != pid {
+		t.Errorf("process %d runs, want %d adopted", adopted, pid)
+	}
+	if restarts := *status(second, "containerd").Restarts; restarts != 0 {
+		t.Errorf("an adoption counts as %d restarts", restarts)
+	}
+}
+
+func TestAdoptionWhenTheRecordHasNoPIDYet(t *testing.T) {
+	b := newBench(t)
+	process := b.sleeper("containerd")
+	first, end := b.start(process)
+	pid := runs(t, first, "containerd")
+	end()
+	rec := first.units["containerd"].record
+	rec.PID, rec.StartTime, rec.Exe = 0, 0, process.Path
+	if err := first.store.write(rec); err != nil {
+		t.Fatal(err)
+	}
+	second, _ := b.start(process)
+	if adopted := runs(t, second, "containerd"); adopted != pid {
+		t.Errorf("process %d runs, want %d found by its arguments", adopted, pid)
+	}
+}
+
+func TestRecordOfAnotherProcessIsNotAdopted(t *testing.T) {
+	b := newBench(t)
+	process := b.sleeper("kubelet")
+	first, end := b.start(process)
+	pid := runs(t, first, "kubelet")
+	end()
+	rec := first.units["kubelet"].record
+	rec.StartTime++ // as if the PID had been given to another process
+	if err := first.store.write(rec); err != nil {
+		t.Fatal(err)
+	}
+	second, _ := b.start(process)
+	if other := runs(t, second, "kubelet"); other == pid {
+		t.Error("adopted a process with another start time")
+	}
+	if !alive(pid) {
+		t.Error("stopped a process that is not ours")
+	}
+	if err := syscall.Kill(pid, syscall.SIGKILL); err != nil {
+		t.Fatal(err)
+	}
+	_, _ = syscall.Wait4(pid, nil, 0, nil)
+}
+
+func TestChangeRestartsOnlyWhatDiffers(t *testing.T) {
+	b := newBench(t)
+	one, two := b.sleeper("one"), b.sleeper("two")
+	s, _ := b.start(one, two)
+	pidOne, pidTwo := runs(t, s, "one"), runs(t, s, "two")
+
+	two.ConfigDigest = "other"
+	if err := s.Apply([]Process{one, two}); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "two was replaced", func() bool {
+		got := status(s, "two")
+		return got.State == fleetv1.ComponentRunning && got.PID != nil && int(*got.PID) != pidTwo
+	})
+	if got := runs(t, s, "one"); got != pidOne {
+		t.Errorf("one was replaced too: %d, was %d", got, pidOne)
+	}
+	if alive(pidTwo) {
+		t.Error("the old process of two still runs")
+	}
+	if got := status(s, "two"); *got.Restarts != 0 || got.LastExit != nil {
+		t.Errorf("a wanted restart counts as a failure: %+v", got)
+	}
+
+	if err := s.Apply([]Process{one}); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "two is forgotten", func() bool { return status(s, "two").Name == "" })
+	eventually(t, "its record is gone", func() bool {
+		_, err := os.Stat(s.store.path("two"))
+		return errors.Is(err, os.ErrNotExist)
+	})
+}
+
+func TestProcessNoLongerWantedByTheNextSupervisorIsStopped(t *testing.T) {
+	b := newBench(t)
+	keep, drop := b.sleeper("keep"), b.sleeper("drop")
+	first, end := b.start(keep, drop)
+	pid := runs(t, first, "drop")
+	runs(t, first, "keep")
+	end()
+	second, _ := b.start(keep)
+	runs(t, second, "keep")
+	eventually(t, "the dropped process ended", func() bool { return !alive(pid) })
+}
+
+func TestDependencyOrderOfStartAndStop(t *testing.T) {
+	b := newBench(t)
+	order := filepath.Join(b.dir, "order")
+	traced := func(name string, on ...string) Process {
+		p := b.shell(name, "trap 'echo stop-"+name+" >> "+order+"; exit 0' TERM; echo start-"+name+" >> "+order+"; while :; do sleep 0.02; done")
+		p.DependsOn = on
+		return p
+	}
+	socket := filepath.Join(b.dir, "socket")
+	runtime := traced("containerd")
+	runtime.Ready = func(context.Context) error { _, err := os.Stat(socket); return err }
+	s, _ := b.start(traced("kubelet", "containerd"), runtime)
+	eventually(t, "containerd has started", func() bool { return read(order) == "start-containerd\n" })
+	if got := status(s, "kubelet").State; got != fleetv1.ComponentWaiting {
+		t.Errorf("kubelet is %s before containerd is ready, want Waiting", got)
+	}
+	if err := os.WriteFile(socket, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	kubelet, containerd := runs(t, s, "kubelet"), runs(t, s, "containerd")
+	eventually(t, "kubelet has started", func() bool { return strings.HasSuffix(read(order), "start-kubelet\n") })
+
+	if err := syscall.Kill(containerd, syscall.SIGKILL); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "containerd runs again", func() bool {
+		got := status(s, "containerd")
+		return got.State == fleetv1.ComponentRunning && int(*got.PID) != containerd
+	})
+	if got := runs(t, s, "kubelet"); got != kubelet {
+		t.Error("kubelet was restarted because containerd was")
+	}
+	eventually(t, "containerd traps again", func() bool { return strings.Count(read(order), "start-containerd") == 2 })
+
+	if err := s.StopAll(context.Background()); err != nil {
+		t.Fatal(err)
+	}
+	if got := read(order); !strings.HasSuffix(got, "stop-kubelet\nstop-containerd\n") {
+		t.Errorf("stopped in the wrong order:\n%s", got)
+	}
+	if err := s.Apply(nil); !errors.Is(err, ErrStopped) {
+		t.Errorf("Apply after StopAll returned %v, want ErrStopped", err)
+	}
+}
+
+func TestProcessThatIgnoresSIGTERMIsKilled(t *testing.T) {
+	b := newBench(t)
+	process := b.shell("stubborn", "trap '' TERM; echo deaf; while :; do sleep 0.05; done")
+	process.StopTimeout = 50 * time.Millisecond
+	s, _ := b.start(process)
+	pid := runs(t, s, "stubborn")
+	eventually(t, "it ignores SIGTERM", func() bool { return read(process.LogFile) != "" })
+	if err := s.StopAll(context.Background()); err != nil {
+		t.Fatal(err)
+	}
+	if alive(pid) {
+		t.Error("the process still runs")
+	}
+}
+
+func TestApplyRefusesWhatMakesNoSense(t *testing.T) {
+	cases := []struct {
+		reason    string
+		processes []Process
+	}{
+		{"a name becomes a file name", []Process{{Name: "a/b", Path: "/x"}}},
+		{"a name is unique", []Process{{Name: "a", Path: "/x"}, {Name: "a", Path: "/y"}}},
+		{"a path is absolute", []Process{{Name: "a", Path: "x"}}},
+		{"a dependency is given", []Process{{Name: "a", Path: "/x", DependsOn: []string{"b"}}}},
+		{"there is no circle", []Process{{Name: "a", Path: "/x", DependsOn: []string{"b"}}, {Name: "b", Path: "/x", DependsOn: []string{"a"}}}},
+	}
+	for _, c := range cases {
+		s, err := New(Options{RunDir: t.TempDir()})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := s.Apply(c.processes); err == nil {
+			t.Errorf("%s: accepted %+v", c.reason, c.processes)
+		}
+	}
+}
+
+func read(path string) string {
+	data, err := os.ReadFile(path)
+	if err != nil {
+		return ""
+	}
+	return string(data)
+}
