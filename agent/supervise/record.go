@@ -95,26 +95,44 @@ func (s store) load() (map[string]record, error) {
 	return records, nil
 }
 
-// find takes hold of the recorded process if it still runs; nil means that it does not.
+// find takes hold of the recorded process if it still runs; nil means that it does not. The PID and the start time say
+// that it is the same process. One that runs something else by now is not fit to be adopted: it loses its digest, so
+// that it equals nothing that is wanted.
 func (r *record) find() *handle {
 	if !r.Running {
 		return nil
 	}
-	pid := r.PID
-	if pid == 0 { // the supervisor ended between the start and the second write
-		found, err := findProcess(r.Exe, r.Argv)
-		if err != nil {
-			return nil
-		}
-		pid = found
+	if r.PID == 0 { // the supervisor ended between the start and the second write
+		return r.findUnnumbered()
+	}
+	h, err := openHandle(r.PID)
+	if err != nil {
+		return nil
+	}
+	// Read after the handle was taken, so that the PID cannot change hands in between.
+	img, err := readImage(r.PID)
+	if err != nil || img.start != r.StartTime {
+		h.close()
+		return nil
+	}
+	if img.exe != r.Exe || !slices.Equal(img.argv, r.Argv) {
+		r.Digest = ""
+	}
+	return h
+}
+
+// findUnnumbered looks for the process by what it runs.
+func (r *record) findUnnumbered() *handle {
+	pid, err := findProcess(r.Exe, r.Argv)
+	if err != nil {
+		return nil
 	}
 	h, err := openHandle(pid)
 	if err != nil {
 		return nil
 	}
-	// Compared with the handle held, so that the PID cannot change hands in between.
 	img, err := readImage(pid)
-	if err != nil || (r.PID != 0 && (img.start != r.StartTime || img.exe != r.Exe)) || !slices.Equal(img.argv, r.Argv) {
+	if err != nil || !slices.Equal(img.argv, r.Argv) {
 		h.close()
 		return nil
 	}

@@ -109,6 +109,26 @@ func TestAdoptionWhenTheRecordHasNoPIDYet(t *testing.T) {
 	}
 }
 
+func TestProcessThatRunsSomethingElseByNowIsReplaced(t *testing.T) {
+	b := newBench(t)
+	process := b.shell("kubelet", sleepForever)
+	first, end := b.start(process)
+	pid := runs(t, first, "kubelet")
+	eventually(t, "the shell has become sleep", func() bool {
+		img, err := readImage(pid)
+		return err == nil && img.argv[0] == "sleep"
+	})
+	end()
+	second, _ := b.start(process)
+	eventually(t, "another process runs", func() bool {
+		got := status(second, "kubelet")
+		return got.State == fleetv1.ComponentRunning && int(*got.PID) != pid
+	})
+	if alive(pid) {
+		t.Error("the old process still runs")
+	}
+}
+
 func TestRecordOfAnotherProcessIsNotAdopted(t *testing.T) {
 	b := newBench(t)
 	process := b.sleeper("kubelet")
