@@ -1,0 +1,140 @@
+package component
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+
+	"github.com/drover-dev/drover/agent/atomicfile"
+	"github.com/drover-dev/drover/agent/bundle"
+	"github.com/drover-dev/drover/agent/host"
+	"github.com/drover-dev/drover/agent/supervise"
+	fleetv1 "github.com/drover-dev/drover/api/v1alpha1"
+)
+
+// Config is everything the components' configuration depends on.
+type Config struct {
+	// NodeName is the Node's name.
+	NodeName string
+	// ProviderID is the Node's provider ID; empty leaves it to a cloud controller manager.
+	ProviderID string
+	// Taints are on the Node when it registers.
+	Taints []fleetv1.Taint
+	// Spec is the desired state.
+	Spec fleetv1.NodeAgentSpec
+	// Facts are those of the machine.
+	Facts host.Facts
+	// Bundle has the programs.
+	Bundle *bundle.Bundle
+	// PodCIDRs are the node's own ranges of pod addresses as far as they are known; they bound the number of pods.
+	PodCIDRs []string
+	// Paths are where things are. Default: DefaultPaths.
+	Paths Paths
+}
+
+// Paths are where the components' files are on a node.
+type Paths struct {
+	// ConfigDir takes the rendered files.
+	ConfigDir string
+	// LogDir takes one log a component.
+	LogDir string
+	// AgentKubeconfig is the agent's identity: the kubelet makes its own with it, and kube-proxy uses it.
+	AgentKubeconfig string
+	// KubeletKubeconfig is written by the kubelet when it has its identity.
+	KubeletKubeconfig string
+	// KubeletDir is the kubelet's root directory; its certificates are in pki below it.
+	KubeletDir string
+	// ContainerdRoot and ContainerdState are containerd's lasting and passing state.
+	ContainerdRoot  string
+	ContainerdState string
+	// CNIConfDir has the pod network's configuration.
+	CNIConfDir string
+	// ResolvConf is the file that tells pods which DNS servers the machine uses.
+	ResolvConf string
+}
+
+// DefaultPaths are the paths of a node.
+func DefaultPaths() Paths {
+	return Paths{
+		ConfigDir:         "/etc/drover/components",
+		LogDir:            fleetv1.LogDir,
+		AgentKubeconfig:   filepath.Join(fleetv1.StateDir, "agent.kubeconfig"),
+		KubeletKubeconfig: filepath.Join(fleetv1.StateDir, "kubelet.kubeconfig"),
+		KubeletDir:        "/var/lib/kubelet",
+		ContainerdRoot:    "/var/lib/containerd",
+		ContainerdState:   "/run/containerd",
+		CNIConfDir:        "/etc/cni/net.d",
+		ResolvConf:        "/etc/resolv.conf",
+	}
+}
+
+// Socket is the path of containerd's socket.
+func (p Paths) Socket() string { return filepath.Join(p.ContainerdState, "containerd.sock") }
+
+func (p Paths) config(name string) string { return filepath.Join(p.ConfigDir, name) }
+
+func (p Paths) log(component string) string { return filepath.Join(p.LogDir, component+".log") }
+
+// Plan is what to put onto the node and what to run there.
+type Plan struct {
+	Files     []File
+	Processes []supervise.Process
+}
+
+// File is a file that a component reads.
+type File struct {
+	Path    string
+	Content []byte
+	Mode    os.FileMode
+}
+
+// Build works out the plan. An error is a mistake in the spec or a bundle that lacks something.
+func Build(cfg Config) (*Plan, error) {
+	if cfg.Bundle == nil {
+		return nil, errors.New("no bundle to run components from")
+	}
+	if cfg.Paths == (Paths{}) {
+		cfg.Paths = DefaultPaths()
+	}
+	plan := &Plan{}
+	for _, add := range []func(*Plan, Config) error{addContainerd, addKubelet, addProxy} {
+		if err := add(plan, cfg); err != nil {
+			return nil, err
+		}
+	}
+	return plan, nil
+}
+
+// WriteFiles writes the files that differ from what is on the node. Files are replaced in one go and before any
+// process reads them.
+func (p *Plan) WriteFiles() error {
+	for _, file := range p.Files {
+		if _, err := atomicfile.WriteIfChanged(file.Path, file.Content, file.Mode); err != nil {
+			return fmt.Errorf("write the configuration of the components: %w", err)
+		}
+	}
+	return nil
+}
+
+// add adds files, and returns the digest that a process which reads them has as its ConfigDigest.
+func (p *Plan) add(files ...File) string {
+	p.Files = append(p.Files, files...)
+	hash := sha256.New()
+	for _, file := range files {
+		fmt.Fprintf(hash, "%s %o %d\n", file.Path, file.Mode, len(file.Content))
+		hash.Write(file.Content)
+	}
+	return hex.EncodeToString(hash.Sum(nil))
+}
+
+// environment is that of every component: the bundle's programs come first.
+func (c *Config) environment() []string {
+	return []string{
+		"PATH=" + c.Bundle.BinDir() + ":/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+		"HOME=/root",
+		"LANG=C.UTF-8",
+	}
+}

@@ -1,0 +1,133 @@
+package component
+
+import (
+	"fmt"
+	"maps"
+	"net/netip"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/resource"
+	"k8s.io/utils/ptr"
+)
+
+const (
+	mib            = int64(1) << 20
+	defaultMaxPods = 110
+	// usedPodAddresses are the network's, the bridge's and the broadcast address of a pod range.
+	usedPodAddresses = 3
+)
+
+// maxPods is what the user set, or what the node's pod ranges have room for, up to Kubernetes' default.
+func (c *Config) maxPods() int32 {
+	if c.Spec.Kubelet.MaxPods != nil {
+		return *c.Spec.Kubelet.MaxPods
+	}
+	limit := int64(defaultMaxPods)
+	for _, cidr := range c.PodCIDRs {
+		prefix, err := netip.ParsePrefix(cidr)
+		if err != nil {
+			continue
+		}
+		if free := prefix.Addr().BitLen() - prefix.Bits(); free < 16 {
+			limit = min(limit, max(1, int64(1)<<free-usedPodAddresses))
+		}
+	}
+	return int32(limit)
+}
+
+// sharesHost says whether the machine is a part of its host, by a cgroup of its own.
+func (c *Config) sharesHost() bool { return c.Facts.CgroupRoot != "" && c.Facts.CgroupRoot != "/" }
+
+// kubeReserved is what the node's own software gets: what the user set, the rest by the machine's size.
+func (c *Config) kubeReserved() map[string]string {
+	// 255 MiB and 11 MiB a pod is what EKS found for containerd and the kubelet.
+	memory := min(255*mib+11*mib*int64(c.maxPods()), c.Facts.MemoryBytes/4)
+	return withQuantities(c.Spec.Kubelet.KubeReserved, map[corev1.ResourceName]resource.Quantity{
+		corev1.ResourceCPU:    *resource.NewMilliQuantity(reservedMilliCPU(c.Facts.CPUs), resource.DecimalSI),
+		corev1.ResourceMemory: *resource.NewQuantity(memory/mib*mib, resource.BinarySI),
+	})
+}
+
+// reservedMilliCPU is 6 % of the first processor, 1 % of the second, 0.5 % of the next two and 0.25 % of the others,
+// as the managed services reserve.
+func reservedMilliCPU(cpus int) int64 {
+	micro := int64(0) // in 0.1 thousandths of a processor
+	for i := range cpus {
+		switch {
+		case i == 0:
+			micro += 600
+		case i == 1:
+			micro += 100
+		case i < 4:
+			micro += 50
+		default:
+			micro += 25
+		}
+	}
+	return (micro + 5) / 10
+}
+
+// systemReserved is what the operating system gets. The kubelet takes the whole host for the machine's capacity, so
+// what the machine may not use of it is reserved as well: Allocatable is then the machine's.
+func (c *Config) systemReserved() map[string]string {
+	defaults := map[corev1.ResourceName]resource.Quantity{}
+	if !c.sharesHost() {
+		defaults[corev1.ResourceCPU] = resource.MustParse("50m")
+		defaults[corev1.ResourceMemory] = *resource.NewQuantity(min(256*mib, c.Facts.MemoryBytes/20/mib*mib), resource.BinarySI)
+	}
+	reserved := maps.Clone(defaults)
+	maps.Copy(reserved, c.Spec.Kubelet.SystemReserved)
+	if missing := c.Facts.HostMemoryBytes - c.Facts.MemoryBytes; missing > 0 {
+		memory := reserved[corev1.ResourceMemory].DeepCopy()
+		memory.Add(*resource.NewQuantity(missing, resource.BinarySI))
+		reserved[corev1.ResourceMemory] = memory
+	}
+	if missing := c.Facts.HostCPUs - c.Facts.CPUs; missing > 0 {
+		cpu := reserved[corev1.ResourceCPU].DeepCopy()
+		cpu.Add(*resource.NewQuantity(int64(missing), resource.DecimalSI))
+		reserved[corev1.ResourceCPU] = cpu
+	}
+	return withQuantities(reserved, nil)
+}
+
+// withQuantities is what was set, on top of defaults, as the kubelet's configuration spells it.
+func withQuantities(set, defaults map[corev1.ResourceName]resource.Quantity) map[string]string {
+	result := map[string]string{}
+	for _, quantities := range []map[corev1.ResourceName]resource.Quantity{defaults, set} {
+		for name, quantity := range quantities {
+			result[string(name)] = quantity.String()
+		}
+	}
+	return result
+}
+
+// EvictionThresholds are the signals the kubelet evicts pods at: absolute ones, because machines may share one disk.
+func (c *Config) EvictionThresholds() map[string]string {
+	thresholds := map[string]string{
+		"memory.available":  "100Mi",
+		"nodefs.available":  "1Gi",
+		"nodefs.inodesFree": "5%",
+		"imagefs.available": "1Gi",
+	}
+	for signal, threshold := range c.Spec.Kubelet.EvictionHard {
+		thresholds[signal] = string(threshold)
+	}
+	return thresholds
+}
+
+// containerLogs is how large a container's log grows and how many are kept.
+func (c *Config) containerLogs() (size string, files int32) {
+	size = "10Mi"
+	if limit := c.Spec.Kubelet.ContainerLogMaxSize; limit != nil {
+		size = limit.String()
+	}
+	return size, ptr.Deref(c.Spec.Kubelet.ContainerLogMaxFiles, 5)
+}
+
+// nodeIP is the node's address as a flag's value.
+func (c *Config) nodeIP() (string, error) {
+	if !c.Facts.NodeIP.IsValid() {
+		return "", fmt.Errorf("the machine has no address that reaches %s", c.Spec.Cluster.Server)
+	}
+	return c.Facts.NodeIP.String(), nil
+}

@@ -1,0 +1,101 @@
+package health
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	fleetv1 "github.com/drover-dev/drover/api/v1alpha1"
+)
+
+const (
+	// startingFor is how long a component that was just started may be unhealthy without its answers being shown:
+	// they change from one attempt to the next.
+	startingFor = 10 * time.Second
+	// maxMessage bounds a condition's message, in bytes.
+	maxMessage = 1024
+)
+
+// observation is all that a condition is derived from.
+type observation struct {
+	component *fleetv1.ComponentStatus // nil: no process is behind the probe
+	err       error
+	asked     bool // false until the check was run once
+	now       time.Time
+}
+
+// verdict derives status, reason and message. The state of the process comes before what its probe said, because it
+// is known sooner.
+func (p *Probe) verdict(o observation) (metav1.ConditionStatus, string, string) {
+	if p.Disabled {
+		return metav1.ConditionTrue, fleetv1.ReasonDisabled, "turned off by the pool's template"
+	}
+	if o.component != nil {
+		name := o.component.Name
+		switch o.component.State {
+		case fleetv1.ComponentBackOff:
+			return metav1.ConditionFalse, fleetv1.ReasonExited, fmt.Sprintf("%s %s and is about to be started again", name, howItEnded(o.component.LastExit))
+		case fleetv1.ComponentWaiting:
+			return metav1.ConditionFalse, fleetv1.ReasonWaitingForDependency, name + " waits for what it depends on"
+		case fleetv1.ComponentStopped:
+			return metav1.ConditionFalse, fleetv1.ReasonStarting, name + " was stopped to be started with another configuration"
+		case fleetv1.ComponentStarting:
+			if o.err == nil || o.now.Sub(o.component.StartedAt.Time) < startingFor {
+				return metav1.ConditionFalse, fleetv1.ReasonStarting, name + " was started and is not healthy yet"
+			}
+			return metav1.ConditionFalse, fleetv1.ReasonStarting, name + " was started and is not healthy yet: " + o.err.Error()
+		}
+	}
+	if !o.asked {
+		return metav1.ConditionUnknown, fleetv1.ReasonStarting, "not looked at yet"
+	}
+	if o.err != nil {
+		reason := fleetv1.ReasonProbeFailed
+		var failure *Failure
+		if errors.As(o.err, &failure) {
+			reason = failure.Reason
+		}
+		return metav1.ConditionFalse, reason, o.err.Error()
+	}
+	return metav1.ConditionTrue, fleetv1.ReasonHealthy, p.Healthy
+}
+
+func howItEnded(exit *fleetv1.ComponentExit) string {
+	switch {
+	case exit == nil:
+		return "ended"
+	case exit.Signal != "":
+		return "was ended by " + exit.Signal
+	case exit.Code != nil:
+		return fmt.Sprintf("ended with code %d", *exit.Code)
+	case exit.LogTail != "":
+		return "could not be started or ended unseen"
+	default:
+		return "ended unseen"
+	}
+}
+
+// ready sums up the other conditions.
+func ready(conditions []metav1.Condition) (metav1.ConditionStatus, string, string) {
+	var bad []string
+	for _, condition := range conditions {
+		if condition.Type != fleetv1.ReadyCondition && condition.Status != metav1.ConditionTrue {
+			bad = append(bad, condition.Type+": "+condition.Message)
+		}
+	}
+	if len(bad) > 0 {
+		return metav1.ConditionFalse, fleetv1.ReasonComponentsUnhealthy, strings.Join(bad, "; ")
+	}
+	return metav1.ConditionTrue, fleetv1.ReasonHealthy, "every component is healthy"
+}
+
+// bounded cuts a message at the bound.
+func bounded(message string) string {
+	if len(message) <= maxMessage {
+		return message
+	}
+	return strings.ToValidUTF8(message[:maxMessage-3], "") + "..."
+}

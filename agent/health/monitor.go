@@ -1,0 +1,281 @@
+package health
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/go-logr/logr"
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	fleetv1 "github.com/drover-dev/drover/api/v1alpha1"
+)
+
+// Probe is what one condition rests on.
+type Probe struct {
+	// Condition is the condition's type.
+	Condition string
+	// Component is the process behind it, as the supervisor names it; empty when there is none.
+	Component string
+	// Disabled says that the template turned the component off.
+	Disabled bool
+	// Check asks the question; nil is the good answer. It runs beside other probes and gets a deadline.
+	Check func(context.Context) error
+	// Healthy is the condition's message while all is well.
+	Healthy string
+	// Every is the time between two questions while all is well. Default: 10 s.
+	Every time.Duration
+	// RetryEvery is the least time between two questions while it is not. Default: 200 ms.
+	RetryEvery time.Duration
+}
+
+// Processes is the part of a supervisor that a monitor needs.
+type Processes interface {
+	Status() []fleetv1.ComponentStatus
+	Changed() <-chan struct{}
+}
+
+const (
+	defaultEvery      = 10 * time.Second
+	defaultRetryEvery = 200 * time.Millisecond
+	// eagerFor is how long after a change a probe that fails is asked again quickly, and patientEvery how often later.
+	eagerFor     = time.Minute
+	patientEvery = 2 * time.Second
+	checkTimeout = 5 * time.Second
+	// failuresBeforeFalse is how many times in a row a healthy part must fail while its process runs: a busy machine
+	// answers late now and then.
+	failuresBeforeFalse = 2
+)
+
+// Monitor keeps the conditions of a node.
+type Monitor struct {
+	processes Processes
+	log       logr.Logger
+	now       func() time.Time
+
+	mu         sync.Mutex
+	probes     []*probeState
+	conditions []metav1.Condition
+	readers    []chan struct{}
+	lastEvent  time.Time
+	wake       chan struct{}
+}
+
+type probeState struct {
+	Probe
+	due      time.Time
+	running  bool
+	rerun    bool // something changed while it ran
+	asked    bool
+	failures int
+	err      error
+}
+
+// New makes a monitor. Nothing is known until Run runs and SetProbes was called.
+func New(processes Processes, log logr.Logger) *Monitor {
+	return &Monitor{processes: processes, log: log, now: time.Now, wake: make(chan struct{}, 1)}
+}
+
+// Seed sets what the conditions were before, such as the ones in the NodeAgent's status when the agent starts again:
+// the time of the last transition is then kept.
+func (m *Monitor) Seed(conditions []metav1.Condition) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.conditions == nil {
+		m.conditions = slices.Clone(conditions)
+	}
+}
+
+// SetProbes replaces the probes. Conditions of no probe, Ready aside, are dropped.
+func (m *Monitor) SetProbes(probes ...Probe) {
+	m.mu.Lock()
+	m.probes = m.probes[:0:0]
+	for _, p := range probes {
+		if p.Every == 0 {
+			p.Every = defaultEvery
+		}
+		if p.RetryEvery == 0 {
+			p.RetryEvery = defaultRetryEvery
+		}
+		m.probes = append(m.probes, &probeState{Probe: p})
+	}
+	m.lastEvent = m.now()
+	m.mu.Unlock()
+	m.poke()
+}
+
+// Conditions are the present conditions, Ready first. Their messages and times change only when they do.
+func (m *Monitor) Conditions() []metav1.Condition {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return slices.Clone(m.conditions)
+}
+
+// Changed returns a channel that gets a value after conditions changed; several changes may be one value. Each caller
+// gets a channel of its own.
+func (m *Monitor) Changed() <-chan struct{} {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	reader := make(chan struct{}, 1)
+	m.readers = append(m.readers, reader)
+	return reader
+}
+
+// Run probes until the context ends.
+func (m *Monitor) Run(ctx context.Context) error {
+	var checks sync.WaitGroup
+	defer checks.Wait()
+	changed := m.processes.Changed()
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-changed:
+			m.processChanged()
+		case <-m.wake:
+		case <-timer.C:
+		}
+		due, next := m.takeDue()
+		for _, p := range due {
+			checks.Go(func() { m.ask(ctx, p) })
+		}
+		m.settle()
+		timer.Reset(next)
+	}
+}
+
+func (m *Monitor) poke() {
+	select {
+	case m.wake <- struct{}{}:
+	default:
+	}
+}
+
+// processChanged makes the probes of processes due at once.
+func (m *Monitor) processChanged() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.lastEvent = m.now()
+	for _, p := range m.probes {
+		if p.Component != "" {
+			p.due, p.rerun = time.Time{}, true
+		}
+	}
+}
+
+// takeDue returns the probes to ask now, and the time until the next is due.
+func (m *Monitor) takeDue() ([]*probeState, time.Duration) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	now, next := m.now(), defaultEvery
+	var due []*probeState
+	for _, p := range m.probes {
+		switch {
+		case p.Disabled || p.running:
+		case !p.due.After(now):
+			p.running, p.rerun = true, false
+			due = append(due, p)
+		default:
+			next = min(next, p.due.Sub(now))
+		}
+	}
+	return due, next
+}
+
+// ask runs one check and takes down the answer.
+func (m *Monitor) ask(ctx context.Context, p *probeState) {
+	deadline, cancel := context.WithTimeout(ctx, checkTimeout)
+	defer cancel()
+	err := p.Check(deadline)
+	if ctx.Err() != nil {
+		return
+	}
+	m.mu.Lock()
+	m.answered(p, err)
+	m.mu.Unlock()
+	m.poke()
+}
+
+// answered decides what an answer means and when to ask again.
+func (m *Monitor) answered(p *probeState, err error) {
+	now := m.now()
+	p.running = false
+	switch {
+	case errors.Is(err, ErrInconclusive):
+		p.due = now.Add(max(p.RetryEvery, patientEvery))
+		return
+	case err == nil:
+		p.failures, p.err, p.asked = 0, nil, true
+		p.due = now.Add(p.Every)
+	default:
+		p.failures++
+		if !p.asked || p.err != nil || p.failures >= failuresBeforeFalse || p.Component == "" {
+			p.err, p.asked = err, true
+		}
+		retry := p.RetryEvery
+		if now.Sub(m.lastEvent) > eagerFor && p.failures >= failuresBeforeFalse {
+			retry = max(retry, patientEvery)
+		}
+		p.due = now.Add(retry)
+	}
+	if p.rerun {
+		p.due = time.Time{}
+	}
+}
+
+// settle derives the conditions anew and tells the readers when they changed.
+func (m *Monitor) settle() {
+	components := map[string]*fleetv1.ComponentStatus{}
+	for _, status := range m.processes.Status() {
+		components[status.Name] = &status
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if len(m.probes) == 0 {
+		return
+	}
+	now := m.now()
+	next := slices.Clone(m.conditions)
+	next = slices.DeleteFunc(next, func(c metav1.Condition) bool {
+		return c.Type != fleetv1.ReadyCondition && !slices.ContainsFunc(m.probes, func(p *probeState) bool { return p.Condition == c.Type })
+	})
+	for _, p := range m.probes {
+		status, reason, message := p.verdict(observation{component: components[p.Component], err: p.err, asked: p.asked, now: now})
+		set(&next, p.Condition, status, reason, message, now)
+	}
+	status, reason, message := ready(next)
+	set(&next, fleetv1.ReadyCondition, status, reason, message, now)
+	slices.SortStableFunc(next, func(a, b metav1.Condition) int { return rank(a) - rank(b) })
+	if slices.Equal(next, m.conditions) {
+		return
+	}
+	m.log.V(1).Info("Saw the node's health change", "ready", string(status), "message", message)
+	m.conditions = next
+	for _, reader := range m.readers {
+		select {
+		case reader <- struct{}{}:
+		default:
+		}
+	}
+}
+
+// set puts a condition in; its time changes only with its status.
+func set(conditions *[]metav1.Condition, kind string, status metav1.ConditionStatus, reason, message string, now time.Time) {
+	meta.SetStatusCondition(conditions, metav1.Condition{
+		Type: kind, Status: status, Reason: reason, Message: bounded(message),
+		LastTransitionTime: metav1.NewTime(now.Truncate(time.Second)),
+	})
+}
+
+// rank puts Ready first and leaves the others where they are.
+func rank(c metav1.Condition) int {
+	if c.Type == fleetv1.ReadyCondition {
+		return 0
+	}
+	return 1
+}
