@@ -115,4 +115,6 @@ const (
 	ReasonAddressesExhausted = "AddressesExhausted"
 	ReasonBootFailed         = "BootFailed"
 	ReasonStopped            = "Stopped"
+	// ReasonRebooted is an event only.
+	ReasonRebooted = "Rebooted"
 )

@@ -1,0 +1,92 @@
+package local
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/moby/sys/mountinfo"
+	"golang.org/x/sys/unix"
+)
+
+// maxInside is the most that is read of a machine's file.
+const maxInside = 64 << 10
+
+// ReadInside implements Host. The machine owns every path in it: links resolve inside it, and only a regular file is
+// read.
+func (h LinuxHost) ReadInside(p Process, name string) ([]byte, error) {
+	root, err := unix.Open(fmt.Sprintf("/proc/%d/root", p.PID), unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return nil, fmt.Errorf("open the machine's root: %w", err)
+	}
+	defer unix.Close(root)
+	if !h.Alive(p) {
+		return nil, fmt.Errorf("open the machine's root: %w", unix.ESRCH)
+	}
+	fd, err := unix.Openat2(root, strings.TrimPrefix(name, "/"), &unix.OpenHow{
+		Flags: unix.O_RDONLY | unix.O_NONBLOCK | unix.O_CLOEXEC, Resolve: unix.RESOLVE_IN_ROOT | unix.RESOLVE_NO_MAGICLINKS})
+	if err != nil {
+		return nil, fmt.Errorf("open %s in the machine: %w", name, err)
+	}
+	file := os.NewFile(uintptr(fd), name)
+	defer file.Close()
+	if info, err := file.Stat(); err != nil || !info.Mode().IsRegular() {
+		return nil, fmt.Errorf("open %s in the machine: it is no regular file", name)
+	}
+	return io.ReadAll(io.LimitReader(file, maxInside))
+}
+
+// RemoveTree implements Host.
+func (LinuxHost) RemoveTree(dir string) error {
+	if err := unmountBelow(dir); err != nil {
+		return err
+	}
+	err := os.RemoveAll(dir)
+	if errors.Is(err, fs.ErrPermission) {
+		clearFlags(dir)
+		err = os.RemoveAll(dir)
+	}
+	if err != nil {
+		return fmt.Errorf("remove the machine's directory: %w", err)
+	}
+	return nil
+}
+
+// unmountBelow lets go of every mount below dir in this namespace: there is none, unless somebody entered one here.
+func unmountBelow(dir string) error {
+	mounts, err := mountinfo.GetMounts(mountinfo.PrefixFilter(dir))
+	if err != nil {
+		return fmt.Errorf("list the mounts below %s: %w", dir, err)
+	}
+	slices.SortFunc(mounts, func(a, b *mountinfo.Info) int { return b.ID - a.ID })
+	for _, m := range mounts {
+		if err := unix.Unmount(m.Mountpoint, unix.MNT_DETACH|unix.UMOUNT_NOFOLLOW); err != nil && !errors.Is(err, unix.EINVAL) {
+			return fmt.Errorf("unmount %s: %w", m.Mountpoint, err)
+		}
+	}
+	return nil
+}
+
+// clearFlags makes files removable that were marked immutable or append-only (chattr(1)).
+func clearFlags(dir string) {
+	_ = filepath.WalkDir(dir, func(path string, entry fs.DirEntry, err error) error {
+		if err != nil || (!entry.IsDir() && !entry.Type().IsRegular()) {
+			return nil
+		}
+		fd, err := unix.Open(path, unix.O_RDONLY|unix.O_NONBLOCK|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
+		if err != nil {
+			return nil
+		}
+		defer unix.Close(fd)
+		const keepFromRemoval = unix.STATX_ATTR_IMMUTABLE | unix.STATX_ATTR_APPEND
+		if flags, err := unix.IoctlGetInt(fd, unix.FS_IOC_GETFLAGS); err == nil && flags&keepFromRemoval != 0 {
+			_ = unix.IoctlSetPointerInt(fd, unix.FS_IOC_SETFLAGS, flags&^keepFromRemoval)
+		}
+		return nil
+	})
+}

@@ -1,0 +1,224 @@
+package local
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// The word and the answer, as agent/machineinit has them. A test holds the two together.
+const (
+	gateByte      = 'g'
+	startedAnswer = "started\n"
+)
+
+const machineNamespaces = unix.CLONE_NEWNS | unix.CLONE_NEWPID | unix.CLONE_NEWUTS | unix.CLONE_NEWIPC | unix.CLONE_NEWNET
+
+// Launch implements Host. Nothing ties the machine to this process: no parent-death signal, a session of its own,
+// its output in a file.
+func (h LinuxHost) Launch(l Launch) (_ Waiting, err error) {
+	console, err := os.OpenFile(l.Console, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+	if err != nil {
+		return nil, fmt.Errorf("open the console's log: %w", err)
+	}
+	defer console.Close()
+	gateIn, gate, err := os.Pipe()
+	if err != nil {
+		return nil, fmt.Errorf("make a pipe: %w", err)
+	}
+	defer gateIn.Close()
+	answer, answerIn, err := os.Pipe()
+	if err != nil {
+		_ = gate.Close()
+		return nil, fmt.Errorf("make a pipe: %w", err)
+	}
+	defer answerIn.Close()
+	w := &waiting{gate: gate, answer: answer}
+	cmd := exec.Command(l.Command[0], l.Command[1:]...)
+	cmd.Stdout, cmd.Stderr, cmd.Dir, cmd.Env = console, console, "/", []string{}
+	cmd.ExtraFiles = []*os.File{gateIn, answerIn}
+	cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: machineNamespaces, Setsid: true}
+	if err := cmd.Start(); err != nil {
+		w.close()
+		return nil, provisionFailed(fmt.Sprintf("The machine's first process did not start (%v): check that the manager is root, may make namespaces, and that --agent-binary runs.", err))
+	}
+	w.process = Process{PID: cmd.Process.Pid}
+	_ = cmd.Process.Release()
+	if w.process, err = identify(w.process.PID); err != nil {
+		w.Abort()
+		return nil, err
+	}
+	for _, dir := range l.Cgroups {
+		if err := os.WriteFile(filepath.Join(dir, "cgroup.procs"), []byte(strconv.Itoa(w.process.PID)), 0); err != nil {
+			w.Abort()
+			return nil, fmt.Errorf("put the machine into its cgroup %s: %w", dir, err)
+		}
+	}
+	return w, nil
+}
+
+type waiting struct {
+	process      Process
+	gate, answer *os.File
+}
+
+func (w *waiting) Process() Process { return w.process }
+
+func (w *waiting) close() { _ = errors.Join(w.gate.Close(), w.answer.Close()) }
+
+// Abort ends the process, which waits for a word that never comes, and returns when it is gone.
+func (w *waiting) Abort() {
+	w.close()
+	_ = unix.Kill(w.process.PID, unix.SIGKILL)
+	var status unix.WaitStatus
+	for {
+		if _, err := unix.Wait4(w.process.PID, &status, 0, nil); !errors.Is(err, unix.EINTR) {
+			return
+		}
+	}
+}
+
+func (w *waiting) Go(ctx context.Context, timeout time.Duration) error {
+	ctx, cancel := context.WithTimeout(ctx, timeout)
+	defer cancel()
+	stop := context.AfterFunc(ctx, func() { _ = w.answer.SetReadDeadline(time.Unix(1, 0)) })
+	defer stop()
+	_, err := w.gate.Write([]byte{gateByte})
+	var said []byte
+	if err == nil {
+		said, err = io.ReadAll(io.LimitReader(w.answer, 64<<10))
+	}
+	if err == nil && string(said) == startedAnswer {
+		w.close()
+		return nil
+	}
+	w.Abort()
+	switch {
+	case err != nil && ctx.Err() != nil:
+		return fmt.Errorf("it did not stand within %s", timeout)
+	case err != nil:
+		return err
+	case len(said) == 0:
+		return errors.New("it ended without a word; its console.log may say why")
+	}
+	return errors.New(string(said))
+}
+
+// identify reads what tells this process from a later one with its ID.
+func identify(pid int) (Process, error) {
+	start, _, err := readStat(pid)
+	if err != nil {
+		return Process{}, err
+	}
+	bootID, err := os.ReadFile("/proc/sys/kernel/random/boot_id")
+	if err != nil {
+		return Process{}, fmt.Errorf("read the kernel's boot ID: %w", err)
+	}
+	return Process{PID: pid, StartTime: start, HostBootID: strings.TrimSpace(string(bootID))}, nil
+}
+
+// readStat reads a process's start time and state (proc_pid_stat(5), fields 22 and 3).
+func readStat(pid int) (start uint64, state string, err error) {
+	data, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	if err != nil {
+		return 0, "", fmt.Errorf("look at the process %d: %w", pid, err)
+	}
+	// The second field may hold anything, spaces and parentheses too.
+	fields := strings.Fields(string(data[strings.LastIndexByte(string(data), ')')+1:]))
+	if len(fields) < 20 {
+		return 0, "", fmt.Errorf("look at the process %d: its stat has %d fields", pid, len(fields)+2)
+	}
+	start, err = strconv.ParseUint(fields[19], 10, 64)
+	return start, fields[0], err
+}
+
+// Alive implements Host.
+func (LinuxHost) Alive(p Process) bool {
+	_, state, err := readStat(p.PID)
+	if err != nil || state == "Z" || state == "X" {
+		return false
+	}
+	now, err := identify(p.PID)
+	return err == nil && now == p
+}
+
+// Signal implements Host.
+func (h LinuxHost) Signal(p Process, s syscall.Signal) error {
+	fd, err := h.open(p)
+	if errors.Is(err, unix.ESRCH) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	defer unix.Close(fd)
+	if err := unix.PidfdSendSignal(fd, s, nil, 0); err != nil && !errors.Is(err, unix.ESRCH) {
+		return fmt.Errorf("send %s to the machine's process %d: %w", s, p.PID, err)
+	}
+	return nil
+}
+
+// open returns a descriptor of that very process, or ESRCH.
+func (h LinuxHost) open(p Process) (int, error) {
+	fd, err := unix.PidfdOpen(p.PID, unix.PIDFD_NONBLOCK)
+	if err != nil {
+		return -1, fmt.Errorf("open the machine's process %d: %w", p.PID, err)
+	}
+	if !h.Alive(p) {
+		_ = unix.Close(fd)
+		return -1, unix.ESRCH
+	}
+	return fd, nil
+}
+
+// Watch implements Host. A pid namespace's first process ends after all others in it. The runtime's poller waits: a
+// machine costs a goroutine, no thread.
+func (h LinuxHost) Watch(ctx context.Context, p Process) (<-chan struct{}, error) {
+	gone := make(chan struct{})
+	fd, err := h.open(p)
+	if errors.Is(err, unix.ESRCH) {
+		reap(p.PID)
+		close(gone)
+		return gone, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	file := os.NewFile(uintptr(fd), "pidfd")
+	conn, err := file.SyscallConn()
+	if err != nil {
+		_ = file.Close()
+		return nil, fmt.Errorf("watch the machine's process %d: %w", p.PID, err)
+	}
+	stop := context.AfterFunc(ctx, func() { _ = file.Close() })
+	go func() {
+		defer close(gone)
+		defer file.Close()
+		defer stop()
+		err := conn.Read(func(fd uintptr) bool {
+			ready := []unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}} //nolint:gosec // A descriptor is small.
+			n, err := unix.Poll(ready, 0)
+			return err == nil && n > 0
+		})
+		if err == nil {
+			reap(p.PID)
+		}
+	}()
+	return gone, nil
+}
+
+// reap collects the process if it is this one's child and ended. Adopted ones are collected by the host's init.
+func reap(pid int) {
+	var status unix.WaitStatus
+	_, _ = unix.Wait4(pid, &status, unix.WNOHANG, nil)
+}
