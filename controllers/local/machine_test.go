@@ -322,7 +322,7 @@ func TestMachineCannotLeadItsHostAstray(t *testing.T) {
 	if err := os.MkdirAll(victim, 0o755); err != nil {
 		t.Fatal(err)
 	}
-	for _, path := range []string{"/etc/hostname", "/etc/resolv.conf", "/usr/local/bin", "/var/lib"} {
+	for _, path := range []string{"/etc/hostname", "/etc/resolv.conf", "/usr/local/bin", "/var/log"} {
 		ask(t, state, "/link", "path", path, "to", victim)
 	}
 	ask(t, state, "/link", "path", v1alpha1.BootReportPath, "to", "/etc/shadow")
