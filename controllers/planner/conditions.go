@@ -2,10 +2,12 @@ package planner
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	clusterv1 "sigs.k8s.io/cluster-api/api/core/v1beta2"
 
 	"github.com/drover-dev/drover/api/v1alpha1"
 )
@@ -133,14 +135,28 @@ func judgeReadiness(f *fleet, _ Result, outcome Outcome, t tally) *verdict {
 	for _, created := range outcome.Created {
 		waiting = append(waiting, created.Name)
 	}
+	slices.Sort(waiting)
 	message := fmt.Sprintf("%d of %d machines are ready; waiting for %s", t.ready, t.want, strings.Join(sample(waiting), ", "))
-	for _, m := range f.active {
-		if c := meta.FindStatusCondition(m.Status.Conditions, v1alpha1.MachineAgentHealthyCondition); c != nil && c.Status == metav1.ConditionFalse {
-			message += fmt.Sprintf("; %s: %s", m.Name, c.Message)
-			break
-		}
+	if complaint := agentComplaint(f); complaint != "" {
+		message += "; " + complaint
 	}
 	return &verdict{reason: v1alpha1.ReasonWaitingForMachines, message: message, progressing: true}
+}
+
+// agentComplaint is what the first machine, by name, says that is not healthy.
+func agentComplaint(f *fleet) string {
+	var first *clusterv1.Machine
+	var message string
+	for _, m := range f.active {
+		c := meta.FindStatusCondition(m.Status.Conditions, v1alpha1.MachineAgentHealthyCondition)
+		if c != nil && c.Status == metav1.ConditionFalse && (first == nil || m.Name < first.Name) {
+			first, message = m, c.Message
+		}
+	}
+	if first == nil {
+		return ""
+	}
+	return first.Name + ": " + message
 }
 
 func drainMessage(drains []blockedDrain) string {

@@ -49,13 +49,13 @@ type Problem struct {
 	RetryAfter time.Duration
 }
 
-// fleet is a snapshot, sorted.
+// fleet is a snapshot, taken apart.
 type fleet struct {
 	Snapshot
-	prefix    string
-	active    []*clusterv1.Machine
-	leaving   []*clusterv1.Machine
-	byOrdinal map[int64]*clusterv1.Machine
+	prefix string
+	// active are the Machines that stay, in any order; leaving those that are being deleted, by name.
+	active, leaving []*clusterv1.Machine
+	byOrdinal       map[int64]*clusterv1.Machine
 }
 
 func newFleet(s Snapshot) *fleet {
@@ -70,9 +70,7 @@ func newFleet(s Snapshot) *fleet {
 			f.byOrdinal[ordinal] = m
 		}
 	}
-	byName := func(a, b *clusterv1.Machine) int { return cmp.Compare(a.Name, b.Name) }
-	slices.SortFunc(f.active, byName)
-	slices.SortFunc(f.leaving, byName)
+	slices.SortFunc(f.leaving, func(a, b *clusterv1.Machine) int { return cmp.Compare(a.Name, b.Name) })
 	return f
 }
 

@@ -1,0 +1,311 @@
+package planner
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	clusterv1 "sigs.k8s.io/cluster-api/api/core/v1beta2"
+
+	"github.com/drover-dev/drover/api/v1alpha1"
+)
+
+const refusedDrain = `Drain not completed yet (started at 2026-01-01T00:00:00Z):
+* Pod default/other: deletionTimestamp set, but still not removed from the Node
+* Pods shop/web-1, shop/web-2: cannot evict pod as it would violate the pod's disruption budget. The disruption budget web needs 2 healthy pods and has 2 currently`
+
+func draining(message string) func(*clusterv1.Machine) {
+	return func(m *clusterv1.Machine) {
+		leaving(m)
+		withCondition(clusterv1.MachineDeletingCondition, metav1.ConditionTrue, message, clusterv1.MachineDeletingDrainingNodeReason)(m)
+	}
+}
+
+func TestConditions(t *testing.T) {
+	with := func(s Snapshot, edit func(*Snapshot)) Snapshot { edit(&s); return s }
+	problem := func(reason string, passing bool) func(*Snapshot) {
+		return func(s *Snapshot) {
+			s.Problems = []Problem{{Reason: reason, Message: "what to do", Passing: passing}}
+		}
+	}
+	cases := map[string]struct {
+		reason   string
+		snapshot Snapshot
+		outcome  Outcome
+		want     []string
+		message  string
+	}{
+		"complete": {
+			reason:   "a complete pool is Ready and nothing else",
+			snapshot: snapshot(newPool(1, 1), newMachine(0)),
+			want:     []string{"Available=True EnoughAvailable", "Ready=True AllReplicasReady"},
+			message:  "1 of 1 machines are ready",
+		},
+		"empty": {
+			reason:   "a pool that wants none is Ready with none",
+			snapshot: snapshot(newPool(0, 0)),
+			want:     []string{"Available=True EnoughAvailable", "Ready=True AllReplicasReady"},
+			message:  "0 of 0 machines are ready",
+		},
+		"outdated": {
+			reason:   "until there are rollouts, a template's change is for new machines only: a pool of older ones is Ready",
+			snapshot: snapshot(newPool(1, 1), newMachine(0, outdated)),
+			want:     []string{"Available=True EnoughAvailable", "Ready=True AllReplicasReady"},
+			message:  "1 of 1 machines are ready",
+		},
+		"scaling up": {
+			reason:   "machines are lacking",
+			snapshot: snapshot(newPool(2, 1), newMachine(0)),
+			want:     []string{"Available=False TooFewAvailable", "Ready=False ScalingUp", "Reconciling=True ScalingUp"},
+			message:  "Scaling up to 2 machines: 1 exist, 1 are ready",
+		},
+		"just created": {
+			reason:   "the first status after the creates says already that they are waited for: one write less",
+			snapshot: snapshot(newPool(1, 0)),
+			outcome:  Outcome{Created: []Action{{Verb: Create, Name: "m"}}},
+			want:     []string{"Available=False TooFewAvailable", "Ready=False WaitingForMachines", "Reconciling=True WaitingForMachines"},
+			message:  "0 of 1 machines are ready; waiting for m",
+		},
+		"waiting": {
+			reason: "the message has what the agent said",
+			snapshot: snapshot(newPool(2, 2), newMachine(0), newMachine(1, unready,
+				withCondition(v1alpha1.MachineAgentHealthyCondition, metav1.ConditionFalse, "BundleFetchFailed: no route to host"))),
+			want:    []string{"Available=False TooFewAvailable", "Ready=False WaitingForMachines", "Reconciling=True WaitingForMachines"},
+			message: "1 of 2 machines are ready; waiting for " + newMachine(1).Name + "; " + newMachine(1).Name + ": BundleFetchFailed: no route to host",
+		},
+		"scaling down": {
+			reason:   "a machine that still drains is counted",
+			snapshot: snapshot(newPool(1, 2), newMachine(0), newMachine(1, leaving)),
+			want:     []string{"Available=True EnoughAvailable", "Ready=False ScalingDown", "Reconciling=True ScalingDown"},
+			message:  "Scaling down to 1 machines: 1 are left to drain and delete",
+		},
+		"drain blocked": {
+			reason:   "the pool names machine, pod and budget",
+			snapshot: snapshot(newPool(1, 2), newMachine(0), newMachine(1, draining(refusedDrain))),
+			want:     []string{"Available=True EnoughAvailable", "DrainBlocked=True PodDisruptionBudget", "Ready=False ScalingDown", "Reconciling=True ScalingDown"},
+			message:  "Scaling down to 1 machines: 1 are left to drain and delete",
+		},
+		"paused": {
+			reason:   "a paused pool is neither on its way nor stuck",
+			snapshot: snapshot(newPool(2, 1, isPaused), newMachine(0)),
+			want:     []string{"Available=False TooFewAvailable", "Ready=False Paused"},
+			message:  "The pool is paused with 1 of 2 machines ready: unset spec.paused to go on",
+		},
+		"paused and complete": {
+			reason:   "pausing a complete pool takes nothing from it",
+			snapshot: snapshot(newPool(1, 1, isPaused), newMachine(0)),
+			want:     []string{"Available=True EnoughAvailable", "Ready=True AllReplicasReady"},
+			message:  "1 of 1 machines are ready",
+		},
+		"deleting": {
+			reason:   "a pool that is being deleted says how many are left",
+			snapshot: snapshot(newPool(1, 1, isDeleting), newMachine(0, leaving)),
+			want:     []string{"Available=True EnoughAvailable", "Ready=False Deleting", "Reconciling=True Deleting"},
+			message:  "The pool is being deleted: 1 machines are left to drain and delete",
+		},
+		"deleting and paused": {
+			reason:   "a paused pool is not even deleted, and says how to go on",
+			snapshot: snapshot(newPool(1, 1, isDeleting, isPaused), newMachine(0)),
+			want:     []string{"Available=True EnoughAvailable", "Ready=False Paused"},
+			message:  "The pool is being deleted and paused: unset spec.paused to drain and delete its machines",
+		},
+		"cluster not ready at first": {
+			reason:   "what goes away by itself is no reason to call a user",
+			snapshot: with(snapshot(newPool(1, 0)), problem(v1alpha1.ReasonClusterNotReady, true)),
+			want:     []string{"Available=False TooFewAvailable", "Ready=False ClusterNotReady", "Reconciling=True ClusterNotReady"},
+			message:  "what to do",
+		},
+		"create refused": {
+			reason:   "what the API server refuses needs a user",
+			snapshot: snapshot(newPool(1, 0)),
+			outcome:  Outcome{Failures: []Failure{{Name: "m", Message: "quota"}}},
+			want:     []string{"Available=False TooFewAvailable", "Ready=False MachineCreateFailed", "Stalled=True MachineCreateFailed"},
+			message:  "1 machines could not be made; m: quota",
+		},
+		"create failed": {
+			reason:   "what may work the next time does not",
+			snapshot: snapshot(newPool(1, 0)),
+			outcome:  Outcome{Failures: []Failure{{Name: "m", Message: "timeout", Passing: true}}},
+			want:     []string{"Available=False TooFewAvailable", "Ready=False MachineCreateFailed", "Reconciling=True MachineCreateFailed"},
+			message:  "1 machines could not be made; m: timeout",
+		},
+	}
+	for _, reason := range []string{
+		v1alpha1.ReasonBundleNotFound, v1alpha1.ReasonBundleAmbiguous, v1alpha1.ReasonTemplateNotFound,
+		v1alpha1.ReasonClusterNotReady, v1alpha1.ReasonDiscoveryFailed,
+	} {
+		c := cases["complete"]
+		c.reason = "a template that cannot be used is a stalled pool, even while its machines are well"
+		c.snapshot = with(snapshot(newPool(1, 1), newMachine(0)), problem(reason, false))
+		c.want = []string{"Available=True EnoughAvailable", "Ready=False " + reason, "Stalled=True " + reason}
+		c.message = "what to do"
+		cases[reason] = c
+	}
+	for name, tc := range cases {
+		t.Run(name, func(t *testing.T) {
+			status, _ := Report(tc.snapshot, Plan(tc.snapshot), tc.outcome)
+			var got []string
+			for _, c := range status.Conditions {
+				got = append(got, fmt.Sprintf("%s=%s %s", c.Type, c.Status, c.Reason))
+				if c.ObservedGeneration != tc.snapshot.Pool.Generation || !c.LastTransitionTime.Time.Equal(tc.snapshot.Now) {
+					t.Errorf("%s is about this generation and changed now: %+v", c.Type, c)
+				}
+			}
+			slices.Sort(got)
+			if diff := cmp.Diff(tc.want, got); diff != "" {
+				t.Errorf("%s (-want +got):\n%s", tc.reason, diff)
+			}
+			if got := condition(status, v1alpha1.ReadyCondition).Message; got != tc.message {
+				t.Errorf("%s: got %q, want %q", tc.reason, got, tc.message)
+			}
+		})
+	}
+}
+
+func TestConditionsGoAway(t *testing.T) {
+	s := snapshot(newPool(1, 2), newMachine(0), newMachine(1, draining(refusedDrain)))
+	s.Problems = []Problem{{Reason: v1alpha1.ReasonBundleNotFound, Message: "apply one"}}
+	before, _ := Report(s, Plan(s), Outcome{})
+	pool := newPool(1, 2)
+	pool.Status = before
+	s = snapshot(pool, newMachine(0))
+	after, events := Report(s, Plan(s), Outcome{})
+	for _, gone := range []string{v1alpha1.StalledCondition, v1alpha1.DrainBlockedCondition, v1alpha1.ReconcilingCondition} {
+		if c := condition(after, gone); c != nil {
+			t.Errorf("%s is absent when it does not hold: %+v", gone, c)
+		}
+	}
+	if len(events) > 0 {
+		t.Errorf("nothing happened that a user should see: %+v", events)
+	}
+}
+
+func TestReportIsStable(t *testing.T) {
+	s := snapshot(newPool(3, 3), newMachine(0), newMachine(1, unready), newMachine(2, outdated))
+	first, _ := Report(s, Plan(s), Outcome{})
+	s.Pool = s.Pool.DeepCopy()
+	s.Pool.Status = first
+	s.Now = s.Now.Add(1)
+	slices.Reverse(s.Machines)
+	second, events := Report(s, Plan(s), Outcome{})
+	if diff := cmp.Diff(first, second); diff != "" || len(events) > 0 {
+		t.Errorf("the same state gives the same status, so nothing is written, and no events %v (-first +second):\n%s", events, diff)
+	}
+}
+
+func TestCounters(t *testing.T) {
+	s := snapshot(newPool(5, 6), newMachine(0), newMachine(1, unready), newMachine(2, outdated), newMachine(3, leaving))
+	status, _ := Report(s, Plan(s), Outcome{Created: []Action{{Name: "m"}}})
+	got := []int32{*status.Replicas, *status.ReadyReplicas, *status.AvailableReplicas, *status.UpdatedReplicas, *status.UnavailableReplicas}
+	if want := []int32{5, 2, 2, 4, 3}; !slices.Equal(got, want) {
+		t.Errorf("replicas, ready, available, updated, unavailable: got %v, want %v", got, want)
+	}
+	if status.Selector != "fleet.drover.dev/pool-uid=pool" || status.Revision != "r1" || status.ObservedGeneration != 3 || *status.NextOrdinal != 6 {
+		t.Errorf("selector, revision and generation are the pool's: %+v", status)
+	}
+	s.Revision = ""
+	if status, _ := Report(s, Plan(s), Outcome{}); status.UpdatedReplicas != nil || status.Revision != "" {
+		t.Errorf("how many are updated is not known when the revision is not: %+v", status)
+	}
+}
+
+func TestRefusal(t *testing.T) {
+	cases := map[string]struct{ reason, message, want string }{
+		"one budget": {
+			reason:  "pod and budget are named, the budget with its namespace and its reason",
+			message: refusedDrain,
+			want:    "pod shop/web-1, shop/web-2 may not be evicted: PodDisruptionBudget shop/web needs 2 healthy pods and has 2 currently",
+		},
+		"budget not named": {
+			reason:  "an API server that does not name the budget is no reason to keep quiet",
+			message: "Drain not completed yet (started at 2026-01-01T00:00:00Z):\n* Pod a/b: cannot evict pod as it would violate the pod's disruption budget.",
+			want:    "pod a/b may not be evicted: its PodDisruptionBudget does not allow it",
+		},
+		"budget not processed yet": {
+			reason:  "the API server's words are kept",
+			message: "x:\n* Pod a/b: cannot evict pod as it would violate the pod's disruption budget. The disruption budget p is still being processed by the server.",
+			want:    "pod a/b may not be evicted: PodDisruptionBudget a/p is still being processed by the server.",
+		},
+		"two budgets": {
+			reason:  "evictions do not support it, so only a user can help",
+			message: "x:\n* Pod a/b: failed to evict Pod, This pod has more than one PodDisruptionBudget, which the eviction subresource does not support.",
+			want:    "pod a/b has more than one PodDisruptionBudget, which evictions do not support: leave one",
+		},
+		"pods take their time": {
+			reason:  "a drain that only waits is not blocked",
+			message: "x:\n* Pod a/b: deletionTimestamp set, but still not removed from the Node\n* Pod a/c: failed to evict Pod, timeout",
+			want:    "",
+		},
+	}
+	for name, tc := range cases {
+		t.Run(name, func(t *testing.T) {
+			if got := refusal(tc.message); got != tc.want {
+				t.Errorf("%s:\ngot  %q\nwant %q", tc.reason, got, tc.want)
+			}
+		})
+	}
+}
+
+func TestDrainBlockedNamesTheMachine(t *testing.T) {
+	s := snapshot(newPool(0, 5, isDeleting), newMachine(0, draining(refusedDrain)), newMachine(1, draining(refusedDrain)),
+		newMachine(2, draining(refusedDrain)), newMachine(3, draining(refusedDrain)))
+	status, _ := Report(s, Plan(s), Outcome{})
+	message := condition(status, v1alpha1.DrainBlockedCondition).Message
+	if !strings.HasPrefix(message, newMachine(0).Name+": pod shop/web-1") || !strings.HasSuffix(message, "; 1 more") {
+		t.Errorf("the message has three machines and how many more there are: %s", message)
+	}
+}
+
+func TestEvents(t *testing.T) {
+	some := func(n int) []Action {
+		var actions []Action
+		for i := range n {
+			actions = append(actions, Action{Name: fmt.Sprintf("m-%d", i), Reason: "why"})
+		}
+		return actions
+	}
+	cases := map[string]struct {
+		reason  string
+		result  Result
+		outcome Outcome
+		problem []Problem
+		want    []string
+	}{
+		"few": {
+			reason:  "a few machines get an event each",
+			outcome: Outcome{Created: some(2)},
+			want:    []string{"Normal MachineCreated m-0 Created Machine m-0: why", "Normal MachineCreated m-1 Created Machine m-1: why"},
+		},
+		"many": {
+			reason:  "many share one",
+			outcome: Outcome{Deleted: some(6)},
+			want:    []string{"Normal MachineDeleted  Deleted 6 Machines, m-0 to m-5: why"},
+		},
+		"taken": {
+			reason: "a name that was passed over is a warning with what to do",
+			result: Result{Taken: []string{"m-0"}, Reserve: &v1alpha1.OrdinalRange{}},
+			want: []string{"Warning NodeNameTaken  Passed over m-0: a Node of that name exists and is not this pool's. " +
+				"Delete the Node if nothing uses it; the pool goes on with the next name"},
+		},
+		"stalled": {
+			reason: "a condition that becomes True is a warning",
+			result: Result{Problems: []Problem{{Reason: v1alpha1.ReasonBundleNotFound, Message: "apply one"}}},
+			want:   []string{"Warning BundleNotFound  apply one"},
+		},
+	}
+	for name, tc := range cases {
+		t.Run(name, func(t *testing.T) {
+			_, events := Report(snapshot(newPool(1, 1), newMachine(0)), tc.result, tc.outcome)
+			var got []string
+			for _, e := range events {
+				got = append(got, fmt.Sprintf("%s %s %s %s", e.Type, e.Reason, e.Machine, e.Note))
+			}
+			if diff := cmp.Diff(tc.want, got); diff != "" {
+				t.Errorf("%s (-want +got):\n%s", tc.reason, diff)
+			}
+		})
+	}
+}
