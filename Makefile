@@ -1,0 +1,162 @@
+# `make help` lists the targets. Everything that is built or run lies under .drover/, which git ignores.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-builtin-rules
+
+DROVER := $(CURDIR)/.drover
+BIN := $(DROVER)/bin
+ARTIFACTS := $(DROVER)/artifacts
+VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
+# The image that dist/install.yaml runs.
+IMG ?= ghcr.io/drover-dev/drover/manager:$(VERSION)
+
+# One toolchain, the installed one, and no cgo: a binary runs wherever the kernel does.
+export GOTOOLCHAIN := local
+export GOFLAGS := -trimpath
+export CGO_ENABLED := 0
+LDFLAGS := -s -w -X github.com/drover-dev/drover/version.Version=$(VERSION)
+
+# The programs of this module, and the Debian packages that building and running them need.
+PROGRAMS := $(BIN)/drover-manager $(BIN)/drover-agent $(BIN)/drover-dev $(BIN)/kubectl-drover
+DEBIAN_PACKAGES := nftables iptables conntrack iproute2 libseccomp-dev pkg-config
+
+# Targets `upstream` ($(BIN) of Kubernetes, containerd, …) and `artifacts` ($(ARTIFACTS) and its digests.json).
+-include hack/build.mk
+
+##@ The two commands of the README
+
+.PHONY: demo
+demo: ## Start a cluster with two worker nodes on this machine, and show them at work
+	@$(MAKE) --no-print-directory deps $(BIN)/drover-dev
+	@$(BIN)/drover-dev preflight
+	@$(MAKE) --no-print-directory build
+	@$(BIN)/drover-dev demo
+
+.PHONY: test
+test: ## Run every test (needs root); none may be skipped
+	@$(MAKE) --no-print-directory deps $(BIN)/drover-dev
+	@$(BIN)/drover-dev idle
+	@$(MAKE) --no-print-directory build test-modules
+
+##@ The development world
+
+.PHONY: down
+down: $(BIN)/drover-dev ## Remove everything that `make demo` started
+	@$(BIN)/drover-dev down
+
+.PHONY: up
+up: ## Start the control plane and the manager only
+	@$(MAKE) --no-print-directory deps $(BIN)/drover-dev
+	@$(BIN)/drover-dev preflight
+	@$(MAKE) --no-print-directory build
+	@$(BIN)/drover-dev up
+
+.PHONY: status
+status: $(BIN)/drover-dev ## Say whether a demo runs, and what is on this host
+	@$(BIN)/drover-dev status
+
+.PHONY: deps
+deps: ## Install the Debian packages that are missing (needs root)
+	@missing=$$(for p in $(DEBIAN_PACKAGES); do dpkg-query -W -f='$${Status}' "$$p" 2>/dev/null | grep -q 'ok installed' || echo "$$p"; done | xargs); \
+	if [ -n "$$missing" ]; then \
+		[ "$$(id -u)" = 0 ] || { echo "These Debian packages are missing: $$missing. Install them, or run this as root (sudo make …)."; exit 1; }; \
+		echo "Installing the Debian packages that are missing: $$missing"; \
+		apt-get -qq update && DEBIAN_FRONTEND=noninteractive apt-get -qq install -y --no-install-recommends $$missing >/dev/null \
+			|| { echo "Installing them failed: run \`apt-get install $$missing\` and see why."; exit 1; }; \
+	fi
+
+##@ Building
+
+.PHONY: build
+build: upstream artifacts $(PROGRAMS) $(DROVER)/cluster-api-crds.yaml ## Build all binaries and artifacts into .drover
+
+# Go knows best what is out of date; the directory is named after the program, drover-dev's is in hack.
+.PHONY: FORCE
+$(BIN)/drover-dev: FORCE
+	@mkdir -p $(BIN) && go build -ldflags '$(LDFLAGS)' -o $@ ./hack/dev
+$(BIN)/drover-%: FORCE
+	@mkdir -p $(BIN) && go build -ldflags '$(LDFLAGS)' -o $@ ./cmd/$*
+$(BIN)/kubectl-drover: FORCE
+	@mkdir -p $(BIN) && go build -ldflags '$(LDFLAGS)' -o $@ ./cmd/kubectl-drover
+$(DROVER)/cluster-api-crds.yaml: go.mod $(wildcard hack/clusterapi/*.go hack/clusterapi/*/*.go)
+	@mkdir -p $(@D) && go run ./hack/clusterapi > $@.tmp && mv $@.tmp $@
+
+.PHONY: build-installer
+build-installer: $(BIN)/kustomize $(DROVER)/cluster-api-crds.yaml ## Make dist/install.yaml and dist/cluster-api-crds.yaml
+	@mkdir -p dist $(DROVER)/installer
+	@printf 'resources: [../../config/default]\nimages: [{name: ghcr.io/drover-dev/drover/manager, newName: "%s", %s}]\n' \
+		"$(firstword $(subst @, ,$(call repository,$(IMG))))" "$(call reference,$(IMG))" > $(DROVER)/installer/kustomization.yaml
+	@$(BIN)/kustomize build $(DROVER)/installer > dist/install.yaml
+	@cp $(DROVER)/cluster-api-crds.yaml dist/cluster-api-crds.yaml
+	@echo "dist/install.yaml runs $(IMG); apply dist/cluster-api-crds.yaml before it."
+
+# An image's name without its tag or digest, and that tag or digest as kustomize spells it. A registry may have a port.
+repository = $(shell sed -E 's/(@sha256:[0-9a-f]+|:[^:/]+)$$//' <<< '$(1)')
+reference = $(shell sed -nE 's/^.*@(sha256:[0-9a-f]+)$$/digest: "\1"/p; t; s/^.*:([^:/]+)$$/newTag: "\1"/p' <<< '$(1)')
+
+##@ Generating and checking
+
+.PHONY: generate
+generate: $(BIN)/controller-gen ## Generate deep copies of the API's types
+	@$(BIN)/controller-gen object paths=./api/...
+
+.PHONY: manifests
+manifests: $(BIN)/controller-gen $(BIN)/crd-ref-docs ## Generate the kinds, the manager's role and the API reference
+	@$(BIN)/controller-gen crd paths=./api/... output:crd:dir=config/crd
+	@$(BIN)/controller-gen rbac:roleName=drover-manager paths=./controllers/... paths=./cmd/manager/... output:rbac:dir=config/rbac
+	@mkdir -p docs/reference
+	@$(BIN)/crd-ref-docs --config=hack/tools/crd-ref-docs.yaml --source-path=api/v1alpha1 --renderer=markdown --output-path=docs/reference/api.md --log-level=WARN
+
+.PHONY: lint
+lint: $(BIN)/golangci-lint $(BIN)/golangci-lint-kube-api-linter $(BIN)/kustomize ## Run the linters
+	@unformatted=$$(git ls-files -z '*.go' | xargs -0 gofmt -l); [ -z "$$unformatted" ] || { echo "Not formatted (gofmt -w): $$unformatted"; exit 1; }
+	@$(BIN)/golangci-lint run ./...
+	@$(BIN)/golangci-lint-kube-api-linter run --config=.golangci-kal.yml ./api/...
+	@for dir in default dev prometheus; do $(BIN)/kustomize build config/$$dir >/dev/null; done
+
+.PHONY: vet
+vet: ## Run go vet over every module
+	@for dir in $(MODULES); do (cd $$dir && go vet ./...); done
+
+# Every module but the tools' has code of ours.
+MODULES := $(filter-out hack/tools,$(patsubst %/,%,$(dir $(shell git ls-files -co --exclude-standard 'go.mod' '*/go.mod'))))
+RESULTS := $(DROVER)/test-results
+
+# Tests of this module that want the host's network, cgroups and ports for themselves run after the others.
+.PHONY: test-modules
+test-modules: $(BIN)/gotestsum
+	@rm -rf $(RESULTS) && mkdir -p $(RESULTS)
+	@export KUBEBUILDER_ASSETS=$(BIN) PATH=$(BIN):$$PATH; failed=; \
+	for dir in $(MODULES); do \
+		name=$$(tr / _ <<< "$$dir" | sed 's/^\.$$/drover/'); \
+		(cd $$dir && packages=$$(go list ./... | grep -v '/test/e2e' || true) && [ -z "$$packages" ] || \
+			$(BIN)/gotestsum --format=pkgname-and-test-fails --hide-summary=skipped,output --jsonfile=$(RESULTS)/$$name.json -- -count=1 -timeout=20m $$packages) || failed="$$failed $$dir"; \
+	done; \
+	if [ -d test/e2e ]; then \
+		$(BIN)/gotestsum --format=standard-verbose --jsonfile=$(RESULTS)/e2e.json -- -count=1 -p=1 -timeout=40m ./test/e2e/... || failed="$$failed test/e2e"; \
+	fi; \
+	go run ./hack/noskip $(RESULTS)/*.json || failed="$$failed (skipped tests)"; \
+	[ -z "$$failed" ] || { echo "Failed:$$failed"; exit 1; }
+
+.PHONY: bench
+bench: deps $(BIN)/drover-dev ## Measure speed and memory against the raw components, and print the table
+	@$(BIN)/drover-dev idle
+	@$(MAKE) --no-print-directory build
+	@go run ./hack/bench
+
+# Tools are built once for each version of hack/tools.
+tool = $(BIN)/$(1): hack/tools/go.mod hack/tools/go.sum ; @mkdir -p $$(@D) && echo "Building $(1)" && cd hack/tools && go build -ldflags '-s -w' -o $$@ $(2) && touch $$@
+$(eval $(call tool,controller-gen,sigs.k8s.io/controller-tools/cmd/controller-gen))
+$(eval $(call tool,kustomize,sigs.k8s.io/kustomize/kustomize/v5))
+$(eval $(call tool,golangci-lint,github.com/golangci/golangci-lint/v2/cmd/golangci-lint))
+$(eval $(call tool,golangci-lint-kube-api-linter,sigs.k8s.io/kube-api-linter/cmd/golangci-lint-kube-api-linter))
+$(eval $(call tool,crd-ref-docs,github.com/elastic/crd-ref-docs))
+$(eval $(call tool,gotestsum,gotest.tools/gotestsum))
+
+.PHONY: help
+help: ## Show this
+	@awk 'BEGIN {FS = ":.*##"; print "Usage: make TARGET"} \
+		/^##@/ {printf "\n%s\n", substr($$0, 5)} \
+		/^[a-zA-Z0-9_-]+:.*##/ {printf "  %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
