@@ -1,0 +1,202 @@
+package oci
+
+import (
+	"archive/tar"
+	"bytes"
+	"cmp"
+	"compress/gzip"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"hash"
+	"io"
+	"io/fs"
+	"os"
+	"path"
+	"slices"
+	"time"
+
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"github.com/google/go-containerregistry/pkg/v1/types"
+	"github.com/klauspost/compress/zstd"
+)
+
+// File is one file to put into a layer: read from Source, or Content, or a link.
+type File struct {
+	// Path is slash-separated and relative to the image's root.
+	Path string
+	// Mode holds the permission bits; 0 means 0755.
+	Mode fs.FileMode
+	// Source is a file on disk.
+	Source string
+	// Content is the content itself, if there is no Source.
+	Content []byte
+	// HardLink is the path of a file of the same layer that this one is another name of.
+	HardLink string
+	// Symlink is where a symbolic link leads.
+	Symlink string
+}
+
+// Entry is what became of a regular file or hard link.
+type Entry struct {
+	Path   string
+	Mode   fs.FileMode
+	Size   int64
+	SHA256 string
+}
+
+// Layer is a layer that is in a layout.
+type Layer struct {
+	Descriptor v1.Descriptor
+	DiffID     v1.Hash
+	Entries    []Entry
+}
+
+// Compression is how a layer is stored.
+type Compression types.MediaType
+
+// Zstd unpacks three times faster; everything reads Gzip.
+const (
+	Zstd = Compression(types.OCILayerZStd)
+	Gzip = Compression(types.OCILayer)
+)
+
+// AddLayer writes a layer's blob.
+func (l Layout) AddLayer(files []File, compression Compression) (Layer, error) {
+	layer := Layer{Descriptor: v1.Descriptor{MediaType: types.MediaType(compression)}}
+	blob, err := l.newBlob()
+	if err != nil {
+		return Layer{}, err
+	}
+	defer blob.discard()
+	compressor, err := compress(blob, compression)
+	if err != nil {
+		return Layer{}, err
+	}
+	plain := sha256.New()
+	layer.Entries, err = writeTar(io.MultiWriter(compressor, plain), files)
+	if err := errors.Join(err, compressor.Close()); err != nil {
+		return Layer{}, err
+	}
+	layer.DiffID = hashOf(plain)
+	layer.Descriptor.Digest, layer.Descriptor.Size, err = blob.commit()
+	return layer, err
+}
+
+func compress(w io.Writer, compression Compression) (io.WriteCloser, error) {
+	if compression == Gzip {
+		return gzip.NewWriterLevel(w, gzip.DefaultCompression)
+	}
+	return zstd.NewWriter(w, zstd.WithEncoderLevel(zstd.SpeedBetterCompression), zstd.WithEncoderConcurrency(1))
+}
+
+func writeTar(w io.Writer, files []File) ([]Entry, error) {
+	archive := tar.NewWriter(w)
+	for _, dir := range parents(files) {
+		if err := archive.WriteHeader(header(dir+"/", tar.TypeDir, 0o755)); err != nil {
+			return nil, err
+		}
+	}
+	written := map[string]Entry{}
+	var entries []Entry
+	for _, file := range sorted(files) {
+		entry, err := writeFile(archive, file, written)
+		if err != nil {
+			return nil, fmt.Errorf("put %s into a layer: %w", file.Path, err)
+		}
+		if file.Symlink == "" {
+			written[file.Path] = entry
+			entries = append(entries, entry)
+		}
+	}
+	return entries, archive.Close()
+}
+
+// sorted is by path, with hard links after what they link to.
+func sorted(files []File) []File {
+	files = slices.Clone(files)
+	linked := func(f File) int { return min(len(f.HardLink), 1) }
+	slices.SortFunc(files, func(a, b File) int {
+		return cmp.Or(cmp.Compare(linked(a), linked(b)), cmp.Compare(a.Path, b.Path))
+	})
+	return files
+}
+
+// parents are all directories above the files, outermost first.
+func parents(files []File) []string {
+	seen := map[string]bool{}
+	for _, file := range files {
+		for dir := path.Dir(file.Path); dir != "." && dir != "/"; dir = path.Dir(dir) {
+			seen[dir] = true
+		}
+	}
+	dirs := make([]string, 0, len(seen))
+	for dir := range seen {
+		dirs = append(dirs, dir)
+	}
+	slices.Sort(dirs)
+	return dirs
+}
+
+func writeFile(archive *tar.Writer, file File, written map[string]Entry) (Entry, error) {
+	mode := cmp.Or(file.Mode, 0o755)
+	switch {
+	case file.Symlink != "":
+		link := header(file.Path, tar.TypeSymlink, 0o777)
+		link.Linkname = file.Symlink
+		return Entry{}, archive.WriteHeader(link)
+	case file.HardLink != "":
+		entry, ok := written[file.HardLink]
+		if !ok {
+			return Entry{}, fmt.Errorf("a hard link to %s, which the layer does not hold", file.HardLink)
+		}
+		link := header(file.Path, tar.TypeLink, entry.Mode)
+		link.Linkname = file.HardLink
+		entry.Path = file.Path
+		return entry, archive.WriteHeader(link)
+	default:
+		return writeRegular(archive, file, mode)
+	}
+}
+
+func writeRegular(archive *tar.Writer, file File, mode fs.FileMode) (Entry, error) {
+	content, size, err := open(file)
+	if err != nil {
+		return Entry{}, err
+	}
+	defer func() { _ = content.Close() }()
+	regular := header(file.Path, tar.TypeReg, mode)
+	regular.Size = size
+	if err := archive.WriteHeader(regular); err != nil {
+		return Entry{}, err
+	}
+	sum := sha256.New()
+	if _, err := io.Copy(io.MultiWriter(archive, sum), content); err != nil {
+		return Entry{}, err
+	}
+	return Entry{Path: file.Path, Mode: mode, Size: size, SHA256: hashOf(sum).Hex}, nil
+}
+
+func open(file File) (io.ReadCloser, int64, error) {
+	if file.Source == "" {
+		return io.NopCloser(bytes.NewReader(file.Content)), int64(len(file.Content)), nil
+	}
+	source, err := os.Open(file.Source)
+	if err != nil {
+		return nil, 0, err
+	}
+	info, err := source.Stat()
+	if err != nil {
+		return nil, 0, errors.Join(err, source.Close())
+	}
+	return source, info.Size(), nil
+}
+
+func header(name string, kind byte, mode fs.FileMode) *tar.Header {
+	return &tar.Header{Name: name, Typeflag: kind, Mode: int64(mode.Perm()), ModTime: time.Unix(0, 0), Format: tar.FormatUSTAR}
+}
+
+func hashOf(sum hash.Hash) v1.Hash {
+	return v1.Hash{Algorithm: "sha256", Hex: hex.EncodeToString(sum.Sum(nil))}
+}

@@ -1,0 +1,57 @@
+// Command hello answers every HTTP request with the pod and the node that answered, for demos and tests of Services.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log"
+	"net"
+	"net/http"
+	"os"
+	"os/signal"
+	"syscall"
+	"time"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, os.Interrupt)
+	defer stop()
+	listener, err := net.Listen("tcp", ":8080")
+	if err != nil {
+		log.Fatal(err) //nolint:gocritic // nothing is to be cleaned up
+	}
+	if err := serve(ctx, listener, os.Getenv("NODE_NAME"), lameDuck); err != nil {
+		log.Fatal(err)
+	}
+}
+
+// lameDuck is how long connections are still taken after SIGTERM: proxies learn only then that the pod goes.
+const lameDuck = 3 * time.Second
+
+// serve answers until some time after the context ended, then finishes what it began: a pod that is drained fails no request.
+func serve(ctx context.Context, listener net.Listener, node string, lameDuck time.Duration) error {
+	host, err := os.Hostname()
+	if err != nil {
+		return err
+	}
+	server := &http.Server{ReadHeaderTimeout: 5 * time.Second, Handler: handler(host, node)}
+	stopped := make(chan error, 1)
+	go func() {
+		<-ctx.Done()
+		<-time.After(lameDuck)
+		grace, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+		defer cancel()
+		stopped <- server.Shutdown(grace)
+	}()
+	if err := server.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
+		return err
+	}
+	return <-stopped
+}
+
+func handler(host, node string) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		_, _ = fmt.Fprintf(w, "Hello from %s on node %s\n", host, node)
+	})
+}
