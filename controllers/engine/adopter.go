@@ -99,11 +99,9 @@ func (a *adopter) used(ctx context.Context, namespace string) (bool, error) {
 	return len(machines.Items) > 0, nil
 }
 
-// adopt makes what is missing and mends what differs. Each step is safe to repeat.
+// adopt makes what is missing and mends what differs. Each step is safe to repeat. The Cluster comes last: Cluster API
+// waits long for what it does not find at first.
 func (a *adopter) adopt(ctx context.Context, namespace string, facts facts) error {
-	if err := a.ensureCluster(ctx, namespace); err != nil {
-		return err
-	}
 	infrastructure := newAdoptedCluster(namespace)
 	if err := a.ensure(ctx, infrastructure, func() { facts.describeCluster(infrastructure) }, func() {
 		facts.reportCluster(infrastructure)
@@ -111,9 +109,12 @@ func (a *adopter) adopt(ctx context.Context, namespace string, facts facts) erro
 		return err
 	}
 	controlPlane := newAdoptedControlPlane(namespace)
-	return a.ensure(ctx, controlPlane, func() { facts.describeControlPlane(controlPlane) }, func() {
+	if err := a.ensure(ctx, controlPlane, func() { facts.describeControlPlane(controlPlane) }, func() {
 		facts.reportControlPlane(controlPlane)
-	})
+	}); err != nil {
+		return err
+	}
+	return a.ensureCluster(ctx, namespace)
 }
 
 func (a *adopter) ensureCluster(ctx context.Context, namespace string) error {
@@ -124,6 +125,9 @@ func (a *adopter) ensureCluster(ctx context.Context, namespace string) error {
 			return errForeignCluster
 		}
 		hold(cluster)
+		if cluster.ResourceVersion == "" {
+			controllerutil.AddFinalizer(cluster, clusterv1.ClusterFinalizer) // Cluster API adds it anyway, in a write of its own
+		}
 		cluster.Labels = withLabels(cluster.Labels, desired.Labels)
 		cluster.Spec.InfrastructureRef = desired.Spec.InfrastructureRef
 		cluster.Spec.ControlPlaneRef = desired.Spec.ControlPlaneRef

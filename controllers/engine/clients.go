@@ -6,18 +6,26 @@ import (
 	"encoding/json"
 	"fmt"
 
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
+	clusterv1 "sigs.k8s.io/cluster-api/api/core/v1beta2"
+	"sigs.k8s.io/cluster-api/util/conditions"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/controller/controllerutil"
 
 	"github.com/drover-dev/drover/api/v1alpha1"
 )
 
-// heldClient is the client of Cluster API's reconcilers. An object with our finalizer seems to them not to be deleted.
+// heldClient is the client of Cluster API's reconcilers, with two views of its own.
 //
-// An adopted Cluster that is being deleted, by hand or with its namespace, would otherwise take its Machines along
-// without draining them, and so would a control plane that is being deleted. While pools use them they go on as ever;
-// when the adopter takes the finalizer off, Cluster API sees the deletion and completes it.
+// An object with our finalizer seems not to be deleted. An adopted Cluster that is being deleted, by hand or with its
+// namespace, would otherwise take its Machines along without draining them, and so would a control plane that is being
+// deleted. While pools use them they go on as ever; when the adopter takes the finalizer off, Cluster API sees the
+// deletion and completes it.
+//
+// A Machine without the condition Paused seems to have it with the status False. Cluster API would otherwise write
+// just that, and start over, for every new Machine; so it is written with the other conditions. A Machine that is
+// paused differs from what it seems, and Cluster API writes that first.
 type heldClient struct {
 	client.Client
 }
@@ -30,6 +38,14 @@ func (c *heldClient) Get(ctx context.Context, key client.ObjectKey, obj client.O
 	if controllerutil.ContainsFinalizer(obj, v1alpha1.AdoptedClusterFinalizer) {
 		obj.SetDeletionTimestamp(nil)
 		obj.SetDeletionGracePeriodSeconds(nil)
+	}
+	if machine, ok := obj.(*clusterv1.Machine); ok && !conditions.Has(machine, clusterv1.PausedCondition) {
+		conditions.Set(machine, metav1.Condition{
+			Type:               clusterv1.PausedCondition,
+			Status:             metav1.ConditionFalse,
+			Reason:             clusterv1.NotPausedReason,
+			ObservedGeneration: machine.Generation,
+		})
 	}
 	return nil
 }

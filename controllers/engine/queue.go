@@ -1,37 +1,87 @@
 package engine
 
 import (
+	"sync"
 	"time"
 
+	"golang.org/x/time/rate"
 	"k8s.io/client-go/util/workqueue"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 )
 
 const (
-	// debounce is how long a Machine waits after an event for more events, which arrive in bursts: one reconcile of a
+	// debounce is how long an object waits after an event for more events, which arrive in bursts: one reconcile of a
 	// Machine makes up to three patches, each of which is an event.
 	debounce = 50 * time.Millisecond
-	// longestWait bounds the time until Cluster API looks at a Machine again. A drain waits 20 seconds by its own
-	// account before it looks whether the last pod is gone.
+	// longestWait bounds the time until Cluster API looks at an object again. A drain waits 20 seconds by its own
+	// account before it looks whether the last pod is gone, and 30 seconds for an object that is not in the cache yet.
 	longestWait = 5 * time.Second
+
+	// A Cluster counts its Machines in its status, and each count is an event: it gets few reconciles at once, enough
+	// to be adopted, and then one at this interval.
+	clusterInterval = 2 * time.Second
+	clusterBurst    = 8
 )
 
 // queue coalesces events and bounds waits. It stands in for Cluster API's limit of one reconcile per second.
 type queue struct {
 	workqueue.TypedRateLimitingInterface[reconcile.Request]
+	delay func(reconcile.Request) time.Duration
+}
+
+// machineQueue makes the queue of Machines.
+func machineQueue(
+	name string, limiter workqueue.TypedRateLimiter[reconcile.Request],
+) workqueue.TypedRateLimitingInterface[reconcile.Request] {
+	return newQueue(name, limiter, func(reconcile.Request) time.Duration { return debounce })
+}
+
+// clusterQueue makes the queue of Clusters.
+func clusterQueue(
+	name string, limiter workqueue.TypedRateLimiter[reconcile.Request],
+) workqueue.TypedRateLimitingInterface[reconcile.Request] {
+	budget := &budget{limiters: map[reconcile.Request]*rate.Limiter{}}
+	return newQueue(name, limiter, func(item reconcile.Request) time.Duration {
+		return max(debounce, budget.wait(item, time.Now()))
+	})
 }
 
 func newQueue(
-	name string, limiter workqueue.TypedRateLimiter[reconcile.Request],
-) workqueue.TypedRateLimitingInterface[reconcile.Request] {
-	return &queue{workqueue.NewTypedRateLimitingQueueWithConfig(limiter,
+	name string, limiter workqueue.TypedRateLimiter[reconcile.Request], delay func(reconcile.Request) time.Duration,
+) *queue {
+	return &queue{delay: delay, TypedRateLimitingInterface: workqueue.NewTypedRateLimitingQueueWithConfig(limiter,
 		workqueue.TypedRateLimitingQueueConfig[reconcile.Request]{Name: name})}
 }
 
 // Add implements workqueue.TypedInterface.
-func (q *queue) Add(item reconcile.Request) { q.TypedRateLimitingInterface.AddAfter(item, debounce) }
+func (q *queue) Add(item reconcile.Request) {
+	q.TypedRateLimitingInterface.AddAfter(item, q.delay(item))
+}
 
 // AddAfter implements workqueue.TypedDelayingInterface.
 func (q *queue) AddAfter(item reconcile.Request, wait time.Duration) {
 	q.TypedRateLimitingInterface.AddAfter(item, min(wait, longestWait))
+}
+
+// budget spreads the reconciles of each item over time.
+type budget struct {
+	mutex    sync.Mutex
+	limiters map[reconcile.Request]*rate.Limiter
+}
+
+// wait is the time until the item's next turn. Turns that are not far off are not taken twice: an event that finds one
+// reserved joins it.
+func (b *budget) wait(item reconcile.Request, now time.Time) time.Duration {
+	b.mutex.Lock()
+	defer b.mutex.Unlock()
+	limiter, ok := b.limiters[item]
+	if !ok {
+		limiter = rate.NewLimiter(rate.Every(clusterInterval), clusterBurst)
+		b.limiters[item] = limiter
+	}
+	if limiter.AllowN(now, 1) {
+		return 0
+	}
+	missing := 1 - limiter.TokensAt(now)
+	return time.Duration(missing * float64(clusterInterval))
 }

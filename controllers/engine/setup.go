@@ -87,7 +87,10 @@ func setupReconcilers(ctx context.Context, mgr manager.Manager, options Options)
 		ClusterCache:                local,
 		WatchFilterValue:            v1alpha1.WatchFilterValue,
 		RemoteConnectionGracePeriod: remoteConnectionGracePeriod,
-	}).SetupWithManager(ctx, mgr, controller.Options{MaxConcurrentReconciles: clusterConcurrency}); err != nil {
+	}).SetupWithManager(ctx, mgr, controller.Options{
+		MaxConcurrentReconciles: clusterConcurrency,
+		NewQueue:                clusterQueue,
+	}); err != nil {
 		return err
 	}
 	return (&machine.Reconciler{
@@ -98,6 +101,6 @@ func setupReconcilers(ctx context.Context, mgr manager.Manager, options Options)
 		RemoteConditionsGracePeriod: remoteConditionsGracePeriod,
 	}).SetupWithManager(ctx, mgr, controller.Options{
 		MaxConcurrentReconciles: options.MachineConcurrency,
-		NewQueue:                newQueue,
+		NewQueue:                machineQueue,
 	})
 }

@@ -114,6 +114,7 @@ func newMachine(seen *observation, action planner.Action, infra *unstructured.Un
 		Spec: clusterv1.MachineSpec{
 			ClusterName: seen.cluster.Name,
 			Version:     seen.Pool.Spec.Template.Spec.Version,
+			ProviderID:  providerID(infra),
 			Bootstrap:   clusterv1.Bootstrap{DataSecretName: ptr.To(action.Name + v1alpha1.BootstrapSecretSuffix)},
 			InfrastructureRef: clusterv1.ContractVersionedObjectReference{
 				APIGroup: infra.GroupVersionKind().Group, Kind: infra.GetKind(), Name: infra.GetName(),
@@ -128,6 +129,15 @@ func newMachine(seen *observation, action planner.Action, infra *unstructured.Un
 	}
 }
 
+// providerID is that of a machine whose provider names it by rule. Known from the start, it spares each machine the
+// write that adds it and two more for the new generation.
+func providerID(infra *unstructured.Unstructured) string {
+	if infra.GroupVersionKind().Group != v1alpha1.GroupVersion.Group || infra.GetKind() != "LocalMachine" {
+		return ""
+	}
+	return v1alpha1.LocalProviderIDPrefix + infra.GetNamespace() + "/" + infra.GetName()
+}
+
 func poolLabels(pool *v1alpha1.NodePool, revision string) map[string]string {
 	return map[string]string{
 		v1alpha1.PoolLabel:     pool.Name,
@@ -140,6 +150,7 @@ func machineLabels(seen *observation, action planner.Action) map[string]string {
 	labels := poolLabels(seen.Pool, seen.Revision)
 	labels[v1alpha1.OrdinalLabel] = strconv.FormatInt(action.Ordinal, 10)
 	labels[clusterv1.ClusterNameLabel] = v1alpha1.AdoptedClusterName
+	labels[v1alpha1.WatchFilterLabel] = v1alpha1.WatchFilterValue
 	return labels
 }
 

@@ -1,0 +1,118 @@
+package simulated
+
+import (
+	"context"
+	"fmt"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/types"
+	clusterv1 "sigs.k8s.io/cluster-api/api/core/v1beta2"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/controller"
+	"sigs.k8s.io/controller-runtime/pkg/handler"
+	"sigs.k8s.io/controller-runtime/pkg/manager"
+	"sigs.k8s.io/controller-runtime/pkg/reconcile"
+
+	"github.com/drover-dev/drover/api/v1alpha1"
+)
+
+const concurrency = 50
+
+// Provider makes a ready Node of each SimulatedMachine that a Machine owns. It plays the agent too: a NodeAgent of the
+// machine's name is reported Ready.
+type Provider struct {
+	// Client reads from the cache of the provider's own manager and writes. Give it a manager apart from the one under
+	// test, so that its writes are not counted as that one's.
+	Client client.Client
+}
+
+// SetupWithManager registers the provider.
+func (p *Provider) SetupWithManager(mgr manager.Manager) error {
+	machine := &unstructured.Unstructured{}
+	machine.SetGroupVersionKind(MachineKind)
+	options := controller.Options{MaxConcurrentReconciles: concurrency}
+	if err := ctrl.NewControllerManagedBy(mgr).Named("simulated-machine").For(machine).
+		Watches(&clusterv1.Machine{}, handler.EnqueueRequestsFromMapFunc(sameName)).
+		WithOptions(options).Complete(reconcile.Func(p.provision)); err != nil {
+		return err
+	}
+	return ctrl.NewControllerManagedBy(mgr).Named("simulated-agent").For(&v1alpha1.NodeAgent{}).
+		WithOptions(options).Complete(reconcile.Func(p.report))
+}
+
+func sameName(_ context.Context, object client.Object) []reconcile.Request {
+	return []reconcile.Request{{NamespacedName: client.ObjectKeyFromObject(object)}}
+}
+
+func (p *Provider) provision(ctx context.Context, request reconcile.Request) (reconcile.Result, error) {
+	infrastructure := NewMachine(request.Namespace, request.Name)
+	if err := p.Client.Get(ctx, request.NamespacedName, infrastructure); err != nil {
+		return reconcile.Result{}, client.IgnoreNotFound(err)
+	}
+	done, _, _ := unstructured.NestedBool(infrastructure.Object, "status", "initialization", "provisioned")
+	if done || metav1.GetControllerOf(infrastructure) == nil || infrastructure.GetDeletionTimestamp() != nil {
+		return reconcile.Result{}, nil
+	}
+	machine := &clusterv1.Machine{}
+	if err := p.Client.Get(ctx, request.NamespacedName, machine); err != nil {
+		return reconcile.Result{}, client.IgnoreNotFound(err)
+	}
+	if machine.Spec.Bootstrap.DataSecretName == nil {
+		return reconcile.Result{}, nil
+	}
+	if err := p.createNode(ctx, machine); err != nil {
+		return reconcile.Result{}, fmt.Errorf("make the Node of %s: %w", request, err)
+	}
+	return reconcile.Result{}, p.markProvisioned(ctx, infrastructure)
+}
+
+func (p *Provider) createNode(ctx context.Context, machine *clusterv1.Machine) error {
+	node := &corev1.Node{
+		ObjectMeta: metav1.ObjectMeta{Name: machine.Name},
+		Spec:       corev1.NodeSpec{ProviderID: ProviderIDPrefix + machine.Name},
+	}
+	if err := p.Client.Create(ctx, node); err != nil {
+		return client.IgnoreAlreadyExists(err)
+	}
+	now := metav1.Now()
+	for kind, status := range map[corev1.NodeConditionType]corev1.ConditionStatus{
+		corev1.NodeReady: corev1.ConditionTrue, corev1.NodeMemoryPressure: corev1.ConditionFalse,
+		corev1.NodeDiskPressure: corev1.ConditionFalse, corev1.NodePIDPressure: corev1.ConditionFalse,
+	} {
+		node.Status.Conditions = append(node.Status.Conditions, corev1.NodeCondition{
+			Type: kind, Status: status, Reason: "Simulated", LastHeartbeatTime: now, LastTransitionTime: now,
+		})
+	}
+	node.Status.NodeInfo.KubeletVersion = machine.Spec.Version
+	return p.Client.Status().Update(ctx, node)
+}
+
+func (p *Provider) markProvisioned(ctx context.Context, machine *unstructured.Unstructured) error {
+	spec := fmt.Appendf(nil, `{"spec":{"providerID":%q}}`, ProviderIDPrefix+machine.GetName())
+	if err := p.Client.Patch(ctx, machine, client.RawPatch(types.MergePatchType, spec)); err != nil {
+		return client.IgnoreNotFound(err)
+	}
+	status := client.RawPatch(types.MergePatchType, []byte(`{"status":{"initialization":{"provisioned":true}}}`))
+	return client.IgnoreNotFound(p.Client.Status().Patch(ctx, machine, status))
+}
+
+func (p *Provider) report(ctx context.Context, request reconcile.Request) (reconcile.Result, error) {
+	agent := &v1alpha1.NodeAgent{}
+	if err := p.Client.Get(ctx, request.NamespacedName, agent); err != nil {
+		return reconcile.Result{}, client.IgnoreNotFound(err)
+	}
+	before := agent.DeepCopy()
+	agent.Status.ObservedGeneration = agent.Generation
+	agent.Status.Revision = agent.Spec.Revision
+	if !meta.SetStatusCondition(&agent.Status.Conditions, metav1.Condition{
+		Type: v1alpha1.ReadyCondition, Status: metav1.ConditionTrue, Reason: v1alpha1.ReasonHealthy,
+		Message: "simulated", ObservedGeneration: agent.Generation,
+	}) {
+		return reconcile.Result{}, nil
+	}
+	return reconcile.Result{}, client.IgnoreNotFound(p.Client.Status().Patch(ctx, agent, client.MergeFrom(before)))
+}
