@@ -1,0 +1,195 @@
+package nodeagent
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	clusterv1 "sigs.k8s.io/cluster-api/api/core/v1beta2"
+
+	"github.com/drover-dev/drover/api/v1alpha1"
+)
+
+var made = time.Date(2026, 5, 1, 12, 0, 0, 0, time.UTC)
+
+// booting is a machine a second after it was made.
+func booting() *observed {
+	machine := &clusterv1.Machine{}
+	machine.Namespace, machine.Name = "default", "workers-abcde-0"
+	machine.CreationTimestamp = metav1.NewTime(made)
+	machine.Generation = 2
+	machine.Spec.ProviderID = "drover-local://default/workers-abcde-0"
+	agent := &v1alpha1.NodeAgent{}
+	agent.Name = machine.Name
+	return &observed{machine: machine, pool: &v1alpha1.NodePool{}, agent: agent, now: made.Add(time.Second)}
+}
+
+func (o *observed) says(status metav1.ConditionStatus, reason, message string) {
+	o.agent.Status.AgentVersion = "v1"
+	o.agent.Status.HeartbeatTime = metav1.NewTime(o.now)
+	o.agent.Status.Conditions = append(o.agent.Status.Conditions,
+		metav1.Condition{Type: v1alpha1.ReadyCondition, Status: status, Reason: reason, Message: message})
+}
+
+func (o *observed) had(status metav1.ConditionStatus, reason, message string) {
+	o.machine.Status.Conditions = []metav1.Condition{{
+		Type: v1alpha1.MachineAgentHealthyCondition, Status: status, Reason: reason, Message: message,
+		LastTransitionTime: metav1.NewTime(made),
+	}}
+}
+
+func (o *observed) join(ready corev1.ConditionStatus) {
+	o.machine.Status.NodeRef = clusterv1.MachineNodeReference{Name: o.machine.Name}
+	o.node = &corev1.Node{}
+	o.node.Name = o.machine.Name
+	o.node.CreationTimestamp = metav1.NewTime(made.Add(time.Second))
+	o.node.Spec.ProviderID = o.machine.Spec.ProviderID
+	o.node.Status.Conditions = []corev1.NodeCondition{{Type: corev1.NodeReady, Status: ready}}
+}
+
+func TestAgentHealth(t *testing.T) {
+	cases := []struct {
+		reason string
+		set    func(o *observed)
+		// want is "status reason message", where the message may be the beginning only; "" for nothing to write.
+		want string
+		// event is "reason: message" likewise.
+		event string
+	}{
+		{reason: "a machine that has just been made says nothing", set: func(*observed) {}},
+		{reason: "a machine without a NodeAgent says nothing", set: func(o *observed) { o.agent = nil }},
+		{reason: "components that are starting cost no write", set: func(o *observed) {
+			o.says("False", v1alpha1.ReasonComponentsUnhealthy, "kubelet")
+			o.agent.Status.Conditions = append(o.agent.Status.Conditions, metav1.Condition{
+				Type: v1alpha1.KubeletHealthyCondition, Status: "False", Reason: v1alpha1.ReasonWaitingForDependency})
+		}},
+		{reason: "an agent that reported no condition yet says nothing", set: func(o *observed) { o.agent.Status.AgentVersion = "v1" }},
+		{reason: "a preflight that failed is a failure to join", set: func(o *observed) {
+			o.says("False", v1alpha1.ReasonPreflightFailed, "the machine is no good")
+			o.agent.Status.Findings = []v1alpha1.Finding{
+				{Name: "NoCgroup", Severity: v1alpha1.FindingError, Message: "mount cgroups"},
+				{Name: "Swap", Severity: v1alpha1.FindingWarning, Message: "swap is on"},
+			}
+		}, want: "False PreflightFailed the machine is no good",
+			event: "JoinFailed: Machine workers-abcde-0 does not join: PreflightFailed: the machine is no good; NoCgroup: mount cgroups"},
+		{reason: "a bundle that cannot be fetched is one, too", set: func(o *observed) {
+			o.says("False", v1alpha1.ReasonBundleFetchFailed, "digest mismatch")
+		}, want: "False BundleFetchFailed digest mismatch",
+			event: "JoinFailed: Machine workers-abcde-0 does not join: BundleFetchFailed: digest mismatch"},
+		{reason: "the same failure again is no news", set: func(o *observed) {
+			o.says("False", v1alpha1.ReasonBundleFetchFailed, "digest mismatch")
+			o.had("False", v1alpha1.ReasonBundleFetchFailed, "digest mismatch")
+		}},
+		{reason: "a machine that did not boot has the provider's reason", set: func(o *observed) {
+			o.local = &v1alpha1.LocalMachine{}
+			o.local.Status.Conditions = []metav1.Condition{{Type: "Ready", Status: "False", Reason: v1alpha1.ReasonBootFailed, Message: "token refused"}}
+		}, want: "False BootFailed token refused", event: "JoinFailed: Machine workers-abcde-0 does not join: BootFailed: token refused"},
+		{reason: "a machine being provisioned says nothing", set: func(o *observed) {
+			o.local = &v1alpha1.LocalMachine{}
+			o.local.Status.Conditions = []metav1.Condition{{Type: "Ready", Status: "False", Reason: v1alpha1.ReasonProvisioning, Message: "x"}}
+		}},
+		{reason: "a boot failure that went away leaves Unknown", set: func(o *observed) { o.had("False", v1alpha1.ReasonBootFailed, "x") },
+			want: "Unknown NotReported the agent has not reported yet"},
+		{reason: "silence until the join deadline is told", set: func(o *observed) { o.now = made.Add(joinDeadline) },
+			want: "False NotReported the agent has not reported within 15m0s", event: "JoinFailed: Machine workers-abcde-0 does not join: NotReported"},
+		{reason: "health is mirrored", set: func(o *observed) { o.says("True", v1alpha1.ReasonHealthy, "fine"); o.join("True") },
+			want: "True Healthy fine"},
+		{reason: "an illness after joining is mirrored, without an event", set: func(o *observed) {
+			o.had("True", v1alpha1.ReasonHealthy, "fine")
+			o.says("False", v1alpha1.ReasonComponentsUnhealthy, "kubelet")
+			o.join("True")
+		}, want: "False ComponentsUnhealthy kubelet"},
+		{reason: "components starting again after joining are mirrored", set: func(o *observed) {
+			o.had("True", v1alpha1.ReasonHealthy, "fine")
+			o.says("False", v1alpha1.ReasonStarting, "")
+			o.join("True")
+		}, want: "False Starting"},
+		{reason: "a Lease that is not renewed makes health unknown", set: func(o *observed) {
+			o.had("True", v1alpha1.ReasonHealthy, "fine")
+			o.says("True", v1alpha1.ReasonHealthy, "fine")
+			o.join("Unknown")
+		}, want: "Unknown NotReported the kubelet of Node workers-abcde-0 does not renew its Lease"},
+		{reason: "an agent that knows why is believed", set: func(o *observed) {
+			o.says("False", v1alpha1.ReasonComponentsUnhealthy, "kubelet")
+			o.had("True", v1alpha1.ReasonHealthy, "fine")
+			o.join("Unknown")
+		}, want: "False ComponentsUnhealthy kubelet"},
+		{reason: "an old heartbeat makes health unknown", set: func(o *observed) {
+			o.says("True", v1alpha1.ReasonHealthy, "fine")
+			o.join("True")
+			o.now = o.now.Add(heartbeatDeadline + time.Second)
+		}, want: "Unknown NotReported the agent was last heard of at 2026-05-01T12:00:01Z"},
+		{reason: "a Node deleted by hand is told", set: func(o *observed) {
+			o.says("True", v1alpha1.ReasonHealthy, "fine")
+			o.join("True")
+			o.node = nil
+		}, want: "False NodeLost Node workers-abcde-0 was deleted", event: "NodeLost: Machine workers-abcde-0: Node workers-abcde-0 was deleted"},
+		{reason: "an older Node of that name is somebody else's", set: func(o *observed) {
+			o.join("True")
+			o.machine.Status.NodeRef = clusterv1.MachineNodeReference{}
+			o.node.CreationTimestamp = metav1.NewTime(made.Add(-time.Hour))
+		}, want: "False NodeNameTaken Node workers-abcde-0 exists and is not this Machine's: it is older",
+			event: "NodeNameTaken: Machine workers-abcde-0: Node workers-abcde-0 exists"},
+		{reason: "so is one of another provider ID", set: func(o *observed) {
+			o.join("True")
+			o.machine.Status.NodeRef = clusterv1.MachineNodeReference{}
+			o.node.Spec.ProviderID = "aws:///i-1"
+		}, want: "False NodeNameTaken Node workers-abcde-0 exists and is not this Machine's: it has provider ID aws:///i-1",
+			event: "NodeNameTaken: Machine workers-abcde-0: Node workers-abcde-0 exists"},
+	}
+	for _, c := range cases {
+		t.Run(strings.ReplaceAll(c.reason, " ", "_"), func(t *testing.T) {
+			o := booting()
+			c.set(o)
+			got, event := "", ""
+			if next := agentHealth(o); next != nil && !same(o.previous(), next) {
+				got = strings.TrimSpace(string(next.Status) + " " + next.Reason + " " + next.Message)
+				if said := announce(o, next); said != nil {
+					event = said.reason + ": " + said.message
+				}
+			}
+			if !strings.HasPrefix(got, c.want) || (c.want == "") != (got == "") {
+				t.Errorf("%s: got %q, want %q", c.reason, got, c.want)
+			}
+			if !strings.HasPrefix(event, c.event) || (c.event == "") != (event == "") {
+				t.Errorf("%s: got event %q, want %q", c.reason, event, c.event)
+			}
+		})
+	}
+}
+
+func TestTheTransitionTimeChangesWithTheStatusOnly(t *testing.T) {
+	o := booting()
+	o.says("False", v1alpha1.ReasonPreflightFailed, "new words")
+	o.had("False", v1alpha1.ReasonPreflightFailed, "old words")
+	if got := agentHealth(o); !got.LastTransitionTime.Time.Equal(made) {
+		t.Errorf("got %s for a new message, want %s", got.LastTransitionTime, made)
+	}
+	o.had("True", v1alpha1.ReasonHealthy, "fine")
+	if got := agentHealth(o); !got.LastTransitionTime.Time.Equal(o.now) || got.ObservedGeneration != 2 {
+		t.Errorf("got %s and generation %d for a new status, want %s and 2", got.LastTransitionTime, got.ObservedGeneration, o.now)
+	}
+}
+
+func TestAMachineIsLookedAtAgainWhenSilenceBecomesNews(t *testing.T) {
+	o := booting()
+	if got, want := recheckAfter(o), joinDeadline-time.Second; got != want {
+		t.Errorf("before the agent reports: got %s, want %s", got, want)
+	}
+	o.says("True", v1alpha1.ReasonHealthy, "")
+	if got, want := recheckAfter(o), heartbeatDeadline+time.Second; got != want {
+		t.Errorf("after a heartbeat: got %s, want %s", got, want)
+	}
+	o.now = o.now.Add(time.Hour)
+	if got := recheckAfter(o); got != 0 {
+		t.Errorf("when it is news already: got %s, want 0", got)
+	}
+	o.now = made
+	o.machine.DeletionTimestamp = &metav1.Time{Time: made}
+	if diff := cmp.Diff(time.Duration(0), recheckAfter(o)); diff != "" {
+		t.Errorf("while it is deleted: %s", diff)
+	}
+}
