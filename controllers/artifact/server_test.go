@@ -1,0 +1,118 @@
+package artifact_test
+
+import (
+	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/pem"
+	"fmt"
+	"math/big"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/go-logr/logr/testr"
+
+	"github.com/drover-dev/drover/controllers/artifact"
+)
+
+// writePair writes a self-signed certificate for 127.0.0.1 with the given serial number.
+func writePair(t *testing.T, certFile, keyFile string, serial int64) {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	must(t, err)
+	template := &x509.Certificate{SerialNumber: big.NewInt(serial), NotBefore: time.Now().Add(-time.Hour),
+		NotAfter: time.Now().Add(time.Hour), IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
+	must(t, err)
+	private, err := x509.MarshalPKCS8PrivateKey(key)
+	must(t, err)
+	for path, block := range map[string]*pem.Block{keyFile: {Type: "PRIVATE KEY", Bytes: private}, certFile: {Type: "CERTIFICATE", Bytes: der}} {
+		must(t, os.WriteFile(path+".tmp", pem.EncodeToMemory(block), 0o600))
+		must(t, os.Rename(path+".tmp", path))
+	}
+}
+
+// freeAddress is an address nobody listens on at the moment.
+func freeAddress(t *testing.T) string {
+	t.Helper()
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	must(t, err)
+	defer func() { must(t, listener.Close()) }()
+	return listener.Addr().String()
+}
+
+// serial is the serial number of the certificate that the server shows, or an error while it does not serve.
+func serial(address string) (int64, error) {
+	dialer := tls.Dialer{Config: &tls.Config{InsecureSkipVerify: true}}
+	connection, err := dialer.Dial("tcp", address)
+	if err != nil {
+		return 0, err
+	}
+	defer func() { _ = connection.Close() }()
+	return connection.(*tls.Conn).ConnectionState().PeerCertificates[0].SerialNumber.Int64(), nil
+}
+
+func eventually(t *testing.T, what string, check func() error) {
+	t.Helper()
+	deadline := time.Now().Add(30 * time.Second)
+	for {
+		err := check()
+		if err == nil {
+			return
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("%s: %v", what, err)
+		}
+		time.Sleep(20 * time.Millisecond)
+	}
+}
+
+func TestServerReloadsItsCertificateAndStops(t *testing.T) {
+	dir := t.TempDir()
+	server := &artifact.Server{Root: dir, BindAddress: freeAddress(t), Log: testr.New(t),
+		CertFile: filepath.Join(dir, "tls.crt"), KeyFile: filepath.Join(dir, "tls.key")}
+	writePair(t, server.CertFile, server.KeyFile, 1)
+	ctx, stop := context.WithCancel(t.Context())
+	stopped := make(chan error, 1)
+	go func() { stopped <- server.Start(ctx) }()
+
+	shows := func(want int64) func() error {
+		return func() error {
+			got, err := serial(server.BindAddress)
+			if err == nil && got != want {
+				err = fmt.Errorf("the certificate is number %d, want %d", got, want)
+			}
+			return err
+		}
+	}
+	eventually(t, "the server starts", shows(1))
+	writePair(t, server.CertFile, server.KeyFile, 2)
+	eventually(t, "the server shows its new certificate", shows(2))
+
+	stop()
+	select {
+	case err := <-stopped:
+		if err != nil {
+			t.Errorf("stopped with %v, want none", err)
+		}
+	case <-time.After(30 * time.Second):
+		t.Fatal("the server did not stop")
+	}
+	if server.NeedLeaderElection() {
+		t.Error("a replica that is not the leader would not serve")
+	}
+}
+
+func TestServerSaysWhichFlagIsWrong(t *testing.T) {
+	err := (&artifact.Server{CertFile: "/nowhere/tls.crt", KeyFile: "/nowhere/tls.key"}).Start(t.Context())
+	if err == nil || !strings.Contains(err.Error(), "--artifact-cert-file") {
+		t.Errorf("got %v, want an error that names the flag", err)
+	}
+}
