@@ -36,6 +36,15 @@ func (s *System) gatherCgroups(f *Facts) error {
 	return nil
 }
 
+// CgroupRoot is the cgroup that pods go under, "/" where there are no cgroups; see Facts.
+func (s *System) CgroupRoot() string {
+	f := Facts{CgroupRoot: "/"}
+	if err := s.gatherCgroups(&f); err != nil {
+		return "/"
+	}
+	return f.CgroupRoot
+}
+
 // podRoot derives the cgroup of pods from the agent's own: "/drover/<machine>/system" gives "/drover/<machine>".
 // An agent that is anywhere else has the machine to itself.
 func podRoot(own string) string {

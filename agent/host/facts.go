@@ -59,6 +59,8 @@ type Facts struct {
 	NFTables string
 	// BridgeNetfilter says whether bridged packets can be made to pass the packet filter.
 	BridgeNetfilter bool
+	// MissingTools are the programs of the machine that components run and that it lacks.
+	MissingTools []string
 	// StateDiskFreeBytes is how much room the state directory's filesystem has for the agent.
 	StateDiskFreeBytes int64
 
@@ -101,6 +103,7 @@ func (s *System) Gather(ctx context.Context, opts GatherOptions) (Facts, error) 
 		return f, err
 	}
 	s.gatherSize(&f)
+	f.MissingTools = s.missingTools()
 	if err := s.NFTables(); err != nil {
 		f.NFTables = err.Error()
 	}
@@ -162,6 +165,21 @@ func (s *System) hasFilesystem(name string) bool {
 		}
 	}
 	return s.exists("/sys/module/" + name)
+}
+
+// missingTools looks for what kube-proxy, the portmap plugin and the kubelet run.
+func (s *System) missingTools() []string {
+	var missing []string
+	for _, tool := range []string{"nft", "iptables", "mount", "umount"} {
+		found := false
+		for _, dir := range []string{"/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin"} {
+			found = found || s.exists(dir+"/"+tool)
+		}
+		if !found {
+			missing = append(missing, tool)
+		}
+	}
+	return missing
 }
 
 // conntrackWritable tries to write the value that is there. It is read-only in every network namespace but the first.

@@ -31,6 +31,7 @@ const (
 	FindingClock                   = "Clock"
 	FindingHostnameMismatch        = "HostnameMismatch"
 	FindingSysctl                  = "Sysctl"
+	FindingToolMissing             = "ToolMissing"
 )
 
 const (
@@ -49,7 +50,7 @@ const (
 func Preflight(f Facts, node string, spec *v1alpha1.NodeAgentSpec, now time.Time) []v1alpha1.Finding {
 	var found []v1alpha1.Finding
 	for _, check := range []func(Facts, *v1alpha1.NodeAgentSpec) []v1alpha1.Finding{
-		checkCgroups, checkKernel, checkNetfilter, checkSwap, checkLimits, checkSize,
+		checkCgroups, checkKernel, checkNetfilter, checkSwap, checkLimits, checkSize, checkTools,
 	} {
 		found = append(found, check(f, spec)...)
 	}
@@ -169,6 +170,25 @@ func checkSize(f Facts, _ *v1alpha1.NodeAgentSpec) []v1alpha1.Finding {
 		found = append(found, fail(FindingMemory, "the machine has %d MiB of memory and a node needs %d: give it more", f.MemoryBytes>>20, minMemoryBytes>>20))
 	}
 	return found
+}
+
+// checkTools looks at the programs that this template's components run.
+func checkTools(f Facts, spec *v1alpha1.NodeAgentSpec) []v1alpha1.Finding {
+	needed := map[string]bool{
+		"mount": true, "umount": true,
+		"nft":      spec.Proxy.Mode == v1alpha1.ProxyModeNFTables || spec.Network.Mode != v1alpha1.NetworkModeExternal,
+		"iptables": spec.Proxy.Mode == v1alpha1.ProxyModeIPTables,
+	}
+	var missing []string
+	for _, tool := range f.MissingTools {
+		if needed[tool] {
+			missing = append(missing, tool)
+		}
+	}
+	if len(missing) == 0 {
+		return nil
+	}
+	return []v1alpha1.Finding{fail(FindingToolMissing, "the machine lacks %s, which the node's components run: install the packages that have them (nftables, iptables, mount)", strings.Join(missing, ", "))}
 }
 
 // checkClock compares the clock with the only moment known before anything was asked of the network: the CA's making.

@@ -88,18 +88,22 @@ func lookupHost(ctx context.Context, name string) ([]netip.Addr, error) {
 }
 
 func freeBytes(path string) (int64, error) {
-	for {
-		var st unix.Statfs_t
-		err := unix.Statfs(path, &st)
-		if err == nil {
-			return int64(st.Bavail) * st.Bsize, nil
-		}
-		if parent := filepath.Dir(path); err == unix.ENOENT && parent != path {
-			path = parent
-			continue
-		}
+	var st unix.Statfs_t
+	if err := unix.Statfs(NearestDirectory(path), &st); err != nil {
 		return 0, err
 	}
+	return int64(st.Bavail) * st.Bsize, nil
+}
+
+// NearestDirectory is the path itself, or the nearest directory above it that exists: the filesystem it will be on.
+func NearestDirectory(path string) string {
+	for path != "/" && path != "." {
+		if _, err := os.Stat(path); err == nil {
+			break
+		}
+		path = filepath.Dir(path)
+	}
+	return path
 }
 
 // probeNFTables lists the tables, which loads the kernel's module where there is one.

@@ -9,7 +9,6 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-
 func p(s string) netip.Prefix { return netip.MustParsePrefix(s) }
 func a(s string) netip.Addr   { return netip.MustParseAddr(s) }
 

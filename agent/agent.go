@@ -1,0 +1,188 @@
+package agent
+
+import (
+	"context"
+	"fmt"
+	"net/netip"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"github.com/go-logr/logr"
+	"k8s.io/utils/clock"
+
+	"github.com/drover-dev/drover/agent/bundle"
+	"github.com/drover-dev/drover/agent/component"
+	"github.com/drover-dev/drover/agent/host"
+	"github.com/drover-dev/drover/agent/identity"
+	"github.com/drover-dev/drover/agent/network"
+	"github.com/drover-dev/drover/agent/report"
+	"github.com/drover-dev/drover/agent/supervise"
+	"github.com/drover-dev/drover/api/v1alpha1"
+)
+
+// Options say where things are; the zero value of each is a node's own place for it.
+type Options struct {
+	// BootstrapPath is the bootstrap document. Default: v1alpha1.BootstrapPath.
+	BootstrapPath string
+	// StateDir survives a reboot. Default: v1alpha1.StateDir.
+	StateDir string
+	// RunDir does not. Default: v1alpha1.RunDir.
+	RunDir string
+	// NodeIP, when it is valid, is the node's address whatever the route to the API server says.
+	NodeIP netip.Addr
+	// Version is the agent's own.
+	Version string
+	Log     logr.Logger
+}
+
+// SharedBundlesDir is where a machine's host may mount bundles it shares, below the state directory.
+const SharedBundlesDir = "shared-bundles"
+
+func (o Options) withDefaults() Options {
+	for field, value := range map[*string]string{
+		&o.BootstrapPath: v1alpha1.BootstrapPath, &o.StateDir: v1alpha1.StateDir, &o.RunDir: v1alpha1.RunDir,
+	} {
+		if *field == "" {
+			*field = value
+		}
+	}
+	return o
+}
+
+// Agent is one node's agent.
+type Agent struct {
+	opts      Options
+	log       logr.Logger
+	system    *host.System
+	supervise *supervise.Supervisor
+	network   *network.Manager
+	reporter  *report.Reporter
+	timeline  *timeline
+	boot      *bootReporter
+	paths     component.Paths
+
+	bootstrap *v1alpha1.Bootstrap
+	joined    chan struct{} // closed when there is an identity
+	wanted    chan *generation
+	dirty     chan struct{} // something that the status shows has changed
+	rebuild   chan struct{} // something that the components' configuration depends on has changed
+
+	mu        sync.Mutex
+	current   *generation
+	facts     host.Facts
+	bundle    *bundle.Bundle
+	findings  []v1alpha1.Finding
+	hindrance *obstacle
+}
+
+// New reads what is on disk. It fails when the machine was never told what node it is.
+func New(opts Options) (*Agent, error) {
+	opts = opts.withDefaults()
+	boot, err := loadBootstrap(opts.BootstrapPath)
+	if err != nil {
+		return nil, err
+	}
+	current, err := loadGeneration(opts.StateDir, boot)
+	if err != nil {
+		return nil, err
+	}
+	boot.Spec.Cluster = current.Spec.Cluster
+	processes, err := supervise.New(supervise.Options{RunDir: opts.RunDir, Log: opts.Log.WithName("supervise")})
+	if err != nil {
+		return nil, err
+	}
+	a := &Agent{
+		opts: opts, log: opts.Log, system: host.NewSystem(), supervise: processes,
+		reporter:  &report.Reporter{Node: boot.NodeName, Log: opts.Log.WithName("report"), Clock: clock.RealClock{}},
+		timeline:  &timeline{start: time.Now(), now: time.Now},
+		boot:      newBootReporter(opts.RunDir, opts.Log),
+		paths:     component.DefaultPaths(),
+		bootstrap: boot, current: current,
+		joined: make(chan struct{}), wanted: make(chan *generation, 1), dirty: make(chan struct{}, 1), rebuild: make(chan struct{}, 1),
+	}
+	a.paths.AgentKubeconfig = a.identityPaths().Kubeconfig()
+	a.network = &network.Manager{
+		StateDir: opts.StateDir, CNIDir: a.paths.CNIConfDir, Kernel: network.NewKernel(), Log: opts.Log.WithName("network"),
+		Changed: func() { wake(a.dirty); wake(a.rebuild) },
+	}
+	return a, nil
+}
+
+func (a *Agent) identityPaths() identity.Paths { return identity.Paths{StateDir: a.opts.StateDir} }
+
+// Run lives until the context ends. The node's components go on running then, for the next agent to adopt. It
+// returns early only when this machine can never become the node it is told to be.
+func (a *Agent) Run(ctx context.Context) error {
+	ctx, cancel := context.WithCancelCause(ctx)
+	var parts sync.WaitGroup
+	defer parts.Wait()
+	defer cancel(nil)
+	for name, part := range map[string]func(context.Context) error{
+		"supervise": a.supervise.Run,
+		"identity":  a.join,
+		"install":   a.install,
+		"status":    a.keepStatus,
+		"network":   func(ctx context.Context) error { a.network.Run(ctx); return nil },
+	} {
+		parts.Go(func() {
+			if err := part(ctx); err != nil && ctx.Err() == nil {
+				cancel(fmt.Errorf("%s: %w", name, err))
+			}
+		})
+	}
+	<-ctx.Done()
+	if cause := context.Cause(ctx); cause != context.Canceled {
+		return cause
+	}
+	return nil
+}
+
+// step notes a step of joining.
+func (a *Agent) step(name string) {
+	if a.timeline.done(name) {
+		a.log.Info("Finished a step", "step", name)
+		wake(a.dirty)
+	}
+}
+
+// hinder says why the components do not run, or with nil that nothing stands in their way.
+func (a *Agent) hinder(o *obstacle) {
+	a.mu.Lock()
+	a.hindrance = o
+	a.mu.Unlock()
+	if o != nil {
+		a.log.Info("Could not start the node's components", "reason", o.reason, "message", o.message)
+		a.boot.say("Install", o.reason, o.message)
+	}
+	wake(a.dirty)
+}
+
+func (a *Agent) bundles(cluster v1alpha1.ClusterSettings) *bundle.Store {
+	return &bundle.Store{
+		Root:   filepath.Join(a.opts.StateDir, "bundles"),
+		Shared: []string{filepath.Join(a.opts.StateDir, SharedBundlesDir)},
+		Roots:  roots(cluster.ServerCA),
+		Log:    a.log.WithName("bundle"),
+	}
+}
+
+// wake makes a channel readable unless it is already.
+func wake(c chan struct{}) {
+	select {
+	case c <- struct{}{}:
+	default:
+	}
+}
+
+// pause waits, and returns false when the context ended first.
+func pause(ctx context.Context, d time.Duration) bool {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+		return false
+	case <-timer.C:
+		return true
+	}
+}

@@ -1,0 +1,85 @@
+package agent
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+
+	"github.com/drover-dev/drover/agent/atomicfile"
+	"github.com/drover-dev/drover/api/v1alpha1"
+)
+
+// generation is a desired state with what the machine itself adds to it. The current one is on disk, so that a
+// restart needs nobody.
+type generation struct {
+	// Bootstrap has the state; its token is always empty here.
+	v1alpha1.Bootstrap
+	// ObservedGeneration is the generation of the NodeAgent that the state came from, 0 for the bootstrap document.
+	ObservedGeneration int64 `json:"observedGeneration,omitempty"`
+}
+
+func generationPath(stateDir string) string {
+	return filepath.Join(stateDir, "generations", "current.json")
+}
+
+// loadBootstrap reads the document that the infrastructure provider put on the machine.
+func loadBootstrap(path string) (*v1alpha1.Bootstrap, error) {
+	data, err := os.ReadFile(path)
+	if err != nil {
+		return nil, fmt.Errorf("read the bootstrap document: %w; the infrastructure provider puts it on the machine", err)
+	}
+	var b v1alpha1.Bootstrap
+	if err := json.Unmarshal(data, &b); err != nil {
+		return nil, fmt.Errorf("read the bootstrap document %s: %w", path, err)
+	}
+	if b.NodeName == "" || b.Spec.Cluster.Server == "" {
+		return nil, fmt.Errorf("the bootstrap document %s names no node or no API server", path)
+	}
+	return &b, nil
+}
+
+// loadGeneration is the current generation of a node: the one on disk, else the bootstrap document's.
+func loadGeneration(stateDir string, b *v1alpha1.Bootstrap) (*generation, error) {
+	data, err := os.ReadFile(generationPath(stateDir))
+	if err != nil && !errors.Is(err, os.ErrNotExist) {
+		return nil, fmt.Errorf("read the current generation: %w", err)
+	}
+	if err == nil {
+		var g generation
+		if json.Unmarshal(data, &g) == nil && g.NodeName == b.NodeName {
+			return &g, nil
+		}
+	}
+	g := &generation{Bootstrap: *b}
+	g.Token = ""
+	return g, nil
+}
+
+// commit makes g the generation that a restart begins with.
+func (g *generation) commit(stateDir string) error {
+	data, err := json.Marshal(g)
+	if err != nil {
+		return fmt.Errorf("encode the current generation: %w", err)
+	}
+	_, err = atomicfile.WriteIfChanged(generationPath(stateDir), data, 0o600)
+	return err
+}
+
+// next is g with the state of its NodeAgent.
+func (g *generation) next(agent *v1alpha1.NodeAgent) *generation {
+	n := *g
+	n.Spec, n.ObservedGeneration = *agent.Spec.DeepCopy(), agent.Generation
+	return &n
+}
+
+// image is the bundle for an architecture.
+func image(spec *v1alpha1.NodeAgentSpec, architecture string) (string, error) {
+	for _, a := range spec.Artifacts {
+		if string(a.Architecture) == architecture {
+			return a.Image, nil
+		}
+	}
+	return "", fmt.Errorf("the NodeBundle of %s has no image for %s: add one", spec.Version, architecture)
+}

@@ -1,0 +1,203 @@
+package agent
+
+import (
+	"context"
+	"crypto/x509"
+	"net/netip"
+	"runtime"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/drover-dev/drover/agent/bundle"
+	"github.com/drover-dev/drover/agent/component"
+	"github.com/drover-dev/drover/agent/host"
+	"github.com/drover-dev/drover/agent/network"
+	"github.com/drover-dev/drover/agent/supervise"
+	"github.com/drover-dev/drover/api/v1alpha1"
+)
+
+const (
+	// mendInterval is how often a machine that failed the preflight is looked at again.
+	mendInterval = 10 * time.Second
+	// fetchFirst and fetchLast bound the wait after a fetch that failed.
+	fetchFirst = time.Second
+	fetchLast  = time.Minute
+)
+
+// install brings the machine to its desired state, and to each later one, until the context ends.
+func (a *Agent) install(ctx context.Context) error {
+	a.mu.Lock()
+	next := a.current
+	a.mu.Unlock()
+	for next != nil {
+		next = a.bring(ctx, next)
+	}
+	return nil
+}
+
+// bring installs one desired state and stays with it until there is another one, which it returns; nil when the
+// context ended. Nothing of the state before is touched until the new bundle is there.
+func (a *Agent) bring(ctx context.Context, g *generation) *generation {
+	if next, ok := a.attempt(ctx, g, mendInterval, mendInterval, a.check); !ok {
+		return next
+	}
+	if next, ok := a.attempt(ctx, g, fetchFirst, fetchLast, a.fetch); !ok {
+		return next
+	}
+	if next, ok := a.attempt(ctx, g, fetchFirst, fetchLast, a.activate); !ok {
+		return next
+	}
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case next := <-a.wanted:
+			return next
+		case <-a.rebuild:
+			if o := a.activate(ctx, g); o != nil {
+				a.hinder(o)
+			}
+		}
+	}
+}
+
+// attempt does one thing until it works. A newer desired state or the end of the context stops it.
+func (a *Agent) attempt(ctx context.Context, g *generation, first, last time.Duration, do func(context.Context, *generation) *obstacle) (*generation, bool) {
+	for wait := first; ; wait = min(2*wait, last) {
+		o := do(ctx, g)
+		if ctx.Err() != nil {
+			return nil, false
+		}
+		if o == nil {
+			a.hinder(nil)
+			return nil, true
+		}
+		a.hinder(o)
+		timer := time.NewTimer(wait)
+		select {
+		case <-ctx.Done():
+			timer.Stop()
+			return nil, false
+		case next := <-a.wanted:
+			timer.Stop()
+			return next, false
+		case <-timer.C:
+		}
+	}
+}
+
+// check gathers the facts and makes the machine ready for the state.
+func (a *Agent) check(ctx context.Context, g *generation) *obstacle {
+	facts, err := a.system.Gather(ctx, host.GatherOptions{Server: g.Spec.Cluster.Server, NodeIP: a.opts.NodeIP, StateDir: a.opts.StateDir})
+	if err != nil {
+		return &obstacle{v1alpha1.ReasonPreflightFailed, err.Error()}
+	}
+	findings := append(host.Preflight(facts, g.NodeName, &g.Spec, time.Now()), a.system.ApplySysctls(g.Spec.Sysctls)...)
+	host.SortFindings(findings)
+	a.mu.Lock()
+	a.facts, a.findings = facts, findings
+	a.mu.Unlock()
+	if failed := host.Errors(findings); len(failed) > 0 {
+		return &obstacle{v1alpha1.ReasonPreflightFailed, strings.Join(failed, "; ")}
+	}
+	if err := a.system.PrepareCgroups(facts); err != nil {
+		return &obstacle{v1alpha1.ReasonPreflightFailed, err.Error()}
+	}
+	a.network.Configure(network.Config{
+		Node: g.NodeName, Settings: g.Spec.Network, PodCIDRs: prefixes(g.Spec.Cluster.PodCIDRs), MTU: facts.MTU,
+	})
+	a.step(stepPreflight)
+	return nil
+}
+
+// fetch makes sure of the bundle.
+func (a *Agent) fetch(ctx context.Context, g *generation) *obstacle {
+	ref, err := image(&g.Spec, runtime.GOARCH)
+	var b *bundle.Bundle
+	if err == nil {
+		b, err = a.bundles(g.Spec.Cluster).Ensure(ctx, ref)
+	}
+	if err != nil {
+		return &obstacle{v1alpha1.ReasonBundleFetchFailed, err.Error()}
+	}
+	a.mu.Lock()
+	a.bundle = b
+	a.mu.Unlock()
+	a.step(stepBundleReady)
+	return nil
+}
+
+// activate makes the state the current one, on disk first, and has its processes run: containerd at once, the others
+// when there is an identity for them to use.
+func (a *Agent) activate(_ context.Context, g *generation) *obstacle {
+	a.mu.Lock()
+	facts, b := a.facts, a.bundle
+	a.mu.Unlock()
+	plan, err := component.Build(component.Config{
+		NodeName: g.NodeName, ProviderID: g.ProviderID, Taints: g.Taints, Spec: g.Spec, Facts: facts, Bundle: b,
+		PodCIDRs: texts(network.CachedPodCIDRs(a.opts.StateDir, g.NodeName)), Paths: a.paths,
+	})
+	if err != nil {
+		return &obstacle{v1alpha1.ReasonPreflightFailed, err.Error()}
+	}
+	if err := g.commit(a.opts.StateDir); err != nil {
+		return &obstacle{v1alpha1.ReasonPreflightFailed, err.Error()}
+	}
+	if err := plan.WriteFiles(); err != nil {
+		return &obstacle{v1alpha1.ReasonPreflightFailed, err.Error()}
+	}
+	processes := plan.Processes
+	if a.hasIdentity() {
+		if err := a.identityPaths().WriteKubeconfig(g.Spec.Cluster); err != nil {
+			return &obstacle{v1alpha1.ReasonPreflightFailed, err.Error()}
+		}
+	} else {
+		processes = slices.DeleteFunc(slices.Clone(processes), func(p supervise.Process) bool { return p.Name != v1alpha1.ComponentContainerd })
+	}
+	if err := a.supervise.Apply(processes); err != nil {
+		return &obstacle{v1alpha1.ReasonPreflightFailed, err.Error()}
+	}
+	a.mu.Lock()
+	a.current = g
+	a.mu.Unlock()
+	wake(a.dirty)
+	return nil
+}
+
+func (a *Agent) hasIdentity() bool {
+	select {
+	case <-a.joined:
+		return true
+	default:
+		return false
+	}
+}
+
+// roots are the machine's own authorities and the cluster's, which signs the manager's artifact endpoint.
+func roots(serverCA string) *x509.CertPool {
+	pool, err := x509.SystemCertPool()
+	if err != nil {
+		pool = x509.NewCertPool()
+	}
+	pool.AppendCertsFromPEM([]byte(serverCA))
+	return pool
+}
+
+func prefixes(cidrs []string) []netip.Prefix {
+	var out []netip.Prefix
+	for _, c := range cidrs {
+		if p, err := netip.ParsePrefix(c); err == nil {
+			out = append(out, p.Masked())
+		}
+	}
+	return out
+}
+
+func texts(cidrs []netip.Prefix) []string {
+	var out []string
+	for _, c := range cidrs {
+		out = append(out, c.String())
+	}
+	return out
+}

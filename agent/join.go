@@ -1,0 +1,130 @@
+package agent
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"syscall"
+	"time"
+
+	apimeta "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/tools/cache"
+	"k8s.io/utils/clock"
+
+	"github.com/drover-dev/drover/agent/identity"
+	"github.com/drover-dev/drover/agent/kubeapi"
+	"github.com/drover-dev/drover/agent/network"
+	"github.com/drover-dev/drover/api/v1alpha1"
+)
+
+// lostNodePatience is how long the own Node may be gone before the kubelet is made to register again.
+const lostNodePatience = 5 * time.Second
+
+// join gets the identity and then does all that needs one, until the context ends.
+func (a *Agent) join(ctx context.Context) error {
+	a.boot.say(stepIdentity, "", "Asking "+a.bootstrap.Spec.Cluster.Server+" for the agent's certificate")
+	joiner := &identity.Joiner{
+		Paths: a.identityPaths(), Bootstrap: a.bootstrap, BootstrapPath: a.opts.BootstrapPath, Log: a.log.WithName("identity"),
+		Failed: func(reason string, err error) { a.boot.say(stepIdentity, reason, err.Error()) },
+	}
+	id, err := joiner.Ensure(ctx)
+	if err != nil {
+		if ctx.Err() == nil {
+			a.boot.say(stepIdentity, v1alpha1.ReasonJoinFailed, err.Error())
+		}
+		return err
+	}
+	api, err := kubeapi.New(id.RESTConfig(a.bootstrap.Spec.Cluster))
+	if err != nil {
+		return err
+	}
+	a.step(stepIdentity)
+	close(a.joined)
+	a.boot.end()
+	wake(a.rebuild)
+
+	var parts sync.WaitGroup
+	defer parts.Wait()
+	renewer := &identity.Renewer{API: api, Clock: clock.RealClock{}, Log: a.log.WithName("identity")}
+	parts.Go(func() { a.reporter.Run(ctx, api) })
+	parts.Go(func() { renewer.Run(ctx, id) })
+	parts.Go(func() { a.watchNodeAgent(ctx, api.NodeAgents(a.bootstrap.NodeName)) })
+	return a.nodes().run(ctx, api.Nodes())
+}
+
+func (a *Agent) nodes() *nodeWatch {
+	return &nodeWatch{
+		self:       a.bootstrap.NodeName,
+		known:      len(network.CachedPodCIDRs(a.opts.StateDir, a.bootstrap.NodeName)) > 0,
+		changed:    a.network.SetNodes,
+		registered: func() { a.step(stepNodeRegistered) },
+		ready:      func() { a.step(stepNodeReady) },
+		lost:       a.registerAgain,
+		patience:   lostNodePatience,
+	}
+}
+
+// registerAgain ends the kubelet, which registers its Node only when it starts; the supervisor starts it again.
+func (a *Agent) registerAgain() {
+	for _, s := range a.supervise.Status() {
+		if s.Name != v1alpha1.ComponentKubelet || s.PID == nil {
+			continue
+		}
+		a.log.Info("Restarted the kubelet because its Node was deleted", "node", a.bootstrap.NodeName, "pid", *s.PID)
+		if err := syscall.Kill(int(*s.PID), syscall.SIGTERM); err != nil {
+			a.log.Error(err, "Failed to stop the kubelet", "pid", *s.PID)
+		}
+	}
+}
+
+// watchNodeAgent passes on what the manager wants.
+func (a *Agent) watchNodeAgent(ctx context.Context, agents cache.ListerWatcher) {
+	first := true
+	saw := func(obj any) {
+		agent, ok := obj.(*v1alpha1.NodeAgent)
+		if !ok {
+			return
+		}
+		if first {
+			first = false
+			a.reporter.Seed(agent.Status.Conditions)
+		}
+		a.reporter.Exists(agent.UID)
+		a.want(agent)
+	}
+	_, informer := cache.NewInformerWithOptions(cache.InformerOptions{
+		ListerWatcher: agents, ObjectType: &v1alpha1.NodeAgent{}, Transform: withoutManagedFields,
+		Handler: cache.ResourceEventHandlerFuncs{AddFunc: saw, UpdateFunc: func(_, obj any) { saw(obj) }},
+	})
+	informer.RunWithContext(ctx)
+}
+
+func withoutManagedFields(obj any) (any, error) {
+	if o, ok := obj.(apimeta.Object); ok {
+		o.SetManagedFields(nil)
+	}
+	return obj, nil
+}
+
+// want hands a new desired state to install, the newest winning.
+func (a *Agent) want(agent *v1alpha1.NodeAgent) {
+	a.mu.Lock()
+	current := a.current
+	a.mu.Unlock()
+	if agent.Generation == current.ObservedGeneration {
+		return
+	}
+	next := current.next(agent)
+	for {
+		select {
+		case a.wanted <- next:
+			return
+		case <-a.wanted: // an older one that nobody took
+		}
+	}
+}
+
+// String is for logs.
+func (g *generation) String() string {
+	return fmt.Sprintf("%s (generation %d)", g.Spec.Revision, g.ObservedGeneration)
+}

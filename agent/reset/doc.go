@@ -1,0 +1,7 @@
+// Package reset takes back what an agent made of a machine: `drover-agent reset`.
+//
+// It removes what an agent makes and nothing else, in an order in which nothing comes back: the agent, the kubelet, the
+// pods, containerd, mounts, network, cgroups, files. Each step may find its work done, so a second reset does nothing,
+// and one that was killed is finished by the next: the state directory, which tells that there is something to
+// reset, goes last.
+package reset

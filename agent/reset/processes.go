@@ -1,0 +1,166 @@
+package reset
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials/insecure"
+	runtimeapi "k8s.io/cri-api/pkg/apis/runtime/v1"
+)
+
+// UnitPath is the systemd unit that `drover-agent install` writes.
+const UnitPath = "/etc/systemd/system/drover-agent.service"
+
+// LockName is the file in the run directory that a running agent holds a lock on, with its PID in it.
+const LockName = "agent.lock"
+
+// stopService takes the agent out of systemd's hands, where `drover-agent install` put it.
+func (r *resetter) stopService(ctx context.Context) error {
+	if _, err := os.Stat(UnitPath); errors.Is(err, os.ErrNotExist) {
+		return nil
+	}
+	if out, err := exec.CommandContext(ctx, "systemctl", "disable", "--now", filepath.Base(UnitPath)).CombinedOutput(); err != nil {
+		return fmt.Errorf("systemctl disable: %w: %s", err, strings.TrimSpace(string(out)))
+	}
+	if err := os.Remove(UnitPath); err != nil {
+		return err
+	}
+	r.say("Removed %s", UnitPath)
+	return nil
+}
+
+// stopAgent ends a running agent, so that nothing is started again.
+func (r *resetter) stopAgent(ctx context.Context) error {
+	file, err := os.OpenFile(filepath.Join(r.RunDir, LockName), os.O_RDWR, 0)
+	if errors.Is(err, os.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	defer func() { _ = file.Close() }()
+	if unix.Flock(int(file.Fd()), unix.LOCK_EX|unix.LOCK_NB) == nil {
+		return nil // nobody holds it
+	}
+	content, err := os.ReadFile(file.Name())
+	if err != nil {
+		return err
+	}
+	pid, err := strconv.Atoi(strings.TrimSpace(string(content)))
+	if err != nil || pid <= 1 {
+		return fmt.Errorf("an agent runs, and %s does not say as which process: stop it", file.Name())
+	}
+	if err := unix.Kill(pid, unix.SIGTERM); err != nil && !errors.Is(err, unix.ESRCH) {
+		return err
+	}
+	if err := until(ctx, func() bool { return unix.Flock(int(file.Fd()), unix.LOCK_EX|unix.LOCK_NB) == nil }); err != nil {
+		return fmt.Errorf("the agent (process %d) did not end: %w; stop whatever starts it again", pid, err)
+	}
+	r.say("Stopped the agent (process %d)", pid)
+	return nil
+}
+
+// stopProcess ends one component by the supervisor's record of it, if that very process still runs.
+func (r *resetter) stopProcess(ctx context.Context, name string) error {
+	data, err := os.ReadFile(filepath.Join(r.RunDir, "processes", name+".json"))
+	if errors.Is(err, os.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	var record struct {
+		PID       int    `json:"pid"`
+		StartTime uint64 `json:"startTime"`
+	}
+	if err := json.Unmarshal(data, &record); err != nil {
+		return fmt.Errorf("read the record of %s: %w", name, err)
+	}
+	runs := func() bool { return record.PID > 1 && startTime(record.PID) == record.StartTime }
+	if !runs() {
+		return nil
+	}
+	if err := unix.Kill(record.PID, unix.SIGTERM); err != nil && !errors.Is(err, unix.ESRCH) {
+		return err
+	}
+	if err := until(ctx, func() bool { return !runs() }); err != nil {
+		return err
+	}
+	r.say("Stopped the %s (process %d)", name, record.PID)
+	return nil
+}
+
+// startTime is field 22 of /proc/<pid>/stat, 0 for a process that is gone or a zombie.
+func startTime(pid int) uint64 {
+	data, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	if err != nil {
+		return 0
+	}
+	fields := strings.Fields(string(data[strings.LastIndexByte(string(data), ')')+1:]))
+	if len(fields) < 20 || fields[0] == "Z" {
+		return 0
+	}
+	start, _ := strconv.ParseUint(fields[19], 10, 64)
+	return start
+}
+
+// until polls for something no event tells of, within the time processes get to stop.
+func until(ctx context.Context, done func() bool) error {
+	ctx, cancel := context.WithTimeout(ctx, stopTimeout)
+	defer cancel()
+	tick := time.NewTicker(50 * time.Millisecond)
+	defer tick.Stop()
+	for !done() {
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-tick.C:
+		}
+	}
+	return nil
+}
+
+// removePods stops and removes every pod through containerd, which takes their network down as well. Without
+// containerd there is nothing that could: their leftovers go with the mounts, the cgroups and the files.
+func (r *resetter) removePods(ctx context.Context) error {
+	socket := r.Paths.Socket()
+	if _, err := os.Stat(socket); err != nil {
+		return nil
+	}
+	conn, err := grpc.NewClient("unix://"+socket, grpc.WithTransportCredentials(insecure.NewCredentials()))
+	if err != nil {
+		return err
+	}
+	defer func() { _ = conn.Close() }()
+	ctx, cancel := context.WithTimeout(ctx, stopTimeout)
+	defer cancel()
+	runtime := runtimeapi.NewRuntimeServiceClient(conn)
+	pods, err := runtime.ListPodSandbox(ctx, &runtimeapi.ListPodSandboxRequest{})
+	if err != nil {
+		r.say("Left the pods to the kernel: containerd does not answer")
+		return nil
+	}
+	var errs []error
+	for _, pod := range pods.GetItems() {
+		_, err := runtime.StopPodSandbox(ctx, &runtimeapi.StopPodSandboxRequest{PodSandboxId: pod.GetId()})
+		if err == nil {
+			_, err = runtime.RemovePodSandbox(ctx, &runtimeapi.RemovePodSandboxRequest{PodSandboxId: pod.GetId()})
+		}
+		if err != nil {
+			errs = append(errs, fmt.Errorf("pod %s/%s: %w", pod.GetMetadata().GetNamespace(), pod.GetMetadata().GetName(), err))
+			continue
+		}
+		r.say("Removed pod %s/%s", pod.GetMetadata().GetNamespace(), pod.GetMetadata().GetName())
+	}
+	return errors.Join(errs...)
+}

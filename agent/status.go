@@ -1,0 +1,152 @@
+package agent
+
+import (
+	"context"
+	"slices"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/drover-dev/drover/agent/health"
+	"github.com/drover-dev/drover/agent/host"
+	"github.com/drover-dev/drover/agent/kubeapi"
+	"github.com/drover-dev/drover/api/v1alpha1"
+)
+
+// clockEvery is the time between two looks at the API server's clock.
+const clockEvery = time.Minute
+
+// keepStatus has the status written whenever anything that it shows has changed, until the context ends.
+func (a *Agent) keepStatus(ctx context.Context) error {
+	monitor := health.New(a.supervise, a.log.WithName("health"))
+	probes := a.probes()
+	monitor.SetProbes(probes...)
+	processes, conditions := a.supervise.Changed(), monitor.Changed()
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		if err := monitor.Run(ctx); err != nil {
+			a.log.Error(err, "Stopped probing")
+		}
+	}()
+	defer func() { <-done }()
+	proxy := a.generation().Spec.Proxy.Mode
+	for {
+		if now := a.generation().Spec.Proxy.Mode; now != proxy {
+			proxy = now
+			monitor.SetProbes(a.probes()...)
+		}
+		a.publish(monitor.Conditions())
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-processes:
+		case <-conditions:
+		case <-a.dirty:
+		}
+	}
+}
+
+func (a *Agent) generation() *generation {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.current
+}
+
+// publish puts together what is known now.
+func (a *Agent) publish(probed []metav1.Condition) {
+	found := append(a.supervise.Status(), a.network.Status())
+	a.noteSteps(found, probed)
+	a.mu.Lock()
+	current, hindrance, findings := a.current, a.hindrance, a.findings
+	a.mu.Unlock()
+	steps := a.timeline.list()
+	a.reporter.Update(func(s *v1alpha1.NodeAgentStatus) {
+		s.ObservedGeneration, s.Revision, s.AgentVersion = current.ObservedGeneration, current.Spec.Revision, a.opts.Version
+		s.Components = components(found, current.Spec.Proxy.Mode)
+		s.Findings, s.BootTimeline = findings, steps
+		s.Conditions = assemble(s.Conditions, probed, current.ObservedGeneration, hindrance)
+	})
+}
+
+// noteSteps reads the steps of joining off the components.
+func (a *Agent) noteSteps(found []v1alpha1.ComponentStatus, probed []metav1.Condition) {
+	for _, c := range found {
+		switch {
+		case c.Name == v1alpha1.ComponentContainerd && c.State == v1alpha1.ComponentRunning:
+			a.timeline.done(stepContainerdReady)
+			a.timeline.done(stepImagesImported) // containerd counts as ready once it has the bundle's images
+		case c.Name == v1alpha1.ComponentKubelet && c.PID != nil:
+			a.timeline.done(stepKubeletStarted)
+			if c.State == v1alpha1.ComponentRunning {
+				a.timeline.done(stepKubeletReady)
+			}
+		}
+	}
+	if slices.ContainsFunc(probed, func(c metav1.Condition) bool {
+		return c.Type == v1alpha1.NetworkHealthyCondition && c.Status == metav1.ConditionTrue
+	}) {
+		a.timeline.done(stepNetworkReady)
+	}
+}
+
+// probes are the questions behind the conditions.
+func (a *Agent) probes() []health.Probe {
+	g := a.generation()
+	socket := a.paths.Socket()
+	return []health.Probe{
+		{
+			Condition: v1alpha1.RuntimeHealthyCondition, Component: v1alpha1.ComponentContainerd,
+			Check: func(ctx context.Context) error { return health.CRIReady(ctx, socket) }, Healthy: "containerd runs containers",
+		},
+		{
+			Condition: v1alpha1.KubeletHealthyCondition, Component: v1alpha1.ComponentKubelet,
+			Check: func(ctx context.Context) error { return health.KubeletAnswers(ctx, health.KubeletURL) }, Healthy: "kubelet syncs pods",
+		},
+		{
+			Condition: v1alpha1.ProxyHealthyCondition, Component: v1alpha1.ComponentKubeProxy, Disabled: g.Spec.Proxy.Mode == v1alpha1.ProxyModeNone,
+			Check: func(ctx context.Context) error { return health.ProxyAnswers(ctx, health.ProxyURL) }, Healthy: "kube-proxy keeps Services' rules",
+		},
+		{
+			Condition: v1alpha1.NetworkHealthyCondition, Disabled: g.Spec.Network.Mode == v1alpha1.NetworkModeExternal,
+			Check: a.networkHealthy, Healthy: "pods' routes and rules are in place",
+		},
+		{
+			Condition: v1alpha1.DiskHealthyCondition, Check: a.diskHealthy, Healthy: "there is room for pods and images",
+		},
+		{
+			Condition: v1alpha1.ClockSynchronizedCondition, Every: clockEvery, RetryEvery: time.Second,
+			Check:   health.ClockMatches(kubeapi.ServerDate(g.Spec.Cluster), time.Now),
+			Healthy: "the clock is within 2s of the API server's",
+		},
+	}
+}
+
+func (a *Agent) networkHealthy(context.Context) error {
+	c := a.network.Health()
+	if c.Status == metav1.ConditionTrue {
+		return nil
+	}
+	return &health.Failure{Reason: c.Reason, Message: c.Message}
+}
+
+// diskHealthy uses the thresholds that the kubelet evicts at.
+func (a *Agent) diskHealthy(ctx context.Context) error {
+	dirs := map[string]string{"nodefs": a.paths.KubeletDir, "imagefs": a.paths.ContainerdRoot}
+	for filesystem, dir := range dirs {
+		dirs[filesystem] = host.NearestDirectory(dir)
+	}
+	return health.DiskFree(dirs, evictionThresholds(a.generation().Spec.Kubelet))(ctx)
+}
+
+// evictionThresholds are the template's, the schema's documented defaults filling in.
+func evictionThresholds(kubelet v1alpha1.KubeletSettings) map[string]string {
+	if len(kubelet.EvictionHard) == 0 {
+		return map[string]string{"nodefs.available": "1Gi", "imagefs.available": "1Gi", "nodefs.inodesFree": "5%"}
+	}
+	out := make(map[string]string, len(kubelet.EvictionHard))
+	for signal, threshold := range kubelet.EvictionHard {
+		out[signal] = string(threshold)
+	}
+	return out
+}

@@ -1,0 +1,25 @@
+package main
+
+import (
+	"github.com/spf13/cobra"
+
+	"github.com/drover-dev/drover/agent/component"
+	"github.com/drover-dev/drover/agent/host"
+	"github.com/drover-dev/drover/agent/reset"
+	"github.com/drover-dev/drover/api/v1alpha1"
+)
+
+func newReset() *cobra.Command {
+	opts := reset.Options{Paths: component.DefaultPaths()}
+	cmd := &cobra.Command{
+		Use: "reset", Short: "Remove from this machine all that the agent made", Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			opts.Out = cmd.OutOrStdout()
+			opts.CgroupRoot = host.NewSystem().CgroupRoot()
+			return reset.Run(cmd.Context(), opts)
+		},
+	}
+	cmd.Flags().StringVar(&opts.StateDir, "state-dir", v1alpha1.StateDir, "the agent's state directory")
+	cmd.Flags().StringVar(&opts.RunDir, "run-dir", v1alpha1.RunDir, "the agent's run directory")
+	return cmd
+}

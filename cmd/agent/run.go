@@ -1,0 +1,99 @@
+package main
+
+import (
+	"fmt"
+	"log/slog"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"runtime/debug"
+
+	"github.com/go-logr/logr"
+	"github.com/spf13/cobra"
+	"golang.org/x/sys/unix"
+	"k8s.io/klog/v2"
+
+	"github.com/drover-dev/drover/agent"
+	"github.com/drover-dev/drover/agent/reset"
+	"github.com/drover-dev/drover/api/v1alpha1"
+)
+
+// The agent's heap is a few megabytes: collecting it twice as often as Go would costs next to nothing and halves it.
+const (
+	gcPercent   = 50
+	memoryLimit = 24 << 20
+)
+
+func newRun() *cobra.Command {
+	var opts agent.Options
+	var nodeIP, level string
+	cmd := &cobra.Command{
+		Use: "run", Short: "Be the agent of this node", Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			debug.SetGCPercent(gcPercent)
+			debug.SetMemoryLimit(memoryLimit)
+			log, err := newLogger(level)
+			if err != nil {
+				return err
+			}
+			if nodeIP != "" {
+				if opts.NodeIP, err = netip.ParseAddr(nodeIP); err != nil {
+					return fmt.Errorf("--node-ip: %w", err)
+				}
+			}
+			unlock, err := lock(opts.RunDir)
+			if err != nil {
+				return err
+			}
+			defer unlock()
+			opts.Version, opts.Log = version, log
+			a, err := agent.New(opts)
+			if err != nil {
+				return err
+			}
+			return a.Run(cmd.Context())
+		},
+	}
+	flags := cmd.Flags()
+	flags.StringVar(&opts.BootstrapPath, "bootstrap", v1alpha1.BootstrapPath, "the bootstrap document")
+	flags.StringVar(&opts.StateDir, "state-dir", v1alpha1.StateDir, "what must survive a reboot")
+	flags.StringVar(&opts.RunDir, "run-dir", v1alpha1.RunDir, "what must not survive a reboot")
+	flags.StringVar(&nodeIP, "node-ip", "", "the node's address (default: the source address of packets to the API server)")
+	flags.StringVar(&level, "log-level", "info", "debug, info, warn or error")
+	return cmd
+}
+
+// newLogger writes lines of text to standard error, client-go's included.
+func newLogger(level string) (logr.Logger, error) {
+	var l slog.Level
+	if err := l.UnmarshalText([]byte(level)); err != nil {
+		return logr.Logger{}, fmt.Errorf("--log-level %q: take debug, info, warn or error", level)
+	}
+	log := logr.FromSlogHandler(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: l}))
+	klog.SetLogger(log.WithName("client-go"))
+	return log, nil
+}
+
+// lock makes sure that one agent runs, and tells reset which.
+func lock(runDir string) (func(), error) {
+	if err := os.MkdirAll(runDir, 0o755); err != nil {
+		return nil, fmt.Errorf("make the run directory: %w", err)
+	}
+	path := filepath.Join(runDir, reset.LockName)
+	file, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		return nil, fmt.Errorf("open the agent's lock: %w", err)
+	}
+	if err := unix.Flock(int(file.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
+		_ = file.Close()
+		return nil, fmt.Errorf("another agent holds %s: stop it first", path)
+	}
+	if err := file.Truncate(0); err == nil {
+		_, err = fmt.Fprintln(file, os.Getpid())
+		if err != nil {
+			_ = file.Close()
+			return nil, fmt.Errorf("write the agent's lock: %w", err)
+		}
+	}
+	return func() { _ = file.Close() }, nil
+}
