@@ -1,0 +1,207 @@
+package tree
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	clusterv1 "sigs.k8s.io/cluster-api/api/core/v1beta2"
+
+	"github.com/drover-dev/drover/api/v1alpha1"
+)
+
+// Health orders siblings: problems come first.
+type Health int
+
+// The healths, worst first.
+const (
+	Bad Health = iota
+	Pending
+	Good
+)
+
+// Node is one line of the tree.
+type Node struct {
+	Name   string
+	Health Health
+	// Status is a word or two: Ready, NotReady, Running, Deleting.
+	Status string
+	// Since is when it was made or started; zero where that means nothing.
+	Since time.Time
+	// Reason says what is wrong, or what is notable.
+	Reason   string
+	Children []Node
+}
+
+// Build makes the tree, a root for each pool.
+func Build(f *Fleet) []Node {
+	agents := make(map[string]*v1alpha1.NodeAgent, len(f.Agents))
+	for i := range f.Agents {
+		agents[f.Agents[i].Name] = &f.Agents[i]
+	}
+	machines := map[types.UID][]Node{}
+	for i := range f.Machines {
+		m := &f.Machines[i]
+		uid := types.UID(m.Labels[v1alpha1.PoolUIDLabel])
+		machines[uid] = append(machines[uid], machineNode(m, agents[m.Name]))
+	}
+	roots := make([]Node, 0, len(f.Pools))
+	for i := range f.Pools {
+		p := &f.Pools[i]
+		root := poolNode(p)
+		root.Children = problemsFirst(machines[p.UID])
+		roots = append(roots, root)
+	}
+	return problemsFirst(roots)
+}
+
+// problemsFirst sorts by health, then name.
+func problemsFirst(nodes []Node) []Node {
+	slices.SortStableFunc(nodes, func(a, b Node) int {
+		return cmp.Or(cmp.Compare(a.Health, b.Health), strings.Compare(a.Name, b.Name))
+	})
+	return nodes
+}
+
+func poolNode(p *v1alpha1.NodePool) Node {
+	n := Node{
+		Name:  fmt.Sprintf("NodePool %s/%s", p.Namespace, p.Name),
+		Since: p.CreationTimestamp.Time,
+	}
+	n.Status, n.Health, n.Reason = readiness(p.DeletionTimestamp, p.Status.Conditions)
+	if stalled := meta.FindStatusCondition(p.Status.Conditions, v1alpha1.StalledCondition); isTrue(stalled) {
+		n.Status, n.Health, n.Reason = "Stalled", Bad, because(stalled)
+	}
+	if blocked := meta.FindStatusCondition(p.Status.Conditions, v1alpha1.DrainBlockedCondition); isTrue(blocked) {
+		n.Health, n.Reason = Bad, because(blocked)
+	}
+	n.Status = fmt.Sprintf("%s %d/%d", n.Status, value(p.Status.ReadyReplicas), value(p.Spec.Replicas))
+	return n
+}
+
+func machineNode(m *clusterv1.Machine, agent *v1alpha1.NodeAgent) Node {
+	n := Node{Name: "Machine " + m.Name, Since: m.CreationTimestamp.Time}
+	n.Status, n.Health, n.Reason = readiness(m.DeletionTimestamp, m.Status.Conditions)
+	if n.Health == Good {
+		n.Reason = address(m)
+	}
+	if agent != nil {
+		n.Children = []Node{agentNode(agent)}
+	}
+	return n
+}
+
+// address is the machine's first internal one.
+func address(m *clusterv1.Machine) string {
+	for _, a := range m.Status.Addresses {
+		if a.Type == clusterv1.MachineInternalIP {
+			return a.Address
+		}
+	}
+	return ""
+}
+
+func agentNode(a *v1alpha1.NodeAgent) Node {
+	n := Node{Name: "agent", Since: a.CreationTimestamp.Time}
+	n.Status, n.Health, n.Reason = readiness(a.DeletionTimestamp, a.Status.Conditions)
+	if n.Health != Good {
+		if broken := unhealthy(a.Status.Conditions); broken != "" {
+			n.Reason = broken
+		}
+	} else {
+		n.Reason = a.Status.AgentVersion
+	}
+	for _, c := range a.Status.Components {
+		n.Children = append(n.Children, componentNode(c))
+	}
+	n.Children = problemsFirst(n.Children)
+	return n
+}
+
+// unhealthy tells the conditions other than Ready that are not True.
+func unhealthy(conditions []metav1.Condition) string {
+	var broken []string
+	for i := range conditions {
+		if c := &conditions[i]; c.Type != v1alpha1.ReadyCondition && c.Status != metav1.ConditionTrue {
+			broken = append(broken, fmt.Sprintf("%s: %s", c.Type, because(c)))
+		}
+	}
+	return strings.Join(broken, "; ")
+}
+
+func componentNode(c v1alpha1.ComponentStatus) Node {
+	n := Node{Name: c.Name, Status: string(c.State), Since: c.StartedAt.Time, Health: Pending, Reason: c.Version}
+	switch c.State {
+	case v1alpha1.ComponentRunning, v1alpha1.ComponentDisabled:
+		n.Health = Good
+	case v1alpha1.ComponentBackOff, v1alpha1.ComponentStopped:
+		n.Health = Bad
+	}
+	if restarts := value(c.Restarts); restarts > 0 {
+		n.Reason += fmt.Sprintf(", restarted %d×", restarts)
+		if c.LastExit != nil {
+			n.Reason += ", last " + exit(c.LastExit)
+		}
+	}
+	n.Reason = strings.TrimPrefix(n.Reason, ", ")
+	return n
+}
+
+func exit(e *v1alpha1.ComponentExit) string {
+	switch {
+	case e.Signal != "":
+		return "ended by " + e.Signal
+	case e.Code != nil:
+		return fmt.Sprintf("exit code %d", *e.Code)
+	default:
+		return "exit unknown"
+	}
+}
+
+// readiness tells the state from the Ready condition. What is not Ready with a status of False is a problem; what has
+// not said anything yet is only pending.
+func readiness(deleted *metav1.Time, conditions []metav1.Condition) (status string, health Health, reason string) {
+	ready := meta.FindStatusCondition(conditions, v1alpha1.ReadyCondition)
+	switch {
+	case deleted != nil:
+		status, health = "Deleting", Pending
+		if deleting := meta.FindStatusCondition(conditions, clusterv1.MachineDeletingCondition); isTrue(deleting) {
+			return status, health, because(deleting)
+		}
+	case ready == nil:
+		return "Pending", Pending, ""
+	case ready.Status == metav1.ConditionTrue:
+		return "Ready", Good, ""
+	case ready.Status == metav1.ConditionUnknown:
+		status, health = "Unknown", Pending
+	default:
+		status, health = "NotReady", Bad
+	}
+	if ready != nil && ready.Status != metav1.ConditionTrue {
+		reason = because(ready)
+	}
+	return status, health, reason
+}
+
+// because is a condition's message on one line, or its reason.
+func because(c *metav1.Condition) string {
+	if text := strings.Join(strings.Fields(c.Message), " "); text != "" {
+		return text
+	}
+	return c.Reason
+}
+
+func isTrue(c *metav1.Condition) bool { return c != nil && c.Status == metav1.ConditionTrue }
+
+// value is what p points to, or zero.
+func value(p *int32) int32 {
+	if p == nil {
+		return 0
+	}
+	return *p
+}

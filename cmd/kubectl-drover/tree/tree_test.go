@@ -1,0 +1,73 @@
+package tree_test
+
+import (
+	"bytes"
+	"errors"
+	"flag"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"k8s.io/apimachinery/pkg/util/yaml"
+
+	"github.com/drover-dev/drover/cmd/kubectl-drover/tree"
+)
+
+var update = flag.Bool("update", false, "write the golden files anew")
+
+var now = time.Date(2026, time.January, 1, 12, 0, 0, 0, time.UTC)
+
+func TestTree(t *testing.T) {
+	tests := map[string]string{
+		"healthy":  "Every line says what it is good to know of something healthy: addresses and versions.",
+		"problems": "A pool, a machine and a component with a problem come before those without, with the reason.",
+		"deleting": "A machine that is drained says what it waits for, and a machine without an agent has no branch.",
+		"empty":    "No pools is a sentence, not an empty table.",
+	}
+	for name, reason := range tests {
+		t.Run(name, func(t *testing.T) {
+			var out bytes.Buffer
+			if err := tree.Render(&out, tree.Build(readFleet(t, name)), now); err != nil {
+				t.Fatal(err)
+			}
+			golden := filepath.Join("testdata", name+".txt")
+			if *update {
+				if err := os.WriteFile(golden, out.Bytes(), 0o644); err != nil {
+					t.Fatal(err)
+				}
+			}
+			want, err := os.ReadFile(golden)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if diff := cmp.Diff(string(want), out.String()); diff != "" {
+				t.Errorf("%s\n(-want +got):\n%s", reason, diff)
+			}
+		})
+	}
+}
+
+func TestRenderSaysWhenItCannotWrite(t *testing.T) {
+	if err := tree.Render(brokenPipe{}, tree.Build(readFleet(t, "healthy")), now); !errors.Is(err, os.ErrClosed) {
+		t.Errorf("Render = %v, want the writer's error", err)
+	}
+}
+
+type brokenPipe struct{}
+
+func (brokenPipe) Write([]byte) (int, error) { return 0, os.ErrClosed }
+
+func readFleet(t *testing.T, name string) *tree.Fleet {
+	t.Helper()
+	raw, err := os.ReadFile(filepath.Join("testdata", name+".yaml"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var f tree.Fleet
+	if err := yaml.UnmarshalStrict(raw, &f); err != nil {
+		t.Fatal(err)
+	}
+	return &f
+}
