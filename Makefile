@@ -16,14 +16,14 @@ IMG ?= ghcr.io/drover-dev/drover/manager:$(VERSION)
 export GOTOOLCHAIN := local
 export GOFLAGS := -trimpath
 export CGO_ENABLED := 0
-LDFLAGS := -s -w -X github.com/drover-dev/drover/version.Version=$(VERSION)
+LDFLAGS := -s -w -X github.com/drover-dev/drover/version.Version=$(VERSION) -X main.version=$(VERSION)
 
-# The programs of this module, and the Debian packages that building and running them need.
-PROGRAMS := $(BIN)/drover-manager $(BIN)/drover-agent $(BIN)/drover-dev $(BIN)/kubectl-drover
-DEBIAN_PACKAGES := nftables iptables conntrack iproute2 libseccomp-dev pkg-config
+# The programs of this module but the agent, which is an artifact, and the Debian packages that building and running them need.
+PROGRAMS := $(BIN)/drover-manager $(BIN)/drover-dev $(BIN)/kubectl-drover
+DEBIAN_PACKAGES := nftables iptables conntrack iproute2 libseccomp-dev pkg-config busybox-static
 
 # Targets `upstream` ($(BIN) of Kubernetes, containerd, …) and `artifacts` ($(ARTIFACTS) and its digests.json).
--include hack/build.mk
+include hack/build.mk
 
 ##@ The two commands of the README
 

@@ -5,6 +5,7 @@
 #   artifacts   the node bundle, the agent's artifact and the demo images, into $(DROVER_ARTIFACTS)
 
 GO               ?= go
+LDFLAGS          ?= -s -w
 DROVER_DIR       ?= .drover
 DROVER_BIN       ?= $(DROVER_DIR)/bin
 DROVER_ARTIFACTS ?= $(DROVER_DIR)/artifacts
@@ -79,7 +80,7 @@ $(DROVER_STAMPS)/pause: hack/kube/go.mod
 	@touch $@
 
 $(DROVER_BIN)/drover-agent: $(AGENT_SOURCES) | $(DROVER_BIN)
-	$(STATIC_BUILD) -ldflags "-s -w" -o $@ ./cmd/agent
+	$(STATIC_BUILD) -ldflags "$(LDFLAGS)" -o $@ ./cmd/agent
 
 $(DROVER_BIN)/hello: $(wildcard hack/images/hello/*.go) | $(DROVER_BIN)
 	$(STATIC_BUILD) -ldflags "-s -w" -o $@ ./hack/images/hello

@@ -60,6 +60,26 @@ func TestKustomizations(t *testing.T) {
 	}
 }
 
+// A Role that is bound to nobody is a right that the manager thinks it has.
+func TestEveryRoleIsBound(t *testing.T) {
+	objects, err := install.Kustomization(filepath.Join("..", "..", "..", "config", "rbac"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	bound := map[string]bool{}
+	for _, u := range objects {
+		if u.GetKind() == "RoleBinding" {
+			role, _, _ := unstructured.NestedString(u.Object, "roleRef", "name")
+			bound[u.GetNamespace()+"/"+role] = true
+		}
+	}
+	for _, u := range objects {
+		if name := u.GetNamespace() + "/" + u.GetName(); u.GetKind() == "Role" && !bound[name] {
+			t.Errorf("the Role %s has no RoleBinding: add one to config/rbac/role_binding.yaml", name)
+		}
+	}
+}
+
 func TestCondition(t *testing.T) {
 	u := &unstructured.Unstructured{Object: map[string]any{"status": map[string]any{"conditions": []any{
 		map[string]any{"type": "Ready", "status": "False", "message": "1 of 2 machines is ready"},
