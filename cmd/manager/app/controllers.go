@@ -1,0 +1,65 @@
+package app
+
+import (
+	"context"
+	"fmt"
+
+	ctrl "sigs.k8s.io/controller-runtime"
+
+	"github.com/drover-dev/drover/controllers/artifact"
+	"github.com/drover-dev/drover/controllers/discovery"
+	"github.com/drover-dev/drover/controllers/engine"
+	"github.com/drover-dev/drover/controllers/join"
+	"github.com/drover-dev/drover/controllers/local"
+	"github.com/drover-dev/drover/controllers/nodeagent"
+	"github.com/drover-dev/drover/controllers/nodepool"
+)
+
+// reconciler is what each package of controllers exports.
+type reconciler interface {
+	SetupWithManager(ctx context.Context, mgr ctrl.Manager) error
+}
+
+func addControllers(ctx context.Context, mgr ctrl.Manager, options Options) error {
+	discoverer := discovery.New(mgr.GetAPIReader(), mgr.GetConfig(), options.Discovery)
+	if err := engine.Setup(ctx, mgr, engine.Options{
+		Mode:   engine.Mode(options.ClusterAPI),
+		Server: discoverer.Server,
+	}); err != nil {
+		return err
+	}
+	for _, r := range reconcilers(mgr, discoverer, options) {
+		if err := r.SetupWithManager(ctx, mgr); err != nil {
+			return fmt.Errorf("set up %T: %w", r, err)
+		}
+	}
+	return nil
+}
+
+func reconcilers(mgr ctrl.Manager, discoverer *discovery.Discoverer, options Options) []reconciler {
+	client, live := mgr.GetClient(), mgr.GetAPIReader()
+	list := []reconciler{
+		&nodepool.Reconciler{
+			Client: client, APIReader: live, Discoverer: discoverer, Recorder: mgr.GetEventRecorder("drover-nodepool"),
+		},
+		&join.TokenReconciler{Client: client, APIReader: live},
+		&join.ApprovalReconciler{Client: client, APIReader: live},
+		&nodeagent.Reconciler{Client: client, APIReader: live},
+	}
+	if options.LocalRoot == "" {
+		return list
+	}
+	return append(list, &local.Reconciler{
+		Client: client, APIReader: live, Recorder: mgr.GetEventRecorder("drover-local"),
+		Root: options.LocalRoot, AgentBinary: options.AgentBinary, SharedBundles: options.SharedBundles,
+	})
+}
+
+// addArtifacts serves bundles and images from every replica.
+func addArtifacts(mgr ctrl.Manager, options Options) error {
+	return mgr.Add(&artifact.Server{
+		Root: options.ArtifactRoot, BindAddress: options.ArtifactBindAddress,
+		CertFile: options.ArtifactCertFile, KeyFile: options.ArtifactKeyFile,
+		Log: mgr.GetLogger().WithName("artifact"),
+	})
+}
