@@ -7,6 +7,7 @@ import (
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
+	"github.com/drover-dev/drover/agent/component"
 	"github.com/drover-dev/drover/agent/health"
 	"github.com/drover-dev/drover/agent/host"
 	"github.com/drover-dev/drover/agent/kubeapi"
@@ -136,17 +137,5 @@ func (a *Agent) diskHealthy(ctx context.Context) error {
 	for filesystem, dir := range dirs {
 		dirs[filesystem] = host.NearestDirectory(dir)
 	}
-	return health.DiskFree(dirs, evictionThresholds(a.generation().Spec.Kubelet))(ctx)
-}
-
-// evictionThresholds are the template's, the schema's documented defaults filling in.
-func evictionThresholds(kubelet v1alpha1.KubeletSettings) map[string]string {
-	if len(kubelet.EvictionHard) == 0 {
-		return map[string]string{"nodefs.available": "1Gi", "imagefs.available": "1Gi", "nodefs.inodesFree": "5%"}
-	}
-	out := make(map[string]string, len(kubelet.EvictionHard))
-	for signal, threshold := range kubelet.EvictionHard {
-		out[signal] = string(threshold)
-	}
-	return out
+	return health.DiskFree(dirs, (&component.Config{Spec: a.generation().Spec}).EvictionThresholds())(ctx)
 }

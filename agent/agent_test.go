@@ -1,0 +1,226 @@
+package agent
+
+import (
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/go-logr/logr"
+	"github.com/google/go-cmp/cmp"
+	apimeta "k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/drover-dev/drover/api/v1alpha1"
+)
+
+func bootstrap(t *testing.T, dir string) string {
+	t.Helper()
+	b := v1alpha1.Bootstrap{NodeName: "node-1", ProviderID: "drover-local://default/node-1", Token: "abcdef.0123456789abcdef"}
+	b.Spec.Revision, b.Spec.Cluster.Server = "r1", "https://10.88.0.1:6443"
+	data, err := json.Marshal(b)
+	if err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(dir, "bootstrap.json")
+	if err := os.WriteFile(path, data, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+func TestTheFirstGenerationIsTheBootstrapDocuments(t *testing.T) {
+	dir := t.TempDir()
+	b, err := loadBootstrap(bootstrap(t, dir))
+	if err != nil {
+		t.Fatal(err)
+	}
+	g, err := loadGeneration(dir, b)
+	if err != nil || g.Spec.Revision != "r1" || g.ObservedGeneration != 0 || g.Token != "" {
+		t.Errorf("got %s with token %q, %v", g, g.Token, err)
+	}
+}
+
+func TestARestartBeginsWithTheCommittedGeneration(t *testing.T) {
+	dir := t.TempDir()
+	b, err := loadBootstrap(bootstrap(t, dir))
+	if err != nil {
+		t.Fatal(err)
+	}
+	first, err := loadGeneration(dir, b)
+	if err != nil {
+		t.Fatal(err)
+	}
+	second := first.next(&v1alpha1.NodeAgent{ObjectMeta: metav1.ObjectMeta{Generation: 4}, Spec: v1alpha1.NodeAgentSpec{Revision: "r2"}})
+	if err := second.commit(dir); err != nil {
+		t.Fatal(err)
+	}
+	got, err := loadGeneration(dir, b)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(second, got); diff != "" {
+		t.Errorf("-want +got:\n%s", diff)
+	}
+	if data, _ := os.ReadFile(generationPath(dir)); strings.Contains(string(data), "0123456789abcdef") {
+		t.Error("the join token is on disk a second time")
+	}
+}
+
+func TestAGenerationThatIsOfNoUseIsPassedOver(t *testing.T) {
+	for name, content := range map[string]string{"half written": `{"nodeName":`, "another node's": `{"nodeName":"other"}`} {
+		dir := t.TempDir()
+		b, err := loadBootstrap(bootstrap(t, dir))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := os.MkdirAll(filepath.Dir(generationPath(dir)), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(generationPath(dir), []byte(content), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if g, err := loadGeneration(dir, b); err != nil || g.Spec.Revision != "r1" {
+			t.Errorf("%s: got %s, %v; want the bootstrap document's", name, g, err)
+		}
+	}
+}
+
+func TestABootstrapDocumentThatSaysNothingIsRefused(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "b")
+	for _, content := range []string{"", "{}", "null", `{"nodeName":"n"}`} {
+		if err := os.WriteFile(path, []byte(content), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := loadBootstrap(path); err == nil {
+			t.Errorf("%q was taken", content)
+		}
+	}
+}
+
+func TestImageIsTheOneForTheArchitecture(t *testing.T) {
+	spec := &v1alpha1.NodeAgentSpec{Version: "v1.36.3", Artifacts: []v1alpha1.Artifact{{Architecture: "arm64", Image: "r/a@sha256:1"}, {Architecture: "amd64", Image: "r/b@sha256:2"}}}
+	if got, err := image(spec, "amd64"); err != nil || got != "r/b@sha256:2" {
+		t.Errorf("got %q, %v", got, err)
+	}
+	if _, err := image(spec, "riscv64"); err == nil || !strings.Contains(err.Error(), "riscv64") {
+		t.Errorf("got %v, want an error that names the architecture", err)
+	}
+}
+
+func TestTimelineNotesAStepOnce(t *testing.T) {
+	now := time.Unix(100, 0)
+	line := timeline{start: now, now: func() time.Time { return now }}
+	now = now.Add(250 * time.Millisecond)
+	if !line.done(stepIdentity) {
+		t.Error("the first time is the first time")
+	}
+	now = now.Add(time.Hour)
+	if line.done(stepIdentity) {
+		t.Error("the second is not")
+	}
+	if steps := line.list(); len(steps) != 1 || *steps[0].Milliseconds != 250 {
+		t.Errorf("got %v", steps)
+	}
+}
+
+func probed(status metav1.ConditionStatus, reason string, except ...string) []metav1.Condition {
+	var out []metav1.Condition
+	for _, name := range conditionOrder[1:] {
+		c := metav1.Condition{Type: name, Status: metav1.ConditionTrue, Reason: v1alpha1.ReasonHealthy, Message: "well"}
+		for _, e := range except {
+			if e == name {
+				c.Status, c.Reason, c.Message = status, reason, "ill"
+			}
+		}
+		out = append(out, c)
+	}
+	return out
+}
+
+func TestReadySumsUp(t *testing.T) {
+	for name, c := range map[string]struct {
+		reason    string
+		probed    []metav1.Condition
+		hindrance *obstacle
+		want      string
+	}{
+		"all well": {reason: "all others are True", probed: probed("", ""), want: "True Healthy: Every component is healthy"},
+		"one ill":  {reason: "the message names it", probed: probed("False", v1alpha1.ReasonProbeFailed, "KubeletHealthy"), want: "False ComponentsUnhealthy: KubeletHealthy: ill"},
+		"starting": {reason: "nothing is wrong yet", probed: probed("False", v1alpha1.ReasonStarting, "KubeletHealthy"), want: "False Starting: KubeletHealthy: ill"},
+		"hindered": {reason: "what stands in the way says more than what follows from it", probed: probed("", ""), hindrance: &obstacle{v1alpha1.ReasonBundleFetchFailed, "digest mismatch"}, want: "False BundleFetchFailed: digest mismatch"},
+		"at first": {reason: "before anything was asked nothing is known", want: "False Starting: RuntimeHealthy: Not probed yet; KubeletHealthy: Not probed yet; ProxyHealthy: Not probed yet; NetworkHealthy: Not probed yet; DiskHealthy: Not probed yet; ClockSynchronized: Not probed yet"},
+		"both kinds": {reason: "one that failed is not starting", probed: append(probed("False", v1alpha1.ReasonStarting, "KubeletHealthy", "ProxyHealthy")[:2],
+			probed("False", v1alpha1.ReasonProbeFailed, "ProxyHealthy")[2:]...), want: "False ComponentsUnhealthy: KubeletHealthy: ill; ProxyHealthy: ill"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			all := assemble(nil, c.probed, 3, c.hindrance)
+			var order []string
+			for _, a := range all {
+				order = append(order, a.Type)
+				if a.ObservedGeneration != 3 || a.LastTransitionTime.IsZero() || a.Reason == "" {
+					t.Errorf("%s is incomplete: %+v", a.Type, a)
+				}
+			}
+			if diff := cmp.Diff(conditionOrder, order); diff != "" {
+				t.Errorf("the order is always the same (-want +got):\n%s", diff)
+			}
+			ready := apimeta.FindStatusCondition(all, "Ready")
+			if got := string(ready.Status) + " " + ready.Reason + ": " + ready.Message; got != c.want {
+				t.Errorf("%s: got %q, want %q", c.reason, got, c.want)
+			}
+		})
+	}
+}
+
+func TestTransitionTimesMoveOnlyWithTheStatus(t *testing.T) {
+	first := assemble(nil, probed("", ""), 1, nil)
+	old := metav1.NewTime(time.Unix(1, 0))
+	for i := range first {
+		first[i].LastTransitionTime = old
+	}
+	second := assemble(first, probed("False", v1alpha1.ReasonProbeFailed, "ProxyHealthy"), 2, nil)
+	for _, c := range second {
+		moved, want := !c.LastTransitionTime.Equal(&old), c.Type == "ProxyHealthy" || c.Type == "Ready"
+		if moved != want {
+			t.Errorf("%s: moved is %v, want %v", c.Type, moved, want)
+		}
+	}
+}
+
+func TestLongMessagesAreCut(t *testing.T) {
+	all := assemble(nil, nil, 1, &obstacle{v1alpha1.ReasonPreflightFailed, strings.Repeat("ü", 5000)})
+	for _, c := range all {
+		if len(c.Message) > maxMessage || !strings.HasSuffix(c.Message, "...") {
+			t.Errorf("%s has %d bytes", c.Type, len(c.Message))
+		}
+	}
+}
+
+func TestComponentsAreListedInOneOrder(t *testing.T) {
+	got := components([]v1alpha1.ComponentStatus{{Name: "network", State: "Running"}, {Name: "containerd", State: "Running"}}, v1alpha1.ProxyModeNone)
+	want := []v1alpha1.ComponentStatus{
+		{Name: "containerd", State: "Running"}, {Name: "kubelet", State: "Waiting"}, {Name: "kube-proxy", State: "Disabled"}, {Name: "network", State: "Running"},
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("-want +got:\n%s", diff)
+	}
+}
+
+func TestTheBootReportEndsWithTheIdentity(t *testing.T) {
+	dir := t.TempDir()
+	b := newBootReporter(dir, logr.Discard())
+	b.say("Identity", v1alpha1.ReasonCertificateDenied, "wrong token")
+	var got v1alpha1.BootReport
+	data, err := os.ReadFile(filepath.Join(dir, "boot.json"))
+	if err != nil || json.Unmarshal(data, &got) != nil || got.Phase != "Identity" || got.Message != "wrong token" || got.Time.IsZero() {
+		t.Errorf("got %+v, %v", got, err)
+	}
+	b.end()
+	b.say("Install", "", "too late")
+	if _, err := os.Stat(filepath.Join(dir, "boot.json")); err == nil {
+		t.Error("the report is back: NodeAgent.status has taken over")
+	}
+}

@@ -1,0 +1,48 @@
+package main
+
+import (
+	"os"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+func TestUnitIsGolden(t *testing.T) {
+	const golden = "testdata/drover-agent.service"
+	got := unit("/usr/local/bin/drover-agent")
+	if os.Getenv("UPDATE_GOLDEN") != "" {
+		if err := os.WriteFile(golden, []byte(got), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want, err := os.ReadFile(golden)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(string(want), got); diff != "" {
+		t.Errorf("-want +got (UPDATE_GOLDEN=1 writes it):\n%s", diff)
+	}
+}
+
+func TestOneAgentRunsAtATime(t *testing.T) {
+	dir := t.TempDir()
+	unlock, err := lock(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := lock(dir); err == nil {
+		t.Error("a second agent got the lock")
+	}
+	unlock()
+	unlock, err = lock(dir)
+	if err != nil {
+		t.Fatalf("the lock outlives its holder: %v", err)
+	}
+	unlock()
+}
+
+func TestAWrongLogLevelIsRefused(t *testing.T) {
+	if _, err := newLogger("loud"); err == nil {
+		t.Error("loud is no log level")
+	}
+}
