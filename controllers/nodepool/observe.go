@@ -8,6 +8,7 @@ import (
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/utils/ptr"
 	clusterv1 "sigs.k8s.io/cluster-api/api/core/v1beta2"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -49,8 +50,8 @@ func (r *Reconciler) observe(ctx context.Context, pool *v1alpha1.NodePool) (*obs
 	return seen, r.resolve(ctx, seen)
 }
 
-// observeMachines reads the pool's Machines from the cache; from the API server, the pool as well, when a reservation
-// is open, when nothing seems to be left of a pool being deleted, and when the cache is behind for too long.
+// observeMachines reads the pool's Machines from the cache. Where their number is about to change it reads the pool, and
+// then the Machines, from the API server; also when the cache is behind for too long.
 func (r *Reconciler) observeMachines(ctx context.Context, seen *observation) error {
 	machines, err := listMachines(ctx, r.Client, seen.Pool)
 	if err != nil {
@@ -58,15 +59,37 @@ func (r *Reconciler) observeMachines(ctx context.Context, seen *observation) err
 	}
 	seen.Machines = machines
 	behind, overdue := r.written.behind(seen.Pool, machines, seen.Now)
-	emptied := !seen.Pool.DeletionTimestamp.IsZero() && len(machines) == 0
 	if behind != "" && !overdue {
 		seen.CacheBehind = behind
 		return nil
 	}
-	if !overdue && !emptied && seen.Pool.Status.Reserved == nil {
-		return nil
+	if overdue || numberChanges(seen) {
+		return r.observeLive(ctx, seen)
 	}
-	return r.observeLive(ctx, seen)
+	return nil
+}
+
+// numberChanges says that the pool, as cached, has not as many machines as it wants, or that a reservation is open.
+func numberChanges(seen *observation) bool {
+	deleting := !seen.Pool.DeletionTimestamp.IsZero()
+	if deleting && len(seen.Machines) == 0 || seen.Pool.Status.Reserved != nil {
+		return true
+	}
+	want := int(ptr.Deref(seen.Pool.Spec.Replicas, 1))
+	if deleting {
+		want = 0
+	}
+	return !ptr.Deref(seen.Pool.Spec.Paused, false) && active(seen.Machines) != want
+}
+
+func active(machines []*clusterv1.Machine) int {
+	n := 0
+	for _, m := range machines {
+		if m.DeletionTimestamp.IsZero() {
+			n++
+		}
+	}
+	return n
 }
 
 func (r *Reconciler) observeLive(ctx context.Context, seen *observation) error {
@@ -120,13 +143,7 @@ func (r *Reconciler) observeRevisions(ctx context.Context, seen *observation) er
 
 // observeNodes reads the Nodes whose names begin as the pool's machines' do. They matter only when machines are made.
 func (r *Reconciler) observeNodes(ctx context.Context, seen *observation) error {
-	active := 0
-	for _, m := range seen.Machines {
-		if m.DeletionTimestamp.IsZero() {
-			active++
-		}
-	}
-	if replicas := seen.Pool.Spec.Replicas; replicas != nil && active >= int(*replicas) && seen.Pool.Status.Reserved == nil {
+	if !numberChanges(seen) {
 		return nil
 	}
 	list := &corev1.NodeList{}

@@ -51,6 +51,7 @@ type Deferral struct {
 // Reasons of a Deferral.
 const (
 	DeferredCacheBehind = "CacheBehind"
+	DeferredUnconfirmed = "CacheUnconfirmed"
 	DeferredPaused      = "Paused"
 	DeferredDeleting    = "Deleting"
 	DeferredStalled     = "Stalled"

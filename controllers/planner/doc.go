@@ -15,6 +15,10 @@
 //  3. status.reserved is cleared, once each of these Machines was created or is known to exist;
 //  4. from then on, a Machine that is being deleted may lose its [v1alpha1.OrdinalFinalizer].
 //
+// Step 1 rests on a live read of the pool, and of its Machines after it: all machines of earlier reservations are then
+// seen, and the lock fails if there is a later one. So neither an old cache nor two leaders make two machines for one
+// need.
+//
 // A reservation that is still there is continued from a live read. An ordinal without a Machine was then certainly
 // never used: had its Machine been made and deleted since, the finalizer would still hold it, because step 4 comes
 // after step 3. Ordinals of a reservation that are no longer wanted are given up, never to be used.

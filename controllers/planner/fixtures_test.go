@@ -87,9 +87,9 @@ func leaving(m *clusterv1.Machine) { now := metav1.NewTime(epoch); m.DeletionTim
 
 func bornAtEpoch(m *clusterv1.Machine) { m.CreationTimestamp = metav1.NewTime(epoch) }
 
-// snapshot is of that pool with its machines, at revision r1; live when a reservation is open, as the caller must.
+// snapshot is of that pool with its machines, at revision r1, read live.
 func snapshot(pool *v1alpha1.NodePool, machines ...*clusterv1.Machine) Snapshot {
-	return Snapshot{Now: epoch.Add(time.Hour), Pool: pool, Machines: machines, Revision: "r1", Live: pool.Status.Reserved != nil}
+	return Snapshot{Now: epoch.Add(time.Hour), Pool: pool, Machines: machines, Revision: "r1", Live: true}
 }
 
 // ordinals are those of the actions with a verb, by their names.

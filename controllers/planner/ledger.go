@@ -6,7 +6,7 @@ import "fmt"
 type check func(*ledger, Action) (reason, message string)
 
 // checks are asked in this order. The first that objects is the reason kept.
-var checks = []check{cacheBehind, paused, poolDeleting, stalled, batchFull}
+var checks = []check{cacheBehind, paused, poolDeleting, stalled, unconfirmed, batchFull}
 
 // ledger admits or defers what the proposers propose. Every change to a machine goes through it.
 type ledger struct {
@@ -60,6 +60,15 @@ func cacheBehind(l *ledger, _ Action) (string, string) {
 		return "", ""
 	}
 	return DeferredCacheBehind, "the cache does not show yet: " + l.CacheBehind
+}
+
+// unconfirmed keeps the number of machines from being changed on the ground of a cache. A cache of our own writes would
+// be behind; this is about those of the leader before us.
+func unconfirmed(l *ledger, action Action) (string, string) {
+	if l.Live || action.Verb == Release {
+		return "", ""
+	}
+	return DeferredUnconfirmed, "the machines were not read from the API server"
 }
 
 // paused lets releases through: they finish what a user began by deleting a Machine.

@@ -74,7 +74,7 @@ func prunable(f *fleet, result Result) []string {
 
 // requeue is when to plan again without being told to.
 func requeue(f *fleet, result Result) time.Duration {
-	if result.deferredFor(DeferredBatch) || result.deferredFor(DeferredReservation) {
+	if result.deferredFor(DeferredBatch) || result.deferredFor(DeferredReservation) || result.deferredFor(DeferredUnconfirmed) {
 		return nextBatch
 	}
 	if result.FinishReservation && len(proposeRelease(f)) == 0 && len(f.leaving) > 0 {

@@ -39,6 +39,7 @@ func summarise(r Result) planned {
 
 func TestPlan(t *testing.T) {
 	with := func(s Snapshot, edit func(*Snapshot)) Snapshot { edit(&s); return s }
+	cached := func(s *Snapshot) { s.Live = false }
 	stalledBy := func(s *Snapshot) {
 		s.Problems = []Problem{{Reason: v1alpha1.ReasonTemplateNotFound, Message: "no template"}}
 	}
@@ -129,12 +130,12 @@ func TestPlan(t *testing.T) {
 		},
 		"deleted, seen in the cache": {
 			reason:   "a cache without machines does not prove that there are none",
-			snapshot: snapshot(newPool(3, 2, isDeleting)),
+			snapshot: with(snapshot(newPool(3, 2, isDeleting)), cached),
 			want:     planned{Next: 2},
 		},
 		"deleted": {
 			reason:   "the pool goes when the API server says that the last machine is gone",
-			snapshot: with(snapshot(newPool(3, 2, isDeleting)), func(s *Snapshot) { s.Live = true }),
+			snapshot: snapshot(newPool(3, 2, isDeleting)),
 			want:     planned{Next: 2, Finalize: true},
 		},
 		"crash before the first machine": {
@@ -184,8 +185,18 @@ func TestPlan(t *testing.T) {
 		},
 		"reservation seen in the cache": {
 			reason:   "a replay rests on a live read",
-			snapshot: with(snapshot(newPool(2, 2, hasReserved(0, 2, "r1"))), func(s *Snapshot) { s.Live = false }),
+			snapshot: with(snapshot(newPool(2, 2, hasReserved(0, 2, "r1"))), cached),
 			want:     planned{Next: 2},
+		},
+		"machines are lacking in the cache": {
+			reason:   "the leader before us may have made them",
+			snapshot: with(snapshot(newPool(1, 1)), cached),
+			want:     planned{Next: 1, Deferred: []string{"Create 1 CacheUnconfirmed"}},
+		},
+		"too many machines in the cache": {
+			reason:   "the leader before us may have deleted others",
+			snapshot: with(snapshot(newPool(0, 1), newMachine(0)), cached),
+			want:     planned{Next: 1, Deferred: []string{"Delete 1 CacheUnconfirmed"}},
 		},
 		"old status": {
 			reason:   "a status from before the reservation releases no machine of it",

@@ -25,7 +25,8 @@ type Snapshot struct {
 	Machines []*clusterv1.Machine
 	// Nodes are the Nodes, by name, whose names begin as those of the pool's machines do.
 	Nodes map[string]*corev1.Node
-	// Live says that Pool and Machines were read from the API server, not from a cache.
+	// Live says that Pool, and Machines after it, were read from the API server, not from a cache. Without it the
+	// number of machines is not changed.
 	Live bool
 	// CacheBehind names a write of ours that Machines does not show yet; empty when there is none.
 	CacheBehind string

@@ -1,0 +1,267 @@
+package planner
+
+import (
+	"maps"
+	"reflect"
+	"slices"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/types"
+	clusterv1 "sigs.k8s.io/cluster-api/api/core/v1beta2"
+
+	"github.com/drover-dev/drover/api/v1alpha1"
+)
+
+// manager is a process of ours: a cache that lags, a memory of its own writes, and the writes of the present round
+// that it has not made yet. It does in the simulation what package nodepool does.
+type manager struct {
+	*world
+	pool     *v1alpha1.NodePool // cached
+	machines machines           // cached
+
+	wrotePool string
+	created   map[string]bool
+	deleted   map[types.UID]bool
+	pending   []func() bool // one write each; false ends the round
+}
+
+func newManager(w *world) *manager {
+	m := &manager{world: w}
+	m.restart()
+	return m
+}
+
+func (m *manager) restart() {
+	m.catchUp()
+	m.wrotePool, m.created, m.deleted, m.pending = "", map[string]bool{}, map[types.UID]bool{}, nil
+}
+
+func (m *manager) crash() {
+	m.crashes++
+	m.note("a manager crashes with %d writes to go", len(m.pending))
+	m.restart()
+}
+
+func (m *manager) catchUp() { m.pool, m.machines = m.world.pool, maps.Clone(m.world.machines) }
+
+// catchUpSome shows the cache some of what happened.
+func (m *manager) catchUpSome() {
+	if m.rng.IntN(2) == 0 {
+		m.pool = m.world.pool
+	}
+	for _, name := range slices.Sorted(maps.Keys(m.machines)) {
+		if m.world.machines[name] == nil && m.rng.IntN(2) == 0 {
+			delete(m.machines, name)
+		}
+	}
+	for _, one := range m.world.machines.list() {
+		if m.rng.IntN(2) == 0 {
+			m.machines[one.Name] = one
+		}
+	}
+}
+
+// act makes the next write of the round, or begins another.
+func (m *manager) act() {
+	if len(m.pending) == 0 {
+		m.begin()
+		return
+	}
+	next := m.pending[0]
+	m.pending = m.pending[1:]
+	m.writes++
+	if !next() {
+		m.pending = nil
+	}
+}
+
+func (m *manager) begin() {
+	s, ok := m.observe()
+	if !ok {
+		return
+	}
+	m.plans++
+	result := Plan(s)
+	m.check(s, result)
+	if s.CacheBehind != "" {
+		m.stale++
+		return
+	}
+	if result.Finalize {
+		m.pending = append(m.pending, func() bool { return m.finalize(s) })
+		return
+	}
+	m.apply(s, result)
+}
+
+func (m *manager) observe() (Snapshot, bool) {
+	if m.pool == nil {
+		return Snapshot{}, false
+	}
+	s := Snapshot{Now: m.now, Pool: m.pool, Machines: m.machines.list(), CacheBehind: m.behind()}
+	deleting := !s.Pool.DeletionTimestamp.IsZero()
+	changes := m.machines.active() != newFleet(s).want() || (deleting && len(m.machines) == 0) || s.Pool.Status.Reserved != nil
+	if changes && s.CacheBehind == "" {
+		if m.world.pool == nil {
+			return s, false
+		}
+		s.Pool, s.Machines, s.Live = m.world.pool, m.world.machines.list(), true
+	}
+	if s.Pool.Status.Reserved != nil {
+		m.replays++
+	}
+	s.Nodes = map[string]*corev1.Node{}
+	for name := range m.foreign {
+		s.Nodes[name] = &corev1.Node{}
+	}
+	s.Revision = m.revision
+	if m.stalledNow && s.Pool.DeletionTimestamp.IsZero() {
+		s.Problems = []Problem{{Reason: v1alpha1.ReasonBundleNotFound, Message: "stalled"}}
+		if m.rng.IntN(2) == 0 {
+			s.Revision = ""
+		}
+	}
+	return s, true
+}
+
+// behind is as package nodepool's.
+func (m *manager) behind() string {
+	if m.wrotePool != "" && len(m.wrotePool) >= len(m.pool.ResourceVersion) && (len(m.wrotePool) > len(m.pool.ResourceVersion) || m.wrotePool > m.pool.ResourceVersion) {
+		return "the pool"
+	}
+	for name := range m.created {
+		if m.machines[name] == nil && m.world.machines[name] != nil {
+			return name
+		}
+	}
+	for _, one := range m.machines {
+		if m.deleted[one.UID] && one.DeletionTimestamp.IsZero() {
+			return one.Name
+		}
+	}
+	return ""
+}
+
+// check holds a plan to the invariants that it can break by itself.
+func (m *manager) check(s Snapshot, result Result) {
+	f := newFleet(s)
+	for _, a := range result.Actions {
+		switch {
+		case f.paused() && a.Verb != Release:
+			m.fail("invariant 6: a paused pool does %s %s", a.Verb, a.Name)
+		case f.deleting() && a.Verb == Create:
+			m.fail("invariant 6: a pool that is being deleted makes %s", a.Name)
+		case len(s.Problems) > 0 && a.Verb == Create:
+			m.fail("a stalled pool makes %s", a.Name)
+		case s.CacheBehind != "":
+			m.fail("%s %s was decided on a cache that is behind", a.Verb, a.Name)
+		case a.Verb == Create && m.foreign[a.Name]:
+			m.fail("%s is made although a foreign Node has that name", a.Name)
+		}
+	}
+	if n := len(result.Of(Create)); n > max(0, f.want()-len(f.active)) {
+		m.fail("%d are made and %d are lacking", n, f.want()-len(f.active))
+	}
+	if n := len(result.Of(Delete)); n > max(0, len(f.active)-f.want()) {
+		m.fail("%d are deleted and %d are too many", n, len(f.active)-f.want())
+	}
+	if next := s.Pool.Status.NextOrdinal; next != nil && result.NextOrdinal < *next {
+		m.fail("nextOrdinal shrinks from %d to %d", *next, result.NextOrdinal)
+	}
+}
+
+// apply queues the writes of a plan.
+func (m *manager) apply(s Snapshot, result Result) {
+	want, alone, handDeleted := newFleet(s).want(), len(m.managers) == 1, m.handDeleted
+	exclusive := func() bool { return alone && len(m.managers) == 1 }
+	base := s.Pool
+	m.queue(result.Reserve != nil, func() bool {
+		if !m.writePool(base.ResourceVersion, func(p *v1alpha1.NodePool) {
+			p.Status.Reserved, p.Status.NextOrdinal = result.Reserve, &result.NextOrdinal
+		}) {
+			return false
+		}
+		m.note("reserved %d+%d", *result.Reserve.First, result.Reserve.Count)
+		base = m.world.pool
+		m.wrotePool = base.ResourceVersion
+		return true
+	})
+	for _, a := range result.Of(Create) {
+		m.queue(true, func() bool { m.infra[a.Name] = true; return true })
+		m.queue(true, func() bool {
+			if m.machineGone(a.Name) {
+				m.fail("the replay would make %s again", a.Name)
+			}
+			m.createMachine(a.Name, s.Revision, want, exclusive())
+			m.created[a.Name] = true
+			return true
+		})
+	}
+	for _, a := range result.Of(Discard) {
+		m.queue(true, func() bool {
+			if m.world.machines[a.Name] == nil {
+				delete(m.infra, a.Name)
+			}
+			return true
+		})
+	}
+	for _, a := range result.Of(Delete) {
+		m.queue(true, func() bool { m.deleteMachine(a, want, handDeleted, exclusive()); return true })
+	}
+	for _, a := range result.Of(Release) {
+		m.queue(true, func() bool { m.release(a); return true })
+	}
+	m.queue(true, func() bool {
+		s.Pool = base
+		status, _ := Report(s, result, Outcome{Created: result.Of(Create), Deleted: result.Of(Delete), ReservationFinished: result.FinishReservation})
+		if reflect.DeepEqual(status, base.Status) {
+			return true
+		}
+		if m.writePool(base.ResourceVersion, func(p *v1alpha1.NodePool) { p.Status = status }) && m.world.pool != nil {
+			m.wrotePool = m.world.pool.ResourceVersion
+		}
+		return true
+	})
+}
+
+func (m *manager) queue(when bool, write func() bool) {
+	if when {
+		m.pending = append(m.pending, write)
+	}
+}
+
+func (m *manager) machineGone(name string) bool {
+	return m.world.machines[name] == nil && m.everMade[name] > 0
+}
+
+func (m *manager) deleteMachine(a Action, want, handDeleted int, exclusive bool) {
+	one := m.world.machines[a.Name]
+	if one == nil || one.UID != a.UID || !one.DeletionTimestamp.IsZero() {
+		return
+	}
+	byHand := m.handDeleted - handDeleted
+	if left := m.world.machines.active() - 1; exclusive && left < want-byHand {
+		m.fail("%s is deleted, which leaves %d; the plan wanted %d and users deleted %d since", a.Name, left, want, byHand)
+	}
+	m.note("deleted %s: %s", a.Name, a.Reason)
+	m.markDeleted(a.Name)
+	m.deleted[a.UID] = true
+}
+
+func (m *manager) release(a Action) {
+	if one := m.world.machines[a.Name]; one != nil && one.UID == a.UID {
+		m.writeMachine(a.Name, func(one *clusterv1.Machine) {
+			one.Finalizers = slices.DeleteFunc(slices.Clone(one.Finalizers), func(f string) bool { return f == v1alpha1.OrdinalFinalizer })
+		})
+	}
+}
+
+func (m *manager) finalize(s Snapshot) bool {
+	if m.world.pool == nil || m.world.pool.ResourceVersion != s.Pool.ResourceVersion {
+		m.conflicts++
+		return false
+	}
+	clear(m.infra)
+	m.note("let go of the pool")
+	return m.writePool(s.Pool.ResourceVersion, func(p *v1alpha1.NodePool) { p.Finalizers = nil })
+}

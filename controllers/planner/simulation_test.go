@@ -1,0 +1,132 @@
+package planner
+
+import (
+	"flag"
+	"fmt"
+	"math/rand/v2"
+	"testing"
+	"time"
+)
+
+var (
+	simulationSeed  = flag.Uint64("simulation.seed", 0, "replay this one seed of the simulation")
+	simulationRuns  = flag.Int("simulation.runs", 300, "how many seeds the simulation runs")
+	simulationSteps = flag.Int("simulation.steps", 400, "how many steps each of them has")
+)
+
+// TestSimulation runs the real planner against a fleet that goes through stale caches, crashes between any two writes,
+// two leaders, dying machines, foreign Nodes, stalls and users' edits. The invariants are checked at each write; at
+// the end everything heals, and the fleet must be what the pool says.
+//
+// Replay a failure: go test ./controllers/planner -run TestSimulation -simulation.seed=N
+func TestSimulation(t *testing.T) {
+	var total tallies
+	seeds := make([]uint64, 0, *simulationRuns)
+	for i := range *simulationRuns {
+		seeds = append(seeds, uint64(i)+1) //nolint:gosec // never negative
+	}
+	if *simulationSeed != 0 {
+		seeds = []uint64{*simulationSeed}
+	}
+	started := time.Now()
+	for _, seed := range seeds {
+		w := newWorld(seed)
+		err := w.run(*simulationSteps)
+		total.add(w.tallies)
+		if err != nil {
+			t.Fatalf("seed %d, step %d: %v\nreplay with -simulation.seed=%d\n%s", seed, w.step, err, seed, w.history())
+		}
+	}
+	fmt.Printf("simulation: %d seeds in %s: %s\n", len(seeds), time.Since(started).Round(time.Millisecond), total)
+	if *simulationSeed == 0 {
+		for what, n := range map[string]int{
+			"plans": total.plans, "writes": total.writes, "crashes": total.crashes, "edits": total.edits,
+			"deaths": total.deaths, "double leaders": total.doubles, "conflicts": total.conflicts, "replays": total.replays,
+		} {
+			if n == 0 {
+				t.Errorf("the simulation never had any %s: it tests nothing of the kind", what)
+			}
+		}
+	}
+}
+
+// tallies are what the simulation went through.
+type tallies struct{ plans, writes, crashes, stale, edits, deaths, doubles, conflicts, replays, taken, machines, crippled int }
+
+func (t *tallies) add(o tallies) {
+	t.plans += o.plans
+	t.writes += o.writes
+	t.crashes += o.crashes
+	t.stale += o.stale
+	t.edits += o.edits
+	t.deaths += o.deaths
+	t.doubles += o.doubles
+	t.conflicts += o.conflicts
+	t.replays += o.replays
+	t.taken += o.taken
+	t.machines += o.machines
+	t.crippled += o.crippled
+}
+
+func (t tallies) String() string {
+	return fmt.Sprintf("%d plans, %d writes, %d machines; faults: %d crashes, %d stale reads, %d conflicts, %d double leaders, %d replays, %d deaths, %d names taken, %d machines crippled by double leaders; %d edits by users",
+		t.plans, t.writes, t.machines, t.crashes, t.stale, t.conflicts, t.doubles, t.replays, t.deaths, t.taken, t.crippled, t.edits)
+}
+
+// run goes that many random steps, then heals the world and waits for it to settle.
+func (w *world) run(steps int) error {
+	for w.step = 1; w.step <= steps && w.broken == nil; w.step++ {
+		w.now = w.now.Add(time.Duration(w.rng.IntN(1000)) * time.Millisecond)
+		w.randomStep()
+	}
+	w.heal()
+	for range 20_000 {
+		if w.broken != nil || w.settled() == nil {
+			break
+		}
+		w.step++
+		w.managers[0].catchUp()
+		w.managers[0].act()
+		w.machinesProgress(1)
+	}
+	if w.broken != nil {
+		return w.broken
+	}
+	return w.settled()
+}
+
+func (w *world) randomStep() {
+	switch n := w.rng.IntN(100); {
+	case n < 55:
+		w.managers[w.rng.IntN(len(w.managers))].act()
+	case n < 70:
+		w.managers[w.rng.IntN(len(w.managers))].catchUpSome()
+	case n < 85:
+		w.machinesProgress(0.5)
+	case n < 90:
+		w.managers[w.rng.IntN(len(w.managers))].crash()
+	case n < 92:
+		w.changeLeaders()
+	case n < 94:
+		w.machineDies()
+	case n < 95:
+		w.takeName()
+	case n < 96:
+		w.stalledNow = !w.stalledNow
+	default:
+		w.userEdits()
+	}
+}
+
+func newWorld(seed uint64) *world {
+	w := &world{
+		rng: rand.New(rand.NewPCG(seed, seed)), //nolint:gosec // a simulation wants to be repeated
+		now: epoch, pool: newPool(3, 0), machines: machines{}, infra: map[string]bool{}, everMade: map[string]int{},
+		foreign: map[string]bool{}, revision: "r1",
+	}
+	w.pool.Status.NextOrdinal = nil
+	w.pool.Finalizers = []string{"ours"}
+	w.pool.ResourceVersion = "1"
+	w.managers = []*manager{newManager(w)}
+	return w
+}

@@ -1,0 +1,255 @@
+package planner
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"math/rand/v2"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	clusterv1 "sigs.k8s.io/cluster-api/api/core/v1beta2"
+
+	"github.com/drover-dev/drover/api/v1alpha1"
+)
+
+type machines map[string]*clusterv1.Machine
+
+func (m machines) list() []*clusterv1.Machine {
+	return slices.SortedFunc(maps.Values(m), func(a, b *clusterv1.Machine) int { return strings.Compare(a.Name, b.Name) })
+}
+
+func (m machines) active() int {
+	n := 0
+	for _, one := range m {
+		if one.DeletionTimestamp.IsZero() {
+			n++
+		}
+	}
+	return n
+}
+
+// world is the API server's content and everything that acts on it. Objects in it are replaced, never changed, so
+// that a cache may hold old ones.
+type world struct {
+	tallies
+	rng  *rand.Rand
+	now  time.Time
+	step int
+
+	pool       *v1alpha1.NodePool // nil once it is gone
+	machines   machines
+	infra      map[string]bool
+	foreign    map[string]bool // Nodes of others
+	revision   string
+	stalledNow bool
+	managers   []*manager
+
+	version     int
+	everMade    map[string]int
+	handDeleted int
+	log         []string
+	broken      error
+}
+
+func (w *world) note(format string, args ...any) {
+	w.log = append(w.log, fmt.Sprintf("%5d ", w.step)+fmt.Sprintf(format, args...))
+}
+
+func (w *world) history() string { return strings.Join(w.log[max(0, len(w.log)-60):], "\n") }
+
+func (w *world) fail(format string, args ...any) {
+	if w.broken == nil {
+		w.broken = fmt.Errorf(format, args...)
+	}
+}
+
+// writePool replaces the pool if it still has that version; "" means any. A pool that is being deleted goes with its
+// finalizer.
+func (w *world) writePool(version string, edit func(*v1alpha1.NodePool)) bool {
+	if w.pool == nil || (version != "" && version != w.pool.ResourceVersion) {
+		w.conflicts++
+		return false
+	}
+	w.version++
+	pool := w.pool.DeepCopy()
+	edit(pool)
+	pool.ResourceVersion = strconv.Itoa(w.version + 1)
+	w.pool = pool
+	if !pool.DeletionTimestamp.IsZero() && len(pool.Finalizers) == 0 {
+		w.pool = nil
+	}
+	return true
+}
+
+func (w *world) writeMachine(name string, edit func(*clusterv1.Machine)) {
+	m := w.machines[name].DeepCopy()
+	edit(m)
+	w.machines[name] = m
+	if !m.DeletionTimestamp.IsZero() && len(m.Finalizers) == 0 {
+		delete(w.machines, name)
+	}
+}
+
+func (w *world) createMachine(name, revision string, want int, exclusive bool) {
+	if w.machines[name] != nil {
+		return // it exists already: a replay
+	}
+	if w.everMade[name]++; w.everMade[name] > 1 {
+		w.fail("invariant 4: the name %s is used twice", name)
+	}
+	if w.foreign[name] && exclusive {
+		w.note("%s was taken by a foreign Node after it was planned", name)
+	}
+	if !w.infra[name] && exclusive {
+		w.fail("Machine %s was made before its infrastructure machine", name)
+	}
+	if exclusive && w.machines.active()+1 > want {
+		w.fail("invariant 4: Machine %s is a second one for one need: %d are there, the plan wanted %d", name, w.machines.active(), want)
+	}
+	if !w.infra[name] {
+		// A leader that lost its lease lost its infrastructure machine to the next one, who gave the ordinal up. It is one
+		// machine that never becomes ready, not two for one need: for repair to replace.
+		w.crippled++
+		w.infra[name] = true
+	}
+	w.tallies.machines++
+	w.version++
+	w.machines[name] = &clusterv1.Machine{ObjectMeta: metav1.ObjectMeta{
+		Name: name, UID: types.UID(strconv.Itoa(w.version)), CreationTimestamp: metav1.NewTime(w.now),
+		Labels: map[string]string{v1alpha1.RevisionLabel: revision}, Finalizers: []string{clusterv1.MachineFinalizer, v1alpha1.OrdinalFinalizer},
+	}}
+	w.note("created %s", name)
+}
+
+func (w *world) markDeleted(name string) {
+	if m := w.machines[name]; m != nil && m.DeletionTimestamp.IsZero() {
+		w.writeMachine(name, func(m *clusterv1.Machine) { m.DeletionTimestamp = &metav1.Time{Time: w.now} })
+	}
+}
+
+// machinesProgress lets Cluster API do its part: new machines become ready, deleted ones lose its finalizer.
+func (w *world) machinesProgress(chance float64) {
+	for _, m := range w.machines.list() {
+		if w.rng.Float64() >= chance {
+			continue
+		}
+		if m.DeletionTimestamp.IsZero() {
+			w.writeMachine(m.Name, func(m *clusterv1.Machine) {
+				withCondition(clusterv1.MachineReadyCondition, metav1.ConditionTrue, "")(m)
+				withCondition(clusterv1.MachineAvailableCondition, metav1.ConditionTrue, "")(m)
+			})
+			continue
+		}
+		if len(w.managers) > 1 {
+			continue // what a leader that lost its lease has under way ends sooner than a drain
+		}
+		delete(w.infra, m.Name)
+		w.writeMachine(m.Name, func(m *clusterv1.Machine) {
+			m.Finalizers = slices.DeleteFunc(slices.Clone(m.Finalizers), func(f string) bool { return f == clusterv1.MachineFinalizer })
+		})
+	}
+}
+
+func (w *world) anyMachine() *clusterv1.Machine {
+	list := w.machines.list()
+	if len(list) == 0 {
+		return nil
+	}
+	return list[w.rng.IntN(len(list))]
+}
+
+func (w *world) machineDies() {
+	if m := w.anyMachine(); m != nil {
+		w.deaths++
+		w.writeMachine(m.Name, unready)
+	}
+}
+
+// takeName makes a foreign Node with the name of a machine to come.
+func (w *world) takeName() {
+	if w.pool == nil {
+		return
+	}
+	f := newFleet(Snapshot{Pool: w.pool, Machines: w.machines.list()})
+	name := f.machineName(f.nextOrdinal() + w.rng.Int64N(3))
+	if w.everMade[name] == 0 {
+		w.taken++
+		w.foreign[name] = true
+	}
+}
+
+func (w *world) changeLeaders() {
+	if len(w.managers) == 1 {
+		w.doubles++
+		w.managers = append(w.managers, newManager(w))
+		return
+	}
+	w.managers = w.managers[1:]
+}
+
+func (w *world) userEdits() {
+	if w.pool == nil {
+		return
+	}
+	w.edits++
+	switch n := w.rng.IntN(20); {
+	case n < 9:
+		replicas := int32(w.rng.IntN(8)) //nolint:gosec // small
+		w.note("user: replicas %d", replicas)
+		w.writePool("", func(p *v1alpha1.NodePool) { p.Spec.Replicas = &replicas; p.Generation++ })
+	case n < 12:
+		paused := w.rng.IntN(3) == 0
+		w.note("user: paused %t", paused)
+		w.writePool("", func(p *v1alpha1.NodePool) { p.Spec.Paused = &paused; p.Generation++ })
+	case n < 15:
+		w.revision = fmt.Sprintf("r%d", w.rng.IntN(3))
+		w.note("user: template %s", w.revision)
+		w.writePool("", func(p *v1alpha1.NodePool) { p.Generation++ })
+	case n < 19:
+		if m := w.anyMachine(); m != nil {
+			w.note("user: deletes %s", m.Name)
+			w.handDeleted++
+			w.markDeleted(m.Name)
+		}
+	default:
+		w.note("user: deletes the pool")
+		w.writePool("", func(p *v1alpha1.NodePool) { p.DeletionTimestamp = &metav1.Time{Time: w.now} })
+	}
+}
+
+// heal ends all faults: one manager with a fresh cache, nothing stalled or paused.
+func (w *world) heal() {
+	w.note("everything heals")
+	w.stalledNow = false
+	w.managers = []*manager{newManager(w)}
+	w.writePool("", func(p *v1alpha1.NodePool) { p.Spec.Paused = nil })
+}
+
+// settled says what is still wrong with a world that has healed.
+func (w *world) settled() error {
+	if w.pool == nil {
+		if len(w.machines) > 0 || len(w.infra) > 0 {
+			return fmt.Errorf("the pool is gone and left %d machines, %d infrastructure machines", len(w.machines), len(w.infra))
+		}
+		return nil
+	}
+	if !w.pool.DeletionTimestamp.IsZero() {
+		return errors.New("the pool is not gone")
+	}
+	want := int(*w.pool.Spec.Replicas)
+	if len(w.machines) != want || w.machines.active() != want || len(w.infra) != want || w.pool.Status.Reserved != nil {
+		return fmt.Errorf("the pool wants %d: there are %d Machines (%d active), %d infrastructure machines, reserved %v",
+			want, len(w.machines), w.machines.active(), len(w.infra), w.pool.Status.Reserved)
+	}
+	status := w.pool.Status
+	if !meta.IsStatusConditionTrue(status.Conditions, v1alpha1.ReadyCondition) || int(*status.Replicas) != want || int(*status.ReadyReplicas) != want {
+		return fmt.Errorf("the status does not say that %d machines are ready: %+v", want, status)
+	}
+	return nil
+}
