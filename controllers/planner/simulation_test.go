@@ -10,7 +10,7 @@ import (
 
 var (
 	simulationSeed  = flag.Uint64("simulation.seed", 0, "replay this one seed of the simulation")
-	simulationRuns  = flag.Int("simulation.runs", 300, "how many seeds the simulation runs")
+	simulationRuns  = flag.Int("simulation.runs", 1000, "how many seeds the simulation runs")
 	simulationSteps = flag.Int("simulation.steps", 400, "how many steps each of them has")
 )
 
