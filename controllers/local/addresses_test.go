@@ -1,0 +1,142 @@
+package local
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/netip"
+	"path/filepath"
+	"sync"
+	"testing"
+	"time"
+
+	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/drover-dev/drover/api/v1alpha1"
+)
+
+func TestPick(t *testing.T) {
+	addr := netip.MustParseAddr
+	bridge := Bridge{Name: "drover0", Address: netip.MustParsePrefix("10.88.0.1/24")}
+	small := Range{First: addr("10.88.0.10"), Last: addr("10.88.0.11")}
+	cases := map[string]struct {
+		reason string
+		r      Range
+		bridge Bridge
+		taken  []string
+		want   string
+		fails  string
+	}{
+		"Default":      {"The tenth of the subnet is the first.", Range{}, bridge, nil, "10.88.0.10/24", ""},
+		"Next":         {"The lowest free one is next.", Range{}, bridge, []string{"10.88.0.10", "10.88.0.12"}, "10.88.0.11/24", ""},
+		"Exhausted":    {"Both are taken.", small, bridge, []string{"10.88.0.10", "10.88.0.11"}, "", v1alpha1.ReasonAddressesExhausted},
+		"SkipsBridge":  {"The bridge's own is nobody else's.", Range{First: addr("10.88.0.1"), Last: addr("10.88.0.2")}, bridge, nil, "10.88.0.2/24", ""},
+		"OtherSubnet":  {"Machines could not reach the bridge.", Range{First: addr("10.99.0.1"), Last: addr("10.99.0.2")}, bridge, nil, "", v1alpha1.ReasonProvisionFailed},
+		"UpsideDown":   {"The last is before the first.", Range{First: addr("10.88.0.9"), Last: addr("10.88.0.8")}, bridge, nil, "", v1alpha1.ReasonProvisionFailed},
+		"Broadcast":    {"The broadcast address is no machine's.", Range{First: addr("10.88.0.9"), Last: addr("10.88.0.255")}, bridge, nil, "", v1alpha1.ReasonProvisionFailed},
+		"TinySubnet":   {"The default range does not fit.", Range{}, Bridge{Name: "tiny", Address: netip.MustParsePrefix("10.88.0.1/29")}, nil, "", v1alpha1.ReasonProvisionFailed},
+		"WiderSubnet":  {"The prefix length is the bridge's.", Range{}, Bridge{Name: "wide", Address: netip.MustParsePrefix("10.64.3.7/12")}, nil, "10.64.0.10/12", ""},
+		"LastOfARange": {"Both ends are in the range.", small, bridge, []string{"10.88.0.10"}, "10.88.0.11/24", ""},
+	}
+	for name, tc := range cases {
+		t.Run(name, func(t *testing.T) {
+			taken := map[netip.Addr]string{}
+			for _, a := range tc.taken {
+				taken[addr(a)] = "x"
+			}
+			got, err := pick(tc.r, tc.bridge, taken)
+			var problem *Problem
+			switch {
+			case tc.fails != "" && (!errors.As(err, &problem) || problem.Reason != tc.fails):
+				t.Errorf("%s Got %s, %v; want %s", tc.reason, got, err, tc.fails)
+			case tc.fails == "" && (err != nil || got.String() != tc.want):
+				t.Errorf("%s Got %s, %v; want %s", tc.reason, got, err, tc.want)
+			}
+		})
+	}
+}
+
+func TestAddressesAreNeverGivenTwice(t *testing.T) {
+	const machines = 40
+	root := filepath.Join(t.TempDir(), "machines")
+	var wait sync.WaitGroup
+	for i := range machines {
+		// Each has a Machines of its own, as managers in several processes would.
+		m := &Machines{Root: root, Host: newFakeHost()}
+		wait.Go(func() {
+			l := m.layout(types.NamespacedName{Namespace: fmt.Sprint("ns", i%3), Name: fmt.Sprint("m", i)})
+			unlock, err := lockMachine(context.Background(), l)
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			defer unlock()
+			if _, err := m.settle(context.Background(), l, Wanted{Bridge: "drover0"}); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	wait.Wait()
+	taken, err := takenAddresses(root)
+	if err != nil || len(taken) != machines {
+		t.Errorf("%d machines have %d addresses (%v)", machines, len(taken), err)
+	}
+}
+
+func TestOneNameIsOneMachineOverAllNamespaces(t *testing.T) {
+	m := &Machines{Root: filepath.Join(t.TempDir(), "machines"), Host: newFakeHost(), AgentBinary: "/bin/true"}
+	want := Wanted{Key: types.NamespacedName{Namespace: "a", Name: "m"}, UID: "1", Bridge: "drover0"}
+	if _, err := m.Ensure(context.Background(), want); err != nil {
+		t.Fatal(err)
+	}
+	want.Key.Namespace, want.UID = "b", "2"
+	var problem *Problem
+	if _, err := m.Ensure(context.Background(), want); !errors.As(err, &problem) {
+		t.Errorf("a second machine of the name: %v, want a problem", err)
+	}
+}
+
+func TestAnotherMachineOfTheNameStartsAfresh(t *testing.T) {
+	host := newFakeHost()
+	m := &Machines{Root: filepath.Join(t.TempDir(), "machines"), Host: host, AgentBinary: "/bin/true"}
+	want := Wanted{Key: types.NamespacedName{Namespace: "a", Name: "m"}, UID: "1", Bridge: "drover0"}
+	first, err := m.Ensure(context.Background(), want)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want.UID = "2"
+	second, err := m.Ensure(context.Background(), want)
+	if err != nil || second.Boots != 1 || second.Process == first.Process || host.Alive(first.Process) {
+		t.Errorf("the second machine is %+v (%v), the first was %+v", second, err, first)
+	}
+}
+
+func TestBootDelay(t *testing.T) {
+	now := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
+	ago := func(seconds ...int) (times []time.Time) {
+		for _, s := range seconds {
+			times = append(times, now.Add(-time.Duration(s)*time.Second))
+		}
+		return times
+	}
+	cases := map[string]struct {
+		reason string
+		record record
+		want   time.Duration
+	}{
+		"New":      {"A first boot does not wait.", record{}, 0},
+		"Once":     {"Nor does the first after an accident.", record{LastBoots: ago(1)}, 0},
+		"Twice":    {"The next one waits a second from the last.", record{LastBoots: ago(9, 0)}, time.Second},
+		"Often":    {"Then twice as long each time.", record{LastBoots: ago(40, 30, 20, 2)}, 2 * time.Second},
+		"Most":     {"At most a minute.", record{LastBoots: ago(90, 80, 70, 60, 50, 40, 30, 0)}, time.Minute},
+		"Old":      {"Boots long ago do not count.", record{LastBoots: ago(4000, 3000, 2000)}, 0},
+		"AskedFor": {"A reboot that was asked for is at once.", record{LastBoots: ago(3, 2, 1), Asked: true}, 0},
+	}
+	for name, tc := range cases {
+		t.Run(name, func(t *testing.T) {
+			if got := tc.record.bootDelay(now); got != tc.want {
+				t.Errorf("%s Got %s, want %s", tc.reason, got, tc.want)
+			}
+		})
+	}
+}
