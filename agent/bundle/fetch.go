@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"runtime/debug"
 	"strings"
 	"time"
 
@@ -44,6 +45,7 @@ func (s *Store) fetch(ctx context.Context, reference name.Digest, digest v1.Hash
 	if err != nil {
 		return nil, err
 	}
+	debug.FreeOSMemory() // the decompressors' windows are larger than the agent itself
 	s.Log.Info("Fetched bundle", "image", reference.String(), "bytes", found.size(), "took", time.Since(start).Round(time.Millisecond).String())
 	return bundle, nil
 }

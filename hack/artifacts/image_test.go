@@ -28,14 +28,14 @@ func run(args ...string) (string, error) {
 func TestImageLaysFilesOnAnEmptyBase(t *testing.T) {
 	dir := t.TempDir()
 	manager, agent := write(t, filepath.Join(dir, "manager"), "manager"), write(t, filepath.Join(dir, "agent"), "agent")
-	layout, archive := filepath.Join(dir, "layout"), filepath.Join(dir, "dist/manager.tar")
-	out, err := run("image", "--layout", layout, "--name", "drover.dev/manager:v0.1.0", "--archive", archive, "--user", "65532:65532",
+	artifacts, archive := filepath.Join(dir, "artifacts"), filepath.Join(dir, "dist/manager.tar")
+	out, err := run("image", "--out", artifacts, "--repository", "images/manager", "--name", "drover.dev/manager:v0.1.0", "--archive", archive, "--user", "65532:65532",
 		"--entrypoint", "/manager", "--file", manager+"=/manager", "--file", agent+"=/opt/drover-agent")
 	must(t, err)
 
-	digest, err := v1.NewHash(strings.TrimSpace(out))
+	digest, err := v1.NewHash(strings.TrimSpace(strings.TrimPrefix(out, "images/manager@")))
 	must(t, err)
-	img, err := imageOf(layout, digest)
+	img, err := imageOf(filepath.Join(artifacts, "images/manager"), digest)
 	must(t, errors.Join(err, validate.Image(img)))
 	config, err := img.ConfigFile()
 	must(t, err)

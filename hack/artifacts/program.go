@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -69,15 +70,16 @@ func busyboxFiles(busybox string) ([]oci.File, error) {
 
 type imageOptions struct {
 	program
-	sources          []string
-	layout, tag, tar string
+	sources               []string
+	out, repository, name string
+	tar                   string
 }
 
 func newImageCommand() *cobra.Command {
 	o := imageOptions{program: program{compression: oci.Gzip}}
 	command := &cobra.Command{
-		Use:   "image --file SOURCE=PATH... --name NAME:TAG",
-		Short: "Lay files on an empty base, as an image in a layout and, with --archive, as an OCI archive",
+		Use:   "image --file SOURCE=PATH... --name NAME:TAG --repository REPOSITORY",
+		Short: "Lay files on an empty base, as an image to serve and, with --archive, as an OCI archive",
 		Args:  cobra.NoArgs,
 		RunE:  func(command *cobra.Command, _ []string) error { return o.run(command) },
 	}
@@ -86,10 +88,11 @@ func newImageCommand() *cobra.Command {
 	flags.StringSliceVar(&o.entrypoint, "entrypoint", nil, "the command a container runs")
 	flags.StringVar(&o.user, "user", "", "user and group a container runs as, by number")
 	flags.StringVar(&o.architecture, "arch", runtime.GOARCH, "architecture of the programs")
-	flags.StringVar(&o.layout, "layout", "", "directory of the image layout to add it to")
-	flags.StringVar(&o.tag, "name", "", "the image's name and tag")
+	flags.StringVar(&o.out, "out", ".drover/artifacts", "directory of image layouts to write into")
+	flags.StringVar(&o.repository, "repository", "", "the repository below --out, such as images/manager")
+	flags.StringVar(&o.name, "name", "", "the image's name and tag, in an archive")
 	flags.StringVar(&o.tar, "archive", "", "file to write an OCI archive to, for `ctr images import` or `docker load`")
-	for _, required := range []string{"file", "name", "layout"} {
+	for _, required := range []string{"file", "name", "repository"} {
 		_ = command.MarkFlagRequired(required) // the flags exist
 	}
 	return command
@@ -103,18 +106,20 @@ func (o *imageOptions) run(command *cobra.Command) error {
 		}
 		o.files = append(o.files, oci.File{Path: strings.TrimPrefix(path, "/"), Source: source})
 	}
-	digest, err := o.write(o.layout, o.tag[strings.LastIndex(o.tag, ":")+1:])
+	digest, err := o.write(o.layout(), o.name[strings.LastIndex(o.name, ":")+1:])
 	if err != nil {
-		return describe("image "+o.tag, err)
+		return describe("image "+o.name, err)
 	}
-	if _, err := fmt.Fprintln(command.OutOrStdout(), digest); err != nil || o.tar == "" {
+	if err := (digests{o.repository: digest.String()}).report(command.OutOrStdout(), o.out); err != nil || o.tar == "" {
 		return err
 	}
-	return o.archive(digest)
+	return describe("archive "+o.tar, o.archive(digest))
 }
 
+func (o *imageOptions) layout() string { return filepath.Join(o.out, o.repository) }
+
 func (o *imageOptions) archive(digest v1.Hash) error {
-	layout, err := oci.OpenLayout(o.layout)
+	layout, err := oci.OpenLayout(o.layout())
 	if err != nil {
 		return err
 	}
@@ -125,9 +130,5 @@ func (o *imageOptions) archive(digest v1.Hash) error {
 	if err != nil {
 		return err
 	}
-	defer func() { _ = file.Close() }()
-	if err := layout.Archive(file, digest, o.tag); err != nil {
-		return err
-	}
-	return file.Close()
+	return errors.Join(layout.Archive(file, digest, o.name), file.Close())
 }
