@@ -63,6 +63,7 @@ type Agent struct {
 	paths     component.Paths
 
 	bootstrap *v1alpha1.Bootstrap
+	restarted bool          // an earlier agent had an identity already
 	joined    chan struct{} // closed when there is an identity
 	wanted    chan *generation
 	dirty     chan struct{} // something that the status shows has changed
@@ -74,6 +75,7 @@ type Agent struct {
 	bundle    *bundle.Bundle
 	findings  []v1alpha1.Finding
 	hindrance *obstacle
+	heartbeat time.Time // when the kubelet last said that the Node is Ready
 }
 
 // New reads what is on disk. It fails when the machine was never told what node it is.
@@ -101,6 +103,8 @@ func New(opts Options) (*Agent, error) {
 		bootstrap: boot, current: current,
 		joined: make(chan struct{}), wanted: make(chan *generation, 1), dirty: make(chan struct{}, 1), rebuild: make(chan struct{}, 1),
 	}
+	_, err = identity.Load(a.identityPaths(), boot.NodeName, time.Now())
+	a.restarted = err == nil
 	a.paths.AgentKubeconfig = a.identityPaths().Kubeconfig()
 	a.network = &network.Manager{
 		StateDir: opts.StateDir, CNIDir: a.paths.CNIConfDir, Kernel: network.NewKernel(), Log: opts.Log.WithName("network"),

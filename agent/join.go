@@ -58,10 +58,18 @@ func (a *Agent) nodes() *nodeWatch {
 		known:      len(network.CachedPodCIDRs(a.opts.StateDir, a.bootstrap.NodeName)) > 0,
 		changed:    a.network.SetNodes,
 		registered: func() { a.step(stepNodeRegistered) },
-		ready:      func() { a.step(stepNodeReady) },
+		ready:      a.nodeReady,
 		lost:       a.registerAgain,
 		patience:   lostNodePatience,
 	}
+}
+
+// nodeReady takes down when the kubelet last said that the Node is Ready.
+func (a *Agent) nodeReady(heartbeat time.Time) {
+	a.mu.Lock()
+	a.heartbeat = heartbeat
+	a.mu.Unlock()
+	wake(a.dirty)
 }
 
 // registerAgain ends the kubelet, which registers its Node only when it starts; the supervisor starts it again.

@@ -22,8 +22,9 @@ type nodeWatch struct {
 	known bool
 	// changed hears of all Nodes, sorted by name, after each change of what the network needs.
 	changed func([]network.Node)
-	// registered and ready are called when the own Node is there, and when it is Ready.
-	registered, ready func()
+	// registered is called when the own Node is there, and ready, with the time its kubelet said so, when it is Ready.
+	registered func()
+	ready      func(time.Time)
 	// lost is called when the own Node was there and has been gone for a while.
 	lost func()
 	// patience is that while: a Node made anew in between is none lost.
@@ -51,7 +52,7 @@ func trim(obj any) (any, error) {
 	}
 	for _, c := range n.Status.Conditions {
 		if c.Type == corev1.NodeReady {
-			small.Status.Conditions = []corev1.NodeCondition{{Type: c.Type, Status: c.Status}}
+			small.Status.Conditions = []corev1.NodeCondition{{Type: c.Type, Status: c.Status, LastHeartbeatTime: c.LastHeartbeatTime}}
 		}
 	}
 	return small, nil
@@ -100,7 +101,7 @@ func (w *nodeWatch) saw(obj any) {
 	w.registered()
 	for _, c := range node.Status.Conditions {
 		if c.Status == corev1.ConditionTrue {
-			w.ready()
+			w.ready(c.LastHeartbeatTime.Time)
 		}
 	}
 }

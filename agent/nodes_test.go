@@ -35,7 +35,7 @@ func watchNodes(t *testing.T, known bool, patience time.Duration, first ...*core
 		}
 	}
 	w.nodeWatch = &nodeWatch{
-		self: "a", known: known, patience: patience, registered: note("registered"), ready: note("ready"), lost: note("lost"),
+		self: "a", known: known, patience: patience, registered: note("registered"), ready: func(time.Time) { note("ready")() }, lost: note("lost"),
 		changed: func(n []network.Node) { w.mu.Lock(); w.nodes = n; w.mu.Unlock() },
 	}
 	for _, n := range first {

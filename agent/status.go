@@ -5,6 +5,7 @@ import (
 	"slices"
 	"time"
 
+	apimeta "k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/drover-dev/drover/agent/component"
@@ -13,6 +14,10 @@ import (
 	"github.com/drover-dev/drover/agent/kubeapi"
 	"github.com/drover-dev/drover/api/v1alpha1"
 )
+
+// restartGrace is how long an agent that was started again looks at the components it adopts before it says anything
+// about them: they are as healthy as its predecessor left them, and its own restart must not make the node look ill.
+const restartGrace = 3 * time.Second
 
 // clockEvery is the time between two looks at the API server's clock.
 const clockEvery = time.Minute
@@ -31,21 +36,48 @@ func (a *Agent) keepStatus(ctx context.Context) error {
 		}
 	}()
 	defer func() { <-done }()
+	grace := time.NewTimer(restartGrace)
+	defer grace.Stop()
+	quiet := a.restarted
 	proxy := a.generation().Spec.Proxy.Mode
 	for {
 		if now := a.generation().Spec.Proxy.Mode; now != proxy {
 			proxy = now
 			monitor.SetProbes(a.probes()...)
 		}
-		a.publish(monitor.Conditions())
+		probed := monitor.Conditions()
+		a.noteSteps(a.supervise.Status(), probed)
+		quiet = quiet && !settled(probed) && !a.hindered()
+		if !quiet {
+			a.publish(probed)
+		}
 		select {
 		case <-ctx.Done():
 			return nil
+		case <-grace.C:
+			quiet = false
 		case <-processes:
 		case <-conditions:
 		case <-a.dirty:
 		}
 	}
+}
+
+// settled says whether every part of the node was looked at and none is still starting.
+func settled(probed []metav1.Condition) bool {
+	for _, name := range conditionOrder[1:] {
+		c := apimeta.FindStatusCondition(probed, name)
+		if c == nil || c.Status == metav1.ConditionUnknown || c.Reason == v1alpha1.ReasonStarting || c.Reason == v1alpha1.ReasonWaitingForDependency {
+			return false
+		}
+	}
+	return true
+}
+
+func (a *Agent) hindered() bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.hindrance != nil
 }
 
 func (a *Agent) generation() *generation {
@@ -57,7 +89,6 @@ func (a *Agent) generation() *generation {
 // publish puts together what is known now.
 func (a *Agent) publish(probed []metav1.Condition) {
 	found := append(a.supervise.Status(), a.network.Status())
-	a.noteSteps(found, probed)
 	a.mu.Lock()
 	current, hindrance, findings := a.current, a.hindrance, a.findings
 	a.mu.Unlock()
@@ -82,6 +113,9 @@ func (a *Agent) noteSteps(found []v1alpha1.ComponentStatus, probed []metav1.Cond
 			if c.State == v1alpha1.ComponentRunning {
 				a.timeline.done(stepKubeletReady)
 			}
+			if a.isNodeReady(c.StartedAt.Time) {
+				a.timeline.done(stepNodeReady)
+			}
 		}
 	}
 	if slices.ContainsFunc(probed, func(c metav1.Condition) bool {
@@ -89,6 +123,14 @@ func (a *Agent) noteSteps(found []v1alpha1.ComponentStatus, probed []metav1.Cond
 	}) {
 		a.timeline.done(stepNetworkReady)
 	}
+}
+
+// isNodeReady says whether the Node is Ready by the word of the kubelet that runs. After a reboot the Node still shows
+// what the one before it said, until this one has reported; an adopted kubelet has reported long ago.
+func (a *Agent) isNodeReady(kubeletStarted time.Time) bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return !a.heartbeat.IsZero() && !a.heartbeat.Before(kubeletStarted.Truncate(time.Second))
 }
 
 // probes are the questions behind the conditions.

@@ -3,6 +3,7 @@ package report
 import (
 	"context"
 	"math/rand/v2"
+	"slices"
 	"sync"
 	"time"
 
@@ -81,10 +82,15 @@ func (r *Reporter) Exists(uid types.UID) {
 	}
 }
 
-// Seed takes over the times of conditions that an earlier agent wrote and that hold unchanged.
+// Seed takes over the conditions that an earlier agent wrote: those that hold unchanged keep their times. It does not
+// have anything written.
 func (r *Reporter) Seed(earlier []metav1.Condition) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	if r.status.Conditions == nil {
+		r.status.Conditions = slices.Clone(earlier)
+		return
+	}
 	for _, old := range earlier {
 		for i := range r.status.Conditions {
 			if c := &r.status.Conditions[i]; c.Type == old.Type && c.Status == old.Status && old.LastTransitionTime.Before(&c.LastTransitionTime) {

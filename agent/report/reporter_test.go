@@ -173,6 +173,14 @@ func TestPatchRemovesWhatIsGone(t *testing.T) {
 	}
 }
 
+func TestSeedComesBeforeWhatIsNotKnownYet(t *testing.T) {
+	r := &Reporter{Node: "n"}
+	r.Seed([]metav1.Condition{{Type: "A", Status: "True"}})
+	if len(r.status.Conditions) != 1 {
+		t.Error("the first look at the components compares with what the earlier agent said")
+	}
+}
+
 func TestSeedKeepsTheTimeOfWhatHoldsStill(t *testing.T) {
 	r := &Reporter{Node: "n"}
 	old, now := metav1.NewTime(time.Unix(1, 0)), metav1.NewTime(time.Unix(100, 0))

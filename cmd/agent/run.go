@@ -6,7 +6,6 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
-	"runtime/debug"
 
 	"github.com/go-logr/logr"
 	"github.com/spf13/cobra"
@@ -18,20 +17,12 @@ import (
 	"github.com/drover-dev/drover/api/v1alpha1"
 )
 
-// The agent's heap is a few megabytes: collecting it twice as often as Go would costs next to nothing and halves it.
-const (
-	gcPercent   = 50
-	memoryLimit = 24 << 20
-)
-
 func newRun() *cobra.Command {
 	var opts agent.Options
 	var nodeIP, level string
 	cmd := &cobra.Command{
 		Use: "run", Short: "Be the agent of this node", Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			debug.SetGCPercent(gcPercent)
-			debug.SetMemoryLimit(memoryLimit)
 			log, err := newLogger(level)
 			if err != nil {
 				return err
@@ -51,6 +42,7 @@ func newRun() *cobra.Command {
 			if err != nil {
 				return err
 			}
+			go saveMemory(cmd.Context())
 			return a.Run(cmd.Context())
 		},
 	}
