@@ -88,6 +88,9 @@ func (m *manager) begin() {
 		return
 	}
 	if result.Finalize {
+		if len(m.managers) > 1 {
+			return // what a leader that lost its lease has under way ends sooner than a pool
+		}
 		m.pending = append(m.pending, func() bool { return m.finalize(s) })
 		return
 	}
@@ -257,9 +260,6 @@ func (m *manager) release(a Action) {
 }
 
 func (m *manager) finalize(s Snapshot) bool {
-	if len(m.managers) > 1 {
-		return false // what a leader that lost its lease has under way ends sooner than a pool
-	}
 	if m.world.pool == nil || m.world.pool.ResourceVersion != s.Pool.ResourceVersion {
 		m.conflicts++
 		return false

@@ -1,0 +1,152 @@
+package nodepool_test
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"testing"
+	"time"
+
+	"k8s.io/apimachinery/pkg/api/meta"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	clocktesting "k8s.io/utils/clock/testing"
+	"k8s.io/utils/ptr"
+	clusterv1 "sigs.k8s.io/cluster-api/api/core/v1beta2"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/drover-dev/drover/api/v1alpha1"
+	"github.com/drover-dev/drover/controllers/nodepool"
+)
+
+func TestStalled(t *testing.T) {
+	cases := map[string]struct {
+		reason  string
+		spoil   func(*site, *v1alpha1.NodePool, *nodepool.Reconciler)
+		want    string
+		message string
+	}{
+		"no bundle": {
+			reason:  "a version that no bundle has is named, with those there are",
+			spoil:   func(_ *site, p *v1alpha1.NodePool, _ *nodepool.Reconciler) { p.Spec.Template.Spec.Version = "v1.99.9" },
+			want:    v1alpha1.ReasonBundleNotFound,
+			message: "No NodeBundle has version v1.99.9 (there are ",
+		},
+		"two bundles": {
+			reason: "two bundles of one version are one too many",
+			spoil: func(s *site, _ *v1alpha1.NodePool, _ *nodepool.Reconciler) {
+				s.create(bundle("second-"+s.version, s.version))
+			},
+			want:    v1alpha1.ReasonBundleAmbiguous,
+			message: "delete all but one",
+		},
+		"no template": {
+			reason: "a template that is not there is named",
+			spoil: func(_ *site, p *v1alpha1.NodePool, _ *nodepool.Reconciler) {
+				p.Spec.Template.Spec.InfrastructureRef.Name = "big"
+			},
+			want:    v1alpha1.ReasonTemplateNotFound,
+			message: "There is no LocalMachineTemplate big in namespace",
+		},
+		"no such kind": {
+			reason: "so is a kind that is not served",
+			spoil: func(_ *site, p *v1alpha1.NodePool, _ *nodepool.Reconciler) {
+				p.Spec.Template.Spec.InfrastructureRef = v1alpha1.InfrastructureReference{APIGroup: "infra.example.com", Kind: "CloudMachineTemplate", Name: "x"}
+			},
+			want:    v1alpha1.ReasonTemplateNotFound,
+			message: "The API server has no kind CloudMachineTemplate.infra.example.com: install the provider",
+		},
+		"no cluster": {
+			reason: "a Cluster that does not come in a minute needs somebody's eye",
+			spoil: func(s *site, _ *v1alpha1.NodePool, r *nodepool.Reconciler) {
+				cluster := &clusterv1.Cluster{}
+				cluster.Namespace, cluster.Name = s.namespace, v1alpha1.AdoptedClusterName
+				if err := s.Client.Delete(s.t.Context(), cluster); err != nil {
+					s.t.Fatal(err)
+				}
+				r.Clock = clocktesting.NewFakePassiveClock(time.Now().Add(2 * time.Minute))
+			},
+			want:    v1alpha1.ReasonClusterNotReady,
+			message: "does not exist yet",
+		},
+		"discovery fails": {
+			reason: "what discovery says is passed on",
+			spoil: func(_ *site, _ *v1alpha1.NodePool, r *nodepool.Reconciler) {
+				r.Discoverer = nodepool.DiscovererFunc(func(context.Context) (v1alpha1.ClusterSettings, error) {
+					return v1alpha1.ClusterSettings{}, errors.New("set --cluster-dns")
+				})
+			},
+			want:    v1alpha1.ReasonDiscoveryFailed,
+			message: "set --cluster-dns",
+		},
+		"create refused": {
+			reason: "what the API server refuses is passed on",
+			spoil: func(s *site, p *v1alpha1.NodePool, _ *nodepool.Reconciler) {
+				template := &unstructured.Unstructured{}
+				template.SetGroupVersionKind(schema.GroupVersionKind{Group: "fleet.drover.dev", Version: "v1alpha1", Kind: "LocalMachineTemplate"})
+				if err := s.Client.Get(s.t.Context(), client.ObjectKey{Namespace: s.namespace, Name: "small"}, template); err != nil {
+					s.t.Fatal(err)
+				}
+				bad := &v1alpha1.LocalMachineTemplate{}
+				bad.Namespace, bad.Name = s.namespace, "bad"
+				bad.Spec.Template.ObjectMeta.Labels = map[string]string{"not a label": "x"}
+				bad.Spec.Template.Spec.CPUs = ptr.To[int32](1)
+				s.create(bad)
+				p.Spec.Template.Spec.InfrastructureRef.Name = "bad"
+			},
+			want:    v1alpha1.ReasonMachineCreateFailed,
+			message: "2 machines could not be made",
+		},
+	}
+	for name, tc := range cases {
+		t.Run(name, func(t *testing.T) {
+			s := newSite(t)
+			pool, r := s.pool("workers", 2), s.reconciler(s.Client)
+			tc.spoil(s, pool, r)
+			s.create(pool)
+			result, err := r.Reconcile(t.Context(), ctrl.Request{NamespacedName: client.ObjectKeyFromObject(pool)})
+			if err != nil {
+				t.Fatalf("a user's mistake is no error of ours: %v", err)
+			}
+			if result.RequeueAfter > 0 && result.RequeueAfter < 5*time.Second {
+				t.Errorf("a user's mistake must not spin: again after %s", result.RequeueAfter)
+			}
+			if err := errors.Join(s.hasCondition(pool, v1alpha1.StalledCondition, tc.want), s.hasCondition(pool, v1alpha1.ReadyCondition, tc.want), s.counts(0, 0)); err != nil {
+				t.Errorf("%s: %v", tc.reason, err)
+			}
+			if c := meta.FindStatusCondition(pool.Status.Conditions, v1alpha1.StalledCondition); c != nil && !strings.Contains(c.Message, tc.message) {
+				t.Errorf("%s: got %q, want it to contain %q", tc.reason, c.Message, tc.message)
+			}
+			version := pool.ResourceVersion
+			if _, err := r.Reconcile(t.Context(), ctrl.Request{NamespacedName: client.ObjectKeyFromObject(pool)}); err != nil {
+				t.Fatal(err)
+			}
+			if _ = s.Client.Get(t.Context(), client.ObjectKeyFromObject(pool), pool); pool.ResourceVersion != version {
+				t.Errorf("%s: the same state was written twice", tc.reason)
+			}
+		})
+	}
+}
+
+// TestStalledPoolGoesOn watches what it lacks, of kinds that nobody watched before.
+func TestStalledPoolGoesOn(t *testing.T) {
+	s := newSite(t)
+	s.startManager()
+	pool := s.pool("workers", 1)
+	pool.Spec.Template.Spec.InfrastructureRef.Name = "late"
+	pool.Spec.Template.Spec.Version = "v1.77.7"
+	s.create(pool)
+	s.eventually("the bundle is missing", func() error {
+		return s.hasCondition(pool, v1alpha1.StalledCondition, v1alpha1.ReasonBundleNotFound)
+	})
+	s.create(bundle("late", "v1.77.7"))
+	s.eventually("the template is missing", func() error {
+		return s.hasCondition(pool, v1alpha1.StalledCondition, v1alpha1.ReasonTemplateNotFound)
+	})
+	late := &v1alpha1.LocalMachineTemplate{}
+	late.Namespace, late.Name = s.namespace, "late"
+	late.Spec.Template.Spec.CPUs = ptr.To[int32](1)
+	s.create(late)
+	s.eventually("the machine is made", func() error { return s.counts(1, 0) })
+}
