@@ -11,6 +11,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/drover-dev/drover/test/apiserver"
 )
 
 const errandVariable = "DROVER_TEST_ERRAND"
@@ -30,7 +32,7 @@ func TestMain(m *testing.M) {
 		runErrand(text)
 		return
 	}
-	os.Exit(m.Run())
+	os.Exit(apiserver.Run(m))
 }
 
 func runErrand(text string) {

@@ -78,6 +78,17 @@ func (h *fakeHost) Launch(l Launch) (Waiting, error) {
 	return fakeWaiting{h, p}, nil
 }
 
+// processes are the first processes of the machines that run.
+func (h *fakeHost) processes() map[Process]bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	running := map[Process]bool{}
+	for p := range h.running {
+		running[p] = true
+	}
+	return running
+}
+
 func (h *fakeHost) end(p Process) {
 	h.mu.Lock()
 	defer h.mu.Unlock()

@@ -55,8 +55,8 @@ type Reconciler struct {
 	written  written
 }
 
-// +kubebuilder:rbac:groups=fleet.drover.dev,resources=localmachines,verbs=get;list;watch;patch;update
-// +kubebuilder:rbac:groups=fleet.drover.dev,resources=localmachines/status,verbs=get;patch;update
+// +kubebuilder:rbac:groups=fleet.drover.dev,resources=localmachines,verbs=get;list;watch;patch
+// +kubebuilder:rbac:groups=fleet.drover.dev,resources=localmachines/status,verbs=patch
 // +kubebuilder:rbac:groups=fleet.drover.dev,resources=localmachines/finalizers,verbs=update
 // +kubebuilder:rbac:groups=cluster.x-k8s.io,resources=clusters;machines,verbs=get;list;watch
 // +kubebuilder:rbac:groups="",resources=secrets,verbs=get;list;watch
