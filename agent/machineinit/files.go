@@ -43,7 +43,7 @@ func makeDevices(devices []device) error {
 		if err := os.MkdirAll(path.Dir(d.Path), 0o755); err != nil {
 			return fmt.Errorf("make the device %s: %w", d.Path, err)
 		}
-		if err := unix.Mknod(d.Path, d.kind|d.Mode, int(d.number)); err != nil { //nolint:gosec // mknod(2) takes it so.
+		if err := unix.Mknod(d.Path, d.kind|d.Mode, int(d.number)); err != nil { // mknod(2) takes it so.
 			return fmt.Errorf("make the device %s: %w", d.Path, err)
 		}
 		if err := os.Chmod(d.Path, os.FileMode(d.Mode)); err != nil {

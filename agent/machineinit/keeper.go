@@ -1,6 +1,7 @@
 package machineinit
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"os/signal"
@@ -88,7 +89,7 @@ func (k *keeper) reap() (ended bool, agent syscall.WaitStatus) {
 	for {
 		var status syscall.WaitStatus
 		pid, err := syscall.Wait4(-1, &status, syscall.WNOHANG, nil)
-		if err == syscall.EINTR {
+		if errors.Is(err, syscall.EINTR) {
 			continue
 		}
 		if err != nil || pid <= 0 {

@@ -8,7 +8,6 @@ import (
 	"io"
 	"os"
 	"runtime"
-	"runtime/debug"
 
 	"golang.org/x/sys/unix"
 
@@ -79,7 +78,7 @@ func start(boot *v1alpha1.LocalBoot, path string, entered bool) error {
 	_, _ = unix.Write(answerFD, []byte(Started))
 	_ = unix.Close(answerFD)
 	_ = unix.Close(gateFD)
-	debug.FreeOSMemory()
+	shed()
 	return nil
 }
 

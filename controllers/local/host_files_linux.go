@@ -72,21 +72,26 @@ func unmountBelow(dir string) error {
 	return nil
 }
 
-// clearFlags makes files removable that were marked immutable or append-only (chattr(1)).
+// clearFlags makes files removable that were marked immutable or append-only (chattr(1)). What it cannot do, the
+// removal after it will say.
 func clearFlags(dir string) {
 	_ = filepath.WalkDir(dir, func(path string, entry fs.DirEntry, err error) error {
-		if err != nil || (!entry.IsDir() && !entry.Type().IsRegular()) {
-			return nil
-		}
-		fd, err := unix.Open(path, unix.O_RDONLY|unix.O_NONBLOCK|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
-		if err != nil {
-			return nil
-		}
-		defer unix.Close(fd)
-		const keepFromRemoval = unix.STATX_ATTR_IMMUTABLE | unix.STATX_ATTR_APPEND
-		if flags, err := unix.IoctlGetInt(fd, unix.FS_IOC_GETFLAGS); err == nil && flags&keepFromRemoval != 0 {
-			_ = unix.IoctlSetPointerInt(fd, unix.FS_IOC_SETFLAGS, flags&^keepFromRemoval)
+		if err == nil && (entry.IsDir() || entry.Type().IsRegular()) {
+			clearFlagsOf(path)
 		}
 		return nil
 	})
+}
+
+func clearFlagsOf(path string) {
+	fd, err := unix.Open(path, unix.O_RDONLY|unix.O_NONBLOCK|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return
+	}
+	defer unix.Close(fd)
+	// FS_IMMUTABLE_FL and FS_APPEND_FL have the values of their statx attributes.
+	const keepFromRemoval = unix.STATX_ATTR_IMMUTABLE | unix.STATX_ATTR_APPEND
+	if flags, err := unix.IoctlGetInt(fd, unix.FS_IOC_GETFLAGS); err == nil && flags&keepFromRemoval != 0 {
+		_ = unix.IoctlSetPointerInt(fd, unix.FS_IOC_SETFLAGS, flags&^keepFromRemoval)
+	}
 }

@@ -21,7 +21,7 @@ func (LinuxHost) AttachLink(l Link, p Process) error {
 	attrs := netlink.NewLinkAttrs()
 	attrs.Name, attrs.MasterIndex, attrs.MTU, attrs.Alias = l.HostName, bridge.Attrs().Index, bridge.Attrs().MTU, l.Alias
 	veth := &netlink.Veth{LinkAttrs: attrs, PeerName: l.PeerName, PeerHardwareAddr: hardware,
-		PeerMTU: uint32(attrs.MTU), PeerNamespace: netlink.NsPid(p.PID)} //nolint:gosec // An MTU is small.
+		PeerMTU: uint32(attrs.MTU), PeerNamespace: netlink.NsPid(p.PID)} // An MTU is small.
 	if err := netlink.LinkAdd(veth); err != nil {
 		return fmt.Errorf("make the machine's link %s: %w", l.HostName, err)
 	}

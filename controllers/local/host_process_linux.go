@@ -206,7 +206,7 @@ func (h LinuxHost) Watch(ctx context.Context, p Process) (<-chan struct{}, error
 		defer file.Close()
 		defer stop()
 		err := conn.Read(func(fd uintptr) bool {
-			ready := []unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}} //nolint:gosec // A descriptor is small.
+			ready := []unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}} // A descriptor is small.
 			n, err := unix.Poll(ready, 0)
 			return err == nil && n > 0
 		})

@@ -140,7 +140,7 @@ func clusterChanges() predicate.Predicate {
 
 // watcher brings the end of a machine's process to the reconciler.
 type watcher struct {
-	ctx  context.Context //nolint:containedctx // The manager's: watches outlive the reconcile that began them.
+	ctx  context.Context // The manager's: watches outlive the reconcile that began them.
 	host Host
 	ends chan<- event.GenericEvent
 

@@ -68,7 +68,7 @@ func apply(lm *v1alpha1.LocalMachine, seen observed) {
 		lm.Status.PID = nil
 		return
 	}
-	yes, pid := true, int32(seen.state.Process.PID) //nolint:gosec // The kernel's limit is 2^22.
+	yes, pid := true, int32(seen.state.Process.PID) // The kernel's limit is 2^22.
 	lm.Status.Initialization.Provisioned = &yes
 	lm.Status.PID, lm.Status.BootID = &pid, seen.state.BootID
 	lm.Status.Addresses = []clusterv1.MachineAddress{

@@ -2,7 +2,6 @@ package local
 
 import (
 	"context"
-	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -62,38 +61,4 @@ func TestMachineInItsOwnCgroupNamespace(t *testing.T) {
 		t.Fatal(err)
 	}
 	w.nothingLeft(want.Key, state.Process)
-}
-
-func TestInitFallsBackToThePreviousAgent(t *testing.T) {
-	w := newWorld(t)
-	want := testWanted("fallback")
-	state := w.ensure(want)
-	ask(t, state, "/exec", "command", "cp "+v1alpha1.AgentPath+" "+v1alpha1.PreviousAgentPath+" && rm "+v1alpha1.AgentPath+" && printf '#!/bin/sh\\nexit 1\\n' > "+v1alpha1.AgentPath+" && chmod 755 "+v1alpha1.AgentPath)
-	before := strings.TrimSpace(ask(t, state, "/exec", "command", "readlink /proc/$PPID/exe"))
-	if !strings.HasPrefix(before, v1alpha1.AgentPath) {
-		t.Fatalf("the agent runs from %s", before)
-	}
-	if resp, err := get(state, "/exit"); err == nil {
-		t.Fatalf("the agent did not exit: %s", resp.Status)
-	}
-	if after := strings.TrimSpace(ask(t, state, "/exec", "command", "readlink /proc/$PPID/exe")); after != v1alpha1.PreviousAgentPath {
-		console, _ := os.ReadFile(w.layout(want.Key).console())
-		t.Errorf("after the new agent failed to start, %s runs, want the previous one\n%s", after, console)
-	}
-}
-
-func TestInitReapsAndStops(t *testing.T) {
-	w := newWorld(t)
-	want := testWanted("reaper")
-	state := w.ensure(want)
-	ask(t, state, "/exec", "command", "(trap 'touch /var/lib/told; exit' TERM; while :; do sleep 0.05; done) >/dev/null 2>&1 & (sleep 0.01 &) ; true")
-	eventually(t, "init reaped the orphan", func() bool {
-		return strings.TrimSpace(ask(t, state, "/exec", "command", "grep -l 'State:.Z' /proc/[0-9]*/status; true")) == ""
-	})
-	if err := w.Reboot(context.Background(), want.Key); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := os.Stat(filepath.Join(w.layout(want.Key).variable(), "lib", "told")); err != nil {
-		t.Errorf("an orphan was not told to stop: %v", err)
-	}
 }
