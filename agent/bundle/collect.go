@@ -13,6 +13,9 @@ import (
 
 const collectTimeout = 10 * time.Second
 
+// errInUse ends a walk.
+var errInUse = errors.New("in use")
+
 var digestPattern = regexp.MustCompile(`^[a-f0-9]{64}$`)
 
 // Collect removes the bundles in Root that are neither kept (image references or digests) nor used by a running process.
@@ -116,16 +119,15 @@ func (p *processes) use(dir string) bool {
 			return true
 		}
 	}
-	used := false
-	_ = filepath.WalkDir(dir, func(_ string, entry os.DirEntry, err error) error {
+	err := filepath.WalkDir(dir, func(_ string, entry os.DirEntry, err error) error {
 		if err != nil || entry.IsDir() {
-			return nil
+			return err
 		}
-		if info, err := entry.Info(); err == nil && p.executables[imprintOf(info).inode()] {
-			used = true
-			return filepath.SkipAll
+		info, err := entry.Info()
+		if err == nil && p.executables[imprintOf(info).inode()] {
+			err = errInUse
 		}
-		return nil
+		return err
 	})
-	return used
+	return err != nil // what cannot be looked at is kept
 }

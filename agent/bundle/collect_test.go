@@ -1,7 +1,6 @@
 package bundle
 
 import (
-	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -12,15 +11,6 @@ import (
 	"github.com/go-logr/logr/testr"
 	"github.com/google/go-cmp/cmp"
 )
-
-// TestMain lets a copy of the test binary stand in for a component: it reads its input to the end and leaves.
-func TestMain(m *testing.M) {
-	if filepath.Base(os.Args[0]) == "kubelet" {
-		_, _ = io.Copy(io.Discard, os.Stdin)
-		return
-	}
-	os.Exit(m.Run())
-}
 
 func TestCollectKeepsWhatIsKeptOrRuns(t *testing.T) {
 	store := &Store{Root: t.TempDir(), Log: testr.New(t)}

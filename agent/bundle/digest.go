@@ -3,6 +3,7 @@ package bundle
 import (
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"hash"
 	"io"
@@ -33,7 +34,7 @@ func newProvingReader(source io.Reader) *provingReader {
 func (p *provingReader) Read(buffer []byte) (int, error) {
 	n, err := p.source.Read(buffer)
 	p.hash.Write(buffer[:n])
-	if err != nil && err != io.EOF {
+	if err != nil && !errors.Is(err, io.EOF) {
 		p.failed = err
 	}
 	return n, err

@@ -174,7 +174,7 @@ func TestEnsureRefusesHostileLayers(t *testing.T) {
 }
 
 func TestEnsureProvesLayersAndFilesApart(t *testing.T) {
-	layer := layerOf(t, entry{name: "bin/runc", content: "runc"}).(zstdLayer)
+	layer := layerOf(t, entry{name: "bin/runc", content: "runc"})
 	wrongDiffID := layer
 	wrongDiffID.diffID = v1.Hash{Algorithm: "sha256", Hex: sum("other")}
 	tests := map[string]struct {

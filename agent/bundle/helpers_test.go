@@ -64,7 +64,7 @@ type zstdLayer struct {
 
 func (l zstdLayer) DiffID() (v1.Hash, error) { return l.diffID, nil }
 
-func layerOf(t *testing.T, entries ...entry) v1.Layer {
+func layerOf(t *testing.T, entries ...entry) zstdLayer {
 	t.Helper()
 	content := tarOf(t, entries)
 	encoder, err := zstd.NewWriter(nil)
@@ -98,7 +98,11 @@ func imageOf(t *testing.T, files []File, layers ...v1.Layer) v1.Image {
 	config.Config.Labels = map[string]string{FilesLabel: string(list)}
 	img, err = mutate.ConfigFile(img, config)
 	must(t, err)
-	return mutate.Annotations(img, map[string]string{VersionAnnotation + "kubelet": "v1.36.3"}).(v1.Image)
+	annotated, ok := mutate.Annotations(img, map[string]string{VersionAnnotation + "kubelet": "v1.36.3"}).(v1.Image)
+	if !ok {
+		t.Fatal("an annotated image is no image")
+	}
+	return annotated
 }
 
 // smallBundle is a whole bundle of two layers; kubelet and kube-proxy are one file.

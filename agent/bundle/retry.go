@@ -104,7 +104,7 @@ func (r *resumingReader) attempt(buffer []byte) (int, error) {
 	if r.ctx.Err() != nil {
 		return 0, context.Cause(r.ctx)
 	}
-	if err == io.EOF {
+	if errors.Is(err, io.EOF) {
 		err = io.ErrUnexpectedEOF
 	}
 	return 0, fmt.Errorf("%w: the connection broke after %d of %d bytes: %w", errTransient, r.offset, r.size, err)

@@ -35,6 +35,10 @@ type unpacker struct {
 func (u *unpacker) layer(source io.Reader, layer v1.Descriptor, diffID v1.Hash) error {
 	stored := newProvingReader(source)
 	err := u.decompress(stored, layer.MediaType, diffID)
+	var disk *fs.PathError
+	if errors.As(err, &disk) {
+		return err // a full disk, say: the rest need not be downloaded
+	}
 	if broken := stored.prove(layer.Digest); broken != nil {
 		return broken // what a decoder says about bad bytes is of no use
 	}

@@ -73,13 +73,13 @@ func (s *Server) serve(ctx context.Context, listener net.Listener, certificate *
 	})
 	group.Go(func() error {
 		<-ctx.Done()
-		return s.stop(server)
+		return s.stop(context.WithoutCancel(ctx), server)
 	})
 	return group.Wait()
 }
 
-func (s *Server) stop(server *http.Server) error {
-	ctx, cancel := context.WithTimeout(context.Background(), shutdownTimeout)
+func (s *Server) stop(ctx context.Context, server *http.Server) error {
+	ctx, cancel := context.WithTimeout(ctx, shutdownTimeout)
 	defer cancel()
 	if err := server.Shutdown(ctx); err != nil {
 		s.Log.Info("Closed artifact downloads that were still running", "after", shutdownTimeout.String())

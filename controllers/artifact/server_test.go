@@ -50,13 +50,12 @@ func freeAddress(t *testing.T) string {
 
 // serial is the serial number of the certificate that the server shows, or an error while it does not serve.
 func serial(address string) (int64, error) {
-	dialer := tls.Dialer{Config: &tls.Config{InsecureSkipVerify: true}}
-	connection, err := dialer.Dial("tcp", address)
+	connection, err := tls.Dial("tcp", address, &tls.Config{InsecureSkipVerify: true})
 	if err != nil {
 		return 0, err
 	}
 	defer func() { _ = connection.Close() }()
-	return connection.(*tls.Conn).ConnectionState().PeerCertificates[0].SerialNumber.Int64(), nil
+	return connection.ConnectionState().PeerCertificates[0].SerialNumber.Int64(), nil
 }
 
 func eventually(t *testing.T, what string, check func() error) {

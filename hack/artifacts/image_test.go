@@ -16,7 +16,7 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/validate"
 )
 
-func run(args ...string) (string, error) {
+func execute(args ...string) (string, error) {
 	var out bytes.Buffer
 	command := newCommand()
 	command.SetArgs(args)
@@ -29,7 +29,7 @@ func TestImageLaysFilesOnAnEmptyBase(t *testing.T) {
 	dir := t.TempDir()
 	manager, agent := write(t, filepath.Join(dir, "manager"), "manager"), write(t, filepath.Join(dir, "agent"), "agent")
 	artifacts, archive := filepath.Join(dir, "artifacts"), filepath.Join(dir, "dist/manager.tar")
-	out, err := run("image", "--out", artifacts, "--repository", "images/manager", "--name", "drover.dev/manager:v0.1.0", "--archive", archive, "--user", "65532:65532",
+	out, err := execute("image", "--out", artifacts, "--repository", "images/manager", "--name", "drover.dev/manager:v0.1.0", "--archive", archive, "--user", "65532:65532",
 		"--entrypoint", "/manager", "--file", manager+"=/manager", "--file", agent+"=/opt/drover-agent")
 	must(t, err)
 

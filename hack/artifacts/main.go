@@ -16,14 +16,16 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-func main() {
+func main() { os.Exit(run()) }
+
+func run() int {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, unix.SIGTERM)
 	defer stop()
 	if err := newCommand().ExecuteContext(ctx); err != nil {
 		fmt.Fprintln(os.Stderr, "artifacts:", err)
-		stop()
-		os.Exit(1) //nolint:gocritic // stop has run
+		return 1
 	}
+	return 0
 }
 
 func newCommand() *cobra.Command {

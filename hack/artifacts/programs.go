@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime/debug"
+	"slices"
 )
 
 // component is one upstream's share of a bundle.
@@ -65,7 +66,7 @@ func (p programs) versions() (map[string]string, error) {
 }
 
 func versionOf(info *debug.BuildInfo, module string) string {
-	for _, dependency := range append(info.Deps, &info.Main) {
+	for _, dependency := range slices.Concat(info.Deps, []*debug.Module{&info.Main}) {
 		if dependency.Path == module {
 			return dependency.Version
 		}

@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -111,7 +112,7 @@ func (r *release) bundle(ctx context.Context, cache downloads, dir string) (*bun
 
 // complete reports what a bundle needs and a list forgot.
 func (b *bundle) complete() error {
-	for _, component := range append(components, component{name: "pause", paths: []string{"pause"}}) {
+	for _, component := range slices.Concat(components, []component{{name: "pause", paths: []string{"pause"}}}) {
 		if b.versions[component.name] == "" {
 			return fmt.Errorf("the list names no component %s with a version", component.name)
 		}

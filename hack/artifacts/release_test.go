@@ -77,14 +77,14 @@ func TestReleaseMakesABundleOfDownloads(t *testing.T) {
 	u := newUpstream(t)
 	dir := t.TempDir()
 	args := []string{"release", "--list", writeList(t, dir, u.released(t)), "--out", filepath.Join(dir, "artifacts"), "--cache", filepath.Join(dir, "cache")}
-	first, err := run(args...)
+	first, err := execute(args...)
 	must(t, err)
 	if !strings.HasPrefix(first, bundleRepository+"@sha256:") {
 		t.Errorf("printed %q, want the bundle's digest", first)
 	}
 	downloaded := u.requests
 
-	second, err := run(args...)
+	second, err := execute(args...)
 	must(t, err)
 	if second != first || u.requests != downloaded {
 		t.Errorf("a second run gave %q after %q and downloaded %d files again", second, first, u.requests-downloaded)
@@ -115,7 +115,7 @@ func TestReleaseRefuses(t *testing.T) {
 			u, dir := newUpstream(t), t.TempDir()
 			list := u.released(t)
 			tc.change(u, &list)
-			_, err := run("release", "--list", writeList(t, dir, list), "--out", filepath.Join(dir, "artifacts"), "--cache", filepath.Join(dir, "cache"))
+			_, err := execute("release", "--list", writeList(t, dir, list), "--out", filepath.Join(dir, "artifacts"), "--cache", filepath.Join(dir, "cache"))
 			if err == nil || !strings.Contains(err.Error(), tc.says) {
 				t.Errorf("%s: got %v, want an error that says %q", tc.reason, err, tc.says)
 			}

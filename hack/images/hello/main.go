@@ -15,15 +15,19 @@ import (
 )
 
 func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, os.Interrupt)
-	defer stop()
-	listener, err := net.Listen("tcp", ":8080")
-	if err != nil {
-		log.Fatal(err) //nolint:gocritic // nothing is to be cleaned up
-	}
-	if err := serve(ctx, listener, os.Getenv("NODE_NAME"), lameDuck); err != nil {
+	if err := run(); err != nil {
 		log.Fatal(err)
 	}
+}
+
+func run() error {
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, os.Interrupt)
+	defer stop()
+	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", ":8080")
+	if err != nil {
+		return err
+	}
+	return serve(ctx, listener, os.Getenv("NODE_NAME"), lameDuck)
 }
 
 // lameDuck is how long connections are still taken after SIGTERM: proxies learn only then that the pod goes.
