@@ -75,6 +75,7 @@ type Agent struct {
 	bundle    *bundle.Bundle
 	findings  []v1alpha1.Finding
 	hindrance *obstacle
+	activated bool      // some state is installed
 	heartbeat time.Time // when the kubelet last said that the Node is Ready
 }
 
@@ -153,6 +154,9 @@ func (a *Agent) step(name string) {
 // hinder says why the components do not run, or with nil that nothing stands in their way.
 func (a *Agent) hinder(o *obstacle) {
 	a.mu.Lock()
+	if o != nil {
+		o.running = a.activated
+	}
 	a.hindrance = o
 	a.mu.Unlock()
 	if o != nil {

@@ -150,7 +150,9 @@ func TestReadySumsUp(t *testing.T) {
 		"all well": {reason: "all others are True", probed: probed("", ""), want: "True Healthy: Every component is healthy"},
 		"one ill":  {reason: "the message names it", probed: probed("False", v1alpha1.ReasonProbeFailed, "KubeletHealthy"), want: "False ComponentsUnhealthy: KubeletHealthy: ill"},
 		"starting": {reason: "nothing is wrong yet", probed: probed("False", v1alpha1.ReasonStarting, "KubeletHealthy"), want: "False Starting: KubeletHealthy: ill"},
-		"hindered": {reason: "what stands in the way says more than what follows from it", probed: probed("", ""), hindrance: &obstacle{v1alpha1.ReasonBundleFetchFailed, "digest mismatch"}, want: "False BundleFetchFailed: digest mismatch"},
+		"hindered": {reason: "what stands in the way says more than what follows from it", probed: probed("", ""), hindrance: &obstacle{reason: v1alpha1.ReasonBundleFetchFailed, message: "digest mismatch"}, want: "False BundleFetchFailed: digest mismatch"},
+		"an earlier state goes on": {reason: "a state that cannot be installed does no harm to the one that is", probed: probed("", ""), hindrance: &obstacle{reason: v1alpha1.ReasonBundleFetchFailed, message: "gone", running: true},
+			want: "True Healthy: Every component is healthy; the state before goes on, because the one wanted could not be installed: gone"},
 		"at first": {reason: "before anything was asked nothing is known", want: "False Starting: RuntimeHealthy: Not probed yet; KubeletHealthy: Not probed yet; ProxyHealthy: Not probed yet; NetworkHealthy: Not probed yet; DiskHealthy: Not probed yet; ClockSynchronized: Not probed yet"},
 		"both kinds": {reason: "one that failed is not starting", probed: append(probed("False", v1alpha1.ReasonStarting, "KubeletHealthy", "ProxyHealthy")[:2],
 			probed("False", v1alpha1.ReasonProbeFailed, "ProxyHealthy")[2:]...), want: "False ComponentsUnhealthy: KubeletHealthy: ill; ProxyHealthy: ill"},
@@ -191,7 +193,7 @@ func TestTransitionTimesMoveOnlyWithTheStatus(t *testing.T) {
 }
 
 func TestLongMessagesAreCut(t *testing.T) {
-	all := assemble(nil, nil, 1, &obstacle{v1alpha1.ReasonPreflightFailed, strings.Repeat("ü", 5000)})
+	all := assemble(nil, nil, 1, &obstacle{reason: v1alpha1.ReasonPreflightFailed, message: strings.Repeat("ü", 5000)})
 	for _, c := range all {
 		if len(c.Message) > maxMessage || !strings.HasSuffix(c.Message, "...") {
 			t.Errorf("%s has %d bytes", c.Type, len(c.Message))

@@ -27,9 +27,11 @@ var componentOrder = []string{v1alpha1.ComponentContainerd, v1alpha1.ComponentKu
 // maxMessage is the API's bound on a condition's message; less of it is easier to read.
 const maxMessage = 1024
 
-// obstacle is why the components were not started: a preflight that failed or a bundle that cannot be fetched.
+// obstacle is why the desired state is not installed: a preflight that failed or a bundle that cannot be fetched.
 type obstacle struct {
 	reason, message string
+	// running says that an earlier state is installed and goes on.
+	running bool
 }
 
 // assemble makes all conditions of a node from the last ones, what the probes say and what stands in the way. It
@@ -41,7 +43,7 @@ func assemble(last, probed []metav1.Condition, generation int64, hindrance *obst
 	}
 	for _, name := range conditionOrder[1:] {
 		c := metav1.Condition{Type: name, Status: metav1.ConditionUnknown, Reason: v1alpha1.ReasonStarting, Message: "Not probed yet"}
-		if hindrance != nil {
+		if hindrance != nil && !hindrance.running {
 			c.Reason, c.Message = hindrance.reason, hindrance.message
 		}
 		if p := apimeta.FindStatusCondition(probed, name); p != nil {
@@ -64,7 +66,7 @@ func set(conditions *[]metav1.Condition, c metav1.Condition, generation int64) {
 
 // ready sums the others up; what stands in the way of starting them says more than they do.
 func ready(others []metav1.Condition, hindrance *obstacle) metav1.Condition {
-	if hindrance != nil {
+	if hindrance != nil && !hindrance.running {
 		return metav1.Condition{Type: v1alpha1.ReadyCondition, Status: metav1.ConditionFalse, Reason: hindrance.reason, Message: hindrance.message}
 	}
 	var bad []string
@@ -83,6 +85,9 @@ func ready(others []metav1.Condition, hindrance *obstacle) metav1.Condition {
 		c.Status, c.Reason, c.Message = metav1.ConditionTrue, v1alpha1.ReasonHealthy, "Every component is healthy"
 	case starting:
 		c.Reason = v1alpha1.ReasonStarting
+	}
+	if hindrance != nil {
+		c.Message += "; the state before goes on, because the one wanted could not be installed: " + hindrance.message
 	}
 	return c
 }

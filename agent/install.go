@@ -91,7 +91,7 @@ func (a *Agent) attempt(ctx context.Context, g *generation, first, last time.Dur
 func (a *Agent) check(ctx context.Context, g *generation) *obstacle {
 	facts, err := a.system.Gather(ctx, host.GatherOptions{Server: g.Spec.Cluster.Server, NodeIP: a.opts.NodeIP, StateDir: a.opts.StateDir})
 	if err != nil {
-		return &obstacle{v1alpha1.ReasonPreflightFailed, err.Error()}
+		return &obstacle{reason: v1alpha1.ReasonPreflightFailed, message: err.Error()}
 	}
 	findings := append(host.Preflight(facts, g.NodeName, &g.Spec, time.Now()), a.system.ApplySysctls(g.Spec.Sysctls)...)
 	host.SortFindings(findings)
@@ -99,10 +99,10 @@ func (a *Agent) check(ctx context.Context, g *generation) *obstacle {
 	a.facts, a.findings = facts, findings
 	a.mu.Unlock()
 	if failed := host.Errors(findings); len(failed) > 0 {
-		return &obstacle{v1alpha1.ReasonPreflightFailed, strings.Join(failed, "; ")}
+		return &obstacle{reason: v1alpha1.ReasonPreflightFailed, message: strings.Join(failed, "; ")}
 	}
 	if err := a.system.PrepareCgroups(facts); err != nil {
-		return &obstacle{v1alpha1.ReasonPreflightFailed, err.Error()}
+		return &obstacle{reason: v1alpha1.ReasonPreflightFailed, message: err.Error()}
 	}
 	a.network.Configure(network.Config{
 		Node: g.NodeName, Settings: g.Spec.Network, PodCIDRs: prefixes(g.Spec.Cluster.PodCIDRs), MTU: facts.MTU,
@@ -119,7 +119,7 @@ func (a *Agent) fetch(ctx context.Context, g *generation) *obstacle {
 		b, err = a.bundles(g.Spec.Cluster).Ensure(ctx, ref)
 	}
 	if err != nil {
-		return &obstacle{v1alpha1.ReasonBundleFetchFailed, err.Error()}
+		return &obstacle{reason: v1alpha1.ReasonBundleFetchFailed, message: err.Error()}
 	}
 	a.mu.Lock()
 	a.bundle = b
@@ -139,27 +139,27 @@ func (a *Agent) activate(_ context.Context, g *generation) *obstacle {
 		PodCIDRs: texts(network.CachedPodCIDRs(a.opts.StateDir, g.NodeName)), Paths: a.paths,
 	})
 	if err != nil {
-		return &obstacle{v1alpha1.ReasonPreflightFailed, err.Error()}
+		return &obstacle{reason: v1alpha1.ReasonPreflightFailed, message: err.Error()}
 	}
 	if err := g.commit(a.opts.StateDir); err != nil {
-		return &obstacle{v1alpha1.ReasonPreflightFailed, err.Error()}
+		return &obstacle{reason: v1alpha1.ReasonPreflightFailed, message: err.Error()}
 	}
 	if err := plan.WriteFiles(); err != nil {
-		return &obstacle{v1alpha1.ReasonPreflightFailed, err.Error()}
+		return &obstacle{reason: v1alpha1.ReasonPreflightFailed, message: err.Error()}
 	}
 	processes := plan.Processes
 	if a.hasIdentity() {
 		if err := a.identityPaths().WriteKubeconfig(g.Spec.Cluster); err != nil {
-			return &obstacle{v1alpha1.ReasonPreflightFailed, err.Error()}
+			return &obstacle{reason: v1alpha1.ReasonPreflightFailed, message: err.Error()}
 		}
 	} else {
 		processes = slices.DeleteFunc(slices.Clone(processes), func(p supervise.Process) bool { return p.Name != v1alpha1.ComponentContainerd })
 	}
 	if err := a.supervise.Apply(processes); err != nil {
-		return &obstacle{v1alpha1.ReasonPreflightFailed, err.Error()}
+		return &obstacle{reason: v1alpha1.ReasonPreflightFailed, message: err.Error()}
 	}
 	a.mu.Lock()
-	a.current = g
+	a.current, a.activated = g, true
 	a.mu.Unlock()
 	wake(a.dirty)
 	return nil
