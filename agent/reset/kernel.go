@@ -11,36 +11,46 @@ import (
 	"strings"
 
 	"github.com/google/nftables"
+	"github.com/google/nftables/expr"
 	"github.com/moby/sys/mountinfo"
 	"golang.org/x/sys/unix"
 
 	"github.com/drover-dev/drover/agent/network"
 )
 
-func mountsBelow(dir string) ([]string, error) {
+// mountsAt are the mount points at a directory and below it, the last mounted first.
+func mountsAt(dir string) ([]string, error) {
 	infos, err := mountinfo.GetMounts(mountinfo.PrefixFilter(dir))
 	if err != nil {
 		return nil, err
 	}
 	var points []string
 	for _, i := range infos {
-		if strings.HasPrefix(i.Mountpoint, dir+"/") {
-			points = append(points, i.Mountpoint)
-		}
+		points = append(points, i.Mountpoint)
 	}
-	slices.Reverse(points) // the last mounted first
+	slices.Reverse(points)
 	return points, nil
+}
+
+// boundToItself says whether a directory is a mount point only because the kubelet bound it to itself, to share the
+// mounts below. A filesystem of its own has / as its root.
+func boundToItself(dir string) bool {
+	infos, err := mountinfo.GetMounts(mountinfo.SingleEntryFilter(dir))
+	return err == nil && len(infos) == 1 && infos[0].Root != "/" && strings.HasSuffix(dir, filepath.Base(infos[0].Root))
 }
 
 // unmount takes down the mounts of the kubelet, containerd and the network namespaces of pods.
 func (r *resetter) unmount(context.Context) error {
 	var errs []error
-	for _, dir := range []string{r.Paths.KubeletDir, r.Paths.ContainerdState, r.Paths.ContainerdRoot, "/run/netns", "/var/run/netns"} {
-		points, err := mountsBelow(dir)
+	for _, dir := range []string{r.Paths.KubeletDir, r.Paths.ContainerdState, r.Paths.ContainerdRoot, r.NetnsDir} {
+		points, err := mountsAt(dir)
 		errs = append(errs, err)
 		for _, p := range points {
+			if p == dir && !boundToItself(dir) {
+				continue // a filesystem that the machine has for it
+			}
 			ofPod := strings.HasPrefix(filepath.Base(p), "cni-")
-			if strings.HasSuffix(filepath.Dir(p), "/netns") && !ofPod {
+			if dir == r.NetnsDir && !ofPod {
 				continue // somebody else's network namespace
 			}
 			if err := unix.Unmount(p, unix.MNT_DETACH|unix.UMOUNT_NOFOLLOW); err != nil && !errors.Is(err, unix.EINVAL) && !errors.Is(err, unix.ENOENT) {
@@ -62,7 +72,11 @@ var ourTables = []string{network.Table, "kube-proxy", "cni_hostport"}
 func (r *resetter) removeNetwork(context.Context) error {
 	kernel := network.NewKernel()
 	manager := &network.Manager{StateDir: r.StateDir, CNIDir: r.Paths.CNIConfDir, Kernel: kernel}
-	return errors.Join(manager.Remove(), kernel.RemoveBridge(), r.removeTables())
+	routes, err := kernel.Routes()
+	for _, route := range routes {
+		r.say("Removed route %s", route)
+	}
+	return errors.Join(err, r.removeTables(), manager.Remove(), kernel.RemoveBridge())
 }
 
 func (r *resetter) removeTables() error {
@@ -80,7 +94,51 @@ func (r *resetter) removeTables() error {
 			r.say("Removed nftables table %s", t.Name)
 		}
 	}
+	if err := conn.Flush(); err != nil {
+		return err
+	}
+	return r.removeKubeletChains(conn)
+}
+
+// kubeletChains begin the names of what the kubelet and kube-proxy's iptables mode make in iptables' own tables.
+const kubeletChains = "KUBE-"
+
+// removeKubeletChains removes the chains, and the rules that jump to them, from tables that others use as well.
+func (r *resetter) removeKubeletChains(conn *nftables.Conn) error {
+	chains, err := conn.ListChains()
+	if err != nil {
+		return fmt.Errorf("list nftables chains: %w", err)
+	}
+	var ours []*nftables.Chain
+	for _, c := range chains {
+		if strings.HasPrefix(c.Name, kubeletChains) {
+			ours = append(ours, c)
+			conn.FlushChain(c)
+			continue
+		}
+		rules, err := conn.GetRules(c.Table, c)
+		if err != nil {
+			return fmt.Errorf("list the rules of chain %s: %w", c.Name, err)
+		}
+		for _, rule := range rules {
+			if !slices.ContainsFunc(rule.Exprs, jumpsToKubelet) {
+				continue
+			}
+			if err := conn.DelRule(rule); err != nil {
+				return fmt.Errorf("remove a rule of chain %s: %w", c.Name, err)
+			}
+		}
+	}
+	for _, c := range ours {
+		conn.DelChain(c)
+		r.say("Removed chain %s of table %s", c.Name, c.Table.Name)
+	}
 	return conn.Flush()
+}
+
+func jumpsToKubelet(e expr.Any) bool {
+	verdict, ok := e.(*expr.Verdict)
+	return ok && strings.HasPrefix(verdict.Chain, kubeletChains)
 }
 
 // removeCgroups removes the cgroups of pods, the innermost first. One that still has a process is an error.

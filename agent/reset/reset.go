@@ -7,9 +7,12 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/drover-dev/drover/agent/component"
+	"github.com/drover-dev/drover/agent/network"
 	"github.com/drover-dev/drover/agent/supervise"
 	"github.com/drover-dev/drover/api/v1alpha1"
 )
@@ -22,15 +25,28 @@ type Options struct {
 	Paths component.Paths
 	// CgroupRoot is the cgroup that pods are under, see host.Facts.
 	CgroupRoot string
+	// NetnsDir has the network namespaces of pods, as mounts named cni-*. Default: /run/netns.
+	NetnsDir string
+	// Leftovers are what the components leave outside of their own directories. Default: DefaultLeftovers.
+	Leftovers []string
 	// Out gets a line for each thing removed.
 	Out io.Writer
 }
+
+// DefaultLeftovers are what the components leave on a node.
+var DefaultLeftovers = []string{"/var/lib/cni/results", "/var/log/pods", "/var/log/containers"}
 
 // stopTimeout bounds each of the waits for pods and processes to end.
 const stopTimeout = time.Minute
 
 // Run resets the machine. It goes on after a step that failed, and returns all failures.
 func Run(ctx context.Context, o Options) error {
+	if o.NetnsDir == "" {
+		o.NetnsDir = "/run/netns"
+	}
+	if o.Leftovers == nil {
+		o.Leftovers = DefaultLeftovers
+	}
 	r := &resetter{Options: o}
 	if !r.present() {
 		r.say("Nothing to reset: no agent has been at work here (%s does not exist)", o.StateDir)
@@ -79,6 +95,9 @@ func (r *resetter) present() bool {
 }
 
 func (r *resetter) stopComponents(ctx context.Context) error {
+	if records, err := filepath.Glob(filepath.Join(r.RunDir, "processes", "*.json")); err != nil || len(records) == 0 {
+		return err
+	}
 	processes, err := supervise.New(supervise.Options{RunDir: r.RunDir})
 	if err != nil {
 		return err
@@ -95,26 +114,40 @@ func (r *resetter) stopComponents(ctx context.Context) error {
 // removeFiles removes what the components left. What the infrastructure provider put on the machine stays.
 func (r *resetter) removeFiles(context.Context) error {
 	var errs []error
-	for _, path := range []string{
+	for _, path := range append([]string{
 		r.Paths.KubeletDir, r.Paths.ContainerdRoot, r.Paths.ContainerdState, r.Paths.ConfigDir, r.Paths.LogDir,
-		filepath.Join(r.Paths.CNIConfDir, "10-drover.conflist"), "/var/lib/cni/results", r.RunDir,
-	} {
+		filepath.Join(r.Paths.CNIConfDir, network.ConflistName), r.RunDir,
+	}, r.Leftovers...) {
 		errs = append(errs, r.remove(path))
 	}
 	return errors.Join(errs...)
 }
 
-// remove deletes a file or a tree on one filesystem: a mount below it is somebody's data, not ours to delete.
+// remove deletes a file or a tree. What is mounted in it is somebody's, not ours to delete, and stays with the
+// directories above it.
 func (r *resetter) remove(path string) error {
 	if _, err := os.Lstat(path); errors.Is(err, os.ErrNotExist) {
 		return nil
 	}
-	if below, err := mountsBelow(path); err != nil || len(below) > 0 {
-		return errors.Join(err, fmt.Errorf("%s is kept: something is mounted on %v", path, below))
+	if mounts, err := mountsAt(path); err != nil || len(mounts) > 0 {
+		return errors.Join(err, r.removeAround(path, mounts))
 	}
 	if err := os.RemoveAll(path); err != nil {
 		return err
 	}
 	r.say("Removed %s", path)
 	return nil
+}
+
+// removeAround deletes what is in a directory, but for the mounts in it.
+func (r *resetter) removeAround(dir string, mounts []string) error {
+	r.say("Kept %s, where something of others is mounted: %s", dir, strings.Join(mounts, ", "))
+	entries, err := os.ReadDir(dir)
+	errs := []error{err}
+	for _, entry := range entries {
+		if path := filepath.Join(dir, entry.Name()); !slices.Contains(mounts, path) {
+			errs = append(errs, r.remove(path))
+		}
+	}
+	return errors.Join(errs...)
 }

@@ -1,0 +1,191 @@
+package reset
+
+import (
+	"bytes"
+	"context"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/nftables"
+	"github.com/vishvananda/netns"
+	"golang.org/x/sys/unix"
+	"k8s.io/apimachinery/pkg/util/wait"
+
+	"github.com/drover-dev/drover/agent/component"
+	"github.com/drover-dev/drover/agent/network"
+	"github.com/drover-dev/drover/agent/supervise"
+)
+
+// machine is a place like a node's, in directories and a network namespace of the test's own.
+func machine(t *testing.T) (Options, *bytes.Buffer) {
+	t.Helper()
+	if os.Geteuid() != 0 {
+		t.Fatal("this test mounts and makes a network namespace: run it as root")
+	}
+	runtime.LockOSThread()
+	before, err := netns.Get()
+	if err != nil {
+		t.Fatal(err)
+	}
+	inside, err := netns.New()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := netns.Set(before); err != nil {
+			t.Error(err) // the thread stays locked and dies with the goroutine
+			return
+		}
+		_, _ = before.Close(), inside.Close()
+		runtime.UnlockOSThread()
+	})
+	dir := t.TempDir()
+	paths := component.Paths{
+		ConfigDir: dir + "/etc/components", LogDir: dir + "/log", KubeletDir: dir + "/kubelet",
+		ContainerdRoot: dir + "/containerd", ContainerdState: dir + "/run/containerd", CNIConfDir: dir + "/net.d",
+	}
+	out := &bytes.Buffer{}
+	o := Options{StateDir: dir + "/state", RunDir: dir + "/run/drover", NetnsDir: dir + "/netns", Leftovers: []string{dir + "/pods"}, Paths: paths, CgroupRoot: "/drover-test-none", Out: out}
+	for _, d := range []string{o.StateDir + "/pki", o.RunDir, paths.ConfigDir, paths.LogDir, paths.KubeletDir + "/pods/x", paths.ContainerdRoot, paths.CNIConfDir, dir + "/pods"} {
+		if err := os.MkdirAll(d, 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := os.WriteFile(paths.CNIConfDir+"/99-others.conf", nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return o, out
+}
+
+// mounted mounts a small tmpfs, and takes it down again if the test does not.
+func mounted(t *testing.T, dir string) {
+	t.Helper()
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := unix.Mount("tmpfs", dir, "tmpfs", 0, "size=64k"); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = unix.Unmount(dir, unix.MNT_DETACH) })
+}
+
+// component starts a process as the agent does, and leaves it behind as a killed agent would.
+func startComponent(t *testing.T, o Options, name string) int {
+	t.Helper()
+	s, err := supervise.New(supervise.Options{RunDir: o.RunDir})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, stop := context.WithCancel(t.Context())
+	done := make(chan struct{})
+	go func() { defer close(done); _ = s.Run(ctx) }()
+	defer func() { stop(); <-done }()
+	if err := s.Apply([]supervise.Process{{Name: name, Path: "/bin/sleep", Args: []string{"600"}, LogFile: o.Paths.LogDir + "/" + name + ".log"}}); err != nil {
+		t.Fatal(err)
+	}
+	var pid int
+	err = wait.PollUntilContextTimeout(t.Context(), 10*time.Millisecond, 10*time.Second, true, func(context.Context) (bool, error) {
+		for _, c := range s.Status() {
+			if c.PID != nil {
+				pid = int(*c.PID)
+			}
+		}
+		return pid > 0, nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _, _ = unix.Wait4(pid, nil, unix.WNOHANG, nil) })
+	return pid
+}
+
+func TestResetRemovesWhatTheAgentMadeAndNothingElse(t *testing.T) {
+	o, out := machine(t)
+	pid := startComponent(t, o, "kubelet")
+	mounted(t, o.Paths.KubeletDir+"/pods/x")
+	mounted(t, o.NetnsDir+"/cni-1234")
+	mounted(t, o.NetnsDir+"/others")
+	mounted(t, o.StateDir+"/shared-bundles")
+	if err := network.NewKernel().Masquerade([]netip.Prefix{netip.MustParsePrefix("10.244.0.0/24")}, nil); err != nil {
+		t.Fatal(err)
+	}
+	if err := Run(t.Context(), o); err != nil {
+		t.Fatal(err)
+	}
+	if startTime(pid) != 0 {
+		t.Errorf("process %d still runs", pid)
+	}
+	for _, gone := range []string{o.RunDir, o.Paths.KubeletDir, o.Paths.ContainerdRoot, o.Paths.LogDir, o.StateDir + "/pki", o.NetnsDir + "/cni-1234", o.Leftovers[0]} {
+		if _, err := os.Stat(gone); err == nil {
+			t.Errorf("%s is left", gone)
+		}
+	}
+	for _, kept := range []string{o.Paths.CNIConfDir + "/99-others.conf", o.NetnsDir + "/others", o.StateDir + "/shared-bundles"} {
+		if _, err := os.Stat(kept); err != nil {
+			t.Errorf("%s was others': %v", kept, err)
+		}
+	}
+	conn, err := nftables.New()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if tables, err := conn.ListTables(); err != nil || len(tables) != 0 {
+		t.Errorf("tables %v, %v: want none", tables, err)
+	}
+	for _, line := range []string{"Stopped the kubelet", "Removed " + o.Paths.KubeletDir, "Removed nftables table drover", "Kept " + o.StateDir} {
+		if !strings.Contains(out.String(), line) {
+			t.Errorf("it did not say %q; it said:\n%s", line, out)
+		}
+	}
+}
+
+func TestResetTwiceDoesNothingTheSecondTime(t *testing.T) {
+	o, out := machine(t)
+	for range 2 {
+		out.Reset()
+		if err := Run(t.Context(), o); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if !strings.HasPrefix(out.String(), "Nothing to reset") || strings.Count(out.String(), "\n") != 1 {
+		t.Errorf("the second time it said:\n%s", out)
+	}
+}
+
+func TestResetEndsARunningAgentFirst(t *testing.T) {
+	o, _ := machine(t)
+	if err := os.WriteFile(filepath.Join(o.RunDir, LockName), []byte("not a number"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	held, err := os.Open(filepath.Join(o.RunDir, LockName))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = held.Close() }()
+	if err := unix.Flock(int(held.Fd()), unix.LOCK_EX); err != nil {
+		t.Fatal(err)
+	}
+	r := &resetter{Options: o}
+	if err := r.stopAgent(t.Context()); err == nil || !strings.Contains(err.Error(), "stop it") {
+		t.Errorf("got %v: an agent that cannot be told from others must be stopped by hand", err)
+	}
+}
+
+func TestADirectoryBoundToItselfIsUnmounted(t *testing.T) {
+	o, _ := machine(t)
+	if err := unix.Mount(o.Paths.KubeletDir, o.Paths.KubeletDir, "", unix.MS_BIND, ""); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = unix.Unmount(o.Paths.KubeletDir, unix.MNT_DETACH) })
+	if err := Run(t.Context(), o); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := os.Stat(o.Paths.KubeletDir); err == nil {
+		t.Error("the kubelet's directory is left")
+	}
+}
