@@ -26,13 +26,16 @@ import (
 // A Machine without the condition Paused seems to have it with the status False. Cluster API would otherwise write
 // just that, and start over, for every new Machine; so it is written with the other conditions. A Machine that is
 // paused differs from what it seems, and Cluster API writes that first.
+//
+// And whoever reads a Machine sees at least what was last written to it through this client.
 type heldClient struct {
 	client.Client
+	written written
 }
 
 // Get implements client.Reader.
 func (c *heldClient) Get(ctx context.Context, key client.ObjectKey, obj client.Object, opts ...client.GetOption) error {
-	if err := c.Client.Get(ctx, key, obj, opts...); err != nil {
+	if err := c.get(ctx, key, obj, opts...); err != nil {
 		return err
 	}
 	if controllerutil.ContainsFinalizer(obj, v1alpha1.AdoptedClusterFinalizer) {
@@ -47,6 +50,41 @@ func (c *heldClient) Get(ctx context.Context, key client.ObjectKey, obj client.O
 			ObservedGeneration: machine.Generation,
 		})
 	}
+	return nil
+}
+
+func (c *heldClient) get(ctx context.Context, key client.ObjectKey, obj client.Object, opts ...client.GetOption) error {
+	if machine, ok := obj.(*clusterv1.Machine); ok {
+		return c.written.get(ctx, c.Client, key, machine, opts...)
+	}
+	return c.Client.Get(ctx, key, obj, opts...)
+}
+
+// Patch implements client.Writer.
+func (c *heldClient) Patch(ctx context.Context, obj client.Object, patch client.Patch, opts ...client.PatchOption) error {
+	if err := c.Client.Patch(ctx, obj, patch, opts...); err != nil {
+		return err
+	}
+	c.written.record(obj)
+	return nil
+}
+
+// Status implements client.StatusClient.
+func (c *heldClient) Status() client.SubResourceWriter {
+	return &heldStatus{SubResourceWriter: c.Client.Status(), written: &c.written}
+}
+
+type heldStatus struct {
+	client.SubResourceWriter
+	written *written
+}
+
+// Patch implements client.SubResourceWriter.
+func (s *heldStatus) Patch(ctx context.Context, obj client.Object, patch client.Patch, opts ...client.SubResourcePatchOption) error {
+	if err := s.SubResourceWriter.Patch(ctx, obj, patch, opts...); err != nil {
+		return err
+	}
+	s.written.record(obj)
 	return nil
 }
 

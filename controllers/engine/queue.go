@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"maps"
 	"sync"
 	"time"
 
@@ -10,9 +11,12 @@ import (
 )
 
 const (
-	// debounce is how long an object waits after an event for more events, which arrive in bursts: one reconcile of a
-	// Machine makes up to three patches, each of which is an event.
-	debounce = 50 * time.Millisecond
+	// debounce is how long an object waits after an event for more events, which arrive in bursts.
+	debounce = 20 * time.Millisecond
+	// machineSpacing is the least time between two reconciles of a Machine. One reconcile makes up to three patches,
+	// each of which is an event, and others write to the Machine and its Node at the same time: whoever looks too
+	// soon sees half of it, and writes what the next look undoes.
+	machineSpacing = 250 * time.Millisecond
 	// longestWait bounds the time until Cluster API looks at an object again. A drain waits 20 seconds by its own
 	// account before it looks whether the last pod is gone, and 30 seconds for an object that is not in the cache yet.
 	longestWait = 5 * time.Second
@@ -26,14 +30,21 @@ const (
 // queue coalesces events and bounds waits. It stands in for Cluster API's limit of one reconcile per second.
 type queue struct {
 	workqueue.TypedRateLimitingInterface[reconcile.Request]
+	// delay is how long an event waits, taken is told when a reconcile begins.
 	delay func(reconcile.Request) time.Duration
+	taken func(reconcile.Request)
 }
 
 // machineQueue makes the queue of Machines.
 func machineQueue(
 	name string, limiter workqueue.TypedRateLimiter[reconcile.Request],
 ) workqueue.TypedRateLimitingInterface[reconcile.Request] {
-	return newQueue(name, limiter, func(reconcile.Request) time.Duration { return debounce })
+	spacing := &spacing{last: map[reconcile.Request]time.Time{}}
+	q := newQueue(name, limiter, func(item reconcile.Request) time.Duration {
+		return max(debounce, spacing.wait(item, time.Now()))
+	})
+	q.taken = func(item reconcile.Request) { spacing.taken(item, time.Now()) }
+	return q
 }
 
 // clusterQueue makes the queue of Clusters.
@@ -49,13 +60,22 @@ func clusterQueue(
 func newQueue(
 	name string, limiter workqueue.TypedRateLimiter[reconcile.Request], delay func(reconcile.Request) time.Duration,
 ) *queue {
-	return &queue{delay: delay, TypedRateLimitingInterface: workqueue.NewTypedRateLimitingQueueWithConfig(limiter,
+	return &queue{delay: delay, taken: func(reconcile.Request) {}, TypedRateLimitingInterface: workqueue.NewTypedRateLimitingQueueWithConfig(limiter,
 		workqueue.TypedRateLimitingQueueConfig[reconcile.Request]{Name: name})}
 }
 
 // Add implements workqueue.TypedInterface.
 func (q *queue) Add(item reconcile.Request) {
 	q.TypedRateLimitingInterface.AddAfter(item, q.delay(item))
+}
+
+// Get implements workqueue.TypedInterface.
+func (q *queue) Get() (reconcile.Request, bool) {
+	item, shutdown := q.TypedRateLimitingInterface.Get()
+	if !shutdown {
+		q.taken(item)
+	}
+	return item, shutdown
 }
 
 // AddAfter implements workqueue.TypedDelayingInterface.
@@ -84,4 +104,29 @@ func (b *budget) wait(item reconcile.Request, now time.Time) time.Duration {
 	}
 	missing := 1 - limiter.TokensAt(now)
 	return time.Duration(missing * float64(clusterInterval))
+}
+
+// spacing remembers when each item was last reconciled, for as long as it matters.
+type spacing struct {
+	mutex sync.Mutex
+	last  map[reconcile.Request]time.Time
+	swept time.Time
+}
+
+// wait is the time until the item may be reconciled again.
+func (s *spacing) wait(item reconcile.Request, now time.Time) time.Duration {
+	s.mutex.Lock()
+	defer s.mutex.Unlock()
+	return s.last[item].Add(machineSpacing).Sub(now)
+}
+
+func (s *spacing) taken(item reconcile.Request, now time.Time) {
+	s.mutex.Lock()
+	defer s.mutex.Unlock()
+	s.last[item] = now
+	if now.Sub(s.swept) < time.Minute {
+		return
+	}
+	s.swept = now
+	maps.DeleteFunc(s.last, func(_ reconcile.Request, last time.Time) bool { return now.Sub(last) > machineSpacing })
 }

@@ -20,7 +20,10 @@ import (
 	"github.com/drover-dev/drover/api/v1alpha1"
 )
 
-const concurrency = 50
+const (
+	concurrency  = 50
+	agentVersion = "simulated"
+)
 
 // Provider makes a ready Node of each SimulatedMachine that a Machine owns. It plays the agent too: a NodeAgent of the
 // machine's name is reported Ready.
@@ -41,6 +44,7 @@ func (p *Provider) SetupWithManager(mgr manager.Manager) error {
 		return err
 	}
 	return ctrl.NewControllerManagedBy(mgr).Named("simulated-agent").For(&v1alpha1.NodeAgent{}).
+		Watches(&corev1.Node{}, handler.EnqueueRequestsFromMapFunc(sameName)).
 		WithOptions(options).Complete(reconcile.Func(p.report))
 }
 
@@ -75,20 +79,23 @@ func (p *Provider) createNode(ctx context.Context, machine *clusterv1.Machine) e
 		ObjectMeta: metav1.ObjectMeta{Name: machine.Name},
 		Spec:       corev1.NodeSpec{ProviderID: ProviderIDPrefix + machine.Name},
 	}
-	if err := p.Client.Create(ctx, node); err != nil {
-		return client.IgnoreAlreadyExists(err)
+	if err := p.Client.Create(ctx, node); client.IgnoreAlreadyExists(err) != nil {
+		return err
 	}
+	// A patch without a lock: others write to the Node from the moment it exists.
+	before := &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: machine.Name}}
+	after := before.DeepCopy()
 	now := metav1.Now()
 	for kind, status := range map[corev1.NodeConditionType]corev1.ConditionStatus{
 		corev1.NodeReady: corev1.ConditionTrue, corev1.NodeMemoryPressure: corev1.ConditionFalse,
 		corev1.NodeDiskPressure: corev1.ConditionFalse, corev1.NodePIDPressure: corev1.ConditionFalse,
 	} {
-		node.Status.Conditions = append(node.Status.Conditions, corev1.NodeCondition{
+		after.Status.Conditions = append(after.Status.Conditions, corev1.NodeCondition{
 			Type: kind, Status: status, Reason: "Simulated", LastHeartbeatTime: now, LastTransitionTime: now,
 		})
 	}
-	node.Status.NodeInfo.KubeletVersion = machine.Spec.Version
-	return p.Client.Status().Update(ctx, node)
+	after.Status.NodeInfo.KubeletVersion = machine.Spec.Version
+	return p.Client.Status().Patch(ctx, after, client.StrategicMergeFrom(before))
 }
 
 func (p *Provider) markProvisioned(ctx context.Context, machine *unstructured.Unstructured) error {
@@ -105,9 +112,13 @@ func (p *Provider) report(ctx context.Context, request reconcile.Request) (recon
 	if err := p.Client.Get(ctx, request.NamespacedName, agent); err != nil {
 		return reconcile.Result{}, client.IgnoreNotFound(err)
 	}
+	if ready, err := p.nodeReady(ctx, request.Name); err != nil || !ready {
+		return reconcile.Result{}, err
+	}
 	before := agent.DeepCopy()
 	agent.Status.ObservedGeneration = agent.Generation
 	agent.Status.Revision = agent.Spec.Revision
+	agent.Status.AgentVersion = agentVersion
 	if !meta.SetStatusCondition(&agent.Status.Conditions, metav1.Condition{
 		Type: v1alpha1.ReadyCondition, Status: metav1.ConditionTrue, Reason: v1alpha1.ReasonHealthy,
 		Message: "simulated", ObservedGeneration: agent.Generation,
@@ -115,4 +126,18 @@ func (p *Provider) report(ctx context.Context, request reconcile.Request) (recon
 		return reconcile.Result{}, nil
 	}
 	return reconcile.Result{}, client.IgnoreNotFound(p.Client.Status().Patch(ctx, agent, client.MergeFrom(before)))
+}
+
+// nodeReady says whether the machine's Node is there and Ready, which is when an agent is.
+func (p *Provider) nodeReady(ctx context.Context, name string) (bool, error) {
+	node := &corev1.Node{}
+	if err := p.Client.Get(ctx, client.ObjectKey{Name: name}, node); err != nil {
+		return false, client.IgnoreNotFound(err)
+	}
+	for _, condition := range node.Status.Conditions {
+		if condition.Type == corev1.NodeReady && condition.Status == corev1.ConditionTrue {
+			return true, nil
+		}
+	}
+	return false, nil
 }

@@ -19,6 +19,7 @@ import (
 	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
 
 	"github.com/drover-dev/drover/controllers/engine"
+	"github.com/drover-dev/drover/version"
 )
 
 const (
@@ -52,7 +53,7 @@ func Run(ctx context.Context, options Options) error {
 	if err != nil {
 		return explain(err)
 	}
-	logger.Info("Started the manager", "version", release(), "clusterAPI", options.ClusterAPI, "localRoot", options.LocalRoot)
+	logger.Info("Started the manager", "version", version.Version, "clusterAPI", options.ClusterAPI, "localRoot", options.LocalRoot)
 	if err := mgr.Start(ctx); err != nil {
 		return explain(err)
 	}
@@ -72,7 +73,7 @@ func New(ctx context.Context, restConfig *rest.Config, options Options) (manager
 	}
 	restConfig = rest.CopyConfig(restConfig)
 	restConfig.QPS, restConfig.Burst = clientQPS, clientBurst
-	restConfig.UserAgent = "drover-manager/" + release()
+	restConfig.UserAgent = "drover-manager/" + version.Version
 	mgr, err := ctrl.NewManager(restConfig, managerOptions(options, scheme))
 	if err != nil {
 		return nil, fmt.Errorf("make the manager: %w", err)

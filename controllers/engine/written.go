@@ -1,0 +1,74 @@
+package engine
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/util/resourceversion"
+	"k8s.io/apimachinery/pkg/util/wait"
+	clusterv1 "sigs.k8s.io/cluster-api/api/core/v1beta2"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+)
+
+const (
+	staleLookAgain = 5 * time.Millisecond
+	// staleGiveUp is how long a reconcile waits for the cache. It then works with what there is: the API server's
+	// optimistic lock still holds.
+	staleGiveUp = time.Second
+)
+
+// written remembers what was last written to each Machine until the cache has seen it. Without it, a busy API server's
+// late events make Cluster API repeat writes that it made a moment ago, and most of those conflict.
+type written struct {
+	mutex    sync.Mutex
+	versions map[client.ObjectKey]string
+}
+
+// record notes a Machine that a write returned.
+func (w *written) record(obj client.Object) {
+	if obj.GetObjectKind().GroupVersionKind().Kind != "Machine" {
+		if _, ok := obj.(*clusterv1.Machine); !ok {
+			return
+		}
+	}
+	w.mutex.Lock()
+	defer w.mutex.Unlock()
+	if w.versions == nil {
+		w.versions = map[client.ObjectKey]string{}
+	}
+	w.versions[client.ObjectKeyFromObject(obj)] = obj.GetResourceVersion()
+}
+
+// get reads a Machine, and waits for the cache if it is behind our own writes.
+func (w *written) get(ctx context.Context, reader client.Reader, key client.ObjectKey, machine *clusterv1.Machine, opts ...client.GetOption) error {
+	var err error
+	_ = wait.PollUntilContextTimeout(ctx, staleLookAgain, staleGiveUp, true, func(ctx context.Context) (bool, error) {
+		*machine = clusterv1.Machine{}
+		err = reader.Get(ctx, key, machine, opts...)
+		return err != nil || w.seen(key, machine.ResourceVersion), nil
+	})
+	if apierrors.IsNotFound(err) {
+		w.seen(key, "")
+	}
+	return err
+}
+
+// seen says whether the version is as new as what was written, and forgets that if so. No version is newest of all:
+// the Machine is gone.
+func (w *written) seen(key client.ObjectKey, version string) bool {
+	w.mutex.Lock()
+	defer w.mutex.Unlock()
+	want, ok := w.versions[key]
+	if !ok {
+		return true
+	}
+	if version != "" {
+		if order, err := resourceversion.CompareResourceVersion(version, want); err == nil && order < 0 {
+			return false
+		}
+	}
+	delete(w.versions, key)
+	return true
+}
