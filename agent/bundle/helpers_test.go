@@ -137,7 +137,7 @@ func newHost(t *testing.T) *host {
 	h := &host{}
 	inner := fakeregistry.New(fakeregistry.Logger(log.New(io.Discard, "", 0)))
 	h.Server = httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		next := http.Handler(inner)
+		next := inner
 		if h.faults != nil {
 			next = h.faults(inner)
 		}
@@ -187,7 +187,7 @@ func must(t *testing.T, err error) {
 func names(t *testing.T, dir string) []string {
 	t.Helper()
 	var found []string
-	must(t, fs.WalkDir(os.DirFS(dir), ".", func(path string, entry fs.DirEntry, err error) error {
+	must(t, fs.WalkDir(os.DirFS(dir), ".", func(path string, _ fs.DirEntry, err error) error {
 		if err == nil && path != "." && path != ".lock" && !strings.HasPrefix(path, stampDir) {
 			found = append(found, path)
 		}

@@ -75,7 +75,9 @@ func TestEnsureConvergesAfterAKill(t *testing.T) {
 		t.Fatalf("the fetch ended before it was killed: %v", err)
 	}
 	must(t, child.Process.Kill())
-	<-ended
+	if err := <-ended; err == nil {
+		t.Error("the fetch succeeded before it was killed")
+	}
 	if got := names(t, store.Root); len(got) == 0 || !strings.HasPrefix(got[0], temporaryPrefix) {
 		t.Errorf("the killed fetch left %v, want work in progress", got)
 	}

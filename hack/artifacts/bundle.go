@@ -5,7 +5,6 @@ import (
 	"cmp"
 	"encoding/json"
 	"fmt"
-	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
@@ -124,7 +123,7 @@ func fileList(layers []oci.Layer) (string, error) {
 	var list []agentbundle.File
 	for _, layer := range layers {
 		for _, entry := range layer.Entries {
-			list = append(list, agentbundle.File{Path: entry.Path, Mode: fs.FileMode(entry.Mode), Size: entry.Size, SHA256: entry.SHA256})
+			list = append(list, agentbundle.File{Path: entry.Path, Mode: entry.Mode, Size: entry.Size, SHA256: entry.SHA256})
 		}
 	}
 	slices.SortFunc(list, func(a, b agentbundle.File) int { return cmp.Compare(a.Path, b.Path) })

@@ -124,12 +124,18 @@ func extract(path string, members map[string]string, dir string) (map[string]str
 	}
 }
 
+const gzipMagic = "\x1f\x8b"
+
 func uncompressed(file io.Reader) (io.Reader, error) {
 	buffered := bufio.NewReader(file)
-	if magic, err := buffered.Peek(2); err != nil || magic[0] != 0x1f || magic[1] != 0x8b {
-		return buffered, nil
+	magic, err := buffered.Peek(len(gzipMagic))
+	if err != nil {
+		return nil, err
 	}
-	return gzip.NewReader(buffered)
+	if string(magic) == gzipMagic {
+		return gzip.NewReader(buffered)
+	}
+	return buffered, nil
 }
 
 func writeProgram(path string, content io.Reader) error {

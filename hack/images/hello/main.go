@@ -44,7 +44,7 @@ func serve(ctx context.Context, listener net.Listener, node string, lameDuck tim
 	go func() {
 		<-ctx.Done()
 		<-time.After(lameDuck)
-		grace, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+		grace, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
 		defer cancel()
 		stopped <- server.Shutdown(grace)
 	}()
