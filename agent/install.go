@@ -20,6 +20,8 @@ import (
 const (
 	// mendInterval is how often a machine that failed the preflight is looked at again.
 	mendInterval = 10 * time.Second
+	// collectDelay is how long after a state was installed the bundles of others are removed.
+	collectDelay = 5 * time.Minute
 	// fetchFirst and fetchLast bound the wait after a fetch that failed.
 	fetchFirst = time.Second
 	fetchLast  = time.Minute
@@ -48,12 +50,16 @@ func (a *Agent) bring(ctx context.Context, g *generation) *generation {
 	if next, ok := a.attempt(ctx, g, fetchFirst, fetchLast, a.activate); !ok {
 		return next
 	}
+	collect := time.NewTimer(collectDelay)
+	defer collect.Stop()
 	for {
 		select {
 		case <-ctx.Done():
 			return nil
 		case next := <-a.wanted:
 			return next
+		case <-collect.C:
+			a.collect(g)
 		case <-a.rebuild:
 			if o := a.activate(ctx, g); o != nil {
 				a.hinder(o)
@@ -84,6 +90,17 @@ func (a *Agent) attempt(ctx context.Context, g *generation, first, last time.Dur
 			return next, false
 		case <-timer.C:
 		}
+	}
+}
+
+// collect removes the bundles that neither the state nor a running process needs.
+func (a *Agent) collect(g *generation) {
+	ref, err := image(&g.Spec, runtime.GOARCH)
+	if err == nil {
+		err = a.bundles(g.Spec.Cluster).Collect(ref)
+	}
+	if err != nil {
+		a.log.Error(err, "Failed to remove bundles that nothing needs")
 	}
 }
 
