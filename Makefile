@@ -16,7 +16,7 @@ IMG ?= ghcr.io/drover-dev/drover/manager:$(VERSION)
 export GOTOOLCHAIN := local
 export GOFLAGS := -trimpath
 export CGO_ENABLED := 0
-LDFLAGS := -s -w -X github.com/drover-dev/drover/version.Version=$(VERSION) -X main.version=$(VERSION)
+LDFLAGS := -s -w -X github.com/drover-dev/drover/version.Version=$(VERSION) -X main.version=$(VERSION) -X github.com/drover-dev/drover/cmd/manager/app.version=$(VERSION)
 
 # The programs of this module but the agent, which is an artifact, and the Debian packages that building and running them need.
 PROGRAMS := $(BIN)/drover-manager $(BIN)/drover-dev $(BIN)/kubectl-drover
