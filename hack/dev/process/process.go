@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -55,6 +56,10 @@ func (c Command) Start() (ID, error) {
 		return ID{}, fmt.Errorf("start %s: %w", c.Name, err)
 	}
 	defer func() { _ = null.Close() }()
+	// Whatever this program was started with, a lock that its caller holds for one, is not for what outlives it.
+	if err := unix.CloseRange(3, math.MaxUint32, unix.CLOSE_RANGE_CLOEXEC); err != nil {
+		return ID{}, fmt.Errorf("start %s: %w", c.Name, err)
+	}
 	p, err := os.StartProcess(c.Path, append([]string{c.Path}, c.Args...), &os.ProcAttr{
 		Dir:   c.World,
 		Env:   append(os.Environ(), worldMark+"="+c.World, nameMark+"="+c.Name),
