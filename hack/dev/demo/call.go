@@ -93,7 +93,7 @@ func callPod(l layout.Layout, node string) (*corev1.Pod, error) {
 	if err != nil {
 		return nil, err
 	}
-	image, err := digests.Image("images/busybox")
+	image, err := digests.Image("images/hello")
 	if err != nil {
 		return nil, err
 	}
@@ -104,8 +104,7 @@ func callPod(l layout.Layout, node string) (*corev1.Pod, error) {
 			RestartPolicy: corev1.RestartPolicyNever,
 			Containers: []corev1.Container{{
 				Name: "call", Image: image,
-				// Retried, because a node's proxy may learn of the Service after this pod started.
-				Command: []string{"/bin/sh", "-c", "for i in 1 2 3 4 5 6 7 8 9 10; do wget -q -T 3 -O - " + serviceURL + " && exit 0; sleep 0.5; done; exit 1"},
+				Args: []string{"get", serviceURL},
 			}},
 		},
 	}, nil

@@ -41,7 +41,7 @@ func (p *Printer) Step(name string, do func(say func(detail string)) error) erro
 		case p.terminal:
 			p.printf("\r\033[K%s  … %s (%s) %s", p.stamp(), name, Seconds(p.now().Sub(start)), clip(detail, 70))
 		case detail != said:
-			p.printf("%s  … %s: %s\n", p.stamp(), name, detail)
+			p.printf("%s  … %s: %s\n", p.stamp(), name, clip(detail, 160))
 		}
 		said = detail
 	}

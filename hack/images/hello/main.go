@@ -1,4 +1,5 @@
 // Command hello answers every HTTP request with the pod and the node that answered, for demos and tests of Services.
+// Called as `hello get URL`, it makes such a request and prints the answer.
 package main
 
 import (
