@@ -40,7 +40,7 @@ func mountOne(root string, m v1alpha1.LocalBootMount) error {
 	if err != nil {
 		return err
 	}
-	defer unix.Close(target)
+	defer closeFD(target)
 	if err := unix.Mount(source(m), fdPath(target), fsType(m, bind), mountFlags(m, bind), m.Options); err != nil {
 		return err
 	}
@@ -52,7 +52,7 @@ func mountOne(root string, m v1alpha1.LocalBootMount) error {
 	if err != nil {
 		return err
 	}
-	defer unix.Close(mounted)
+	defer closeFD(mounted)
 	return unix.Mount("", fdPath(mounted), "", unix.MS_REMOUNT|unix.MS_BIND|mountFlags(m, false), "")
 }
 
@@ -100,7 +100,7 @@ func openBelow(root, target string) (int, error) {
 	if err != nil {
 		return -1, fmt.Errorf("open %s: %w", root, err)
 	}
-	defer unix.Close(dir)
+	defer closeFD(dir)
 	return unix.Openat2(dir, relative(target), &unix.OpenHow{Flags: unix.O_PATH | unix.O_CLOEXEC, Resolve: unix.RESOLVE_IN_ROOT})
 }
 
@@ -121,7 +121,7 @@ func openTarget(root, target string, file bool) (int, error) {
 	if err != nil {
 		return -1, err
 	}
-	defer unix.Close(parent)
+	defer closeFD(parent)
 	if file {
 		made, err := unix.Openat(parent, path.Base(target), unix.O_CREAT|unix.O_EXCL|unix.O_WRONLY|unix.O_CLOEXEC, 0o644)
 		if err != nil {
@@ -140,9 +140,12 @@ func linkBelow(root, target, to string) error {
 	if err != nil {
 		return err
 	}
-	defer unix.Close(parent)
+	defer closeFD(parent)
 	if err := unix.Symlinkat(to, parent, path.Base(target)); err != nil && !errors.Is(err, unix.EEXIST) {
 		return err
 	}
 	return nil
 }
+
+// closeFD closes a descriptor that was only read or walked through: nothing is lost with its error.
+func closeFD(fd int) { _ = unix.Close(fd) }

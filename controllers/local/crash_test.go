@@ -29,31 +29,28 @@ type errand struct {
 // TestMain makes the test's binary a manager when it is told so: a process that can be killed for real.
 func TestMain(m *testing.M) {
 	if text := os.Getenv(errandVariable); text != "" {
-		runErrand(text)
+		if err := runErrand(text); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
 		return
 	}
 	os.Exit(apiserver.Run(m))
 }
 
-func runErrand(text string) {
+func runErrand(text string) error {
 	var e errand
 	if err := json.Unmarshal([]byte(text), &e); err != nil {
-		panic(err)
+		return err
 	}
 	m := &Machines{Root: e.Root, AgentBinary: e.Agent, SharedBundles: e.Bundles, CgroupParent: testCgroup, Host: &mortal{LinuxHost: LinuxHost{}, left: e.CrashAt}}
 	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
 	defer cancel()
-	var err error
 	if e.Remove {
-		err = m.Remove(ctx, e.Want.Key)
-	} else {
-		_, err = m.Ensure(ctx, e.Want)
+		return m.Remove(ctx, e.Want.Key)
 	}
-	if err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		os.Exit(1)
-	}
-	os.Exit(0)
+	_, err := m.Ensure(ctx, e.Want)
+	return err
 }
 
 // mortal is a host whose manager kills itself at one of its calls.
@@ -101,8 +98,8 @@ type mortalWaiting struct {
 // Go has a third point: after the word, before the answer.
 func (w mortalWaiting) Go(ctx context.Context, timeout time.Duration) error {
 	defer w.host.around()()
-	if w.host.left == 0 {
-		_, _ = w.Waiting.(*waiting).gate.Write([]byte{gateByte})
+	if real, ok := w.Waiting.(*waiting); ok && w.host.left == 0 {
+		_, _ = real.gate.Write([]byte{gateByte})
 	}
 	w.host.point()
 	return w.Waiting.Go(ctx, timeout)

@@ -24,7 +24,7 @@ func (h LinuxHost) ReadInside(p Process, name string) ([]byte, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open the machine's root: %w", err)
 	}
-	defer unix.Close(root)
+	defer closeFD(root)
 	if !h.Alive(p) {
 		return nil, fmt.Errorf("open the machine's root: %w", unix.ESRCH)
 	}
@@ -34,7 +34,7 @@ func (h LinuxHost) ReadInside(p Process, name string) ([]byte, error) {
 		return nil, fmt.Errorf("open %s in the machine: %w", name, err)
 	}
 	file := os.NewFile(uintptr(fd), name)
-	defer file.Close()
+	defer closeFile(file)
 	if info, err := file.Stat(); err != nil || !info.Mode().IsRegular() {
 		return nil, fmt.Errorf("open %s in the machine: it is no regular file", name)
 	}
@@ -88,10 +88,15 @@ func clearFlagsOf(path string) {
 	if err != nil {
 		return
 	}
-	defer unix.Close(fd)
+	defer closeFD(fd)
 	// FS_IMMUTABLE_FL and FS_APPEND_FL have the values of their statx attributes.
 	const keepFromRemoval = unix.STATX_ATTR_IMMUTABLE | unix.STATX_ATTR_APPEND
 	if flags, err := unix.IoctlGetInt(fd, unix.FS_IOC_GETFLAGS); err == nil && flags&keepFromRemoval != 0 {
 		_ = unix.IoctlSetPointerInt(fd, unix.FS_IOC_SETFLAGS, flags&^keepFromRemoval)
 	}
 }
+
+// closeFD and closeFile close what was only read, or is another process's now: nothing is lost with their errors.
+func closeFD(fd int) { _ = unix.Close(fd) }
+
+func closeFile(f *os.File) { _ = f.Close() }

@@ -58,7 +58,7 @@ func requirements(root string) error {
 		return provisionFailed("The kernel has no overlay file system: run `modprobe overlay`.")
 	}
 	var st unix.Statfs_t
-	if err := unix.Statfs(root, &st); err == nil && int64(st.Type) == unix.OVERLAYFS_SUPER_MAGIC {
+	if err := unix.Statfs(root, &st); err == nil && st.Type == unix.OVERLAYFS_SUPER_MAGIC {
 		return provisionFailed(fmt.Sprintf("%s is on an overlay file system, which cannot carry another one's changes: give --local-root a directory on a disk.", root))
 	}
 	var slash, usr unix.Stat_t

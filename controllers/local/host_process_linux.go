@@ -31,18 +31,18 @@ func (h LinuxHost) Launch(l Launch) (_ Waiting, err error) {
 	if err != nil {
 		return nil, fmt.Errorf("open the console's log: %w", err)
 	}
-	defer console.Close()
+	defer closeFile(console)
 	gateIn, gate, err := os.Pipe()
 	if err != nil {
 		return nil, fmt.Errorf("make a pipe: %w", err)
 	}
-	defer gateIn.Close()
+	defer closeFile(gateIn)
 	answer, answerIn, err := os.Pipe()
 	if err != nil {
 		_ = gate.Close()
 		return nil, fmt.Errorf("make a pipe: %w", err)
 	}
-	defer answerIn.Close()
+	defer closeFile(answerIn)
 	w := &waiting{gate: gate, answer: answer}
 	cmd := exec.Command(l.Command[0], l.Command[1:]...)
 	cmd.Stdout, cmd.Stderr, cmd.Dir, cmd.Env = console, console, "/", []string{}
@@ -161,7 +161,7 @@ func (h LinuxHost) Signal(p Process, s syscall.Signal) error {
 	if err != nil {
 		return err
 	}
-	defer unix.Close(fd)
+	defer closeFD(fd)
 	if err := unix.PidfdSendSignal(fd, s, nil, 0); err != nil && !errors.Is(err, unix.ESRCH) {
 		return fmt.Errorf("send %s to the machine's process %d: %w", s, p.PID, err)
 	}
@@ -203,7 +203,7 @@ func (h LinuxHost) Watch(ctx context.Context, p Process) (<-chan struct{}, error
 	stop := context.AfterFunc(ctx, func() { _ = file.Close() })
 	go func() {
 		defer close(gone)
-		defer file.Close()
+		defer closeFile(file)
 		defer stop()
 		err := conn.Read(func(fd uintptr) bool {
 			ready := []unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}} // A descriptor is small.

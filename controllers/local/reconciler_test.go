@@ -148,6 +148,12 @@ func (s *stage) said(reason string) bool {
 	}
 }
 
+// as is the object as its own type; a test that names the wrong one panics on the nil.
+func as[T client.Object](o client.Object) T {
+	typed, _ := o.(T)
+	return typed
+}
+
 func TestProvisionTakesTwoWrites(t *testing.T) {
 	s := newStage(t, nil)
 	for range 3 {
@@ -188,9 +194,9 @@ func TestProvisionWaits(t *testing.T) {
 		"AnotherOwner": {"The Machine of that name is another one than the owner.",
 			func(o []client.Object) { o[machine].SetUID("another") }, v1alpha1.ReasonWaitingForMachine},
 		"NoInfrastructure": {"The contract says to wait for the Cluster's infrastructure.",
-			func(o []client.Object) { o[cluster].(*clusterv1.Cluster).Status = clusterv1.ClusterStatus{} }, v1alpha1.ReasonWaitingForMachine},
+			func(o []client.Object) { as[*clusterv1.Cluster](o[cluster]).Status = clusterv1.ClusterStatus{} }, v1alpha1.ReasonWaitingForMachine},
 		"NoSecretName": {"The Machine names no bootstrap data.",
-			func(o []client.Object) { o[machine].(*clusterv1.Machine).Spec.Bootstrap.DataSecretName = nil }, v1alpha1.ReasonWaitingForSecret},
+			func(o []client.Object) { as[*clusterv1.Machine](o[machine]).Spec.Bootstrap.DataSecretName = nil }, v1alpha1.ReasonWaitingForSecret},
 		"NoSecret": {"The Secret is not there yet.",
 			func(o []client.Object) { o[secret] = nil }, v1alpha1.ReasonWaitingForSecret},
 	}
@@ -215,7 +221,7 @@ func TestProvisionWaits(t *testing.T) {
 func TestPausedChangesNothing(t *testing.T) {
 	yes, paused := true, map[string]string{clusterv1.PausedAnnotation: ""}
 	cases := map[string]func([]client.Object){
-		"Cluster": func(o []client.Object) { o[0].(*clusterv1.Cluster).Spec.Paused = &yes },
+		"Cluster": func(o []client.Object) { as[*clusterv1.Cluster](o[0]).Spec.Paused = &yes },
 		"Machine": func(o []client.Object) { o[1].SetAnnotations(paused) },
 		"Itself":  func(o []client.Object) { o[3].SetAnnotations(paused) },
 	}
@@ -242,19 +248,19 @@ func TestProblemsBecomeAConditionAndOneEvent(t *testing.T) {
 			func(h *fakeHost) { h.noBridge = provisionFailed("The host has no bridge drover0: make it.") }, v1alpha1.ReasonProvisionFailed, "make it"},
 		"NoAddress": {"The only address is the bridge's own.",
 			func(o []client.Object) {
-				o[3].(*v1alpha1.LocalMachine).Spec.Network = v1alpha1.LocalNetwork{FirstAddress: "10.88.0.1", LastAddress: "10.88.0.1"}
+				as[*v1alpha1.LocalMachine](o[3]).Spec.Network = v1alpha1.LocalNetwork{FirstAddress: "10.88.0.1", LastAddress: "10.88.0.1"}
 			}, nil, v1alpha1.ReasonAddressesExhausted, "wider range"},
 		"ForeignRange": {"The range is of another subnet.",
 			func(o []client.Object) {
-				o[3].(*v1alpha1.LocalMachine).Spec.Network = v1alpha1.LocalNetwork{FirstAddress: "10.99.0.1", LastAddress: "10.99.0.9"}
+				as[*v1alpha1.LocalMachine](o[3]).Spec.Network = v1alpha1.LocalNetwork{FirstAddress: "10.99.0.1", LastAddress: "10.99.0.9"}
 			}, nil, v1alpha1.ReasonProvisionFailed, "not within the subnet"},
 		"ForeignFormat": {"The Secret is for cloud-init.",
 			func(o []client.Object) {
-				o[2].(*corev1.Secret).Data[v1alpha1.BootstrapSecretFormatKey] = []byte("cloud-config")
+				as[*corev1.Secret](o[2]).Data[v1alpha1.BootstrapSecretFormatKey] = []byte("cloud-config")
 			}, nil, v1alpha1.ReasonProvisionFailed, "cloud-config"},
 		"BadDocument": {"The document is cut off.",
 			func(o []client.Object) {
-				o[2].(*corev1.Secret).Data[v1alpha1.BootstrapSecretKey] = []byte(`{"nodeName":`)
+				as[*corev1.Secret](o[2]).Data[v1alpha1.BootstrapSecretKey] = []byte(`{"nodeName":`)
 			}, nil, v1alpha1.ReasonProvisionFailed, "delete it"},
 		"InitFailed": {"Init says what it could not do.", nil,
 			func(h *fakeHost) { h.noStart = errors.New("mount overlay on /: invalid argument") }, v1alpha1.ReasonProvisionFailed, "mount overlay"},
