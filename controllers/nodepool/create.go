@@ -154,16 +154,19 @@ func machineLabels(seen *observation, action planner.Action) map[string]string {
 	return labels
 }
 
-// owners are the Cluster and the pool. The Cluster stays when the pool is deleted in the foreground, so that the
-// garbage collector takes the reference to the pool away and leaves the object to our finalizer.
+// owners are the pool and the Cluster. The Cluster stays when the pool is deleted in the foreground, so that the garbage
+// collector takes the reference to the pool away and leaves the object to our finalizer.
 func owners(seen *observation) []metav1.OwnerReference {
-	list := []metav1.OwnerReference{poolOwner(seen.Pool)}
-	if seen.cluster != nil {
-		list = append(list, metav1.OwnerReference{
-			APIVersion: clusterv1.GroupVersion.String(), Kind: "Cluster", Name: seen.cluster.Name, UID: seen.cluster.UID,
-		})
+	return append([]metav1.OwnerReference{poolOwner(seen.Pool)}, clusterOwner(seen)...)
+}
+
+func clusterOwner(seen *observation) []metav1.OwnerReference {
+	if seen.cluster == nil {
+		return nil
 	}
-	return list
+	return []metav1.OwnerReference{{
+		APIVersion: clusterv1.GroupVersion.String(), Kind: "Cluster", Name: seen.cluster.Name, UID: seen.cluster.UID,
+	}}
 }
 
 func poolOwner(pool *v1alpha1.NodePool) metav1.OwnerReference {

@@ -8,5 +8,5 @@
 //
 // A Machine belongs to a pool by its label with the pool's UID. Its owner references (the pool, and the Cluster, which
 // stays) are for people and for Argo CD; because of the second one the garbage collector never deletes a Machine, not
-// even when the pool is deleted in the foreground. The pool's own finalizer does that, so that every node is drained.
+// even when the pool is deleted in the foreground. At most it takes away the reference to the pool, which is not put back. The pool's own finalizer does that, so that every node is drained.
 package nodepool

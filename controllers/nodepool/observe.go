@@ -42,6 +42,7 @@ func (r *Reconciler) observe(ctx context.Context, pool *v1alpha1.NodePool) (*obs
 		return nil, err
 	}
 	if !seen.Pool.DeletionTimestamp.IsZero() {
+		seen.Revision = seen.Pool.Status.Revision
 		return seen, nil
 	}
 	if err := r.observeNodes(ctx, seen); err != nil {

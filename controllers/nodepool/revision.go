@@ -116,11 +116,13 @@ func renderRevision(seen *observation, bundle *v1alpha1.NodeBundle, settings v1a
 	}
 	return &appsv1.ControllerRevision{
 		ObjectMeta: metav1.ObjectMeta{
-			Namespace:       pool.Namespace,
-			Name:            v1alpha1.RevisionName(pool.Name, seen.Revision),
-			Labels:          poolLabels(pool, seen.Revision),
-			Annotations:     map[string]string{v1alpha1.TemplateHashAnnotation: hash, v1alpha1.InfrastructureAnnotation: string(infrastructure)},
-			OwnerReferences: owners(seen),
+			Namespace:   pool.Namespace,
+			Name:        v1alpha1.RevisionName(pool.Name, seen.Revision),
+			Labels:      poolLabels(pool, seen.Revision),
+			Annotations: map[string]string{v1alpha1.TemplateHashAnnotation: hash, v1alpha1.InfrastructureAnnotation: string(infrastructure)},
+			// Not the pool's as well: the garbage collector does not get a reference out of a ControllerRevision, and a
+			// pool deleted in the foreground would wait for that for good. Our finalizer deletes it.
+			OwnerReferences: clusterOwner(seen),
 		},
 		Data:     runtime.RawExtension{Raw: spec},
 		Revision: number,

@@ -33,7 +33,7 @@ func TestMain(m *testing.M) {
 	os.Exit(apiserver.Run(m))
 }
 
-const settleTimeout = 30 * time.Second
+const settleTimeout = 60 * time.Second
 
 var versions atomic.Int32
 
