@@ -1,0 +1,106 @@
+package engine
+
+import (
+	"context"
+	"testing"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/rest"
+	clusterv1 "sigs.k8s.io/cluster-api/api/core/v1beta2"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/drover-dev/drover/api/v1alpha1"
+	"github.com/drover-dev/drover/test/apiserver"
+)
+
+func TestAdoptionOutlivesItsDeletionWhilePoolsUseIt(t *testing.T) {
+	server := apiserver.Shared(t)
+	namespace := server.Namespace(t)
+	startProvider(t, server)
+	startEngine(t, server, rest.CopyConfig(server.Config))
+	pool := newPool(t, server.Client, namespace)
+	cluster := getCluster(t, server.Client, namespace)
+	kept, drained := namespace+"-kept", namespace+"-drained"
+	createMachine(t, server.Client, cluster, pool, kept)
+	createMachine(t, server.Client, cluster, pool, drained)
+	eventually(t, "both Machines Ready", func(ctx context.Context) string { return allReady(ctx, server.Client, namespace, 2) })
+
+	for _, object := range []client.Object{cluster, newAdoptedControlPlane(namespace), newAdoptedCluster(namespace)} {
+		if err := server.Client.Delete(t.Context(), object); err != nil {
+			t.Fatal(err)
+		}
+	}
+	machine := &clusterv1.Machine{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: drained}}
+	if err := server.Client.Delete(t.Context(), machine); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "the Machine to be drained and go", func(ctx context.Context) string { return isGone(ctx, server.Client, machine) })
+	eventually(t, "its Node to go, as it would not with a Cluster that is being deleted", func(ctx context.Context) string {
+		return isGone(ctx, server.Client, nodeNamed(drained))
+	})
+	if err := server.Client.Get(t.Context(), client.ObjectKey{Namespace: namespace, Name: kept}, machine); err != nil || !machine.DeletionTimestamp.IsZero() {
+		t.Errorf("the deletion of the Cluster took Machine %s along (%v)", kept, err)
+	}
+	if err := server.Client.Delete(t.Context(), machine); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "the other Machine to go", func(ctx context.Context) string { return isGone(ctx, server.Client, machine) })
+	if err := server.Client.Delete(t.Context(), pool); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "the adoption to end", func(ctx context.Context) string { return nothingAdopted(ctx, server.Client, namespace) })
+}
+
+func TestAdopterMakesAgainWhatWasRemoved(t *testing.T) {
+	server := apiserver.Shared(t)
+	namespace := server.Namespace(t)
+	startEngine(t, server, rest.CopyConfig(server.Config))
+	newPool(t, server.Client, namespace)
+	before := getCluster(t, server.Client, namespace)
+	for _, object := range []client.Object{newAdoptedControlPlane(namespace), newAdoptedCluster(namespace), before} {
+		forceAway(t, server.Client, object)
+	}
+	eventually(t, "a new Cluster", func(ctx context.Context) string {
+		after := &clusterv1.Cluster{}
+		if err := server.Client.Get(ctx, client.ObjectKeyFromObject(before), after); err != nil {
+			return err.Error()
+		}
+		if after.UID == before.UID {
+			return "the old one is still there"
+		}
+		return ""
+	})
+	getCluster(t, server.Client, namespace)
+}
+
+func TestAdopterLeavesAForeignClusterAlone(t *testing.T) {
+	server := apiserver.Shared(t)
+	namespace := server.Namespace(t)
+	foreign := &clusterv1.Cluster{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: v1alpha1.AdoptedClusterName}}
+	foreign.Spec.InfrastructureRef = reference("AdoptedCluster")
+	if err := server.Client.Create(t.Context(), foreign); err != nil {
+		t.Fatal(err)
+	}
+	a := &adopter{client: server.Client}
+	if err := a.ensureCluster(t.Context(), namespace); err == nil || err.Error() != errForeignCluster.Error() {
+		t.Errorf("got %v, want %v", err, errForeignCluster)
+	}
+	if err := a.release(t.Context(), namespace); err != nil {
+		t.Fatal(err)
+	}
+	if err := server.Client.Get(t.Context(), client.ObjectKeyFromObject(foreign), foreign); err != nil || !foreign.DeletionTimestamp.IsZero() {
+		t.Errorf("the foreign Cluster was removed (%v)", err)
+	}
+}
+
+// forceAway deletes an object and takes its finalizers off, as a user does who lost patience.
+func forceAway(t *testing.T, c client.Client, object client.Object) {
+	t.Helper()
+	if err := c.Delete(t.Context(), object); err != nil {
+		t.Fatal(err)
+	}
+	patch := client.RawPatch("application/merge-patch+json", []byte(`{"metadata":{"finalizers":null}}`))
+	if err := c.Patch(t.Context(), object, patch); client.IgnoreNotFound(err) != nil {
+		t.Fatal(err)
+	}
+}
