@@ -116,8 +116,11 @@ func changesNothing(data []byte) bool {
 	if err := json.Unmarshal(data, &patch); err != nil || len(patch) != 1 {
 		return false
 	}
-	metadata, ok := patch["metadata"]
+	metadata := patch["metadata"]
+	if metadata == nil {
+		return false
+	}
 	delete(metadata, "resourceVersion")
 	delete(metadata, "uid")
-	return ok && len(metadata) == 0
+	return len(metadata) == 0
 }

@@ -2,7 +2,6 @@ package engine
 
 import (
 	"context"
-	"crypto/rsa"
 	"sync"
 	"time"
 
@@ -82,11 +81,6 @@ func (l *localCluster) GetUncachedClient(_ context.Context, key client.ObjectKey
 // GetRESTConfig implements clustercache.ClusterCache.
 func (l *localCluster) GetRESTConfig(_ context.Context, key client.ObjectKey) (*rest.Config, error) {
 	return rest.CopyConfig(l.config), l.connected(key)
-}
-
-// GetClientCertificatePrivateKey is part of older ClusterCaches. There is no such key: nothing talks to etcd here.
-func (l *localCluster) GetClientCertificatePrivateKey(context.Context, client.ObjectKey) (*rsa.PrivateKey, error) {
-	return nil, nil
 }
 
 // Watch implements clustercache.ClusterCache. The cache lives as long as the manager, so a watch is added only once.

@@ -39,7 +39,7 @@ type queue struct {
 func machineQueue(
 	name string, limiter workqueue.TypedRateLimiter[reconcile.Request],
 ) workqueue.TypedRateLimitingInterface[reconcile.Request] {
-	spacing := &spacing{last: map[reconcile.Request]time.Time{}}
+	spacing := newSpacing()
 	q := newQueue(name, limiter, func(item reconcile.Request) time.Duration {
 		return max(debounce, spacing.wait(item, time.Now()))
 	})
@@ -51,7 +51,7 @@ func machineQueue(
 func clusterQueue(
 	name string, limiter workqueue.TypedRateLimiter[reconcile.Request],
 ) workqueue.TypedRateLimitingInterface[reconcile.Request] {
-	budget := &budget{limiters: map[reconcile.Request]*rate.Limiter{}}
+	budget := newBudget()
 	return newQueue(name, limiter, func(item reconcile.Request) time.Duration {
 		return max(debounce, budget.wait(item, time.Now()))
 	})
@@ -89,8 +89,10 @@ type budget struct {
 	limiters map[reconcile.Request]*rate.Limiter
 }
 
-// wait is the time until the item's next turn. Turns that are not far off are not taken twice: an event that finds one
-// reserved joins it.
+func newBudget() *budget { return &budget{limiters: map[reconcile.Request]*rate.Limiter{}} }
+
+// wait is the time until the item's next turn. It takes the turn only if that is now: events that wait for the same
+// turn are one.
 func (b *budget) wait(item reconcile.Request, now time.Time) time.Duration {
 	b.mutex.Lock()
 	defer b.mutex.Unlock()
@@ -112,6 +114,8 @@ type spacing struct {
 	last  map[reconcile.Request]time.Time
 	swept time.Time
 }
+
+func newSpacing() *spacing { return &spacing{last: map[reconcile.Request]time.Time{}} }
 
 // wait is the time until the item may be reconciled again.
 func (s *spacing) wait(item reconcile.Request, now time.Time) time.Duration {

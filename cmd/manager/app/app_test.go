@@ -1,0 +1,148 @@
+package app
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/spf13/pflag"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/client-go/rest"
+
+	"github.com/drover-dev/drover/test/apiserver"
+)
+
+func TestFlagsAreThoseOfTheDevelopmentWorld(t *testing.T) {
+	options := DefaultOptions()
+	flags := pflag.NewFlagSet("manager", pflag.ContinueOnError)
+	options.AddFlags(flags)
+	if err := flags.Parse([]string{
+		"--cluster-api=external", "--leader-elect", "--metrics-bind-address=:1", "--health-probe-bind-address=:2", "--kubeconfig=k",
+		"--local-root=r", "--agent-binary=a", "--shared-bundles=s", "--artifact-root=o", "--artifact-bind-address=:3",
+		"--artifact-cert-file=c", "--artifact-key-file=y", "--api-server-url=https://a", "--server-ca-file=f", "--client-ca-file=g",
+		"--cluster-dns=10.96.0.10,fd00::a", "--cluster-domain=d", "--service-cidrs=10.96.0.0/16", "--pod-cidrs=10.244.0.0/16",
+	}); err != nil {
+		t.Fatal(err)
+	}
+	if d := options.Discovery; len(d.DNSServers) != 2 || d.ServiceCIDRs[0] != "10.96.0.0/16" || options.ArtifactKeyFile != "y" || !options.LeaderElect {
+		t.Errorf("got %+v", options)
+	}
+}
+
+func TestCompleteSaysWhatIsWrong(t *testing.T) {
+	dir := t.TempDir()
+	for _, test := range []struct {
+		reason string
+		change func(*Options)
+		want   string
+	}{
+		{"a mode that is none", func(o *Options) { o.ClusterAPI = "none" }, "--cluster-api is \"none\""},
+		{"a format that is none", func(o *Options) { o.LogFormat = "xml" }, "--log-format is \"xml\""},
+		{"artifacts without a certificate", func(o *Options) { o.ArtifactRoot = dir }, "--artifact-root needs --artifact-cert-file"},
+		{"no agent for local machines", func(o *Options) { o.LocalRoot, o.AgentBinary = dir, filepath.Join(dir, "none") }, "set --agent-binary"},
+	} {
+		options := DefaultOptions()
+		test.change(&options)
+		if _, err := options.complete(); err == nil || !strings.Contains(err.Error(), test.want) {
+			t.Errorf("%s: got %v, want an error with %q", test.reason, err, test.want)
+		}
+	}
+	options := DefaultOptions()
+	options.LocalRoot, options.AgentBinary = filepath.Join(dir, "machines"), filepath.Join(dir, "agent")
+	if err := os.WriteFile(options.AgentBinary, nil, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	completed, err := options.complete()
+	if err != nil || completed.SharedBundles != filepath.Join(dir, "bundles") {
+		t.Errorf("got shared bundles at %s (%v), want them beside the machines", completed.SharedBundles, err)
+	}
+}
+
+func TestNewSaysWhyItCannotStart(t *testing.T) {
+	nowhere := &rest.Config{Host: "https://127.0.0.1:1"}
+	if _, err := New(t.Context(), nowhere, testOptions()); err == nil || !strings.Contains(err.Error(), "https://127.0.0.1:1 cannot be reached") {
+		t.Errorf("no API server: got %v", err)
+	}
+	bare := apiserver.Start(t, apiserver.WithoutCRDs())
+	if _, err := New(t.Context(), bare.Config, testOptions()); err == nil || !strings.Contains(err.Error(), "apply dist/install.yaml first") {
+		t.Errorf("no definitions: got %v", err)
+	}
+	nobody := apiserver.Shared(t).User(t, "nobody")
+	if _, err := New(t.Context(), nobody, testOptions()); err == nil || !strings.Contains(err.Error(), "lacks rights") || !apierrors.IsForbidden(errors.Unwrap(err)) {
+		t.Errorf("no rights: got %v", err)
+	}
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = listener.Close() }()
+	options := testOptions()
+	options.HealthProbeBindAddress = listener.Addr().String()
+	if _, err := New(t.Context(), apiserver.Shared(t).Config, options); err == nil || !strings.Contains(explain(err).Error(), "another process has the port") {
+		t.Errorf("a port in use: got %v", err)
+	}
+}
+
+func TestEndpoints(t *testing.T) {
+	server := apiserver.Shared(t)
+	options := testOptions()
+	options.HealthProbeBindAddress, options.MetricsBindAddress = freeAddress(t), freeAddress(t)
+	ctx, cancel := context.WithCancel(context.Background())
+	mgr, err := New(ctx, server.Config, options)
+	if err != nil {
+		t.Fatal(err)
+	}
+	run(ctx, t, mgr, cancel)
+	insecure := rest.TLSClientConfig{Insecure: true}
+	status := func(config *rest.Config, url string) int {
+		httpClient, err := rest.HTTPClientFor(config)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer httpClient.CloseIdleConnections()
+		response, err := httpClient.Get(url)
+		if err != nil {
+			return 0
+		}
+		_, _ = io.Copy(io.Discard, response.Body)
+		_ = response.Body.Close()
+		return response.StatusCode
+	}
+	deadline := time.Now().Add(patience)
+	for status(&rest.Config{}, "http://"+options.HealthProbeBindAddress+"/readyz") != http.StatusOK {
+		if time.Now().After(deadline) {
+			t.Fatal("the manager did not become ready")
+		}
+		<-time.After(50 * time.Millisecond)
+	}
+	if got := status(&rest.Config{TLSClientConfig: insecure}, "https://"+options.MetricsBindAddress+"/metrics"); got != http.StatusUnauthorized {
+		t.Errorf("metrics without a token: got status %d, want %d", got, http.StatusUnauthorized)
+	}
+}
+
+func TestLogsAreJSONOnRequest(t *testing.T) {
+	var out strings.Builder
+	setupLogging(&out, logFormatJSON, 2).V(2).Info("Did something", "machine", "m")
+	var line map[string]any
+	if err := json.Unmarshal([]byte(out.String()), &line); err != nil || line["msg"] != "Did something" || line["machine"] != "m" {
+		t.Errorf("got %q (%v)", out.String(), err)
+	}
+}
+
+func freeAddress(t *testing.T) string {
+	t.Helper()
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = listener.Close() }()
+	return listener.Addr().String()
+}

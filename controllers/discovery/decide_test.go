@@ -1,0 +1,134 @@
+package discovery
+
+import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/x509"
+	"encoding/base64"
+	"encoding/pem"
+	"fmt"
+	"math/big"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	discoveryv1 "k8s.io/api/discovery/v1"
+	"k8s.io/utils/ptr"
+
+	"github.com/drover-dev/drover/api/v1alpha1"
+)
+
+func certificate(t *testing.T) string {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	template := &x509.Certificate{SerialNumber: big.NewInt(1)}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}))
+}
+
+func clusterInfo(server, ca string) string {
+	return fmt.Sprintf("apiVersion: v1\nkind: Config\nclusters:\n- name: \"\"\n  cluster:\n    server: %s\n    certificate-authority-data: %s\n",
+		server, base64.StdEncoding.EncodeToString([]byte(ca)))
+}
+
+func endpoints(port int32, addresses ...string) []discoveryv1.EndpointSlice {
+	slice := discoveryv1.EndpointSlice{Ports: []discoveryv1.EndpointPort{{Name: ptr.To("https"), Port: &port}}}
+	for _, address := range addresses {
+		slice.Endpoints = append(slice.Endpoints, discoveryv1.Endpoint{Addresses: []string{address}})
+	}
+	return []discoveryv1.EndpointSlice{slice}
+}
+
+const kubeadm = "networking:\n  dnsDomain: corp.local\n  podSubnet: 10.1.0.0/16,fd01::/48\n  serviceSubnet: 10.2.0.0/16\n"
+
+func TestDecide(t *testing.T) {
+	published, own, client := certificate(t), certificate(t), certificate(t)
+	full := evidence{
+		clusterInfo: clusterInfo("https://lb.example.org:6443/", published), endpoints: endpoints(6443, "192.0.2.7"), managerCA: own,
+		clientCA: client, dnsServers: []string{"10.2.0.53"}, serviceCIDRs: []string{"10.2.0.0/16"}, kubeadm: kubeadm,
+	}
+	with := func(change func(*evidence)) evidence { e := full; change(&e); return e }
+	want := v1alpha1.ClusterSettings{
+		Server: "https://lb.example.org:6443", ServerCA: published, ClientCA: client, DNSServers: []string{"10.2.0.53"},
+		DNSDomain: "corp.local", ServiceCIDRs: []string{"10.2.0.0/16"}, PodCIDRs: []string{"10.1.0.0/16", "fd01::/48"},
+	}
+	wantWith := func(change func(*v1alpha1.ClusterSettings)) v1alpha1.ClusterSettings {
+		w := *want.DeepCopy()
+		change(&w)
+		return w
+	}
+	for _, test := range []struct {
+		reason string
+		given  given
+		found  evidence
+		want   v1alpha1.ClusterSettings
+		err    string
+	}{
+		{reason: "a cluster that kubeadm made says all", found: full, want: want},
+		{
+			reason: "what is given wins, and a given server is not checked with what is published for another",
+			given: given{Overrides: Overrides{Server: "https://10.88.0.1:6443", DNSServers: []string{"10.96.0.10"}, DNSDomain: "cluster.local.",
+				ServiceCIDRs: []string{"10.96.0.1/16"}, PodCIDRs: []string{"10.244.0.0/16"}}, clientCA: own},
+			found: full,
+			want: v1alpha1.ClusterSettings{Server: "https://10.88.0.1:6443", ServerCA: own, ClientCA: own, DNSServers: []string{"10.96.0.10"},
+				DNSDomain: "cluster.local", ServiceCIDRs: []string{"10.96.0.0/16"}, PodCIDRs: []string{"10.244.0.0/16"}},
+		},
+		{
+			reason: "without cluster-info the lowest address that is not loopback serves, with the manager's own authority",
+			found: with(func(e *evidence) {
+				e.clusterInfo, e.endpoints = "", endpoints(443, "127.0.0.1", "192.0.2.9", "192.0.2.8")
+			}),
+			want: wantWith(func(w *v1alpha1.ClusterSettings) { w.Server, w.ServerCA = "https://192.0.2.8:443", own }),
+		},
+		{
+			reason: "IPv6 addresses are bracketed",
+			found:  with(func(e *evidence) { e.clusterInfo, e.endpoints = "", endpoints(6443, "fd00::1") }),
+			want:   wantWith(func(w *v1alpha1.ClusterSettings) { w.Server, w.ServerCA = "https://[fd00::1]:6443", own }),
+		},
+		{
+			reason: "without a kube-dns Service the tenth address of each range is DNS",
+			found:  with(func(e *evidence) { e.dnsServers, e.serviceCIDRs = nil, []string{"10.96.0.0/12", "fd02::/112"} }),
+			want: wantWith(func(w *v1alpha1.ClusterSettings) {
+				w.DNSServers, w.ServiceCIDRs = []string{"10.96.0.10", "fd02::a"}, []string{"10.96.0.0/12", "fd02::/112"}
+			}),
+		},
+		{
+			reason: "without kubeadm the Nodes' ranges are taken to be from a /16, and the domain is the usual one",
+			found: with(func(e *evidence) {
+				e.kubeadm, e.nodePodCIDRs = "", []string{"10.42.3.0/24", "10.42.0.0/24", "fd03:0:0:7::/64"}
+			}),
+			want: wantWith(func(w *v1alpha1.ClusterSettings) {
+				w.PodCIDRs, w.DNSDomain = []string{"10.42.0.0/16", "fd03::/56"}, "cluster.local"
+			}),
+		},
+		{reason: "no address that nodes reach", found: with(func(e *evidence) { e.clusterInfo, e.endpoints = "", endpoints(6443, "127.0.0.1") }), err: "--api-server-url"},
+		{reason: "a given URL without TLS", given: given{Overrides: Overrides{Server: "http://a"}}, found: full, err: "--api-server-url"},
+		{reason: "no authority of the server", found: with(func(e *evidence) { e.clusterInfo, e.managerCA = "", "" }), err: "--server-ca-file"},
+		{reason: "no authority of clients", found: with(func(e *evidence) { e.clientCA = "" }), err: "--client-ca-file"},
+		{reason: "an authority that is none", found: with(func(e *evidence) { e.clientCA = "junk" }), err: "--client-ca-file"},
+		{reason: "no Service range", found: with(func(e *evidence) { e.serviceCIDRs, e.kubeadm = nil, "" }), err: "--service-cidrs"},
+		{reason: "no pod range", found: with(func(e *evidence) { e.kubeadm = "" }), err: "--pod-cidrs"},
+		{reason: "a given range that is none", given: given{Overrides: Overrides{PodCIDRs: []string{"10.0.0.0"}}}, found: full, err: "--pod-cidrs"},
+		{reason: "a given DNS address that is none", given: given{Overrides: Overrides{DNSServers: []string{"dns"}}}, found: full, err: "--cluster-dns"},
+	} {
+		t.Run(test.reason, func(t *testing.T) {
+			got, err := decide(test.given, test.found)
+			if test.err != "" {
+				if err == nil || !strings.Contains(err.Error(), test.err) {
+					t.Errorf("got %v, want an error that names %s", err, test.err)
+				}
+				return
+			}
+			if diff := cmp.Diff(test.want, got); err != nil || diff != "" {
+				t.Errorf("error %v, difference (-want +got):\n%s", err, diff)
+			}
+		})
+	}
+}

@@ -1,0 +1,166 @@
+package engine
+
+import (
+	"errors"
+	"slices"
+	"testing"
+	"time"
+
+	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/cluster-api/controllers/clustercache"
+	"sigs.k8s.io/controller-runtime/pkg/cache"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/reconcile"
+
+	"github.com/drover-dev/drover/api/v1alpha1"
+)
+
+func TestProberCountsOnlyProbesThatSucceeded(t *testing.T) {
+	start := time.Unix(1000, 0)
+	now := start
+	p := newProber(nil, time.Second)
+	p.now = func() time.Time { return now }
+	told := 0
+	p.subscribe([]time.Duration{time.Minute}, func() { told++ })
+	step := func(reason string, after time.Duration, err error, connected bool, success time.Time, wantTold int) {
+		t.Helper()
+		now = now.Add(after)
+		for _, notify := range p.record(err) {
+			notify()
+		}
+		if p.connected() != connected || !p.state().LastProbeSuccessTime.Equal(success) || told != wantTold {
+			t.Errorf("%s: connected %v, last success %v, told %d times; want %v, %v, %d", reason,
+				p.connected(), p.state().LastProbeSuccessTime, told, connected, success, wantTold)
+		}
+	}
+	down := errors.New("down")
+	step("a failure before the first success connects nothing", 0, down, false, time.Time{}, 0)
+	step("the first success connects", time.Second, nil, true, start.Add(time.Second), 1)
+	for range failureThreshold - 1 {
+		step("a few failures are borne", time.Second, down, true, start.Add(time.Second), 1)
+	}
+	step("too many are not", time.Second, down, false, start.Add(time.Second), 2)
+	step("success is long past", time.Hour, down, false, start.Add(time.Second), 3)
+	step("that is told once", time.Hour, down, false, start.Add(time.Second), 3)
+	step("success connects again", time.Second, nil, true, now.Add(time.Second), 4)
+}
+
+type fakeWatcher struct {
+	clustercache.Watcher
+	name  string
+	calls *int
+}
+
+func (f fakeWatcher) Name() string { return f.name }
+
+func (f fakeWatcher) Watch(cache.Cache) error { *f.calls++; return nil }
+
+func TestLocalClusterWatchesOncePerName(t *testing.T) {
+	p := newProber(nil, time.Second)
+	l := &localCluster{prober: p, watched: map[string]struct{}{}}
+	a, b := client.ObjectKey{Namespace: "a", Name: v1alpha1.AdoptedClusterName}, client.ObjectKey{Namespace: "b", Name: v1alpha1.AdoptedClusterName}
+	calls := 0
+	if err := l.Watch(t.Context(), a, fakeWatcher{name: "nodes", calls: &calls}); !errors.Is(err, clustercache.ErrClusterNotConnected) {
+		t.Errorf("before a probe: got %v, want not connected", err)
+	}
+	p.record(nil)
+	for _, key := range []client.ObjectKey{a, b, a} {
+		if err := l.Watch(t.Context(), key, fakeWatcher{name: "nodes", calls: &calls}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if calls != 1 {
+		t.Errorf("two namespaces' Clusters set up %d watches, want one: they share a cache", calls)
+	}
+	if _, err := l.GetClient(t.Context(), client.ObjectKey{Namespace: "a", Name: "other"}); !errors.Is(err, clustercache.ErrClusterNotConnected) {
+		t.Errorf("another Cluster: got %v, want not connected", err)
+	}
+}
+
+func TestChangesNothing(t *testing.T) {
+	for _, test := range []struct {
+		reason, patch string
+		want          bool
+	}{
+		{"an empty patch", `{}`, true},
+		{"only the lock", `{"metadata":{"resourceVersion":"7"}}`, true},
+		{"only the lock and the UID", `{"metadata":{"resourceVersion":"7","uid":"x"}}`, true},
+		{"a label", `{"metadata":{"labels":{"a":"b"},"resourceVersion":"7"}}`, false},
+		{"a cordon", `{"spec":{"unschedulable":true}}`, false},
+		{"both", `{"metadata":{"resourceVersion":"7"},"spec":{"unschedulable":true}}`, false},
+		{"a removal", `{"metadata":null}`, false},
+		{"something else", `[1]`, false},
+	} {
+		if got := changesNothing([]byte(test.patch)); got != test.want {
+			t.Errorf("%s: %s changes nothing: %v, want %v", test.reason, test.patch, got, test.want)
+		}
+	}
+}
+
+func TestClusterBudgetAllowsABurstAndThenSpreads(t *testing.T) {
+	b := newBudget()
+	item, now := request("a"), time.Unix(1000, 0)
+	for range clusterBurst {
+		if wait := b.wait(item, now); wait != 0 {
+			t.Fatalf("within the burst the wait is %s, want none: adoption would be slow", wait)
+		}
+	}
+	if wait := b.wait(item, now); wait != clusterInterval {
+		t.Errorf("after the burst the wait is %s, want %s", wait, clusterInterval)
+	}
+	if wait := b.wait(request("b"), now); wait != 0 {
+		t.Errorf("another Cluster waits %s, want it to have a budget of its own", wait)
+	}
+}
+
+func TestSpacingDelaysOnlyWhatWasReconciledJustNow(t *testing.T) {
+	s := newSpacing()
+	item, now := request("a"), time.Unix(1000, 0)
+	if wait := s.wait(item, now); wait > 0 {
+		t.Errorf("an item never seen waits %s, want no wait", wait)
+	}
+	s.taken(item, now)
+	if wait := s.wait(item, now.Add(machineSpacing/2)); wait != machineSpacing/2 {
+		t.Errorf("half-way the wait is %s, want %s", wait, machineSpacing/2)
+	}
+	s.taken(request("b"), now.Add(2*time.Minute))
+	if _, kept := s.last[item]; kept {
+		t.Error("an item that went long ago is remembered for ever")
+	}
+}
+
+func TestParseEndpoint(t *testing.T) {
+	for _, test := range []struct {
+		reason, server string
+		want           v1alpha1.APIEndpoint
+		fails          bool
+	}{
+		{"host and port", "https://10.88.0.1:6443", v1alpha1.APIEndpoint{Host: "10.88.0.1", Port: 6443}, false},
+		{"the scheme's port", "https://api.example.org", v1alpha1.APIEndpoint{Host: "api.example.org", Port: 443}, false},
+		{"IPv6", "https://[fd00::1]:6443", v1alpha1.APIEndpoint{Host: "fd00::1", Port: 6443}, false},
+		{"no host", "https://:6443", v1alpha1.APIEndpoint{}, true},
+		{"no port of this world", "https://a:70000", v1alpha1.APIEndpoint{}, true},
+	} {
+		if got, err := parseEndpoint(test.server); got != test.want || (err != nil) != test.fails {
+			t.Errorf("%s: got %v, %v, want %v", test.reason, got, err, test.want)
+		}
+	}
+}
+
+func TestWrittenForgetsWhatTheCacheHasSeen(t *testing.T) {
+	w, key := &written{versions: map[client.ObjectKey]string{}}, client.ObjectKey{Namespace: "a", Name: "m"}
+	var got []bool
+	for _, version := range []string{"9", "10", "8"} {
+		if version == "9" {
+			w.versions[key] = "10"
+		}
+		got = append(got, w.seen(key, version))
+	}
+	if want := []bool{false, true, true}; !slices.Equal(got, want) {
+		t.Errorf("versions 9, 10 and 8 after writing 10: seen %v, want %v", got, want)
+	}
+}
+
+func request(name string) reconcile.Request {
+	return reconcile.Request{NamespacedName: types.NamespacedName{Namespace: "default", Name: name}}
+}
