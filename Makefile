@@ -83,11 +83,6 @@ $(BIN)/kubectl-drover: FORCE
 $(DROVER)/cluster-api-crds.yaml: go.mod $(wildcard hack/clusterapi/*.go hack/clusterapi/*/*.go)
 	@mkdir -p $(@D) && go run ./hack/clusterapi > $@.tmp && mv $@.tmp $@
 
-.PHONY: image
-image: $(BIN)/drover-manager $(DROVER_TOOLS)/artifacts ## Make the manager's image, without docker, where the manager of a demo serves it
-	@$(DROVER_TOOLS)/artifacts image --file $(BIN)/drover-manager=bin/drover-manager --entrypoint /bin/drover-manager --user 65532:65532 \
-		--layout $(ARTIFACTS)/images/manager --name $(IMG)
-
 .PHONY: build-installer
 build-installer: $(BIN)/kustomize $(DROVER)/cluster-api-crds.yaml ## Make dist/install.yaml and dist/cluster-api-crds.yaml
 	@mkdir -p dist $(DROVER)/installer

@@ -28,6 +28,7 @@ func (w *World) Down(ctx context.Context) error {
 	if os.Geteuid() != 0 {
 		return Problems{"This needs root, to remove namespaces, links and cgroups: run it as root (sudo make down)."}
 	}
+	recorded := w.journal.Exists()
 	if _, alive := w.find(Manager); alive && w.State() == Running {
 		if err := w.Progress.Step("Node pools", func(say func(string)) error { return w.deletePools(ctx, say) }); err != nil {
 			w.Progress.Note("The pools did not go by themselves (" + err.Error() + "); ending their machines.")
@@ -41,21 +42,40 @@ func (w *World) Down(ctx context.Context) error {
 	}); err != nil {
 		return err
 	}
-	return w.Progress.Step("Look for anything left", func(func(string)) error { return w.verify(ctx) })
+	return w.Progress.Step("Look for anything left", func(func(string)) error { return w.verify(ctx, recorded) })
 }
 
-// verify removes what no record told of, and returns an error that lists what stays.
-func (w *World) verify(ctx context.Context) error {
+// verify removes what the record did not tell of, and returns an error that lists what stays. Without a record, this
+// checkout made nothing: a bridge, links and cgroups that are there are another checkout's, and stay.
+func (w *World) verify(ctx context.Context, recorded bool) error {
+	if !recorded {
+		return w.verifyOwn(ctx)
+	}
 	left, err := w.Leftovers()
 	if err == nil && len(left) > 0 {
-		for _, id := range process.Find(w.Layout.Root(), "") {
-			err = errors.Join(err, process.Stop(ctx, id, stopGrace))
-		}
-		err = errors.Join(err, w.removeMachines(ctx, w.Layout.Machines()))
+		err = errors.Join(w.stopMarked(ctx), w.removeMachines(ctx, w.Layout.Machines()))
 		left, _ = w.Leftovers()
 	}
 	if len(left) > 0 {
-		err = errors.Join(err, Problems{"Something is left that this checkout cannot remove: " + strings.Join(left, ", ") + "."})
+		err = errors.Join(err, Problems{"Something is left that could not be removed: " + strings.Join(left, ", ") + "."})
+	}
+	return err
+}
+
+// verifyOwn looks only for what can be told to be this checkout's: its processes, and mounts below its folder.
+func (w *World) verifyOwn(ctx context.Context) error {
+	mounts, err := w.mounts()
+	if len(mounts) > 0 {
+		err = errors.Join(err, Problems{"Mounts are left that no record tells of: " + strings.Join(mounts, ", ") + ": unmount them."})
+	}
+	return errors.Join(err, w.stopMarked(ctx))
+}
+
+// stopMarked ends the processes that have this world's mark.
+func (w *World) stopMarked(ctx context.Context) error {
+	var err error
+	for _, id := range process.Find(w.Layout.Root(), "") {
+		err = errors.Join(err, process.Stop(ctx, id, stopGrace))
 	}
 	return err
 }

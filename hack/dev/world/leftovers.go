@@ -21,7 +21,9 @@ import (
 )
 
 // ours matches the names of the links that a world makes.
-func ours(link string) bool { return link == layout.Bridge || strings.HasPrefix(link, layout.LinkPrefix) }
+func ours(link string) bool {
+	return link == layout.Bridge || strings.HasPrefix(link, layout.LinkPrefix)
+}
 
 // oursTable matches the names of the nftables tables that a world makes on the host.
 func oursTable(name string) bool { return name == layout.NFTable }
@@ -57,7 +59,9 @@ func (w *World) Leftovers() ([]string, error) {
 // depend on any record being whole.
 func (w *World) removeMachines(ctx context.Context, dir string) error {
 	err := killCgroups(ctx)
-	links, linkErr := hostnet.Links(func(name string) bool { return strings.HasPrefix(name, layout.LinkPrefix) && ours(name) && name != layout.Bridge })
+	links, linkErr := hostnet.Links(func(name string) bool {
+		return strings.HasPrefix(name, layout.LinkPrefix) && ours(name) && name != layout.Bridge
+	})
 	err = errors.Join(err, linkErr)
 	for _, name := range links {
 		err = errors.Join(err, hostnet.RemoveLink(name))

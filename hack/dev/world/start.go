@@ -19,7 +19,7 @@ import (
 // Bounds of starting and stopping a process.
 const (
 	startTimeout = 60 * time.Second
-	stopGrace    = 10 * time.Second
+	stopGrace    = 5 * time.Second
 	pollInterval = 50 * time.Millisecond
 )
 
