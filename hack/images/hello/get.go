@@ -9,6 +9,11 @@ import (
 	"time"
 )
 
+const (
+	getLimit    = 30 * time.Second
+	getInterval = 500 * time.Millisecond
+)
+
 // get prints what the URL answers, trying again for a while: a node's proxy may learn of a Service after the pod that
 // asks has started. It stands in for a static busybox's wget, which cannot resolve names.
 func get(ctx context.Context, url string, out io.Writer, limit, interval time.Duration) error {

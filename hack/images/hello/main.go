@@ -24,6 +24,9 @@ func main() {
 func run() error {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, os.Interrupt)
 	defer stop()
+	if len(os.Args) == 3 && os.Args[1] == "get" {
+		return get(ctx, os.Args[2], os.Stdout, getLimit, getInterval)
+	}
 	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", ":8080")
 	if err != nil {
 		return err
