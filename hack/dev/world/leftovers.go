@@ -138,18 +138,21 @@ func killCgroups(ctx context.Context) error {
 
 func killCgroup(dir string) {
 	_ = filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
-		if err != nil || d.Name() != "cgroup.procs" {
-			return nil // a cgroup that just went
+		if err == nil && d.Name() == "cgroup.procs" {
+			killMembers(path)
 		}
-		raw, _ := os.ReadFile(path)
-		for _, field := range strings.Fields(string(raw)) {
-			// 0 stands for a process of another PID namespace, which killing would turn on ourselves.
-			if pid, err := strconv.Atoi(field); err == nil && pid > 1 && pid != os.Getpid() {
-				_ = unix.Kill(pid, unix.SIGKILL)
-			}
-		}
-		return nil
+		return nil // whatever cannot be read just went
 	})
+}
+
+func killMembers(procs string) {
+	raw, _ := os.ReadFile(procs) // a cgroup that just went has no members
+	for _, field := range strings.Fields(string(raw)) {
+		// 0 stands for a process of another PID namespace, which killing would turn on ourselves.
+		if pid, err := strconv.Atoi(field); err == nil && pid > 1 && pid != os.Getpid() {
+			_ = unix.Kill(pid, unix.SIGKILL)
+		}
+	}
 }
 
 // removeCgroup removes the cgroup and those in it, the innermost first: the files in a cgroup go with it.

@@ -80,11 +80,11 @@ func (w *World) stopStale(ctx context.Context, name string) error {
 	if !running {
 		return nil
 	}
-	executable, err := os.Readlink(fmt.Sprintf("/proc/%d/exe", id.PID))
-	if err != nil || !strings.HasSuffix(executable, " (deleted)") {
-		return nil
+	// Of a process that just ended nothing can be read, and nothing is to be stopped.
+	if executable, _ := os.Readlink(fmt.Sprintf("/proc/%d/exe", id.PID)); strings.HasSuffix(executable, " (deleted)") {
+		return process.Stop(ctx, id, stopGrace)
 	}
-	return process.Stop(ctx, id, stopGrace)
+	return nil
 }
 
 // awaitReady polls until the process answers, ends, or takes too long.
