@@ -35,6 +35,10 @@ func Check(h Host) []string {
 	if h.EarlierRun {
 		return []string{"An earlier run was left half-way (.drover/world.json): run `make down`, then try again."}
 	}
+	// Another checkout's world explains every port in use.
+	if problems := linkProblems(h.Links); len(problems) > 0 {
+		return problems
+	}
 	var problems []string
 	for _, name := range Features() {
 		if why := h.Features[name]; why != "" {
@@ -49,7 +53,6 @@ func Check(h Host) []string {
 			problems = append(problems, fmt.Sprintf("TCP port %d, for %s, is in use by %s: stop that first.", p.Number, p.Use, who))
 		}
 	}
-	problems = append(problems, linkProblems(h.Links)...)
 	return append(problems, networkProblems(h)...)
 }
 

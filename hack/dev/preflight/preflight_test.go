@@ -45,8 +45,8 @@ func TestCheck(t *testing.T) {
 			want:   []string{"TCP port 6443, for kube-apiserver, is in use by k3s (process 12): stop that first."},
 		},
 		"a bridge": {
-			reason: "It may belong to another checkout's world.",
-			host:   preflight.Host{Root: true, Links: []string{"drover0"}},
+			reason: "It may belong to another checkout's world, which then has the ports too.",
+			host:   preflight.Host{Root: true, Links: []string{"drover0"}, Listeners: map[int]string{6443: "kube-apiserver (process 3)"}},
 			want:   []string{"A link drover0 exists that no run of this checkout made: run `make down` in the checkout that did, or `ip link delete drover0`."},
 		},
 		"an address range": {
