@@ -62,11 +62,9 @@ func (c *heldClient) get(ctx context.Context, key client.ObjectKey, obj client.O
 
 // Patch implements client.Writer.
 func (c *heldClient) Patch(ctx context.Context, obj client.Object, patch client.Patch, opts ...client.PatchOption) error {
-	if err := c.Client.Patch(ctx, obj, patch, opts...); err != nil {
-		return err
-	}
-	c.written.record(obj)
-	return nil
+	err := c.Client.Patch(ctx, obj, patch, opts...)
+	c.written.record(obj, err)
+	return err
 }
 
 // Status implements client.StatusClient.
@@ -81,11 +79,9 @@ type heldStatus struct {
 
 // Patch implements client.SubResourceWriter.
 func (s *heldStatus) Patch(ctx context.Context, obj client.Object, patch client.Patch, opts ...client.SubResourcePatchOption) error {
-	if err := s.SubResourceWriter.Patch(ctx, obj, patch, opts...); err != nil {
-		return err
-	}
-	s.written.record(obj)
-	return nil
+	err := s.SubResourceWriter.Patch(ctx, obj, patch, opts...)
+	s.written.record(obj, err)
+	return err
 }
 
 // nodeClient is the client that Cluster API's reconcilers use on the cluster's Nodes. It drops patches that change

@@ -6,7 +6,11 @@ import (
 	"testing"
 	"time"
 
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
+	clusterv1 "sigs.k8s.io/cluster-api/api/core/v1beta2"
 	"sigs.k8s.io/cluster-api/controllers/clustercache"
 	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -163,4 +167,17 @@ func TestWrittenForgetsWhatTheCacheHasSeen(t *testing.T) {
 
 func request(name string) reconcile.Request {
 	return reconcile.Request{NamespacedName: types.NamespacedName{Namespace: "default", Name: name}}
+}
+
+func TestWrittenReadsLiveOnceAfterAConflict(t *testing.T) {
+	w, key := &written{}, client.ObjectKey{Namespace: "a", Name: "m"}
+	machine := &clusterv1.Machine{ObjectMeta: metav1.ObjectMeta{Namespace: "a", Name: "m", ResourceVersion: "9"}}
+	w.record(machine, apierrors.NewConflict(schema.GroupResource{}, "m", nil))
+	if !w.takeConflict(key) || w.takeConflict(key) {
+		t.Error("want exactly one live read after a conflict")
+	}
+	w.record(machine, errors.New("no answer"))
+	if w.takeConflict(key) || !w.seen(key, "1") {
+		t.Error("a write without an answer says nothing about the version")
+	}
 }

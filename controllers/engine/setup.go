@@ -80,7 +80,7 @@ func setupReconcilers(ctx context.Context, mgr manager.Manager, options Options)
 	if err := mgr.Add(local.prober); err != nil {
 		return err
 	}
-	held := &heldClient{Client: mgr.GetClient()}
+	held := &heldClient{Client: mgr.GetClient(), written: written{live: mgr.GetAPIReader()}}
 	if err := (&cluster.Reconciler{
 		Client:                      held,
 		APIReader:                   mgr.GetAPIReader(),

@@ -3,6 +3,7 @@ package simulated
 import (
 	"context"
 	"fmt"
+	"sync"
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
@@ -31,6 +32,9 @@ type Provider struct {
 	// Client reads from the cache of the provider's own manager and writes. Give it a manager apart from the one under
 	// test, so that its writes are not counted as that one's.
 	Client client.Client
+
+	// made has the UIDs of the machines that were provisioned, for when the cache has not seen it yet.
+	made sync.Map
 }
 
 // SetupWithManager registers the provider.
@@ -61,6 +65,9 @@ func (p *Provider) provision(ctx context.Context, request reconcile.Request) (re
 	if done || metav1.GetControllerOf(infrastructure) == nil || infrastructure.GetDeletionTimestamp() != nil {
 		return reconcile.Result{}, nil
 	}
+	if _, made := p.made.Load(infrastructure.GetUID()); made {
+		return reconcile.Result{}, nil
+	}
 	machine := &clusterv1.Machine{}
 	if err := p.Client.Get(ctx, request.NamespacedName, machine); err != nil {
 		return reconcile.Result{}, client.IgnoreNotFound(err)
@@ -71,7 +78,11 @@ func (p *Provider) provision(ctx context.Context, request reconcile.Request) (re
 	if err := p.createNode(ctx, machine); err != nil {
 		return reconcile.Result{}, fmt.Errorf("make the Node of %s: %w", request, err)
 	}
-	return reconcile.Result{}, p.markProvisioned(ctx, infrastructure)
+	if err := p.markProvisioned(ctx, infrastructure); err != nil {
+		return reconcile.Result{}, err
+	}
+	p.made.Store(infrastructure.GetUID(), true)
+	return reconcile.Result{}, nil
 }
 
 func (p *Provider) createNode(ctx context.Context, machine *clusterv1.Machine) error {

@@ -34,7 +34,7 @@ const (
 	// simulated ones: two certificate requests approved, the token deleted, the provider's own writes.
 	writesPerMachine = 26
 	testVersion      = "v1.36.3"
-	patience         = time.Minute
+	patience         = 3 * time.Minute
 )
 
 func TestMain(m *testing.M) {
