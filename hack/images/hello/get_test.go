@@ -22,7 +22,7 @@ func TestGetTriesAgain(t *testing.T) {
 	if err := get(t.Context(), server.URL, &out, 10*time.Second, time.Millisecond); err != nil {
 		t.Fatal(err)
 	}
-	if want := "Hello from pod-1 on node node-1\n"; out.String() != want {
+	if want := "Hello from pod-1 on node node-1 to 127.0.0.1\n"; out.String() != want {
 		t.Errorf("get printed %q, want %q", out.String(), want)
 	}
 }

@@ -1,4 +1,4 @@
-// Command hello answers every HTTP request with the pod and the node that answered, for demos and tests of Services.
+// Command hello answers every HTTP request with the pod and the node that answered and who asked, for demos and tests of Services.
 // Called as `hello get URL`, it makes such a request and prints the answer.
 package main
 
@@ -59,7 +59,8 @@ func serve(ctx context.Context, listener net.Listener, node string, lameDuck tim
 }
 
 func handler(host, node string) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-		_, _ = fmt.Fprintf(w, "Hello from %s on node %s\n", host, node)
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		caller, _, _ := net.SplitHostPort(r.RemoteAddr)
+		_, _ = fmt.Fprintf(w, "Hello from %s on node %s to %s\n", host, node, caller)
 	})
 }

@@ -26,7 +26,7 @@ func TestHelloNamesPodAndNodeUntilItIsStopped(t *testing.T) {
 	if err != nil || response.Body.Close() != nil {
 		t.Fatal(err)
 	}
-	if got := string(body); !strings.HasPrefix(got, "Hello from ") || !strings.HasSuffix(got, " on node node-1\n") {
+	if got := string(body); !strings.HasPrefix(got, "Hello from ") || !strings.HasSuffix(got, " on node node-1 to 127.0.0.1\n") {
 		t.Errorf("answered %q", got)
 	}
 	stop()
