@@ -1,0 +1,194 @@
+package e2e
+
+import (
+	"context"
+	"fmt"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	corev1 "k8s.io/api/core/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	fleetv1 "github.com/drover-dev/drover/api/v1alpha1"
+)
+
+func TestAKilledComponentIsReportedAndRunsAgainUnderRunningPods(t *testing.T) {
+	node := world.aNode(t)
+	pod := world.startPod(t, busybox("e2e-survivor", idle, onNode(node)), corev1.PodRunning)
+	container := pod.Status.ContainerStatuses[0].ContainerID
+	for _, name := range []string{fleetv1.ComponentContainerd, fleetv1.ComponentKubelet, fleetv1.ComponentKubeProxy} {
+		before, err := world.component(t.Context(), node, name)
+		if err != nil || before.PID == nil {
+			t.Fatalf("%s before it is killed: %+v, %v", name, before, err)
+		}
+		kill(t, world.hostPID(t, node, *before.PID))
+		eventually(t, podsDeadline, name+" runs again and its end is reported", func(ctx context.Context) error {
+			after, err := world.component(ctx, node, name)
+			if err != nil {
+				return err
+			}
+			if after.State != fleetv1.ComponentRunning || after.PID == nil || *after.PID == *before.PID || after.LastExit == nil || after.LastExit.Signal != "SIGKILL" {
+				return fmt.Errorf("it is %+v", after)
+			}
+			return nil
+		})
+	}
+	world.awaitPool(t, "workers", 2)
+	if err := world.Get(t.Context(), client.ObjectKeyFromObject(pod), pod); err != nil {
+		t.Fatal(err)
+	}
+	if got := pod.Status.ContainerStatuses[0]; got.ContainerID != container || got.RestartCount != 0 {
+		t.Errorf("the pod's container did not survive: %+v", got)
+	}
+}
+
+func TestARestartedAgentAdoptsWhatRuns(t *testing.T) {
+	node := world.aNode(t)
+	names := []string{fleetv1.ComponentContainerd, fleetv1.ComponentKubelet, fleetv1.ComponentKubeProxy}
+	before, timeline := map[string]int32{}, bootTimeline(t, node)
+	for _, name := range names {
+		component, err := world.component(t.Context(), node, name)
+		if err != nil || component.PID == nil {
+			t.Fatalf("%s: %+v, %v", name, component, err)
+		}
+		before[name] = *component.PID
+	}
+	agent := must[int](t)(world.agentPID(t, node))
+	kill(t, agent)
+	eventually(t, podsDeadline, "init starts the agent again", func(context.Context) error {
+		now, err := world.agentPID(t, node)
+		if err == nil && now == agent {
+			return fmt.Errorf("it is still process %d", agent)
+		}
+		return err
+	})
+	eventually(t, podsDeadline, "the new agent reports the old processes", func(ctx context.Context) error {
+		for _, name := range names {
+			component, err := world.component(ctx, node, name)
+			if err != nil {
+				return err
+			}
+			if component.State != fleetv1.ComponentRunning || component.PID == nil || *component.PID != before[name] {
+				return fmt.Errorf("%s was process %d, is %+v", name, before[name], component)
+			}
+		}
+		if cmp.Equal(timeline, bootTimeline(t, node)) {
+			return fmt.Errorf("the new agent has not reported yet")
+		}
+		return nil
+	})
+}
+
+// bootTimeline is what tells one life of an agent from the next.
+func bootTimeline(t *testing.T, node string) []fleetv1.BootStep {
+	t.Helper()
+	var agent fleetv1.NodeAgent
+	if err := world.Get(t.Context(), client.ObjectKey{Name: node}, &agent); err != nil {
+		t.Fatal(err)
+	}
+	return agent.Status.BootTimeline
+}
+
+func TestANodeDeletedByHandComesBack(t *testing.T) {
+	world.newPool(t, "e2e-node-deleted", 1)
+	world.awaitPool(t, "e2e-node-deleted", 1)
+	nodes, err := world.nodes(t.Context(), "e2e-node-deleted")
+	if err != nil || len(nodes) != 1 {
+		t.Fatalf("%d nodes: %v", len(nodes), err)
+	}
+	if err := world.Delete(t.Context(), &nodes[0]); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, nodesDeadline, "the pool has a ready node that is not the deleted one", func(ctx context.Context) error {
+		now, err := world.nodes(ctx, "e2e-node-deleted")
+		if err != nil {
+			return err
+		}
+		if len(now) != 1 || now[0].UID == nodes[0].UID {
+			return fmt.Errorf("%d ready nodes", len(now))
+		}
+		return nil
+	})
+	world.awaitPool(t, "e2e-node-deleted", 1)
+}
+
+func TestAMachineDeletedByHandIsReplaced(t *testing.T) {
+	world.newPool(t, "e2e-machine-deleted", 1)
+	world.awaitPool(t, "e2e-machine-deleted", 1)
+	machines, err := world.machines(t.Context(), "e2e-machine-deleted")
+	if err != nil || len(machines) != 1 {
+		t.Fatalf("%d machines: %v", len(machines), err)
+	}
+	if err := world.Delete(t.Context(), &machines[0]); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, nodesDeadline, "another machine took its place", func(ctx context.Context) error {
+		now, err := world.machines(ctx, "e2e-machine-deleted")
+		if err != nil {
+			return err
+		}
+		if len(now) != 1 || now[0].Name == machines[0].Name {
+			return fmt.Errorf("machines are %d, the first is %v", len(now), names(now))
+		}
+		return nil
+	})
+	world.awaitPool(t, "e2e-machine-deleted", 1)
+}
+
+func TestAMachineWhoseInitDiesBootsAgain(t *testing.T) {
+	world.newPool(t, "e2e-init-killed", 1)
+	world.awaitPool(t, "e2e-init-killed", 1)
+	machines, err := world.machines(t.Context(), "e2e-init-killed")
+	if err != nil || len(machines) != 1 {
+		t.Fatalf("%d machines: %v", len(machines), err)
+	}
+	machine := machines[0].Name
+	init := world.initOf(t, machine)
+	kill(t, init)
+	eventually(t, nodesDeadline, "it boots again", func(ctx context.Context) error {
+		var local fleetv1.LocalMachine
+		if err := world.Get(ctx, client.ObjectKey{Namespace: "default", Name: machine}, &local); err != nil {
+			return err
+		}
+		if local.Status.PID == nil || int(*local.Status.PID) == init {
+			return fmt.Errorf("its status is %+v", local.Status)
+		}
+		return nil
+	})
+	eventually(t, nodesDeadline, "the rebooted machine's agent is well", func(ctx context.Context) error {
+		var agent fleetv1.NodeAgent
+		if err := world.Get(ctx, client.ObjectKey{Name: machine}, &agent); err != nil {
+			return err
+		}
+		if !isTrue(agent.Status.Conditions, fleetv1.ReadyCondition) {
+			return fmt.Errorf("conditions are %s", describe(agent.Status.Conditions))
+		}
+		return nil
+	})
+	world.awaitPool(t, "e2e-init-killed", 1)
+}
+
+// Killed in the middle of making and of deleting machines, a manager that starts again must end where it would have.
+func TestAKilledManagerConvergesWithNoMachineDoubledOrLost(t *testing.T) {
+	pool := world.newPool(t, "e2e-manager-killed", 3)
+	for _, wanted := range []int32{3, 1} {
+		eventually(t, nodesDeadline, "the manager begins", func(ctx context.Context) error {
+			machines, err := world.machines(ctx, pool.Name)
+			if err != nil {
+				return err
+			}
+			if wanted == 3 && len(machines) == 0 {
+				return fmt.Errorf("no machine yet")
+			}
+			return nil
+		})
+		kill(t, world.managerPID(t))
+		if err := dev(world.Root, podsDeadline, "up"); err != nil {
+			t.Fatalf("start the manager again: %v", err)
+		}
+		world.awaitPool(t, pool.Name, int(wanted))
+		if wanted == 3 {
+			world.scale(t, pool.Name, 1)
+		}
+	}
+}

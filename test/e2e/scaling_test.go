@@ -1,0 +1,162 @@
+package e2e
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"testing"
+
+	corev1 "k8s.io/api/core/v1"
+	policyv1 "k8s.io/api/policy/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/util/intstr"
+	"k8s.io/utils/ptr"
+	clusterv1 "sigs.k8s.io/cluster-api/api/core/v1beta2"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	autoscalingv1 "k8s.io/api/autoscaling/v1"
+
+	fleetv1 "github.com/drover-dev/drover/api/v1alpha1"
+)
+
+// scale changes a pool's replicas as kubectl scale does: through the scale subresource.
+func (w *World) scale(t *testing.T, name string, replicas int32) {
+	t.Helper()
+	pool := &fleetv1.NodePool{ObjectMeta: metav1.ObjectMeta{Namespace: "default", Name: name}}
+	scale := &autoscalingv1.Scale{Spec: autoscalingv1.ScaleSpec{Replicas: replicas}}
+	if err := w.SubResource("scale").Update(t.Context(), pool, client.WithSubResourceBody(scale)); err != nil {
+		t.Fatalf("scale %s to %d: %v", name, replicas, err)
+	}
+}
+
+func TestScalingUpAndDownKeepsTheServiceAnswering(t *testing.T) {
+	world.scale(t, "workers", 4)
+	world.awaitPool(t, "workers", 4)
+	world.scale(t, "workers", 2)
+	world.awaitPool(t, "workers", 2)
+	eventually(t, podsDeadline, "hello's four pods are ready again", func(ctx context.Context) error {
+		pods, err := world.pods(ctx, client.MatchingLabels{"app": "hello"})
+		if err != nil {
+			return err
+		}
+		if len(pods) != 4 {
+			return fmt.Errorf("%d pods are ready", len(pods))
+		}
+		return nil
+	})
+}
+
+func TestScalingDownLeavesNothingOfTheMachine(t *testing.T) {
+	pool := world.newPool(t, "e2e-leaves-nothing", 1)
+	world.awaitPool(t, pool.Name, 1)
+	machines, err := world.machines(t.Context(), pool.Name)
+	if err != nil || len(machines) != 1 {
+		t.Fatalf("%d machines: %v", len(machines), err)
+	}
+	name := machines[0].Name
+	uid := string(machines[0].UID)
+	world.scale(t, pool.Name, 0)
+	world.awaitPool(t, pool.Name, 0)
+	eventually(t, podsDeadline, "nothing is left of "+name, func(ctx context.Context) error {
+		for _, object := range []client.Object{
+			&corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: name}},
+			&fleetv1.NodeAgent{ObjectMeta: metav1.ObjectMeta{Name: name}},
+			&fleetv1.LocalMachine{ObjectMeta: metav1.ObjectMeta{Namespace: "default", Name: name}},
+			&corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: "default", Name: name + fleetv1.BootstrapSecretSuffix}},
+		} {
+			if err := world.Get(ctx, client.ObjectKeyFromObject(object), object); !apierrors.IsNotFound(err) {
+				return fmt.Errorf("%T %s: %w", object, object.GetName(), orStill(err))
+			}
+		}
+		var tokens corev1.SecretList
+		if err := world.List(ctx, &tokens, client.InNamespace("kube-system"), client.MatchingLabels{fleetv1.MachineUIDLabel: uid}); err != nil {
+			return err
+		}
+		if len(tokens.Items) > 0 {
+			return fmt.Errorf("%d join tokens are left", len(tokens.Items))
+		}
+		return nil
+	})
+}
+
+func orStill(err error) error {
+	if err == nil {
+		return fmt.Errorf("still there")
+	}
+	return err
+}
+
+// blockedPool is a pool of one node with a pod that a PodDisruptionBudget protects.
+func blockedPool(t *testing.T, name string) (pool *fleetv1.NodePool, budget *policyv1.PodDisruptionBudget) {
+	t.Helper()
+	pool = world.newPool(t, name, 1)
+	world.awaitPool(t, name, 1)
+	nodes, err := world.nodes(t.Context(), name)
+	if err != nil || len(nodes) != 1 {
+		t.Fatalf("%d nodes: %v", len(nodes), err)
+	}
+	labels := map[string]string{"e2e": name}
+	budget = &policyv1.PodDisruptionBudget{
+		ObjectMeta: metav1.ObjectMeta{Namespace: "default", Name: name},
+		Spec:       policyv1.PodDisruptionBudgetSpec{MinAvailable: ptr.To(intstr.FromInt32(1)), Selector: &metav1.LabelSelector{MatchLabels: labels}},
+	}
+	if err := world.Create(t.Context(), budget); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := world.Delete(context.WithoutCancel(t.Context()), budget); client.IgnoreNotFound(err) != nil {
+			t.Errorf("delete the budget: %v", err)
+		}
+	})
+	world.startPod(t, busybox(name, idle, onNode(nodes[0].Name), func(pod *corev1.Pod) { pod.Labels = labels }), corev1.PodRunning)
+	eventually(t, podsDeadline, "the budget counts the pod", func(ctx context.Context) error {
+		if err := world.Get(ctx, client.ObjectKeyFromObject(budget), budget); err != nil {
+			return err
+		}
+		if budget.Status.CurrentHealthy != 1 {
+			return fmt.Errorf("its status is %+v", budget.Status)
+		}
+		return nil
+	})
+	return pool, budget
+}
+
+func TestADrainWaitsForThePodDisruptionBudgetAndSaysSo(t *testing.T) {
+	pool, budget := blockedPool(t, "e2e-pdb")
+	world.scale(t, pool.Name, 0)
+	message := world.awaitCondition(t, pool.Name, fleetv1.DrainBlockedCondition, fleetv1.ReasonPodDisruptionBudget)
+	for _, name := range []string{pool.Name, budget.Name} {
+		if !strings.Contains(message, name) {
+			t.Errorf("the message names neither machine, pod nor budget %s: %s", name, message)
+		}
+	}
+	if err := world.Delete(t.Context(), budget); err != nil {
+		t.Fatal(err)
+	}
+	world.awaitPool(t, pool.Name, 0)
+}
+
+// Argo CD prunes in the foreground: the garbage collector must not take the machine before it is drained.
+func TestForegroundDeletionDrainsJustTheSame(t *testing.T) {
+	pool, budget := blockedPool(t, "e2e-foreground")
+	if err := world.Delete(t.Context(), pool, client.PropagationPolicy(metav1.DeletePropagationForeground)); err != nil {
+		t.Fatal(err)
+	}
+	world.awaitCondition(t, pool.Name, fleetv1.DrainBlockedCondition, fleetv1.ReasonPodDisruptionBudget)
+	pods, err := world.pods(t.Context(), client.MatchingLabels{"e2e": pool.Name})
+	if err != nil || len(pods) != 1 {
+		t.Errorf("the protected pod is gone: %d, %v", len(pods), err)
+	}
+	if err := world.Delete(t.Context(), budget); err != nil {
+		t.Fatal(err)
+	}
+	world.deletePool(t, pool)
+}
+
+func names(machines []clusterv1.Machine) (all []string) {
+	for _, machine := range machines {
+		all = append(all, machine.Name)
+	}
+	return all
+}

@@ -1,0 +1,98 @@
+package e2e
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"testing"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/util/intstr"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+)
+
+// idle is the script of a pod that stays up to be looked at.
+const idle = "trap 'exit 0' TERM; while :; do sleep 0.2; done"
+
+func TestServiceAnswersByNameFromEveryNode(t *testing.T) {
+	for node, caller := range helloPerNode(t) {
+		answered := map[string]bool{}
+		eventually(t, podsDeadline, "all four pods answer calls from "+node, func(ctx context.Context) error {
+			answer, err := world.exec(ctx, &caller, "/hello", "get", "http://hello.default.svc.cluster.local/")
+			if err != nil {
+				return err
+			}
+			answered[strings.Fields(answer)[2]] = true
+			if len(answered) < 4 {
+				return fmt.Errorf("only these answered: %v", answered)
+			}
+			return nil
+		})
+	}
+}
+
+// A pod on another node must see the caller's own address: no translation between pods.
+func TestPodsSeeEachOthersAddressesAcrossNodes(t *testing.T) {
+	perNode := helloPerNode(t)
+	for from, caller := range perNode {
+		for to, server := range perNode {
+			answer, err := world.exec(t.Context(), &caller, "/hello", "get", "http://"+server.Status.PodIP+":8080/")
+			if err != nil {
+				t.Errorf("from %s to %s: %v", from, to, err)
+			} else if want := " to " + caller.Status.PodIP + "\n"; !strings.HasSuffix(answer, want) {
+				t.Errorf("from %s to %s: the server says %q, want it to end in %q", from, to, answer, want)
+			}
+		}
+	}
+}
+
+// helloPerNode returns one of hello's pods for each of the demo's two nodes.
+func helloPerNode(t *testing.T) map[string]corev1.Pod {
+	t.Helper()
+	perNode := map[string]corev1.Pod{}
+	eventually(t, podsDeadline, "hello runs on both nodes", func(ctx context.Context) error {
+		clear(perNode)
+		pods, err := world.pods(ctx, client.MatchingLabels{"app": "hello"})
+		if err != nil {
+			return err
+		}
+		for _, pod := range pods {
+			perNode[pod.Spec.NodeName] = pod
+		}
+		if len(perNode) != 2 || len(pods) != 4 {
+			return fmt.Errorf("%d pods on %d nodes", len(pods), len(perNode))
+		}
+		return nil
+	})
+	return perNode
+}
+
+func TestNodePortIsReachableFromTheHost(t *testing.T) {
+	service := &corev1.Service{
+		ObjectMeta: metav1.ObjectMeta{Namespace: "default", Name: "e2e-nodeport"},
+		Spec: corev1.ServiceSpec{Type: corev1.ServiceTypeNodePort, Selector: map[string]string{"app": "hello"},
+			Ports: []corev1.ServicePort{{Port: 80, TargetPort: intstr.FromInt32(8080)}}},
+	}
+	if err := world.Create(t.Context(), service); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = world.Delete(context.WithoutCancel(t.Context()), service) })
+	nodes, err := world.nodes(t.Context(), "workers")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, node := range nodes {
+		url := fmt.Sprintf("http://%s:%d/", address(&node, corev1.NodeInternalIP), service.Spec.Ports[0].NodePort)
+		eventually(t, podsDeadline, url+" answers", func(ctx context.Context) error { return get(ctx, url) })
+	}
+}
+
+func address(node *corev1.Node, kind corev1.NodeAddressType) string {
+	for _, a := range node.Status.Addresses {
+		if a.Type == kind {
+			return a.Address
+		}
+	}
+	return ""
+}
