@@ -1,14 +1,9 @@
 package component
 
 import (
-	"crypto/sha256"
-	"encoding/hex"
 	"errors"
-	"fmt"
-	"os"
 	"path/filepath"
 
-	"github.com/drover-dev/drover/agent/atomicfile"
 	"github.com/drover-dev/drover/agent/bundle"
 	"github.com/drover-dev/drover/agent/host"
 	"github.com/drover-dev/drover/agent/supervise"
@@ -80,15 +75,12 @@ func (p Paths) log(component string) string { return filepath.Join(p.LogDir, com
 
 // Plan is what to put onto the node and what to run there.
 type Plan struct {
-	Files     []File
+	// Files are what the processes read.
+	Files []File
+	// Processes are the components that have one.
 	Processes []supervise.Process
-}
 
-// File is a file that a component reads.
-type File struct {
-	Path    string
-	Content []byte
-	Mode    os.FileMode
+	registryDir string
 }
 
 // Build works out the plan. An error is a mistake in the spec or a bundle that lacks something.
@@ -99,35 +91,13 @@ func Build(cfg Config) (*Plan, error) {
 	if cfg.Paths == (Paths{}) {
 		cfg.Paths = DefaultPaths()
 	}
-	plan := &Plan{}
+	plan := &Plan{registryDir: cfg.registryDir()}
 	for _, add := range []func(*Plan, Config) error{addContainerd, addKubelet, addProxy} {
 		if err := add(plan, cfg); err != nil {
 			return nil, err
 		}
 	}
 	return plan, nil
-}
-
-// WriteFiles writes the files that differ from what is on the node. Files are replaced in one go and before any
-// process reads them.
-func (p *Plan) WriteFiles() error {
-	for _, file := range p.Files {
-		if _, err := atomicfile.WriteIfChanged(file.Path, file.Content, file.Mode); err != nil {
-			return fmt.Errorf("write the configuration of the components: %w", err)
-		}
-	}
-	return nil
-}
-
-// add adds files, and returns the digest that a process which reads them has as its ConfigDigest.
-func (p *Plan) add(files ...File) string {
-	p.Files = append(p.Files, files...)
-	hash := sha256.New()
-	for _, file := range files {
-		fmt.Fprintf(hash, "%s %o %d\n", file.Path, file.Mode, len(file.Content))
-		hash.Write(file.Content)
-	}
-	return hex.EncodeToString(hash.Sum(nil))
 }
 
 // environment is that of every component: the bundle's programs come first.

@@ -103,8 +103,7 @@ func (c *Config) containerdConfig(pause string) ([]byte, error) {
 				"registry":      table{"config_path": c.registryDir()},
 			},
 			"io.containerd.cri.v1.runtime": table{
-				"restrict_oom_score_adj":   !c.Facts.CanRaiseOOMScore,
-				"enable_unprivileged_icmp": true,
+				"restrict_oom_score_adj": !c.Facts.CanRaiseOOMScore,
 				// A network of the user's own puts its plugins into /opt/cni/bin.
 				"cni": table{"bin_dirs": []string{c.Bundle.CNIDir(), "/opt/cni/bin"}, "conf_dir": c.Paths.CNIConfDir},
 				"containerd": table{

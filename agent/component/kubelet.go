@@ -10,7 +10,6 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	kubeletv1beta1 "k8s.io/kubelet/config/v1beta1"
 	"k8s.io/utils/ptr"
-	"sigs.k8s.io/yaml"
 
 	"github.com/drover-dev/drover/agent/health"
 	"github.com/drover-dev/drover/agent/host"
@@ -26,7 +25,7 @@ func addKubelet(plan *Plan, cfg Config) error {
 		return err
 	}
 	clientCA := cfg.Paths.config("client-ca.crt")
-	config, err := yaml.Marshal(cfg.kubeletConfig(clientCA))
+	config, err := renderYAML(cfg.kubeletConfig(clientCA))
 	if err != nil {
 		return fmt.Errorf("render the kubelet's configuration: %w", err)
 	}

@@ -9,7 +9,6 @@ import (
 	componentbasev1alpha1 "k8s.io/component-base/config/v1alpha1"
 	proxyv1alpha1 "k8s.io/kube-proxy/config/v1alpha1"
 	"k8s.io/utils/ptr"
-	"sigs.k8s.io/yaml"
 
 	"github.com/drover-dev/drover/agent/health"
 	"github.com/drover-dev/drover/agent/supervise"
@@ -23,7 +22,7 @@ func addProxy(plan *Plan, cfg Config) error {
 	if mode == fleetv1.ProxyModeNone {
 		return nil
 	}
-	config, err := yaml.Marshal(cfg.proxyConfig(mode))
+	config, err := renderYAML(cfg.proxyConfig(mode))
 	if err != nil {
 		return fmt.Errorf("render kube-proxy's configuration: %w", err)
 	}

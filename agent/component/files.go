@@ -1,0 +1,97 @@
+package component
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+
+	"sigs.k8s.io/yaml"
+
+	"github.com/drover-dev/drover/agent/atomicfile"
+)
+
+// File is a file that a component reads.
+type File struct {
+	Path    string
+	Content []byte
+	Mode    os.FileMode
+}
+
+// WriteFiles writes the files that differ from what is on the node, each in one go, and removes the registries of an
+// earlier plan, which containerd would go on using. It is called before the processes are applied.
+func (p *Plan) WriteFiles() error {
+	for _, file := range p.Files {
+		if _, err := atomicfile.WriteIfChanged(file.Path, file.Content, file.Mode); err != nil {
+			return fmt.Errorf("write the configuration of the components: %w", err)
+		}
+	}
+	return p.removeOldRegistries()
+}
+
+func (p *Plan) removeOldRegistries() error {
+	present, err := filepath.Glob(filepath.Join(p.registryDir, "*", "*"))
+	if err != nil {
+		return fmt.Errorf("list the registries of containerd: %w", err)
+	}
+	for _, path := range present {
+		if slices.ContainsFunc(p.Files, func(file File) bool { return file.Path == path }) {
+			continue
+		}
+		if err := os.Remove(path); err != nil {
+			return fmt.Errorf("remove a registry of containerd: %w", err)
+		}
+		// The directory goes with its last file.
+		if err := os.Remove(filepath.Dir(path)); err != nil && !errors.Is(err, os.ErrNotExist) && !isNotEmpty(err) {
+			return fmt.Errorf("remove a registry of containerd: %w", err)
+		}
+	}
+	return nil
+}
+
+func isNotEmpty(err error) bool { return errors.Is(err, os.ErrExist) } // ENOTEMPTY
+
+// add adds files, and returns the digest that a process which reads them has as its ConfigDigest.
+func (p *Plan) add(files ...File) string {
+	p.Files = append(p.Files, files...)
+	hash := sha256.New()
+	for _, file := range files {
+		fmt.Fprintf(hash, "%s %o %d\n", file.Path, file.Mode, len(file.Content))
+		hash.Write(file.Content)
+	}
+	return hex.EncodeToString(hash.Sum(nil))
+}
+
+// renderYAML renders a configuration without the fields that say nothing: upstream's types spell out many that stand
+// for "the default".
+func renderYAML(config any) ([]byte, error) {
+	data, err := yaml.Marshal(config)
+	if err != nil {
+		return nil, err
+	}
+	fields := map[string]any{}
+	if err := yaml.Unmarshal(data, &fields); err != nil {
+		return nil, err
+	}
+	prune(fields)
+	return yaml.Marshal(fields)
+}
+
+// prune removes null, empty texts, durations of zero and tables with nothing left in them. Numbers and booleans stay:
+// zero and false can mean something other than the default.
+func prune(fields map[string]any) {
+	for key, value := range fields {
+		if table, isTable := value.(map[string]any); isTable {
+			prune(table)
+			if len(table) == 0 {
+				delete(fields, key)
+			}
+		}
+		if value == nil || value == "" || value == "0s" {
+			delete(fields, key)
+		}
+	}
+}
