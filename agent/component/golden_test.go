@@ -251,3 +251,30 @@ func TestWriteFilesWritesWhatDiffers(t *testing.T) {
 		}
 	}
 }
+
+func TestWriteFilesRemovesOldRegistries(t *testing.T) {
+	cfg := localMachine()
+	cfg.Paths = DefaultPaths()
+	cfg.Paths.ConfigDir = t.TempDir()
+	cfg.Spec.Runtime.RegistryMirrors = []fleetv1.RegistryMirror{{Registry: "docker.io", Endpoints: []string{"https://m"}, CABundle: "CA"}}
+	write := func() {
+		t.Helper()
+		plan, err := Build(cfg)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := plan.WriteFiles(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write()
+	cfg.Spec.Runtime.RegistryMirrors = nil
+	write()
+	left, err := filepath.Glob(filepath.Join(cfg.registryDir(), "*"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff([]string{filepath.Join(cfg.registryDir(), "10.88.0.1:5443")}, left); diff != "" {
+		t.Errorf("registries left (-want +got):\n%s", diff)
+	}
+}

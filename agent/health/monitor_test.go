@@ -1,0 +1,172 @@
+package health
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/go-logr/logr"
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	fleetv1 "github.com/drover-dev/drover/api/v1alpha1"
+)
+
+// fakeProcesses is a supervisor whose processes the test moves.
+type fakeProcesses struct {
+	mu      sync.Mutex
+	states  []fleetv1.ComponentStatus
+	changed chan struct{}
+}
+
+func (f *fakeProcesses) Status() []fleetv1.ComponentStatus {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return append([]fleetv1.ComponentStatus(nil), f.states...)
+}
+
+func (f *fakeProcesses) Changed() <-chan struct{} { return f.changed }
+
+func (f *fakeProcesses) set(states ...fleetv1.ComponentStatus) {
+	f.mu.Lock()
+	f.states = states
+	f.mu.Unlock()
+	f.changed <- struct{}{}
+}
+
+func kubelet(state fleetv1.ComponentState) fleetv1.ComponentStatus {
+	return fleetv1.ComponentStatus{Name: fleetv1.ComponentKubelet, State: state, StartedAt: metav1.Now()}
+}
+
+func startMonitor(t *testing.T, processes *fakeProcesses, seed []metav1.Condition, probes ...Probe) *Monitor {
+	t.Helper()
+	m := New(processes, logr.Discard())
+	m.Seed(seed)
+	m.SetProbes(probes...)
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() { done <- m.Run(ctx) }()
+	t.Cleanup(func() {
+		cancel()
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+	})
+	return m
+}
+
+// becomes waits until a condition has a status and a reason, and returns it.
+func becomes(t *testing.T, m *Monitor, kind string, status metav1.ConditionStatus, reason string) metav1.Condition {
+	t.Helper()
+	var got *metav1.Condition
+	for deadline := time.Now().Add(10 * time.Second); time.Now().Before(deadline); time.Sleep(time.Millisecond) {
+		if got = meta.FindStatusCondition(m.Conditions(), kind); got != nil && got.Status == status && got.Reason == reason {
+			return *got
+		}
+	}
+	t.Fatalf("%s is %+v, want %s %s", kind, got, status, reason)
+	return metav1.Condition{}
+}
+
+func TestMonitorFollowsAProcess(t *testing.T) {
+	processes := &fakeProcesses{changed: make(chan struct{}, 1)}
+	processes.states = []fleetv1.ComponentStatus{kubelet(fleetv1.ComponentWaiting)}
+	m := startMonitor(t, processes, nil, Probe{
+		Condition: fleetv1.KubeletHealthyCondition, Component: fleetv1.ComponentKubelet, Healthy: "pods are synced",
+		Check: func(context.Context) error { return nil },
+	})
+	becomes(t, m, fleetv1.KubeletHealthyCondition, metav1.ConditionFalse, fleetv1.ReasonWaitingForDependency)
+	processes.set(kubelet(fleetv1.ComponentStarting))
+	becomes(t, m, fleetv1.KubeletHealthyCondition, metav1.ConditionFalse, fleetv1.ReasonStarting)
+	processes.set(kubelet(fleetv1.ComponentRunning))
+	becomes(t, m, fleetv1.KubeletHealthyCondition, metav1.ConditionTrue, fleetv1.ReasonHealthy)
+	becomes(t, m, fleetv1.ReadyCondition, metav1.ConditionTrue, fleetv1.ReasonHealthy)
+
+	down := kubelet(fleetv1.ComponentBackOff)
+	down.LastExit = &fleetv1.ComponentExit{Signal: "SIGKILL"}
+	began := time.Now()
+	processes.set(down)
+	got := becomes(t, m, fleetv1.KubeletHealthyCondition, metav1.ConditionFalse, fleetv1.ReasonExited)
+	if took := time.Since(began); took > time.Second {
+		t.Errorf("an exit took %s to show, want a second at most", took)
+	}
+	if want := "kubelet was ended by SIGKILL and is about to be started again"; got.Message != want {
+		t.Errorf("message is %q, want %q", got.Message, want)
+	}
+	ready := becomes(t, m, fleetv1.ReadyCondition, metav1.ConditionFalse, fleetv1.ReasonComponentsUnhealthy)
+	if want := "KubeletHealthy: " + got.Message; ready.Message != want {
+		t.Errorf("Ready says %q, want %q", ready.Message, want)
+	}
+	if m.Conditions()[0].Type != fleetv1.ReadyCondition {
+		t.Error("Ready is not the first condition")
+	}
+}
+
+func TestOneLateAnswerIsForgivenTwoAreNot(t *testing.T) {
+	processes := &fakeProcesses{changed: make(chan struct{}, 1), states: []fleetv1.ComponentStatus{kubelet(fleetv1.ComponentRunning)}}
+	var asked, fails atomic.Int64
+	m := startMonitor(t, processes, nil, Probe{
+		Condition: fleetv1.KubeletHealthyCondition, Component: fleetv1.ComponentKubelet, Every: 5 * time.Millisecond, RetryEvery: 5 * time.Millisecond,
+		Check: func(context.Context) error {
+			asked.Add(1)
+			if fails.Add(-1) >= 0 {
+				return errors.New("too late")
+			}
+			return nil
+		},
+	})
+	becomes(t, m, fleetv1.ReadyCondition, metav1.ConditionTrue, fleetv1.ReasonHealthy)
+	changed := m.Changed()
+	fails.Store(1)
+	for from := asked.Load(); asked.Load() < from+5; {
+		time.Sleep(time.Millisecond) // polls the counter
+	}
+	if len(changed) > 0 {
+		t.Error("one late answer changed a condition")
+	}
+	fails.Store(1 << 40)
+	got := becomes(t, m, fleetv1.KubeletHealthyCondition, metav1.ConditionFalse, fleetv1.ReasonProbeFailed)
+	if got.Message != "too late" {
+		t.Errorf("message is %q, want the probe's answer", got.Message)
+	}
+}
+
+func TestConditionsKeepTheirTimeOverARestartOfTheAgent(t *testing.T) {
+	long := metav1.NewTime(time.Now().Add(-time.Hour).Truncate(time.Second))
+	seed := []metav1.Condition{
+		{Type: fleetv1.ReadyCondition, Status: metav1.ConditionTrue, Reason: fleetv1.ReasonHealthy, LastTransitionTime: long},
+		{Type: fleetv1.DiskHealthyCondition, Status: metav1.ConditionTrue, Reason: fleetv1.ReasonHealthy, LastTransitionTime: long},
+		{Type: "Gone", Status: metav1.ConditionTrue, Reason: "X", LastTransitionTime: long},
+	}
+	processes := &fakeProcesses{changed: make(chan struct{}, 1)}
+	m := startMonitor(t, processes, seed, Probe{Condition: fleetv1.DiskHealthyCondition, Disabled: true})
+	got := becomes(t, m, fleetv1.DiskHealthyCondition, metav1.ConditionTrue, fleetv1.ReasonDisabled)
+	if !got.LastTransitionTime.Equal(&long) {
+		t.Errorf("the time of the last transition is %s, want %s kept", got.LastTransitionTime, long)
+	}
+	if meta.FindStatusCondition(m.Conditions(), "Gone") != nil {
+		t.Error("a condition that no probe stands behind is kept")
+	}
+}
+
+func TestInconclusiveAnswerLeavesTheConditionAlone(t *testing.T) {
+	processes := &fakeProcesses{changed: make(chan struct{}, 1)}
+	var asked atomic.Int64
+	m := startMonitor(t, processes, nil, Probe{
+		Condition: fleetv1.ClockSynchronizedCondition, Every: time.Millisecond,
+		Check: func(context.Context) error {
+			if asked.Add(1) > 1 {
+				return ErrInconclusive
+			}
+			return nil
+		},
+	})
+	becomes(t, m, fleetv1.ClockSynchronizedCondition, metav1.ConditionTrue, fleetv1.ReasonHealthy)
+	for asked.Load() < 2 {
+		time.Sleep(time.Millisecond) // polls the counter
+	}
+	becomes(t, m, fleetv1.ClockSynchronizedCondition, metav1.ConditionTrue, fleetv1.ReasonHealthy)
+}
