@@ -15,6 +15,7 @@ import (
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	eventsv1 "k8s.io/api/events/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	clusterv1 "sigs.k8s.io/cluster-api/api/core/v1beta2"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	fleetv1 "github.com/drover-dev/drover/api/v1alpha1"
@@ -46,7 +47,7 @@ func TestAPoolThatCannotGetOnIsStalledAndSaysWhatToDo(t *testing.T) {
 				t.Errorf("the message does not name %s: %s", c.names, message)
 			}
 			if machines, err := world.machines(t.Context(), pool.Name); err != nil || len(machines) != 0 {
-				t.Errorf("a stalled pool made machines: %v, %v", names(machines), err)
+				t.Errorf("a stalled pool made machines: %v, %v", names(&clusterv1.MachineList{Items: machines}), err)
 			}
 			world.deletePool(t, pool)
 		})

@@ -7,6 +7,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	corev1 "k8s.io/api/core/v1"
+	clusterv1 "sigs.k8s.io/cluster-api/api/core/v1beta2"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	fleetv1 "github.com/drover-dev/drover/api/v1alpha1"
@@ -128,7 +129,7 @@ func TestAMachineDeletedByHandIsReplaced(t *testing.T) {
 			return err
 		}
 		if len(now) != 1 || now[0].Name == machines[0].Name {
-			return fmt.Errorf("machines are %d, the first is %v", len(now), names(now))
+			return fmt.Errorf("machines are %d, the first is %v", len(now), names(&clusterv1.MachineList{Items: now}))
 		}
 		return nil
 	})

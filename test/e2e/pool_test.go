@@ -11,7 +11,9 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/utils/ptr"
 	clusterv1 "sigs.k8s.io/cluster-api/api/core/v1beta2"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -129,4 +131,15 @@ func describe(conditions []metav1.Condition) string {
 		lines = append(lines, fmt.Sprintf("%s=%s %s: %s", c.Type, c.Status, c.Reason, c.Message))
 	}
 	return strings.Join(lines, "; ")
+}
+
+// names lists the names of a list's objects.
+func names(list client.ObjectList) (all []string) {
+	_ = meta.EachListItem(list, func(object runtime.Object) error {
+		if named, ok := object.(client.Object); ok {
+			all = append(all, named.GetName())
+		}
+		return nil
+	})
+	return all
 }

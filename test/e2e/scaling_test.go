@@ -3,8 +3,10 @@ package e2e
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	policyv1 "k8s.io/api/policy/v1"
@@ -12,7 +14,6 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/intstr"
 	"k8s.io/utils/ptr"
-	clusterv1 "sigs.k8s.io/cluster-api/api/core/v1beta2"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	autoscalingv1 "k8s.io/api/autoscaling/v1"
@@ -31,20 +32,74 @@ func (w *World) scale(t *testing.T, name string, replicas int32) {
 }
 
 func TestScalingUpAndDownKeepsTheServiceAnswering(t *testing.T) {
-	world.scale(t, "workers", 4)
-	world.awaitPool(t, "workers", 4)
+	complaints := keepCalling(t, nodePort(t, "e2e-scaling", "hello"))
+	for _, replicas := range []int32{4, 1} {
+		world.scale(t, "workers", replicas)
+		world.awaitPool(t, "workers", int(replicas))
+		world.awaitHello(t, 4)
+	}
+	for _, complaint := range complaints() {
+		t.Errorf("while the pool was scaled: %v", complaint)
+	}
 	world.scale(t, "workers", 2)
 	world.awaitPool(t, "workers", 2)
-	eventually(t, podsDeadline, "hello's four pods are ready again", func(ctx context.Context) error {
-		pods, err := world.pods(ctx, client.MatchingLabels{"app": "hello"})
+	world.spreadHello(t)
+}
+
+// keepCalling calls the node that is there first and goes last, over and over, until the returned function is called,
+// which returns the calls that failed twice in a row: a client may meet a pod that is just ending, not the next one too.
+func keepCalling(t *testing.T, port int32) (complaints func() []error) {
+	t.Helper()
+	nodes, err := world.nodes(t.Context(), "workers")
+	if err != nil || len(nodes) == 0 {
+		t.Fatalf("the demo has no ready node: %v", err)
+	}
+	oldest := slices.MinFunc(nodes, func(a, b corev1.Node) int { return strings.Compare(a.Name, b.Name) })
+	url := fmt.Sprintf("http://%s:%d/", address(&oldest, corev1.NodeInternalIP), port)
+	eventually(t, podsDeadline, url+" answers", func(ctx context.Context) error { return get(ctx, url) })
+	ctx, stop := context.WithCancel(t.Context())
+	t.Cleanup(stop)
+	failed := make(chan []error, 1)
+	go func() {
+		var all []error
+		for tick := time.Tick(100 * time.Millisecond); ctx.Err() == nil; <-tick {
+			if get(ctx, url) == nil {
+				continue
+			}
+			if err := get(ctx, url); err != nil && ctx.Err() == nil {
+				all = append(all, err)
+			}
+		}
+		failed <- all
+	}()
+	return func() []error {
+		stop()
+		return <-failed
+	}
+}
+
+// awaitHello waits until so many of hello's pods are ready and no other is there.
+func (w *World) awaitHello(t *testing.T, pods int) {
+	t.Helper()
+	eventually(t, podsDeadline, fmt.Sprintf("%d pods of hello are ready", pods), func(ctx context.Context) error {
+		ready, err := w.pods(ctx, client.MatchingLabels{"app": "hello"})
 		if err != nil {
 			return err
 		}
-		if len(pods) != 4 {
-			return fmt.Errorf("%d pods are ready", len(pods))
+		if len(ready) != pods {
+			return fmt.Errorf("%d are", len(ready))
 		}
 		return nil
 	})
+}
+
+// spreadHello makes hello's pods anew, so that they use every node again.
+func (w *World) spreadHello(t *testing.T) {
+	t.Helper()
+	if err := w.DeleteAllOf(t.Context(), &corev1.Pod{}, client.InNamespace("default"), client.MatchingLabels{"app": "hello"}); err != nil {
+		t.Fatal(err)
+	}
+	helloPerNode(t)
 }
 
 func TestScalingDownLeavesNothingOfTheMachine(t *testing.T) {
@@ -152,11 +207,4 @@ func TestForegroundDeletionDrainsJustTheSame(t *testing.T) {
 		t.Fatal(err)
 	}
 	world.deletePool(t, pool)
-}
-
-func names(machines []clusterv1.Machine) (all []string) {
-	for _, machine := range machines {
-		all = append(all, machine.Name)
-	}
-	return all
 }

@@ -69,23 +69,36 @@ func helloPerNode(t *testing.T) map[string]corev1.Pod {
 }
 
 func TestNodePortIsReachableFromTheHost(t *testing.T) {
-	service := &corev1.Service{
-		ObjectMeta: metav1.ObjectMeta{Namespace: "default", Name: "e2e-nodeport"},
-		Spec: corev1.ServiceSpec{Type: corev1.ServiceTypeNodePort, Selector: map[string]string{"app": "hello"},
-			Ports: []corev1.ServicePort{{Port: 80, TargetPort: intstr.FromInt32(8080)}}},
-	}
-	if err := world.Create(t.Context(), service); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = world.Delete(context.WithoutCancel(t.Context()), service) })
+	port := nodePort(t, "e2e-nodeport", "hello")
 	nodes, err := world.nodes(t.Context(), "workers")
 	if err != nil {
 		t.Fatal(err)
 	}
 	for _, node := range nodes {
-		url := fmt.Sprintf("http://%s:%d/", address(&node, corev1.NodeInternalIP), service.Spec.Ports[0].NodePort)
+		url := fmt.Sprintf("http://%s:%d/", address(&node, corev1.NodeInternalIP), port)
 		eventually(t, podsDeadline, url+" answers", func(ctx context.Context) error { return get(ctx, url) })
 	}
+}
+
+// nodePort makes a Service with a port on every node for the pods of an app, until the test's end.
+func nodePort(t *testing.T, name, app string) int32 {
+	t.Helper()
+	service := &corev1.Service{
+		ObjectMeta: metav1.ObjectMeta{Namespace: "default", Name: name},
+		Spec: corev1.ServiceSpec{
+			Type: corev1.ServiceTypeNodePort, Selector: map[string]string{"app": app},
+			Ports: []corev1.ServicePort{{Port: 80, TargetPort: intstr.FromInt32(8080)}},
+		},
+	}
+	if err := world.Create(t.Context(), service); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := world.Delete(context.WithoutCancel(t.Context()), service); err != nil {
+			t.Errorf("delete Service %s: %v", name, err)
+		}
+	})
+	return service.Spec.Ports[0].NodePort
 }
 
 func address(node *corev1.Node, kind corev1.NodeAddressType) string {
