@@ -17,17 +17,18 @@ var (
 		signerIs(certificatesv1.KubeAPIServerClientSignerName), requesterIsToken, readable,
 		namesAnAgent, organizationIs(v1alpha1.AgentsGroup), subjectHasNothingElse, noAlternativeNames, noExtensions,
 		usagesAre(certificatesv1.UsageClientAuth),
-		tokenExists, machineExists, tokenIsTheMachines, machineIsThePools, machineStays, tokenIsFresh,
+		tokenExists, machineExists, tokenIsTheMachines, machineIsThePools, machineIsOurs, machineStays, tokenIsFresh,
 	}
 	agentRenewalChecks = []check{
 		requesterIsAgent, readable,
 		commonNameIs(v1alpha1.AgentUserPrefix), organizationIs(v1alpha1.AgentsGroup), subjectHasNothingElse,
-		noAlternativeNames, noExtensions, usagesAre(certificatesv1.UsageClientAuth), machineExists,
+		noAlternativeNames, noExtensions, usagesAre(certificatesv1.UsageClientAuth), machineExists, machineIsOurs,
 	}
 	kubeletChecks = []check{
 		requesterIsAgent, readable,
 		commonNameIs(v1alpha1.NodeUserPrefix), organizationIs(v1alpha1.NodesGroup), subjectHasNothingElse,
-		noAlternativeNames, noExtensions, usagesAre(certificatesv1.UsageClientAuth), machineExists, nodeNameIsFree,
+		noAlternativeNames, noExtensions, usagesAre(certificatesv1.UsageClientAuth), machineExists, machineIsOurs, machineStays,
+		nodeNameIsFree,
 	}
 	kubeletRenewalChecks = []check{
 		nodeIsOurs, readable,

@@ -46,6 +46,26 @@ func machineIsThePools(f *facts) *verdict {
 	return nil
 }
 
+func machineIsOurs(f *facts) *verdict {
+	if err := f.belongs(); err != nil {
+		return refuse("Machine "+f.machine.Namespace+"/"+f.machine.Name, err.Error())
+	}
+	return nil
+}
+
+// belongs says in an error why the Machine is not the one that the node's identity was given to. Whoever may make
+// Machines in some namespace can make one of any name; the NodeAgent, which nobody but the manager writes, has the UID
+// of the right one. Before there is a NodeAgent, the pool and the name have to tell.
+func (f *facts) belongs() error {
+	switch {
+	case f.agent == nil:
+		return BelongsTo(f.machine, f.pool)
+	case f.agent.Labels[v1alpha1.MachineUIDLabel] != string(f.machine.UID):
+		return fmt.Errorf("is not the one that NodeAgent %s was made for", f.agent.Name)
+	}
+	return nil
+}
+
 func machineStays(f *facts) *verdict {
 	if !f.machine.DeletionTimestamp.IsZero() {
 		return refuse("Machine "+f.machine.Namespace+"/"+f.machine.Name, "is being deleted")
@@ -67,9 +87,10 @@ func tokenIsFresh(f *facts) *verdict {
 	return nil
 }
 
-// nodeIsOurs leaves the kubelets of other nodes to whoever approves theirs.
+// nodeIsOurs leaves the kubelets of other nodes to whoever approves theirs, also when somebody made a Machine by the
+// name of such a node.
 func nodeIsOurs(f *facts) *verdict {
-	if f.machine == nil {
+	if f.machine == nil || f.belongs() != nil {
 		return &verdict{decision: ignore, message: fmt.Sprintf("no Machine of ours stands for node %q", f.nodeName())}
 	}
 	return nil

@@ -148,6 +148,7 @@ func testFacts(t *testing.T, csr *certificatesv1.CertificateSigningRequest) *fac
 	}
 	f.agent = &v1alpha1.NodeAgent{}
 	f.agent.Name = nodeX
+	f.agent.Labels = map[string]string{v1alpha1.MachineUIDLabel: machineUID}
 	return f
 }
 

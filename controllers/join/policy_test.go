@@ -121,6 +121,7 @@ func TestAMachineJoinsWithItsToken(t *testing.T) {
 		{reason: "the Machine's pool is gone", know: func(f *facts) { f.pool = nil }, want: deny, field: "Machine default/" + nodeX},
 		{reason: "the pool was made anew", know: func(f *facts) { f.pool.UID = "new" }, want: deny, field: "Machine default/" + nodeX},
 		{reason: "the Machine has another pool's label", know: func(f *facts) { f.machine.Labels[v1alpha1.PoolLabel] = "other" }, want: deny, field: "Machine default/" + nodeX},
+		{reason: "the NodeAgent is that of a Machine of another namespace", know: func(f *facts) { f.agent.Labels[v1alpha1.MachineUIDLabel] = "another" }, want: deny, field: "Machine default/" + nodeX},
 		{reason: "the Machine is being deleted", know: func(f *facts) { f.machine.DeletionTimestamp = ptr.To(metav1.NewTime(made)) }, want: deny, field: "Machine default/" + nodeX},
 		{reason: "the Machine has joined", know: joinFacts, want: deny, field: "spec.username"},
 		{reason: "only its agent has reported", know: func(f *facts) { f.agent.Status.AgentVersion = "v1" }, want: deny, field: "spec.username"},
@@ -149,6 +150,9 @@ func TestAnAgentRenewsItself(t *testing.T) {
 		{reason: "an agent of no node", spoil: func(_ *testing.T, d *draft) { d.user = v1alpha1.AgentUserPrefix }, want: deny, field: "spec.username"},
 		{reason: "a third party's signer", spoil: func(_ *testing.T, d *draft) { d.signer = "example.com/signer" }, want: deny, field: "spec.signerName"},
 		{reason: "a serving certificate", spoil: func(_ *testing.T, d *draft) { d.signer = certificatesv1.KubeletServingSignerName }, want: deny, field: "spec.signerName"},
+		{reason: "its NodeAgent was made for another Machine", know: func(f *facts) { f.agent.Labels[v1alpha1.MachineUIDLabel] = "another" }, want: deny, field: "Machine default/" + nodeX},
+		{reason: "it has no NodeAgent, and no pool made the Machine", know: func(f *facts) { f.agent, f.pool = nil, nil }, want: deny, field: "Machine default/" + nodeX},
+		{reason: "its pool is gone, but its NodeAgent vouches for the Machine", know: func(f *facts) { f.pool = nil }, want: approve},
 		{reason: "its Machine is gone", know: func(f *facts) { f.machine = nil }, want: deny, field: "spec.request subject.commonName"},
 	}...))
 }
@@ -168,6 +172,10 @@ func TestAnAgentIntroducesItsKubelet(t *testing.T) {
 		{reason: "under the agent's name", spoil: commonName(v1alpha1.AgentUserPrefix + nodeX), want: deny, field: "spec.request subject.commonName"},
 		{reason: "by an agent of another node", spoil: func(_ *testing.T, d *draft) { d.user = v1alpha1.AgentUserPrefix + "other" }, want: deny, field: "spec.request subject.commonName"},
 		{reason: "its Machine is gone", know: func(f *facts) { f.machine = nil }, want: deny, field: "spec.request subject.commonName"},
+		{reason: "its NodeAgent was made for another Machine", know: func(f *facts) { f.agent.Labels[v1alpha1.MachineUIDLabel] = "another" }, want: deny, field: "Machine default/" + nodeX},
+		{reason: "it has no NodeAgent, and no pool made the Machine", know: func(f *facts) { f.agent, f.pool = nil, nil }, want: deny, field: "Machine default/" + nodeX},
+		{reason: "its pool is gone, but its NodeAgent vouches for the Machine", know: func(f *facts) { f.pool = nil }, want: approve},
+		{reason: "its Machine is being deleted", know: func(f *facts) { f.machine.DeletionTimestamp = ptr.To(metav1.NewTime(made)) }, want: deny, field: "Machine default/" + nodeX},
 		{reason: "its own Node is there already", know: foreign(func(*facts) {}), want: approve},
 		{reason: "its own Node without a provider ID is there", know: foreign(func(f *facts) { f.node.Spec.ProviderID = "" }), want: approve},
 		{reason: "an older Node has the name", know: foreign(func(f *facts) {
@@ -183,6 +191,9 @@ func TestAKubeletRenewsItself(t *testing.T) {
 		{reason: "everything is right", want: approve},
 		{reason: "for another node", spoil: commonName(v1alpha1.NodeUserPrefix + "other"), want: deny, field: "spec.request subject.commonName"},
 		{reason: "a node that is none of ours", know: func(f *facts) { f.machine = nil }, want: ignore},
+		{reason: "somebody made a Machine of another pool by its name", know: func(f *facts) { f.agent = nil; f.machine.Labels[v1alpha1.PoolUIDLabel] = "made-up" }, want: ignore},
+		{reason: "its NodeAgent was made for another Machine", know: func(f *facts) { f.agent.Labels[v1alpha1.MachineUIDLabel] = "another" }, want: ignore},
+		{reason: "while its machine drains", know: func(f *facts) { f.machine.DeletionTimestamp = ptr.To(metav1.NewTime(made)) }, want: approve},
 		{reason: "not in the nodes' group", spoil: func(_ *testing.T, d *draft) { d.groups = nil }, want: ignore},
 		{reason: "another signer", spoil: func(_ *testing.T, d *draft) { d.signer = certificatesv1.KubeAPIServerClientSignerName }, want: ignore},
 	}...))
@@ -234,6 +245,8 @@ func TestAKubeletServesUnderItsMachinesAddresses(t *testing.T) {
 			d.key = newRSAKey(t, 2048)
 			d.usages = append(d.usages, certificatesv1.UsageKeyEncipherment)
 		}, want: approve},
+		{reason: "somebody made a Machine of another pool by its name", know: func(f *facts) { f.agent = nil; f.machine.Labels[v1alpha1.PoolUIDLabel] = "made-up" }, want: ignore},
+		{reason: "its NodeAgent was made for another Machine", know: func(f *facts) { f.agent.Labels[v1alpha1.MachineUIDLabel] = "another" }, want: ignore},
 		{reason: "an unreadable request", spoil: func(_ *testing.T, d *draft) { d.encode = func([]byte) []byte { return nil } }, want: deny, field: "spec.request"},
 		{reason: "a node that is none of ours", know: func(f *facts) { f.machine = nil }, want: ignore},
 	})
