@@ -182,6 +182,10 @@ func (m *machine) wantWrites(t *testing.T) {
 }
 
 func (m *machine) wantRefusals(t *testing.T, agent, kubelet client.Client) {
+	must(t, agent.Create(t.Context(), eventAbout("mine", "Node", m.object.Name)))
+	must(t, agent.Create(t.Context(), oldEventAbout("mine-too", "Node", m.object.Name)))
+	must(t, m.Client.Create(t.Context(), eventAbout("machine", "Machine", m.object.Name)))
+	must(t, kubelet.Patch(t.Context(), nodeNamed(m.object.Name), client.RawPatch(types.MergePatchType, []byte(`{"metadata":{"labels":{"example.com/a":"b"},"annotations":{"a":"b"}}}`))))
 	other := m.newMachine(t, m.pool, 1)
 	other.token(t)
 	eventually(t, "the other machine has a NodeAgent", func(ctx context.Context) error {
@@ -206,6 +210,14 @@ func (m *machine) wantRefusals(t *testing.T, agent, kubelet client.Client) {
 		"approve requests":                agent.SubResource("approval").Update(t.Context(), &certificatesv1.CertificateSigningRequest{ObjectMeta: metav1.ObjectMeta{Name: "x"}}),
 		"write a NodeAgent as a kubelet":  report(t.Context(), kubelet, own.Name, "True", v1alpha1.ReasonHealthy),
 		"claim another's providerID":      kubelet.Create(t.Context(), providerNode(own.Name, other.object.Spec.ProviderID)),
+		"lie about a Machine in an event": agent.Create(t.Context(), eventAbout("lie", "Machine", own.Name)),
+		"lie about another's Node":        agent.Create(t.Context(), eventAbout("lie", "Node", other.object.Name)),
+		"lie in an event of the old kind": agent.Create(t.Context(), oldEventAbout("lie", "Pod", own.Name)),
+		"change somebody's event":         agent.Patch(t.Context(), eventAbout("machine", "Machine", own.Name), client.RawPatch(types.MergePatchType, []byte(`{"metadata":{"annotations":{"a":"b"}}}`))),
+		"say its Node is another pool's":  kubelet.Patch(t.Context(), nodeNamed(own.Name), client.RawPatch(types.MergePatchType, []byte(`{"metadata":{"labels":{"fleet.drover.dev/pool":"vault"}}}`))),
+		"say so by the Node's status":     kubelet.Status().Patch(t.Context(), nodeNamed(own.Name), client.RawPatch(types.MergePatchType, []byte(`{"metadata":{"labels":{"fleet.drover.dev/pool":"vault"}}}`))),
+		"leave its pool":                  kubelet.Patch(t.Context(), nodeNamed(own.Name), client.RawPatch(types.MergePatchType, []byte(`{"metadata":{"labels":{"fleet.drover.dev/pool":null}}}`))),
+		"have a taint lifted":             kubelet.Patch(t.Context(), nodeNamed(own.Name), client.RawPatch(types.MergePatchType, []byte(`{"metadata":{"annotations":{"fleet.drover.dev/node-template":"{\"taints\":[{\"key\":\"quarantine\",\"effect\":\"NoExecute\"}]}"}}}`))),
 		"ask for a serving certificate":   sendError(t, c, m.servingApplication(t, m.address), agent),
 		"ask a third party's certificate": sendError(t, c, &application{key: m.agentApplication(t).key, commonName: "x", organization: "x", signer: "example.com/x", usage: certificatesv1.UsageClientAuth}, agent),
 	}
@@ -227,6 +239,25 @@ func (m *machine) kubeletApplicationFor(t *testing.T, other *machine) *applicati
 	a.commonName = v1alpha1.NodeUserPrefix + other.object.Name
 	return a
 }
+
+// eventAbout is an event as kube-proxy writes it, oldEventAbout as the older API group has it.
+func eventAbout(name, kind, subject string) *eventsv1.Event {
+	return &eventsv1.Event{
+		ObjectMeta: metav1.ObjectMeta{Namespace: "default", Name: subject + "-" + name}, EventTime: metav1.NowMicro(),
+		Reason: "Starting", Action: "StartKubeProxy", Type: corev1.EventTypeNormal,
+		ReportingController: "kube-proxy", ReportingInstance: "kube-proxy-" + subject,
+		Regarding: corev1.ObjectReference{Kind: kind, Name: subject},
+	}
+}
+
+func oldEventAbout(name, kind, subject string) *corev1.Event {
+	return &corev1.Event{
+		ObjectMeta: metav1.ObjectMeta{Namespace: "default", Name: subject + "-" + name}, Reason: "Starting",
+		InvolvedObject: corev1.ObjectReference{Kind: kind, Name: subject},
+	}
+}
+
+func nodeNamed(name string) *corev1.Node { return &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: name}} }
 
 func providerNode(name, providerID string) *corev1.Node {
 	node := &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: name}}
