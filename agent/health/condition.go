@@ -24,6 +24,7 @@ type observation struct {
 	component *fleetv1.ComponentStatus // nil: no process is behind the probe
 	err       error
 	asked     bool // false until the check was run once
+	started   bool // the component was seen to start, not just to run
 	now       time.Time
 }
 
@@ -48,6 +49,9 @@ func (p *Probe) verdict(o observation) (metav1.ConditionStatus, string, string) 
 			}
 			return metav1.ConditionFalse, fleetv1.ReasonStarting, name + " was started and is not healthy yet: " + o.err.Error()
 		}
+	}
+	if !o.asked && o.component != nil && o.started {
+		return metav1.ConditionFalse, fleetv1.ReasonStarting, o.component.Name + " was started and is not healthy yet"
 	}
 	if !o.asked {
 		return metav1.ConditionUnknown, fleetv1.ReasonStarting, "not looked at yet"

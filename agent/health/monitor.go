@@ -45,8 +45,8 @@ const (
 	eagerFor     = time.Minute
 	patientEvery = 2 * time.Second
 	checkTimeout = 5 * time.Second
-	// failuresBeforeFalse is how many times in a row a healthy part must fail while its process runs: a busy machine
-	// answers late now and then.
+	// failuresBeforeFalse is how many times in a row a part must fail while its process runs: a busy machine answers
+	// late now and then, and a process that has just begun to run may not answer everything yet.
 	failuresBeforeFalse = 2
 )
 
@@ -72,6 +72,20 @@ type probeState struct {
 	asked    bool
 	failures int
 	err      error
+	started  bool                   // the component was seen to start
+	state    fleetv1.ComponentState // of the component when the conditions were last derived
+}
+
+// follow notes the component's state. What was answered before it came to run is no evidence against it.
+func (p *probeState) follow(component *fleetv1.ComponentStatus) {
+	if component == nil || component.State == p.state {
+		return
+	}
+	starting := p.state != "" && p.state != fleetv1.ComponentRunning
+	p.state = component.State
+	if component.State == fleetv1.ComponentRunning && starting {
+		p.failures, p.err, p.asked, p.started = 0, nil, false, true
+	}
 }
 
 // New makes a monitor. Nothing is known until Run runs and SetProbes was called.
@@ -212,9 +226,11 @@ func (m *Monitor) answered(p *probeState, err error) {
 	case err == nil:
 		p.failures, p.err, p.asked = 0, nil, true
 		p.due = now.Add(p.Every)
+	case p.rerun && !p.asked:
+		// The question is older than the change, so its answer is, too.
 	default:
 		p.failures++
-		if !p.asked || p.err != nil || p.failures >= failuresBeforeFalse || p.Component == "" {
+		if p.err != nil || p.failures >= failuresBeforeFalse || p.Component == "" {
 			p.err, p.asked = err, true
 		}
 		retry := p.RetryEvery
@@ -245,7 +261,8 @@ func (m *Monitor) settle() {
 		return c.Type != fleetv1.ReadyCondition && !slices.ContainsFunc(m.probes, func(p *probeState) bool { return p.Condition == c.Type })
 	})
 	for _, p := range m.probes {
-		status, reason, message := p.verdict(observation{component: components[p.Component], err: p.err, asked: p.asked, now: now})
+		p.follow(components[p.Component])
+		status, reason, message := p.verdict(observation{component: components[p.Component], err: p.err, asked: p.asked, started: p.started, now: now})
 		set(&next, p.Condition, status, reason, message, now)
 	}
 	status, reason, message := ready(next)

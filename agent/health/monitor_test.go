@@ -105,6 +105,89 @@ func TestMonitorFollowsAProcess(t *testing.T) {
 	}
 }
 
+// A refused connection of the time before the process came to run is no failed probe.
+func TestAnswersFromBeforeAProcessRanAreForgotten(t *testing.T) {
+	processes := &fakeProcesses{changed: make(chan struct{}, 1)}
+	processes.states = []fleetv1.ComponentStatus{kubelet(fleetv1.ComponentStarting)}
+	var asked atomic.Int64
+	var answers atomic.Bool
+	m := startMonitor(t, processes, nil, Probe{
+		Condition: fleetv1.KubeletHealthyCondition, Component: fleetv1.ComponentKubelet, RetryEvery: time.Millisecond,
+		Check: func(context.Context) error {
+			asked.Add(1)
+			if !answers.Load() {
+				return errors.New("connection refused")
+			}
+			return nil
+		},
+	})
+	changed := m.Changed()
+	for asked.Load() < 5 {
+		time.Sleep(time.Millisecond) // polls the counter
+	}
+	reasons := make(chan map[string]bool)
+	stop := make(chan struct{})
+	go func() {
+		seen := map[string]bool{}
+		for {
+			for _, c := range m.Conditions() {
+				seen[c.Reason] = true
+			}
+			select {
+			case <-stop:
+				reasons <- seen
+				return
+			case <-changed:
+			}
+		}
+	}()
+	answers.Store(true)
+	processes.set(kubelet(fleetv1.ComponentRunning))
+	becomes(t, m, fleetv1.KubeletHealthyCondition, metav1.ConditionTrue, fleetv1.ReasonHealthy)
+	close(stop)
+	if seen := <-reasons; seen[fleetv1.ReasonProbeFailed] {
+		t.Errorf("a start went through the reasons %v", seen)
+	}
+}
+
+func TestFollowForgetsOnlyWhatIsOlderThanTheRun(t *testing.T) {
+	refused := errors.New("connection refused")
+	cases := []struct {
+		reason   string
+		from, to fleetv1.ComponentState
+		asked    bool
+	}{
+		{"a process that came to run is asked anew", fleetv1.ComponentStarting, fleetv1.ComponentRunning, false},
+		{"so is one that was started again", fleetv1.ComponentBackOff, fleetv1.ComponentRunning, false},
+		{"one that goes on running is as ill as it was", fleetv1.ComponentRunning, fleetv1.ComponentRunning, true},
+		{"one that ran when the agent began is, too", "", fleetv1.ComponentRunning, true},
+		{"one that ended keeps its last answer", fleetv1.ComponentRunning, fleetv1.ComponentBackOff, true},
+	}
+	for _, c := range cases {
+		p := &probeState{asked: true, err: refused, failures: 3, state: c.from}
+		status := kubelet(c.to)
+		p.follow(&status)
+		if p.asked != c.asked || (p.err != nil) != c.asked {
+			t.Errorf("%s: got asked %v and error %v", c.reason, p.asked, p.err)
+		}
+	}
+	for _, c := range []struct {
+		reason       string
+		rerun, asked bool
+		want         bool
+	}{
+		{"an answer that a change overtook does not count", true, false, false},
+		{"the first failure of a process that has just come to run does not", false, false, false},
+		{"of one known to be well neither", false, true, false},
+	} {
+		p := &probeState{Probe: Probe{Component: "kubelet"}, rerun: c.rerun, asked: c.asked}
+		m := New(&fakeProcesses{}, logr.Discard())
+		if m.answered(p, refused); (p.err != nil) != c.want {
+			t.Errorf("%s: got %v", c.reason, p.err)
+		}
+	}
+}
+
 func TestOneLateAnswerIsForgivenTwoAreNot(t *testing.T) {
 	processes := &fakeProcesses{changed: make(chan struct{}, 1), states: []fleetv1.ComponentStatus{kubelet(fleetv1.ComponentRunning)}}
 	var asked, fails atomic.Int64

@@ -98,6 +98,8 @@ const (
 	ReasonClockSkewed = "ClockSkewed"
 	// ReasonNotReported: the agent has not written its status yet.
 	ReasonNotReported = "NotReported"
+	// ReasonNotJoined: the agent reports, but its Node is not there after the join deadline. A Machine's only.
+	ReasonNotJoined = "NotJoined"
 	// ReasonCertificateDenied: a certificate request was not approved; the message names the field.
 	ReasonCertificateDenied = "CertificateDenied"
 )

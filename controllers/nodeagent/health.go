@@ -3,11 +3,14 @@ package nodeagent
 import (
 	"fmt"
 	"slices"
+	"strconv"
+	"strings"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/utils/ptr"
 	clusterv1 "sigs.k8s.io/cluster-api/api/core/v1beta2"
 
 	"github.com/drover-dev/drover/api/v1alpha1"
@@ -18,7 +21,15 @@ const (
 	joinDeadline = 15 * time.Minute
 	// heartbeatDeadline is how old an agent's last heartbeat may be: two of five minutes missed, jitter included.
 	heartbeatDeadline = 12 * time.Minute
+	// endsBeforeFailure is how often a component must have ended before one can say that it will not come up by itself.
+	endsBeforeFailure = 3
 )
+
+// joinFailures are the reasons that do not go away with time alone.
+var joinFailures = []string{v1alpha1.ReasonPreflightFailed, v1alpha1.ReasonBundleFetchFailed, v1alpha1.ReasonCertificateDenied}
+
+// providerFailures are a local machine's of that kind.
+var providerFailures = []string{v1alpha1.ReasonBootFailed, v1alpha1.ReasonProvisionFailed, v1alpha1.ReasonAddressesExhausted, v1alpha1.ReasonStopped}
 
 // observed is one machine as this controller sees it. What does not exist is nil.
 type observed struct {
@@ -77,8 +88,7 @@ func (o *observed) health() *metav1.Condition {
 func (o *observed) silence() *metav1.Condition {
 	if o.local != nil {
 		ready := meta.FindStatusCondition(o.local.Status.Conditions, v1alpha1.ReadyCondition)
-		failures := []string{v1alpha1.ReasonBootFailed, v1alpha1.ReasonProvisionFailed, v1alpha1.ReasonAddressesExhausted}
-		if ready != nil && ready.Status == metav1.ConditionFalse && slices.Contains(failures, ready.Reason) {
+		if ready != nil && ready.Status == metav1.ConditionFalse && slices.Contains(providerFailures, ready.Reason) {
 			return condition(metav1.ConditionFalse, ready.Reason, ready.Message)
 		}
 	}
@@ -98,6 +108,11 @@ func (o *observed) report() *metav1.Condition {
 	if ready == nil {
 		return o.previous().DeepCopy()
 	}
+	if !o.joined() && ready.Status != metav1.ConditionTrue {
+		if failure := o.joinFailure(ready); failure != nil {
+			return failure
+		}
+	}
 	if ready.Status != metav1.ConditionTrue && o.previous() == nil && onlyStarting(o.agent.Status.Conditions) {
 		return nil
 	}
@@ -105,6 +120,58 @@ func (o *observed) report() *metav1.Condition {
 		return condition(metav1.ConditionUnknown, v1alpha1.ReasonNotReported, silent)
 	}
 	return condition(ready.Status, ready.Reason, ready.Message)
+}
+
+// joinFailure is why a machine whose agent reports does not join, or nil while nothing but time is missing.
+func (o *observed) joinFailure(ready *metav1.Condition) *metav1.Condition {
+	if slices.Contains(joinFailures, ready.Reason) {
+		return condition(metav1.ConditionFalse, ready.Reason, ready.Message)
+	}
+	for i := range o.agent.Status.Components {
+		if c := &o.agent.Status.Components[i]; ends(c) >= endsBeforeFailure {
+			return condition(metav1.ConditionFalse, v1alpha1.ReasonExited, fmt.Sprintf("%s keeps ending%s: see %s/%s.log on the machine",
+				c.Name, lastWords(c.LastExit), v1alpha1.LogDir, c.Name))
+		}
+	}
+	if o.now.Sub(o.machine.CreationTimestamp.Time) >= joinDeadline {
+		return condition(metav1.ConditionFalse, v1alpha1.ReasonNotJoined, fmt.Sprintf("the machine has not joined within %s; delete it to have it replaced, or help it: %s", joinDeadline, ready.Message))
+	}
+	return nil
+}
+
+// ends are how often a component that does not run has ended.
+func ends(c *v1alpha1.ComponentStatus) int32 {
+	switch c.State {
+	case v1alpha1.ComponentBackOff:
+		return ptr.Deref(c.Restarts, 0) + 1
+	case v1alpha1.ComponentStarting:
+		return ptr.Deref(c.Restarts, 0)
+	}
+	return 0
+}
+
+// lastWords are how a component ended last and the end of what it logged.
+func lastWords(exit *v1alpha1.ComponentExit) string {
+	if exit == nil {
+		return ""
+	}
+	text := ""
+	switch {
+	case exit.Signal != "":
+		text = ", by " + exit.Signal
+	case exit.Code != nil:
+		text = fmt.Sprintf(", with code %d", *exit.Code)
+	}
+	lines := strings.Split(strings.TrimSpace(exit.LogTail), "\n")
+	last := lines[len(lines)-1]
+	const most = 300
+	if len(last) > most {
+		last = strings.ToValidUTF8(last[:most], "") + "…"
+	}
+	if last != "" {
+		text += ", after saying " + strconv.Quote(last)
+	}
+	return text
 }
 
 // silentSince says how one can tell that nobody keeps the agent's last report up to date.
@@ -153,7 +220,7 @@ func recheckAfter(o *observed) time.Duration {
 	switch {
 	case !o.machine.DeletionTimestamp.IsZero():
 		return 0
-	case !o.reported():
+	case !o.reported(), !o.joined() && o.now.Before(o.machine.CreationTimestamp.Add(joinDeadline)):
 		return positive(o.machine.CreationTimestamp.Add(joinDeadline).Sub(o.now))
 	case !o.agent.Status.HeartbeatTime.IsZero():
 		return positive(o.agent.Status.HeartbeatTime.Add(heartbeatDeadline + time.Second).Sub(o.now))

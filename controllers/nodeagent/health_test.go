@@ -41,6 +41,15 @@ func (o *observed) had(status metav1.ConditionStatus, reason, message string) {
 	}}
 }
 
+// ended is a kubelet that waits for its next start after so many restarts.
+func (o *observed) ended(restarts int32) {
+	code := int32(1)
+	o.agent.Status.Components = []v1alpha1.ComponentStatus{{
+		Name: v1alpha1.ComponentKubelet, State: v1alpha1.ComponentBackOff, Restarts: &restarts,
+		LastExit: &v1alpha1.ComponentExit{Code: &code, LogTail: "starting\nno such flag\n"},
+	}}
+}
+
 func (o *observed) join(ready corev1.ConditionStatus) {
 	o.machine.Status.NodeRef = clusterv1.MachineNodeReference{Name: o.machine.Name}
 	o.node = &corev1.Node{}
@@ -66,6 +75,51 @@ func TestAgentHealth(t *testing.T) {
 			o.agent.Status.Conditions = append(o.agent.Status.Conditions, metav1.Condition{
 				Type: v1alpha1.KubeletHealthyCondition, Status: "False", Reason: v1alpha1.ReasonWaitingForDependency})
 		}},
+		{reason: "components that are starting cost no event after another word either", set: func(o *observed) {
+			o.had("Unknown", v1alpha1.ReasonNotReported, "the agent has not reported yet")
+			o.says("False", v1alpha1.ReasonStarting, "ProxyHealthy: kube-proxy was started and is not healthy yet")
+		}, want: "False Starting ProxyHealthy: kube-proxy"},
+		{reason: "nor does a probe that failed once", set: func(o *observed) {
+			o.says("False", v1alpha1.ReasonComponentsUnhealthy, "RuntimeHealthy: containerd does not answer")
+			o.agent.Status.Conditions = append(o.agent.Status.Conditions, metav1.Condition{
+				Type: v1alpha1.RuntimeHealthyCondition, Status: "False", Reason: v1alpha1.ReasonProbeFailed})
+		}, want: "False ComponentsUnhealthy RuntimeHealthy: containerd does not answer"},
+		{reason: "nor a pod range that has yet to be given", set: func(o *observed) {
+			o.says("False", v1alpha1.ReasonStarting, "NetworkHealthy: The Node has no pod range yet")
+		}},
+		{reason: "nor a component that ended twice", set: func(o *observed) {
+			o.says("False", v1alpha1.ReasonComponentsUnhealthy, "kubelet")
+			o.ended(1)
+		}},
+		{reason: "one that keeps ending is a failure to join", set: func(o *observed) {
+			o.says("False", v1alpha1.ReasonComponentsUnhealthy, "kubelet")
+			o.ended(2)
+		}, want: `False Exited kubelet keeps ending, with code 1, after saying "no such flag": see /var/log/drover/kubelet.log on the machine`,
+			event: "JoinFailed: Machine workers-abcde-0 does not join: Exited: kubelet keeps ending, with code 1"},
+		{reason: "it is the same while it is tried once more", set: func(o *observed) {
+			o.says("False", v1alpha1.ReasonStarting, "kubelet")
+			o.had("False", v1alpha1.ReasonExited, `kubelet keeps ending, with code 1, after saying "no such flag": see /var/log/drover/kubelet.log on the machine`)
+			o.ended(3)
+			o.agent.Status.Components[0].State = v1alpha1.ComponentStarting
+		}},
+		{reason: "it is told once", set: func(o *observed) {
+			o.had("False", v1alpha1.ReasonExited, "kubelet keeps ending, by SIGSEGV")
+			o.says("False", v1alpha1.ReasonComponentsUnhealthy, "kubelet")
+			o.ended(9)
+		}, want: "False Exited kubelet keeps ending, with code 1"},
+		{reason: "an agent that reports but does not join until the deadline is told", set: func(o *observed) {
+			o.says("False", v1alpha1.ReasonStarting, "NetworkHealthy: The Node has no pod range yet")
+			o.now = made.Add(joinDeadline)
+		}, want: "False NotJoined the machine has not joined within 15m0s; delete it to have it replaced, or help it: NetworkHealthy",
+			event: "JoinFailed: Machine workers-abcde-0 does not join: NotJoined"},
+		{reason: "that is told once, too", set: func(o *observed) {
+			o.had("False", v1alpha1.ReasonNotJoined, "the machine has not joined within 15m0s: KubeletHealthy")
+			o.says("False", v1alpha1.ReasonStarting, "NetworkHealthy: The Node has no pod range yet")
+			o.now = made.Add(joinDeadline)
+		}, want: "False NotJoined the machine has not joined"},
+		{reason: "a denied certificate is a failure to join", set: func(o *observed) {
+			o.says("False", v1alpha1.ReasonCertificateDenied, "the name is another's")
+		}, want: "False CertificateDenied the name is another's", event: "JoinFailed: Machine workers-abcde-0 does not join: CertificateDenied"},
 		{reason: "an agent that reported no condition yet says nothing", set: func(o *observed) { o.agent.Status.AgentVersion = "v1" }},
 		{reason: "a preflight that failed is a failure to join", set: func(o *observed) {
 			o.says("False", v1alpha1.ReasonPreflightFailed, "the machine is no good")
@@ -179,7 +233,11 @@ func TestAMachineIsLookedAtAgainWhenSilenceBecomesNews(t *testing.T) {
 	if got, want := recheckAfter(o), joinDeadline-time.Second; got != want {
 		t.Errorf("before the agent reports: got %s, want %s", got, want)
 	}
-	o.says("True", v1alpha1.ReasonHealthy, "")
+	o.says("False", v1alpha1.ReasonStarting, "")
+	if got, want := recheckAfter(o), joinDeadline-time.Second; got != want {
+		t.Errorf("before the machine joins: got %s, want %s", got, want)
+	}
+	o.join("True")
 	if got, want := recheckAfter(o), heartbeatDeadline+time.Second; got != want {
 		t.Errorf("after a heartbeat: got %s, want %s", got, want)
 	}

@@ -38,6 +38,8 @@ type Reconciler struct {
 	Recorder events.EventRecorder
 	// Clock tells how old a report is. Default: the real one.
 	Clock clock.PassiveClock
+
+	written written
 }
 
 // Reconcile brings one machine's NodeAgent, Node and condition up to date.
@@ -100,12 +102,14 @@ func (r *Reconciler) observe(ctx context.Context, machine *clusterv1.Machine) (*
 // mirror writes the Machine's condition when it says something new, and tells the pool.
 func (r *Reconciler) mirror(ctx context.Context, o *observed) error {
 	next := agentHealth(o)
-	if next == nil || same(o.previous(), next) {
+	if next == nil || same(o.previous(), next) || r.written.isOlder(o.machine) {
 		return nil
 	}
-	if err := applyCondition(ctx, r.Client, o.machine, next); err != nil {
+	version, err := applyCondition(ctx, r.Client, o.machine, next)
+	if err != nil {
 		return err
 	}
+	r.written.remember(o.machine.UID, version)
 	ctrl.LoggerFrom(ctx).Info("Mirrored the agent's health", "status", next.Status, "reason", next.Reason, "message", next.Message)
 	if event := announce(o, next); event != nil {
 		r.Recorder.Eventf(o.pool, o.machine, event.kind, event.reason, "Join", "%s", event.message)
@@ -115,7 +119,7 @@ func (r *Reconciler) mirror(ctx context.Context, o *observed) error {
 
 // syncNode puts the pool's labels and taints onto the Node, with one write and only when something differs.
 func (r *Reconciler) syncNode(ctx context.Context, o *observed) error {
-	if o.node == nil || o.foreignNode() != "" || ptr.Deref(o.pool.Spec.Paused, false) {
+	if o.node == nil || o.foreignNode() != "" || ptr.Deref(o.pool.Spec.Paused, false) || r.written.isOlder(o.node) {
 		return nil
 	}
 	previous, known, err := readApplied(o.node)
@@ -135,6 +139,7 @@ func (r *Reconciler) syncNode(ctx context.Context, o *observed) error {
 	if err != nil || !changed {
 		return err
 	}
+	r.written.remember(node.UID, node.ResourceVersion)
 	ctrl.LoggerFrom(ctx).Info("Put the pool's labels and taints onto the Node")
 	if !known {
 		took := o.now.Sub(o.machine.CreationTimestamp.Time).Round(time.Second)
