@@ -56,7 +56,11 @@ func (w *World) launch(name string) (process.ID, error) {
 	if err := w.journal.Record(entry); err != nil {
 		return process.ID{}, err
 	}
-	id, err := command(w.Layout, name).Start()
+	cmd := command(w.Layout, name)
+	if name == APIServer {
+		cmd.Args = append(cmd.Args, w.APIServerFlags...)
+	}
+	id, err := cmd.Start()
 	if err != nil {
 		return process.ID{}, err
 	}

@@ -20,7 +20,10 @@ import (
 type World struct {
 	Layout   layout.Layout
 	Progress *progress.Printer
-	journal  *journal.Journal
+	// APIServerFlags are given to kube-apiserver beside the usual ones.
+	APIServerFlags []string
+
+	journal *journal.Journal
 }
 
 // Open reads what is recorded of the world. Until release is called, nobody else can open it.

@@ -1,0 +1,2 @@
+// Package proc reads what the kernel tells about processes: who started whom, when, and what they cost.
+package proc
