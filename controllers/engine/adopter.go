@@ -69,7 +69,11 @@ func (a *adopter) Reconcile(ctx context.Context, req reconcile.Request) (reconci
 	if err != nil {
 		return reconcile.Result{}, err
 	}
-	if !used {
+	leaving, err := a.leaving(ctx, req.Namespace)
+	if err != nil {
+		return reconcile.Result{}, err
+	}
+	if !used || leaving {
 		return reconcile.Result{}, a.release(ctx, req.Namespace)
 	}
 	facts, err := a.observe(ctx)
@@ -97,6 +101,16 @@ func (a *adopter) used(ctx context.Context, namespace string) (bool, error) {
 		return false, fmt.Errorf("list the Machines of namespace %s: %w", namespace, err)
 	}
 	return len(machines.Items) > 0, nil
+}
+
+// leaving says whether a release is under way that must be brought to its end, although there is a pool again: the
+// Cluster that was let go waits for the others to be gone, and they would be kept for the new one.
+func (a *adopter) leaving(ctx context.Context, namespace string) (bool, error) {
+	cluster := newCluster(namespace)
+	if err := a.client.Get(ctx, client.ObjectKeyFromObject(cluster), cluster); err != nil {
+		return false, client.IgnoreNotFound(err)
+	}
+	return !cluster.DeletionTimestamp.IsZero() && !controllerutil.ContainsFinalizer(cluster, v1alpha1.AdoptedClusterFinalizer), nil
 }
 
 // adopt makes what is missing and mends what differs. Each step is safe to repeat. The Cluster comes last: Cluster API

@@ -2,6 +2,7 @@ package engine
 
 import (
 	"context"
+	"fmt"
 	"testing"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -71,6 +72,42 @@ func TestAdopterMakesAgainWhatWasRemoved(t *testing.T) {
 		return ""
 	})
 	getCluster(t, server.Client, namespace)
+}
+
+func TestAPoolThatComesWhileTheAdoptionEndsGetsANewOne(t *testing.T) {
+	server := apiserver.Shared(t)
+	namespace := server.Namespace(t)
+	startEngine(t, server, rest.CopyConfig(server.Config))
+	for range 3 {
+		pool := newPool(t, server.Client, namespace)
+		getCluster(t, server.Client, namespace)
+		if err := server.Client.Delete(t.Context(), pool); err != nil {
+			t.Fatal(err)
+		}
+		released := newCluster(namespace)
+		eventually(t, "the adopter to let the Cluster go", func(ctx context.Context) string {
+			if err := server.Client.Get(ctx, client.ObjectKeyFromObject(released), released); client.IgnoreNotFound(err) != nil {
+				return err.Error()
+			} else if err == nil && released.DeletionTimestamp.IsZero() {
+				return "it is not being deleted"
+			}
+			return ""
+		})
+		pool = newPool(t, server.Client, namespace)
+		eventually(t, "a Cluster that stays", func(ctx context.Context) string {
+			cluster := newCluster(namespace)
+			if err := server.Client.Get(ctx, client.ObjectKeyFromObject(cluster), cluster); err != nil {
+				return err.Error()
+			} else if !cluster.DeletionTimestamp.IsZero() {
+				return fmt.Sprintf("the old one is being deleted since %s", cluster.DeletionTimestamp)
+			}
+			return ""
+		})
+		getCluster(t, server.Client, namespace)
+		if err := server.Client.Delete(t.Context(), pool); err != nil {
+			t.Fatal(err)
+		}
+	}
 }
 
 func TestAdopterLeavesAForeignClusterAlone(t *testing.T) {
