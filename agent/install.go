@@ -110,7 +110,8 @@ func (a *Agent) check(ctx context.Context, g *generation) *obstacle {
 	if err != nil {
 		return &obstacle{reason: v1alpha1.ReasonPreflightFailed, message: err.Error()}
 	}
-	findings := append(host.Preflight(facts, g.NodeName, &g.Spec, time.Now()), a.system.ApplySysctls(g.Spec.Sysctls)...)
+	sharedKernel := strings.HasPrefix(g.ProviderID, v1alpha1.LocalProviderIDPrefix)
+	findings := append(host.Preflight(facts, g.NodeName, &g.Spec, time.Now()), a.system.ApplySysctls(g.Spec.Sysctls, sharedKernel)...)
 	host.SortFindings(findings)
 	a.mu.Lock()
 	a.facts, a.findings = facts, findings

@@ -254,7 +254,7 @@ func TestSysctls(t *testing.T) {
 	s := machine(t, with(common, map[string]string{"proc/sys/net/core/somaxconn": "4096\n", "proc/sys/net/ipv4/ip_local_port_range": "32768\t60999\n"}))
 	found := s.ApplySysctls(map[string]v1alpha1.SysctlValue{
 		"net.core.somaxconn": "8192", "net.ipv4.ip_local_port_range": "32768 60999", "vm.no_such": "1",
-	})
+	}, false)
 	if len(found) != 1 || found[0].Severity != v1alpha1.FindingWarning || !strings.Contains(found[0].Message, "vm.no_such=1 (no such file or directory)") {
 		t.Errorf("got %v: want a warning that names the one that does not exist", found)
 	}
@@ -266,6 +266,27 @@ func TestSysctls(t *testing.T) {
 	}
 	if got := s.text("/proc/sys/net/ipv4/ip_local_port_range"); got != "32768\t60999" {
 		t.Errorf("%q: one that has its value already must not be written", got)
+	}
+}
+
+func TestSysctlsOfASharedKernelAreTheHosts(t *testing.T) {
+	files := map[string]string{}
+	for _, name := range []string{"kernel/core_pattern", "kernel/msgmax", "kernel/sem", "kernel/semantics", "fs/mqueue/msg_max", "fs/file-max", "net/core/somaxconn", "vm/swappiness"} {
+		files["proc/sys/"+name] = "1\n"
+	}
+	s := machine(t, with(common, files))
+	found := s.ApplySysctls(map[string]v1alpha1.SysctlValue{
+		"kernel.core_pattern": "|/bin/sh", "kernel.semantics": "2", "fs.file-max": "2", "vm.swappiness": "2",
+		"kernel.msgmax": "2", "kernel.sem": "2", "fs.mqueue.msg_max": "2", "net.core.somaxconn": "2",
+	}, true)
+	if len(found) != 1 || found[0].Severity != v1alpha1.FindingWarning || !strings.Contains(found[0].Message, "kernel.core_pattern=|/bin/sh (it is the kernel's") {
+		t.Errorf("got %v: want a warning that names what is the host's", found)
+	}
+	for name := range files {
+		own := map[string]bool{"proc/sys/kernel/msgmax": true, "proc/sys/kernel/sem": true, "proc/sys/fs/mqueue/msg_max": true, "proc/sys/net/core/somaxconn": true}
+		if got := s.text("/" + name); (got == "2") != own[name] {
+			t.Errorf("%s is %s; that it is the machine's own is %t", name, got, own[name])
+		}
 	}
 }
 

@@ -24,13 +24,18 @@ func (s *System) nodeSysctls() map[string]string {
 }
 
 // ApplySysctls sets what a node needs and what the pool's template asks for, the template winning. A parameter that
-// has its value already is not written. What could not be set is returned as findings.
-func (s *System) ApplySysctls(user map[string]v1alpha1.SysctlValue) []v1alpha1.Finding {
+// has its value already is not written. What could not be set is returned as findings; so is, with sharedKernel, what
+// is not the machine's own: whoever may write a pool must not thereby set kernel.core_pattern on the host.
+func (s *System) ApplySysctls(user map[string]v1alpha1.SysctlValue, sharedKernel bool) []v1alpha1.Finding {
 	wanted := s.nodeSysctls()
-	for name, value := range user {
-		wanted[name] = string(value)
-	}
 	var failed []string
+	for _, name := range slices.Sorted(maps.Keys(user)) {
+		if sharedKernel && !namespaced(name) {
+			failed = append(failed, name+"="+string(user[name])+" (it is the kernel's, which this machine shares with its host)")
+			continue
+		}
+		wanted[name] = string(user[name])
+	}
 	fatal := false
 	for _, name := range slices.Sorted(maps.Keys(wanted)) {
 		if err := s.setSysctl(name, wanted[name]); err != nil {
@@ -70,6 +75,19 @@ func cause(err error) error {
 		return pathErr.Err
 	}
 	return err
+}
+
+// namespacedSysctls are the parameters that each network or IPC namespace has for itself, those that end in a slash or
+// a star with everything below or after it. See the kubelet's pkg/kubelet/sysctl.
+var namespacedSysctls = []string{"net/", "fs/mqueue/", "kernel/sem", "kernel/shm*", "kernel/msg*"}
+
+// namespaced says whether a machine made of namespaces has the parameter for itself.
+func namespaced(name string) bool {
+	file := strings.TrimPrefix(sysctlPath(name), sysctlDir)
+	return slices.ContainsFunc(namespacedSysctls, func(known string) bool {
+		prefix, many := strings.CutSuffix(known, "*")
+		return file == known || (many || strings.HasSuffix(known, "/")) && strings.HasPrefix(file, prefix)
+	})
 }
 
 // sysctlPath is the file of a dotted name. A slash in a name stands for a dot in the file's, as in sysctl(8).
