@@ -2,15 +2,20 @@ package bundle
 
 import (
 	"archive/tar"
+	"bytes"
 	"errors"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"os"
+	"path/filepath"
 	"strings"
 	"sync/atomic"
 	"testing"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"github.com/google/go-containerregistry/pkg/v1/types"
+	"github.com/klauspost/compress/zstd"
 )
 
 func blobOf(r *http.Request) bool {
@@ -168,6 +173,38 @@ func TestEnsureRefusesHostileLayers(t *testing.T) {
 			}
 			if got := names(t, store.Root); len(got) != 0 {
 				t.Errorf("%s: left on disk: %v", tc.reason, got)
+			}
+		})
+	}
+}
+
+func TestUnpackWritesNoMoreThanIsListed(t *testing.T) {
+	long := entry{name: "bin/runc", content: strings.Repeat("x", 1<<20)}
+	padded := append(tarOf(t, []entry{{name: "bin/runc", content: "runc"}}), make([]byte, 2*tarOverhead)...)
+	for reason, tc := range map[string]struct {
+		content []byte
+		want    error
+	}{
+		"a file longer than listed is not begun":             {tarOf(t, []entry{long}), ErrDigestMismatch},
+		"what follows the archive is not unpacked for hours": {padded, ErrInvalid},
+	} {
+		t.Run(reason, func(t *testing.T) {
+			dir := t.TempDir()
+			root, err := os.OpenRoot(dir)
+			must(t, err)
+			defer func() { _ = root.Close() }()
+			u := &unpacker{root: root, files: map[string]File{"bin/runc": listed("bin/runc", "runc")}, written: map[string]bool{}}
+			encoder, err := zstd.NewWriter(nil)
+			must(t, err)
+			stored := encoder.EncodeAll(tc.content, nil)
+			digest := v1.Hash{Algorithm: "sha256", Hex: sum(string(stored))}
+			diffID := v1.Hash{Algorithm: "sha256", Hex: sum(string(tc.content))}
+			err = u.layer(bytes.NewReader(stored), v1.Descriptor{MediaType: types.OCILayerZStd, Digest: digest}, diffID)
+			if !errors.Is(err, tc.want) {
+				t.Errorf("got %v, want %v", err, tc.want)
+			}
+			if info, err := os.Stat(filepath.Join(dir, "bin/runc")); err == nil && info.Size() > 4 {
+				t.Errorf("%d bytes of bin/runc were written", info.Size())
 			}
 		})
 	}

@@ -19,7 +19,11 @@ import (
 	"github.com/klauspost/compress/zstd"
 )
 
-const maxWindow = 128 << 20 // what zstd may hold in memory; our own layers need 8 MB
+const (
+	maxWindow = 128 << 20 // what zstd may hold in memory; our own layers need 8 MB
+	// tarOverhead is how much more than the listed files a layer may have: headers, directories, padding.
+	tarOverhead = 16 << 20
+)
 
 // unpacker writes layers into one directory. Only what the image lists comes into being, each path once,
 // and os.Root keeps it inside whatever a tar says.
@@ -68,11 +72,34 @@ func (u *unpacker) decompress(stored io.Reader, mediaType types.MediaType, diffI
 }
 
 func (u *unpacker) plain(source io.Reader, diffID v1.Hash) error {
-	reader := newProvingReader(source)
+	reader := newProvingReader(&boundedReader{source: source, left: u.maxLayer()})
 	if err := u.entries(tar.NewReader(reader)); err != nil {
 		return err
 	}
 	return reader.prove(diffID)
+}
+
+func (u *unpacker) maxLayer() int64 {
+	size := int64(tarOverhead)
+	for _, file := range u.files {
+		size += file.Size
+	}
+	return size
+}
+
+// boundedReader ends what a few compressed bytes could blow up without end: its digest is known only afterwards.
+type boundedReader struct {
+	source io.Reader
+	left   int64
+}
+
+func (b *boundedReader) Read(buffer []byte) (int, error) {
+	if b.left <= 0 {
+		return 0, fmt.Errorf("%w: the layer holds more than the files that the image lists", ErrInvalid)
+	}
+	n, err := b.source.Read(buffer[:min(int64(len(buffer)), b.left)])
+	b.left -= int64(n)
+	return n, err
 }
 
 func (u *unpacker) entries(archive *tar.Reader) error {
@@ -101,6 +128,10 @@ func (u *unpacker) entry(header *tar.Header, content io.Reader) error {
 	}
 	switch header.Typeflag {
 	case tar.TypeReg:
+		if header.Size != file.Size {
+			// Found out only after writing it, a file of any size would have filled the disk.
+			return fmt.Errorf("%w: the file has %d bytes, not the %d listed", ErrDigestMismatch, header.Size, file.Size)
+		}
 		return u.write(file, content)
 	case tar.TypeLink:
 		return u.link(file, header.Linkname)
