@@ -59,7 +59,8 @@ func (p *Plan) add(files ...File) string {
 	p.Files = append(p.Files, files...)
 	hash := sha256.New()
 	for _, file := range files {
-		fmt.Fprintf(hash, "%s %o %d\n", file.Path, file.Mode, len(file.Content))
+		header := fmt.Sprintf("%s %o %d\n", file.Path, file.Mode, len(file.Content))
+		hash.Write([]byte(header))
 		hash.Write(file.Content)
 	}
 	return hex.EncodeToString(hash.Sum(nil))

@@ -39,7 +39,7 @@ func DiskFree(dirs, thresholds map[string]string) func(context.Context) error {
 			if err := unix.Statfs(dir, &stat); err != nil {
 				return fmt.Errorf("look at the disk under %s: %w", dir, err)
 			}
-			free, total := uint64(stat.Bavail)*uint64(stat.Bsize), stat.Blocks*uint64(stat.Bsize)
+			free, total := stat.Bavail*uint64(stat.Bsize), stat.Blocks*uint64(stat.Bsize)
 			if what == "inodesFree" {
 				free, total = stat.Ffree, stat.Files
 			}

@@ -44,9 +44,9 @@ func readImage(pid int) (image, error) {
 	return image{start: start, exe: strings.TrimSuffix(exe, " (deleted)"), argv: argv}, nil
 }
 
-// firstImage is the image of a process that was just started. Its exec has succeeded by then, yet for a moment the
-// kernel shows no arguments. It is empty when the process has ended already.
-func (h *handle) firstImage() image {
+// image is the image of the process. In the middle of an exec the kernel shows no arguments for a moment, which passes.
+// It is empty when the process has ended.
+func (h *handle) image() image {
 	for {
 		img, err := readImage(h.pid)
 		if err == nil {

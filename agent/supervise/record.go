@@ -110,8 +110,8 @@ func (r *record) find() *handle {
 		return nil
 	}
 	// Read after the handle was taken, so that the PID cannot change hands in between.
-	img, err := readImage(r.PID)
-	if err != nil || img.start != r.StartTime {
+	img := h.image()
+	if img.start == 0 || img.start != r.StartTime {
 		h.close()
 		return nil
 	}

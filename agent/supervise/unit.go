@@ -168,7 +168,7 @@ func (u *unit) start(step context.Context, want *Process) *handle {
 		u.ended(&fleetv1.ComponentExit{LogTail: tidyTail(err.Error())})
 		return nil
 	}
-	img := h.firstImage()
+	img := h.image()
 	u.update(func() {
 		u.record.PID, u.record.LogOffset = h.pid, offset
 		u.record.StartTime, u.record.Exe = img.start, img.exe
