@@ -90,6 +90,9 @@ func (l Layout) Bin(name ...string) string { return l.Path(append([]string{"bin"
 // PKI is the folder of keys, certificates and kubeconfigs; with a name, that file.
 func (l Layout) PKI(name ...string) string { return l.Path(append([]string{"pki"}, name...)...) }
 
+// EtcdPKI is a file of etcd's own authority, which signs for nobody but etcd and the API server.
+func (l Layout) EtcdPKI(name string) string { return l.PKI("etcd", name) }
+
 // Journal is the file that records what was done to the host.
 func (l Layout) Journal() string { return l.Path("world.json") }
 

@@ -37,11 +37,15 @@ func command(l layout.Layout, name string) process.Command {
 	return process.Command{World: l.Root(), Name: name, Path: l.Bin(name), Args: args[name], Log: l.Logs(name)}
 }
 
-// Nothing in a development world is worth the time that fsync takes.
+// Nothing in a development world is worth the time that fsync takes. Who reaches etcd is root in the cluster, and with
+// local machines on the host: it answers the API server alone, not every user of the host and every page in a browser.
 func etcdArgs(l layout.Layout) []string {
-	client := fmt.Sprintf("http://127.0.0.1:%d", layout.EtcdPort)
-	peer := fmt.Sprintf("http://127.0.0.1:%d", layout.EtcdPeerPort)
+	client := fmt.Sprintf("https://127.0.0.1:%d", layout.EtcdPort)
+	peer := fmt.Sprintf("https://127.0.0.1:%d", layout.EtcdPeerPort)
+	cert, key, ca := l.EtcdPKI("server.crt"), l.EtcdPKI("server.key"), l.EtcdPKI("ca.crt")
 	return []string{
+		"--cert-file=" + cert, "--key-file=" + key, "--trusted-ca-file=" + ca, "--client-cert-auth",
+		"--peer-cert-file=" + cert, "--peer-key-file=" + key, "--peer-trusted-ca-file=" + ca, "--peer-client-cert-auth",
 		"--name=drover", "--data-dir=" + l.Etcd(), "--unsafe-no-fsync", "--log-level=warn",
 		"--listen-client-urls=" + client, "--advertise-client-urls=" + client,
 		"--listen-peer-urls=" + peer, "--initial-advertise-peer-urls=" + peer, "--initial-cluster=drover=" + peer,
@@ -50,7 +54,8 @@ func etcdArgs(l layout.Layout) []string {
 
 func apiServerArgs(l layout.Layout) []string {
 	return []string{
-		fmt.Sprintf("--etcd-servers=http://127.0.0.1:%d", layout.EtcdPort),
+		fmt.Sprintf("--etcd-servers=https://127.0.0.1:%d", layout.EtcdPort),
+		"--etcd-cafile=" + l.EtcdPKI("ca.crt"), "--etcd-certfile=" + l.EtcdPKI("client.crt"), "--etcd-keyfile=" + l.EtcdPKI("client.key"),
 		"--service-cluster-ip-range=" + layout.ServiceCIDR,
 		"--advertise-address=" + layout.HostAddress,
 		fmt.Sprintf("--secure-port=%d", layout.APIServerPort),

@@ -55,12 +55,27 @@ func writePKI(l layout.Layout) error {
 			return err
 		}
 	}
+	if err := writeEtcdPKI(l); err != nil {
+		return err
+	}
 	for _, name := range []string{"controller-manager", "scheduler", "manager"} {
 		if err := pki.Kubeconfig(l.PKI(name+".kubeconfig"), l.PKI(), name, layout.APIServer); err != nil {
 			return err
 		}
 	}
 	return pki.Kubeconfig(l.Kubeconfig(), l.PKI(), "admin", layout.APIServer)
+}
+
+// writeEtcdPKI makes etcd's authority: the cluster's own signs the certificates of agents and kubelets, too.
+func writeEtcdPKI(l layout.Layout) error {
+	ca, err := pki.NewAuthority(l.PKI("etcd"), "drover-dev-etcd")
+	if err != nil {
+		return err
+	}
+	if err := ca.Issue(pki.Identity{Name: "server", User: "etcd", Hosts: []string{"127.0.0.1"}}); err != nil {
+		return err
+	}
+	return ca.Issue(pki.Identity{Name: "client", User: "kube-apiserver-etcd-client"})
 }
 
 // kubeletAccess lets the API server call the kubelets, for logs, exec and port-forward.

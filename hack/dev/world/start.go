@@ -25,7 +25,7 @@ const (
 
 // health is where each process says that it is ready.
 var health = map[string]string{
-	Etcd:              fmt.Sprintf("http://127.0.0.1:%d/health", layout.EtcdPort),
+	Etcd:              fmt.Sprintf("https://127.0.0.1:%d/health", layout.EtcdPort),
 	APIServer:         fmt.Sprintf("https://127.0.0.1:%d/readyz", layout.APIServerPort),
 	ControllerManager: fmt.Sprintf("https://127.0.0.1:%d/healthz", layout.ControllerManagerPort),
 	Scheduler:         fmt.Sprintf("https://127.0.0.1:%d/readyz", layout.SchedulerPort),
@@ -95,10 +95,15 @@ func (w *World) stopStale(ctx context.Context, name string) error {
 func (w *World) awaitReady(ctx context.Context, name string, id process.ID, say func(string)) error {
 	ctx, cancel := context.WithTimeout(ctx, startTimeout)
 	defer cancel()
+	client, err := prober(w.Layout, name)
+	if err != nil {
+		return err
+	}
+	defer client.CloseIdleConnections()
 	tick := time.NewTicker(pollInterval)
 	defer tick.Stop()
 	for {
-		err := probe(ctx, health[name])
+		err := probe(ctx, client, health[name])
 		if err == nil {
 			return nil
 		}
@@ -114,18 +119,26 @@ func (w *World) awaitReady(ctx context.Context, name string, id process.ID, say 
 	}
 }
 
-// prober does not check certificates: two of the endpoints sign their own, and all are on this host.
-var prober = &http.Client{
-	Timeout:   2 * time.Second,
-	Transport: &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}}, //nolint:gosec // see above
+// prober does not check certificates: two of the endpoints sign their own, and all are on this host. etcd wants to see
+// one itself.
+func prober(l layout.Layout, name string) (*http.Client, error) {
+	config := &tls.Config{InsecureSkipVerify: true} //nolint:gosec // see above
+	if name == Etcd {
+		pair, err := tls.LoadX509KeyPair(l.EtcdPKI("client.crt"), l.EtcdPKI("client.key"))
+		if err != nil {
+			return nil, fmt.Errorf("read the certificate for etcd: %w", err)
+		}
+		config.Certificates = []tls.Certificate{pair}
+	}
+	return &http.Client{Timeout: 2 * time.Second, Transport: &http.Transport{TLSClientConfig: config}}, nil
 }
 
-func probe(ctx context.Context, url string) (err error) {
+func probe(ctx context.Context, client *http.Client, url string) (err error) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
 	if err != nil {
 		return err
 	}
-	resp, err := prober.Do(req)
+	resp, err := client.Do(req)
 	if err != nil {
 		return err
 	}
