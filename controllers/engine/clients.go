@@ -23,6 +23,9 @@ import (
 // deleted. While pools use them they go on as ever; when the adopter takes the finalizer off, Cluster API sees the
 // deletion and completes it.
 //
+// Nor does a LocalMachine seem to be deleted before its Machine is drained: Cluster API would skip the drain, although
+// the provider keeps the machine running until then. That is how a deleted namespace's machines are drained.
+//
 // A Machine without the condition Paused seems to have it with the status False. Cluster API would otherwise write
 // just that, and start over, for every new Machine; so it is written with the other conditions. A Machine that is
 // paused differs from what it seems, and Cluster API writes that first.
@@ -38,7 +41,7 @@ func (c *heldClient) Get(ctx context.Context, key client.ObjectKey, obj client.O
 	if err := c.get(ctx, key, obj, opts...); err != nil {
 		return err
 	}
-	if controllerutil.ContainsFinalizer(obj, v1alpha1.AdoptedClusterFinalizer) {
+	if controllerutil.ContainsFinalizer(obj, v1alpha1.AdoptedClusterFinalizer) || c.staysForDrain(ctx, obj) {
 		obj.SetDeletionTimestamp(nil)
 		obj.SetDeletionGracePeriodSeconds(nil)
 	}
@@ -51,6 +54,20 @@ func (c *heldClient) Get(ctx context.Context, key client.ObjectKey, obj client.O
 		})
 	}
 	return nil
+}
+
+// staysForDrain is true for a LocalMachine that is being deleted while its Machine has yet to be drained.
+func (c *heldClient) staysForDrain(ctx context.Context, obj client.Object) bool {
+	if kind := obj.GetObjectKind().GroupVersionKind(); kind.Group != v1alpha1.GroupVersion.Group || kind.Kind != "LocalMachine" {
+		return false
+	}
+	owner := metav1.GetControllerOf(obj)
+	if obj.GetDeletionTimestamp().IsZero() || owner == nil {
+		return false
+	}
+	machine := &clusterv1.Machine{}
+	err := c.Client.Get(ctx, client.ObjectKey{Namespace: obj.GetNamespace(), Name: owner.Name}, machine)
+	return err == nil && machine.UID == owner.UID && !v1alpha1.Drained(machine)
 }
 
 func (c *heldClient) get(ctx context.Context, key client.ObjectKey, obj client.Object, opts ...client.GetOption) error {

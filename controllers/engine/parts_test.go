@@ -8,12 +8,16 @@ import (
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/utils/ptr"
 	clusterv1 "sigs.k8s.io/cluster-api/api/core/v1beta2"
 	"sigs.k8s.io/cluster-api/controllers/clustercache"
 	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/client/fake"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	"github.com/drover-dev/drover/api/v1alpha1"
@@ -179,5 +183,31 @@ func TestWrittenReadsLiveOnceAfterAConflict(t *testing.T) {
 	w.record(machine, errors.New("no answer"))
 	if w.takeConflict(key) || !w.seen(key, "1") {
 		t.Error("a write without an answer says nothing about the version")
+	}
+}
+
+func TestALocalMachineSeemsToStayUntilItsMachineIsDrained(t *testing.T) {
+	now := metav1.NewTime(time.Unix(1, 0))
+	for reason, hidden := range map[string]bool{
+		clusterv1.MachineDeletingDrainingNodeReason:                     true,
+		clusterv1.MachineDeletingWaitingForInfrastructureDeletionReason: false,
+	} {
+		machine := &clusterv1.Machine{ObjectMeta: metav1.ObjectMeta{Namespace: "n", Name: "m", UID: "u", DeletionTimestamp: &now, Finalizers: []string{"a/b"}}}
+		machine.Status.Conditions = []metav1.Condition{{Type: clusterv1.MachineDeletingCondition, Status: metav1.ConditionTrue, Reason: reason, LastTransitionTime: now}}
+		local := &v1alpha1.LocalMachine{ObjectMeta: metav1.ObjectMeta{Namespace: "n", Name: "m", DeletionTimestamp: &now, Finalizers: []string{"a/b"},
+			OwnerReferences: []metav1.OwnerReference{{APIVersion: clusterv1.GroupVersion.String(), Kind: "Machine", Name: "m", UID: "u", Controller: ptr.To(true)}}}}
+		scheme := runtime.NewScheme()
+		if err := errors.Join(clusterv1.AddToScheme(scheme), v1alpha1.AddToScheme(scheme)); err != nil {
+			t.Fatal(err)
+		}
+		held := &heldClient{Client: fake.NewClientBuilder().WithScheme(scheme).WithObjects(machine, local).Build()}
+		seen := &unstructured.Unstructured{}
+		seen.SetGroupVersionKind(v1alpha1.GroupVersion.WithKind("LocalMachine"))
+		if err := held.Get(t.Context(), client.ObjectKeyFromObject(local), seen); err != nil {
+			t.Fatal(err)
+		}
+		if got := seen.GetDeletionTimestamp().IsZero(); got != hidden {
+			t.Errorf("while the Machine says %s: the deletion is hidden: %v, want %v", reason, got, hidden)
+		}
 	}
 }

@@ -24,6 +24,10 @@ const (
 	problemRetry = 15 * time.Second
 	// bootReportInterval is how often a machine without a Node is asked what it is doing: a file is read.
 	bootReportInterval = 3 * time.Second
+	// ownerGrace is how long after a LocalMachine its Machine may be deleted, and be drained nevertheless.
+	ownerGrace = 15 * time.Second
+	// drainRecheck is how often a drain is looked at without an event.
+	drainRecheck = 30 * time.Second
 	// reconcileTimeout bounds one machine's reconcile, its removal included.
 	reconcileTimeout = 90 * time.Second
 )
@@ -83,9 +87,25 @@ func (r *Reconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Resu
 	case owners.paused(lm):
 		return ctrl.Result{}, nil
 	case !lm.DeletionTimestamp.IsZero():
+		if wait := awaitDrain(lm, owners.machine, time.Now()); wait > 0 {
+			return ctrl.Result{RequeueAfter: wait}, nil
+		}
 		return ctrl.Result{}, r.remove(ctx, lm)
 	}
 	return r.provision(ctx, lm, owners)
+}
+
+// awaitDrain is how long a machine that is being deleted stays for its pods, zero for no longer. Who deletes a whole
+// namespace deletes its LocalMachines beside the Machines; a Machine that is not deleted in time is one whose
+// LocalMachine was deleted by hand.
+func awaitDrain(lm *v1alpha1.LocalMachine, machine *clusterv1.Machine, now time.Time) time.Duration {
+	switch {
+	case machine == nil || v1alpha1.Drained(machine):
+		return 0
+	case !machine.DeletionTimestamp.IsZero():
+		return drainRecheck
+	}
+	return max(0, lm.DeletionTimestamp.Add(ownerGrace).Sub(now))
 }
 
 // remove takes the machine apart, then lets go of the object.

@@ -34,6 +34,9 @@ func (r *Reconciler) SetupWithManager(ctx context.Context, mgr ctrl.Manager) err
 		r.MaxConcurrentReconciles = defaultConcurrency
 	}
 	ends := r.prepare(ctx)
+	if err := mgr.Add(&orphanage{reader: r.APIReader, machines: r.machines, log: ctrl.Log.WithName("local")}); err != nil {
+		return err
+	}
 	return ctrl.NewControllerManagedBy(mgr).
 		Named("localmachine").
 		For(&v1alpha1.LocalMachine{}).
@@ -100,8 +103,8 @@ func bootstrapSecrets() predicate.Predicate {
 // machineChanges lets through what the reconciler reads of a Machine.
 func machineChanges() predicate.Predicate {
 	type read struct {
-		secret, node string
-		paused       bool
+		secret, node    string
+		paused, drained bool
 	}
 	of := func(o client.Object) read {
 		machine, ok := o.(*clusterv1.Machine)
@@ -109,7 +112,7 @@ func machineChanges() predicate.Predicate {
 			return read{}
 		}
 		_, paused := machine.Annotations[clusterv1.PausedAnnotation]
-		seen := read{node: machine.Status.NodeRef.Name, paused: paused}
+		seen := read{node: machine.Status.NodeRef.Name, paused: paused, drained: v1alpha1.Drained(machine)}
 		if machine.Spec.Bootstrap.DataSecretName != nil {
 			seen.secret = *machine.Spec.Bootstrap.DataSecretName
 		}
@@ -117,7 +120,6 @@ func machineChanges() predicate.Predicate {
 	}
 	return predicate.Funcs{
 		UpdateFunc: func(e event.UpdateEvent) bool { return of(e.ObjectOld) != of(e.ObjectNew) },
-		DeleteFunc: func(event.DeleteEvent) bool { return false },
 	}
 }
 

@@ -42,7 +42,7 @@ func TestControllerHearsOfEverything(t *testing.T) {
 	cluster := &clusterv1.Cluster{ObjectMeta: metav1.ObjectMeta{Name: "drover"},
 		Spec: clusterv1.ClusterSpec{InfrastructureRef: clusterv1.ContractVersionedObjectReference{APIGroup: v1alpha1.GroupVersion.Group, Kind: "AdoptedCluster", Name: "drover"}}}
 	create(cluster)
-	machine := &clusterv1.Machine{ObjectMeta: metav1.ObjectMeta{Name: "m"}, Spec: clusterv1.MachineSpec{ClusterName: "drover",
+	machine := &clusterv1.Machine{ObjectMeta: metav1.ObjectMeta{Name: "m", Finalizers: []string{"drover.dev/test"}}, Spec: clusterv1.MachineSpec{ClusterName: "drover",
 		Bootstrap:         clusterv1.Bootstrap{DataSecretName: &secretName},
 		InfrastructureRef: clusterv1.ContractVersionedObjectReference{APIGroup: v1alpha1.GroupVersion.Group, Kind: "LocalMachine", Name: "m"}}}
 	create(machine)
@@ -74,7 +74,18 @@ func TestControllerHearsOfEverything(t *testing.T) {
 	}
 	until("the machine that ended is booted again", func() bool { return lm.Status.BootID != first })
 
-	if err := c.Delete(ctx, lm); err != nil {
+	// Both are deleted, as with their namespace; the pods come first.
+	for _, o := range []client.Object{lm, machine} {
+		if err := c.Delete(ctx, o); err != nil {
+			t.Fatal(err)
+		}
+	}
+	until("the deletion is known", func() bool { return !lm.DeletionTimestamp.IsZero() && len(host.processes()) == 1 })
+	if err := c.Get(ctx, client.ObjectKeyFromObject(machine), machine); err != nil {
+		t.Fatal(err)
+	}
+	machine.Status.Conditions = deletedMachine(clusterv1.MachineDeletingWaitingForInfrastructureDeletionReason).Status.Conditions
+	if err := c.Status().Update(ctx, machine); err != nil {
 		t.Fatal(err)
 	}
 	eventually(t, "the LocalMachine is gone", func() bool {
@@ -83,6 +94,10 @@ func TestControllerHearsOfEverything(t *testing.T) {
 	})
 	if left := host.processes(); len(left) > 0 {
 		t.Errorf("processes are left: %v", left)
+	}
+	machine.Finalizers = nil
+	if err := c.Update(ctx, machine); err != nil {
+		t.Fatal(err)
 	}
 }
 
