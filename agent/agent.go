@@ -107,6 +107,7 @@ func New(opts Options) (*Agent, error) {
 	_, err = identity.Load(a.identityPaths(), boot.NodeName, time.Now())
 	a.restarted = err == nil
 	a.paths.AgentKubeconfig = a.identityPaths().Kubeconfig()
+	a.paths.ResolvConf = a.system.ResolvConf()
 	a.network = &network.Manager{
 		StateDir: opts.StateDir, CNIDir: a.paths.CNIConfDir, Kernel: network.NewKernel(), Log: opts.Log.WithName("network"),
 		Changed: func() { wake(a.dirty); wake(a.rebuild) },

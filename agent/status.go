@@ -2,6 +2,7 @@ package agent
 
 import (
 	"context"
+	"path/filepath"
 	"slices"
 	"time"
 
@@ -19,8 +20,13 @@ import (
 // about them: they are as healthy as its predecessor left them, and its own restart must not make the node look ill.
 const restartGrace = 3 * time.Second
 
-// clockEvery is the time between two looks at the API server's clock.
-const clockEvery = time.Minute
+const (
+	// clockEvery is the time between two looks at the API server's clock.
+	clockEvery = time.Minute
+	// certificateMargin is how long before its end a certificate that was not renewed is a failure. The kubelet renews
+	// its own when a fifth of their time is left.
+	certificateMargin = 10 * time.Minute
+)
 
 // keepStatus has the status written whenever anything that it shows has changed, until the context ends.
 func (a *Agent) keepStatus(ctx context.Context) error {
@@ -144,7 +150,7 @@ func (a *Agent) probes() []health.Probe {
 		},
 		{
 			Condition: v1alpha1.KubeletHealthyCondition, Component: v1alpha1.ComponentKubelet,
-			Check: func(ctx context.Context) error { return health.KubeletAnswers(ctx, health.KubeletURL) }, Healthy: "kubelet syncs pods",
+			Check: a.kubeletHealthy(), Healthy: "kubelet syncs pods",
 		},
 		{
 			Condition: v1alpha1.ProxyHealthyCondition, Component: v1alpha1.ComponentKubeProxy, Disabled: g.Spec.Proxy.Mode == v1alpha1.ProxyModeNone,
@@ -163,6 +169,16 @@ func (a *Agent) probes() []health.Probe {
 			Healthy: "the clock is within 2s of the API server's",
 		},
 	}
+}
+
+// kubeletHealthy wants an answer of the kubelet and certificates that are renewed in time.
+func (a *Agent) kubeletHealthy() func(context.Context) error {
+	checks := []func(context.Context) error{func(ctx context.Context) error { return health.KubeletAnswers(ctx, health.KubeletURL) }}
+	for _, certificate := range []string{"kubelet-client-current.pem", "kubelet-server-current.pem"} {
+		path := filepath.Join(a.paths.KubeletDir, "pki", certificate)
+		checks = append(checks, health.CertificateValid(path, certificateMargin, time.Now))
+	}
+	return health.All(checks...)
 }
 
 func (a *Agent) networkHealthy(context.Context) error {
