@@ -5,6 +5,7 @@ import (
 	"io"
 	"strings"
 	"time"
+	"unicode"
 	"unicode/utf8"
 
 	"k8s.io/apimachinery/pkg/util/duration"
@@ -44,7 +45,7 @@ func appendRows(rows []row, n Node, lead, indent string, now time.Time) []row {
 	if !n.Since.IsZero() {
 		age = duration.HumanDuration(now.Sub(n.Since))
 	}
-	rows = append(rows, row{lead + n.Name, marks[n.Health] + " " + n.Status, age, n.Reason})
+	rows = append(rows, row{lead + plain(n.Name), marks[n.Health] + " " + plain(n.Status), age, plain(n.Reason)})
 	for i, child := range n.Children {
 		branch, below := "├─ ", "│  "
 		if i == len(n.Children)-1 {
@@ -53,6 +54,16 @@ func appendRows(rows []row, n Node, lead, indent string, now time.Time) []row {
 		rows = appendRows(rows, child, indent+branch, indent+below, now)
 	}
 	return rows
+}
+
+// plain is text on one line without what a terminal obeys: agents write most of it, and one may be an attacker's.
+func plain(s string) string {
+	return strings.Join(strings.Fields(strings.Map(func(r rune) rune {
+		if unicode.IsControl(r) || unicode.Is(unicode.Cf, r) {
+			return ' '
+		}
+		return r
+	}, s)), " ")
 }
 
 func width(s string) int { return utf8.RuneCountInString(s) }

@@ -49,6 +49,17 @@ func TestTree(t *testing.T) {
 	}
 }
 
+func TestRenderObeysNoAgent(t *testing.T) {
+	var out bytes.Buffer
+	if err := tree.Render(&out, []tree.Node{{Name: "a", Status: "Bad", Reason: "x\x1b]0;owned\a\x1b[2J\r\n✓ b  Ready\u202e"}}, now); err != nil {
+		t.Fatal(err)
+	}
+	lines := bytes.Split(bytes.TrimSpace(out.Bytes()), []byte("\n"))
+	if len(lines) != 2 || bytes.ContainsAny(out.Bytes(), "\x1b\a\r\u202e") {
+		t.Errorf("an agent's message reaches the terminal as %q", out.String())
+	}
+}
+
 func TestRenderSaysWhenItCannotWrite(t *testing.T) {
 	if err := tree.Render(brokenPipe{}, tree.Build(readFleet(t, "healthy")), now); !errors.Is(err, os.ErrClosed) {
 		t.Errorf("Render = %v, want the writer's error", err)
