@@ -257,7 +257,9 @@ func oldEventAbout(name, kind, subject string) *corev1.Event {
 	}
 }
 
-func nodeNamed(name string) *corev1.Node { return &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: name}} }
+func nodeNamed(name string) *corev1.Node {
+	return &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: name}}
+}
 
 func providerNode(name, providerID string) *corev1.Node {
 	node := &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: name}}

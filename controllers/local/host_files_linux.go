@@ -9,17 +9,54 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
+	"time"
 
 	"github.com/moby/sys/mountinfo"
 	"golang.org/x/sys/unix"
 )
 
-// maxInside is the most that is read of a machine's file.
-const maxInside = 64 << 10
+const (
+	// maxInside is the most that is read of a machine's file.
+	maxInside = 64 << 10
+	// insideTimeout is how long that may take.
+	insideTimeout = 2 * time.Second
+)
 
-// ReadInside implements Host. The machine owns every path in it: links resolve inside it, and only a regular file is
-// read.
+// ReadInside implements Host. The machine owns every path in it: links resolve inside it, only a regular file is read,
+// and a file system of its own that does not answer (FUSE) holds up nobody but a goroutine.
 func (h LinuxHost) ReadInside(p Process, name string) ([]byte, error) {
+	return reads.bounded(p, insideTimeout, func() ([]byte, error) { return h.readInside(p, name) })
+}
+
+// reads are the reads under way, one of a machine at a time: what hangs must not pile up.
+var reads readers
+
+type readers struct{ busy sync.Map }
+
+func (r *readers) bounded(p Process, timeout time.Duration, read func() ([]byte, error)) ([]byte, error) {
+	if _, busy := r.busy.LoadOrStore(p, true); busy {
+		return nil, errors.New("an earlier read of a file in the machine has not come back")
+	}
+	type answer struct {
+		data []byte
+		err  error
+	}
+	answers := make(chan answer, 1)
+	go func() {
+		data, err := read()
+		r.busy.Delete(p)
+		answers <- answer{data, err}
+	}()
+	select {
+	case a := <-answers:
+		return a.data, a.err
+	case <-time.After(timeout):
+		return nil, fmt.Errorf("read a file in the machine: no answer within %s", timeout)
+	}
+}
+
+func (h LinuxHost) readInside(p Process, name string) ([]byte, error) {
 	root, err := unix.Open(fmt.Sprintf("/proc/%d/root", p.PID), unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
 	if err != nil {
 		return nil, fmt.Errorf("open the machine's root: %w", err)
