@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/go-logr/logr"
+	"golang.org/x/net/netutil"
 	"golang.org/x/sync/errgroup"
 	"sigs.k8s.io/controller-runtime/pkg/certwatcher"
 )
@@ -20,6 +21,11 @@ const (
 	idleTimeout     = 2 * time.Minute
 	headerTimeout   = 10 * time.Second
 	shutdownTimeout = 5 * time.Second
+
+	// maxConnections leaves the process file descriptors for its work, whoever connects: the endpoint asks nobody
+	// who they are. A fleet that fetches for the first time waits its turn.
+	maxConnections = 512
+	maxHeaderBytes = 16 << 10
 )
 
 // Server serves Handler(Root) over TLS; it is a manager.Runnable of every replica, leader or not.
@@ -47,7 +53,7 @@ func (s *Server) Start(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("serve artifacts (--artifact-bind-address): %w", err)
 	}
-	return s.serve(ctx, tls.NewListener(listener, &tls.Config{
+	return s.serve(ctx, tls.NewListener(netutil.LimitListener(listener, maxConnections), &tls.Config{
 		MinVersion:     tls.VersionTLS12,
 		NextProtos:     []string{"http/1.1"}, // sendfile needs HTTP/1.1, and blobs are most of the traffic
 		GetCertificate: certificate.GetCertificate,
@@ -61,6 +67,7 @@ func (s *Server) serve(ctx context.Context, listener net.Listener, certificate *
 		ReadTimeout:       headerTimeout,
 		WriteTimeout:      writeTimeout,
 		IdleTimeout:       idleTimeout,
+		MaxHeaderBytes:    maxHeaderBytes,
 	}
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { return certificate.Start(ctx) })

@@ -109,6 +109,37 @@ func TestServerReloadsItsCertificateAndStops(t *testing.T) {
 	}
 }
 
+func TestServerKeepsFileDescriptorsForOthers(t *testing.T) {
+	dir := t.TempDir()
+	server := &artifact.Server{Root: dir, BindAddress: freeAddress(t), Log: testr.New(t),
+		CertFile: filepath.Join(dir, "tls.crt"), KeyFile: filepath.Join(dir, "tls.key")}
+	writePair(t, server.CertFile, server.KeyFile, 1)
+	ctx, stop := context.WithCancel(t.Context())
+	stopped := make(chan error, 1)
+	go func() { stopped <- server.Start(ctx) }()
+	defer func() { stop(); must(t, <-stopped) }()
+	answers := func() error { _, err := serial(server.BindAddress); return err }
+	eventually(t, "the server starts", answers)
+
+	var silent []net.Conn
+	for range 512 {
+		connection, err := net.Dial("tcp", server.BindAddress)
+		must(t, err)
+		defer func() { _ = connection.Close() }()
+		silent = append(silent, connection)
+	}
+	eventually(t, "one more is left to wait", func() error {
+		late := &tls.Dialer{NetDialer: &net.Dialer{Timeout: 500 * time.Millisecond}, Config: &tls.Config{InsecureSkipVerify: true}}
+		connection, err := late.DialContext(t.Context(), "tcp", server.BindAddress)
+		if err == nil {
+			return fmt.Errorf("it was answered (%v)", connection.Close())
+		}
+		return nil
+	})
+	must(t, silent[0].Close())
+	eventually(t, "there is room again", answers)
+}
+
 func TestServerSaysWhichFlagIsWrong(t *testing.T) {
 	err := (&artifact.Server{CertFile: "/nowhere/tls.crt", KeyFile: "/nowhere/tls.key"}).Start(t.Context())
 	if err == nil || !strings.Contains(err.Error(), "--artifact-cert-file") {
