@@ -184,9 +184,7 @@ func TestAKilledManagerConvergesWithNoMachineDoubledOrLost(t *testing.T) {
 			return nil
 		})
 		kill(t, world.managerPID(t))
-		if err := dev(world.Root, podsDeadline, "up"); err != nil {
-			t.Fatalf("start the manager again: %v", err)
-		}
+		world.startManager(t)
 		world.awaitPool(t, pool.Name, int(wanted))
 		if wanted == 3 {
 			world.scale(t, pool.Name, 1)
