@@ -30,6 +30,7 @@ func TestARealAPIServer(t *testing.T) {
 		"hears why a machine does not join":               aFailureToJoinReachesThePool,
 		"refuses a node name that is taken":               aNodeNameThatIsTakenIsRefused,
 		"refuses another machine's provider ID":           aKubeletMayNotTakeAnothersProviderID,
+		"refuses a Machine for another's Node":            aTenantMayNotTakeAnothersNode,
 	} {
 		t.Run(name, func(t *testing.T) { test(t, c) })
 	}
