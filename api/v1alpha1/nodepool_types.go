@@ -73,6 +73,7 @@ type NodeTemplateMetadata struct {
 	// +kubebuilder:validation:MaxProperties=64
 	// +kubebuilder:validation:XValidation:rule="self.all(k, k.matches('^([a-z0-9]([-a-z0-9.]*[a-z0-9])?/)?[A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?$') && size(k) <= 317)",message="a label's key is a name of letters, digits, '-', '_' and '.', after an optional DNS prefix and '/'"
 	// +kubebuilder:validation:XValidation:rule="self.all(k, !k.matches('^([a-z0-9.-]+[.])?fleet[.]drover[.]dev/') && !k.matches('^([a-z0-9.-]+[.])?cluster[.]x-k8s[.]io/'))",message="labels of fleet.drover.dev and cluster.x-k8s.io are set by Drover and Cluster API"
+	// +kubebuilder:validation:XValidation:rule="self.all(k, !(k in ['kubernetes.io/hostname','kubernetes.io/os','kubernetes.io/arch','beta.kubernetes.io/os','beta.kubernetes.io/arch']))",message="which node it is and what kind of machine is for its kubelet to say"
 	Labels map[string]LabelValue `json:"labels,omitempty"`
 }
 
