@@ -38,9 +38,7 @@ type obstacle struct {
 // keeps the transition time of a condition whose status is what it was.
 func assemble(last, probed []metav1.Condition, generation int64, hindrance *obstacle) []metav1.Condition {
 	conditions := make([]metav1.Condition, 0, len(conditionOrder))
-	for _, c := range last {
-		conditions = append(conditions, c)
-	}
+	conditions = append(conditions, last...)
 	for _, name := range conditionOrder[1:] {
 		c := metav1.Condition{Type: name, Status: metav1.ConditionUnknown, Reason: v1alpha1.ReasonStarting, Message: "Not probed yet"}
 		if hindrance != nil && !hindrance.running {

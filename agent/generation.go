@@ -77,7 +77,7 @@ func (g *generation) next(agent *v1alpha1.NodeAgent) *generation {
 // image is the bundle for an architecture.
 func image(spec *v1alpha1.NodeAgentSpec, architecture string) (string, error) {
 	for _, a := range spec.Artifacts {
-		if string(a.Architecture) == architecture {
+		if a.Architecture == architecture {
 			return a.Image, nil
 		}
 	}

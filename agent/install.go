@@ -59,7 +59,7 @@ func (a *Agent) bring(ctx context.Context, g *generation) *generation {
 		case next := <-a.wanted:
 			return next
 		case <-collect.C:
-			a.collect(g)
+			a.collect(ctx, g)
 		case <-a.rebuild:
 			if o := a.activate(ctx, g); o != nil {
 				a.hinder(o)
@@ -94,10 +94,10 @@ func (a *Agent) attempt(ctx context.Context, g *generation, first, last time.Dur
 }
 
 // collect removes the bundles that neither the state nor a running process needs.
-func (a *Agent) collect(g *generation) {
+func (a *Agent) collect(ctx context.Context, g *generation) {
 	ref, err := image(&g.Spec, runtime.GOARCH)
 	if err == nil {
-		err = a.bundles(g.Spec.Cluster).Collect(ref)
+		err = a.bundles(g.Spec.Cluster).Collect(ctx, ref)
 	}
 	if err != nil {
 		a.log.Error(err, "Failed to remove bundles that nothing needs")

@@ -19,8 +19,8 @@ var errInUse = errors.New("in use")
 var digestPattern = regexp.MustCompile(`^[a-f0-9]{64}$`)
 
 // Collect removes the bundles in Root that are neither kept (image references or digests) nor used by a running process.
-func (s *Store) Collect(keep ...string) error {
-	ctx, cancel := context.WithTimeout(context.Background(), collectTimeout)
+func (s *Store) Collect(ctx context.Context, keep ...string) error {
+	ctx, cancel := context.WithTimeout(ctx, collectTimeout)
 	defer cancel()
 	unlock, err := s.lock(ctx)
 	if err != nil {

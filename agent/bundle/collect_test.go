@@ -23,7 +23,7 @@ func TestCollectKeepsWhatIsKeptOrRuns(t *testing.T) {
 	copyFile(t, os.Args[0], component)
 	stop := []func(){start(t, exec.Command(component)), start(t, exec.Command("/bin/cat", "-", filepath.Join(store.Root, named, "bin")))}
 
-	must(t, store.Collect("registry.example/bundles/kubernetes@sha256:"+kept))
+	must(t, store.Collect(t.Context(), "registry.example/bundles/kubernetes@sha256:"+kept))
 	if diff := cmp.Diff(sorted(kept, named, running), bundles(t, store.Root)); diff != "" {
 		t.Errorf("while two are in use (-want +got):\n%s", diff)
 	}
@@ -31,7 +31,7 @@ func TestCollectKeepsWhatIsKeptOrRuns(t *testing.T) {
 	for _, end := range stop {
 		end()
 	}
-	must(t, store.Collect("sha256:"+kept))
+	must(t, store.Collect(t.Context(), "sha256:"+kept))
 	if diff := cmp.Diff(sorted(kept), bundles(t, store.Root)); diff != "" {
 		t.Errorf("after they ended (-want +got):\n%s", diff)
 	}

@@ -74,7 +74,7 @@ func v1(machineRoot string) map[string]string {
 			name = "name=systemd"
 		}
 		files["proc/self/cgroup"] += "3:" + name + ":" + machineRoot + "\n"
-		files["proc/self/mountinfo"] += "32 31 0:29 / /sys/fs/cgroup/" + c + " rw - cgroup cgroup rw," + c + "\n"
+		files["proc/self/mountinfo"] += "32 31 0:29 / /sys/fs/cgroup/" + c + " rw - cgroup none rw," + c + "\n"
 	}
 	return files
 }

@@ -1,6 +1,7 @@
 package host
 
 import (
+	"errors"
 	"maps"
 	"os"
 	"slices"
@@ -71,7 +72,8 @@ func (s *System) setSysctl(name, value string) error {
 
 // cause takes the path off, which the sysctl's name stands for already.
 func cause(err error) error {
-	if pathErr, ok := err.(*os.PathError); ok {
+	var pathErr *os.PathError
+	if errors.As(err, &pathErr) {
 		return pathErr.Err
 	}
 	return err

@@ -43,7 +43,7 @@ func Load(paths Paths, node string, now time.Time) (*Identity, error) {
 	}
 	cert, err := parsePair(data)
 	if err != nil {
-		return nil, fmt.Errorf("%w: %s is unreadable: %v", ErrNone, paths.Pair(), err)
+		return nil, fmt.Errorf("%w: %s is unreadable: %w", ErrNone, paths.Pair(), err)
 	}
 	if cert.Subject.CommonName != v1alpha1.AgentUserPrefix+node {
 		return nil, fmt.Errorf("%w: %s is for %s, not for node %s", ErrNone, paths.Pair(), cert.Subject.CommonName, node)

@@ -73,7 +73,7 @@ func (w *world) decide(t *testing.T, condition certificatesv1.RequestConditionTy
 		_ = wait.PollUntilContextCancel(ctx, 20*time.Millisecond, true, func(ctx context.Context) (bool, error) {
 			list, err := w.client.CertificatesV1().CertificateSigningRequests().List(ctx, metav1.ListOptions{})
 			if err != nil {
-				return false, nil
+				return false, err
 			}
 			for _, csr := range list.Items {
 				if len(csr.Status.Conditions) > 0 {

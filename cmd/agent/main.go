@@ -22,10 +22,10 @@ func main() {
 		os.Exit(machineinit.Main(os.Args[2:]))
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
-	defer stop()
-	if err := newCommand().ExecuteContext(ctx); err != nil {
+	err := newCommand().ExecuteContext(ctx)
+	stop()
+	if err != nil {
 		fmt.Fprintln(os.Stderr, "drover-agent:", err)
-		stop()
 		os.Exit(1)
 	}
 }

@@ -8,6 +8,7 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/pem"
+	"errors"
 	"fmt"
 	"math/big"
 	"net"
@@ -132,7 +133,7 @@ func TestServerKeepsFileDescriptorsForOthers(t *testing.T) {
 		late := &tls.Dialer{NetDialer: &net.Dialer{Timeout: 500 * time.Millisecond}, Config: &tls.Config{InsecureSkipVerify: true}}
 		connection, err := late.DialContext(t.Context(), "tcp", server.BindAddress)
 		if err == nil {
-			return fmt.Errorf("it was answered (%v)", connection.Close())
+			return errors.Join(errors.New("it was answered"), connection.Close())
 		}
 		return nil
 	})

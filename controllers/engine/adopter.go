@@ -162,7 +162,10 @@ func (a *adopter) ensure(ctx context.Context, obj client.Object, describe, repor
 	}); err != nil {
 		return retryExisting(err)
 	}
-	before := obj.DeepCopyObject().(client.Object)
+	before, err := copyOf(obj)
+	if err != nil {
+		return err
+	}
 	report()
 	patch := client.MergeFrom(before)
 	if data, err := patch.Data(obj); err != nil || changesNothing(data) {
@@ -211,9 +214,21 @@ func (a *adopter) releaseOne(ctx context.Context, obj client.Object) error {
 			return client.IgnoreNotFound(err)
 		}
 	}
-	before := obj.DeepCopyObject().(client.Object)
+	before, err := copyOf(obj)
+	if err != nil {
+		return err
+	}
 	if !controllerutil.RemoveFinalizer(obj, v1alpha1.AdoptedClusterFinalizer) {
 		return nil
 	}
 	return client.IgnoreNotFound(a.client.Patch(ctx, obj, client.MergeFrom(before)))
+}
+
+// copyOf is a deep copy, as the kind of object a client writes.
+func copyOf(obj client.Object) (client.Object, error) {
+	copied, ok := obj.DeepCopyObject().(client.Object)
+	if !ok {
+		return nil, fmt.Errorf("the copy of a %T is none", obj)
+	}
+	return copied, nil
 }

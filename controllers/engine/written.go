@@ -62,8 +62,10 @@ func (w *written) get(ctx context.Context, reader client.Reader, key client.Obje
 	var err error
 	_ = wait.PollUntilContextTimeout(ctx, staleLookAgain, staleGiveUp, true, func(ctx context.Context) (bool, error) {
 		*machine = clusterv1.Machine{}
-		err = reader.Get(ctx, key, machine, opts...)
-		return err != nil || w.seen(key, machine.ResourceVersion), nil
+		if err = reader.Get(ctx, key, machine, opts...); err != nil {
+			return false, err
+		}
+		return w.seen(key, machine.ResourceVersion), nil
 	})
 	if apierrors.IsNotFound(err) {
 		w.seen(key, "")

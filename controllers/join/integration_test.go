@@ -45,14 +45,13 @@ func report(ctx context.Context, agent client.Client, name string, ready metav1.
 }
 
 // register makes the Node as a kubelet does, and says of the Machine what Cluster API then would.
-func (m *machine) register(t *testing.T, kubelet client.Client) *corev1.Node {
+func (m *machine) register(t *testing.T, kubelet client.Client) {
 	t.Helper()
 	node := &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: m.object.Name, Labels: map[string]string{"kubernetes.io/hostname": m.object.Name}}}
 	node.Spec.ProviderID = m.object.Spec.ProviderID
 	node.Spec.Taints = []corev1.Taint{{Key: "gpu", Value: "yes", Effect: corev1.TaintEffectNoSchedule}}
 	must(t, kubelet.Create(t.Context(), node))
 	m.status(t, func(s *clusterv1.MachineStatus) { s.NodeRef.Name = node.Name })
-	return node
 }
 
 func (m *machine) health(ctx context.Context) (*metav1.Condition, error) {
@@ -223,7 +222,8 @@ func (m *machine) wantRefusals(t *testing.T, agent, kubelet client.Client) {
 		"ask a third party's certificate": sendError(t, c, &application{key: m.agentApplication(t).key, commonName: "x", organization: "x", signer: "example.com/x", usage: certificatesv1.UsageClientAuth}, agent),
 	}
 	for what, err := range refusals {
-		if !apierrors.IsForbidden(err) && !(what == "claim another's providerID" && apierrors.IsAlreadyExists(err)) {
+		refused := apierrors.IsForbidden(err) || what == "claim another's providerID" && apierrors.IsAlreadyExists(err)
+		if !refused {
 			t.Errorf("to %s got %v, want it forbidden", what, err)
 		}
 	}

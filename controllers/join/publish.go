@@ -26,7 +26,7 @@ func (r *TokenReconciler) publish(ctx context.Context, machine *clusterv1.Machin
 		return nil, err
 	}
 	if existing != nil && !ownedBy(existing, machine) {
-		return nil, fmt.Errorf("Secret %s %w", name, errNotOurs)
+		return nil, fmt.Errorf("the Secret %s %w", name, errNotOurs)
 	}
 	revision, err := r.revisionOf(ctx, machine)
 	if err != nil {

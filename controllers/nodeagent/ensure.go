@@ -21,7 +21,7 @@ import (
 // for machines made from then on.
 func (r *Reconciler) ensureNodeAgent(ctx context.Context, o *observed) error {
 	if o.agent != nil {
-		return r.claimNodeAgent(ctx, o)
+		return r.claimNodeAgent(o)
 	}
 	agent, err := r.newNodeAgent(ctx, o.machine)
 	if err != nil {
@@ -32,7 +32,7 @@ func (r *Reconciler) ensureNodeAgent(ctx context.Context, o *observed) error {
 		if o.agent, err = getOrNil(ctx, r.APIReader, types.NamespacedName{Name: o.machine.Name}, &v1alpha1.NodeAgent{}); err != nil || o.agent == nil {
 			return err
 		}
-		return r.claimNodeAgent(ctx, o)
+		return r.claimNodeAgent(o)
 	}
 	if err != nil {
 		return fmt.Errorf("create NodeAgent %s: %w", agent.Name, err)
@@ -43,7 +43,7 @@ func (r *Reconciler) ensureNodeAgent(ctx context.Context, o *observed) error {
 }
 
 // claimNodeAgent makes sure that an existing NodeAgent is this Machine's.
-func (r *Reconciler) claimNodeAgent(ctx context.Context, o *observed) error {
+func (r *Reconciler) claimNodeAgent(o *observed) error {
 	if o.agent.Labels[v1alpha1.MachineUIDLabel] == string(o.machine.UID) {
 		return nil
 	}

@@ -155,7 +155,7 @@ func (s *site) crashWhileDeleting(d *dying, pool *v1alpha1.NodePool) {
 	gone := func() error {
 		s.clusterAPI()
 		if err := s.Client.Get(s.t.Context(), client.ObjectKeyFromObject(pool), pool); !apierrors.IsNotFound(err) {
-			return fmt.Errorf("the pool is there: %v", err)
+			return errors.Join(errors.New("the pool is there"), err)
 		}
 		if n := len(s.localMachines()); n > 0 {
 			return fmt.Errorf("%d infrastructure machines are left", n)

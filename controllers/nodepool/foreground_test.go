@@ -53,7 +53,7 @@ func TestForegroundDeletion(t *testing.T) {
 	s.eventually("when the drains are over the pool goes", func() error {
 		s.clusterAPI()
 		if err := s.Client.Get(t.Context(), client.ObjectKeyFromObject(pool), pool); !apierrors.IsNotFound(err) {
-			return fmt.Errorf("the pool is there: %v", err)
+			return errors.Join(errors.New("the pool is there"), err)
 		}
 		return s.counts(0, 0)
 	})

@@ -96,7 +96,7 @@ func TestLifeOfAPool(t *testing.T) {
 			return fmt.Errorf("%d objects are left", n)
 		}
 		if err := s.Client.Get(t.Context(), client.ObjectKeyFromObject(pool), pool); !apierrors.IsNotFound(err) {
-			return fmt.Errorf("the pool is there: %v", err)
+			return errors.Join(errors.New("the pool is there"), err)
 		}
 		return s.counts(0, 0)
 	})

@@ -73,7 +73,7 @@ func unconfirmed(l *ledger, action Action) (string, string) {
 
 // paused lets releases through: they finish what a user began by deleting a Machine.
 func paused(l *ledger, action Action) (string, string) {
-	if !l.fleet.paused() || action.Verb == Release {
+	if !l.paused() || action.Verb == Release {
 		return "", ""
 	}
 	return DeferredPaused, "spec.paused is set"

@@ -25,7 +25,7 @@ func Plan(s Snapshot) Result {
 	up := proposeScaleUp(f)
 	result.Taken = up.taken
 	if up.exhausted {
-		result.Problems = append(slices.Clone(s.Problems), namesTaken(f, up.taken))
+		result.Problems = append(slices.Clone(s.Problems), namesTaken(up.taken))
 	}
 	creates := l.admitAll(up.creates)
 	discards := l.admitAll(up.discards)

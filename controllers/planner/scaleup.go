@@ -102,7 +102,7 @@ func (f *fleet) lacking() string {
 	return fmt.Sprintf("the pool wants %d, and %d are there", f.want(), len(f.active))
 }
 
-func namesTaken(f *fleet, taken []string) Problem {
+func namesTaken(taken []string) Problem {
 	return Problem{
 		Reason: v1alpha1.ReasonNodeNameTaken,
 		Message: fmt.Sprintf("%d Nodes have the names that machines of this pool would get, from %s on, and are not this pool's: delete them, "+

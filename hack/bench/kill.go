@@ -13,7 +13,7 @@ import (
 	"github.com/drover-dev/drover/hack/bench/table"
 )
 
-// kills kills each component once, and measures how soon the NodeAgent's status tells of it, and of the next process.
+// kills ends each component once, and measures how soon the NodeAgent's status tells of it, and of the next process.
 func (b *bench) kills(ctx context.Context, say func(string), n *node) error {
 	var reported, running []time.Duration
 	for _, component := range []string{v1alpha1.ComponentContainerd, v1alpha1.ComponentKubelet, v1alpha1.ComponentKubeProxy} {

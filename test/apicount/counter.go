@@ -96,13 +96,16 @@ func Print(out io.Writer, counts map[Key]int, machines int) error {
 		return strings.Compare(a.Resource+a.Verb, b.Resource+b.Verb)
 	})
 	table := tabwriter.NewWriter(out, 0, 8, 2, ' ', 0)
-	fmt.Fprintln(table, "WRITES/MACHINE\tVERB\tRESOURCE")
+	lines := []string{"WRITES/MACHINE\tVERB\tRESOURCE"}
 	for _, key := range keys {
 		if key.State() {
-			fmt.Fprintf(table, "%.2f\t%s\t%s\n", float64(counts[key])/float64(machines), key.Verb, key.Resource)
+			lines = append(lines, fmt.Sprintf("%.2f\t%s\t%s", float64(counts[key])/float64(machines), key.Verb, key.Resource))
 		}
 	}
-	fmt.Fprintf(table, "%.2f\t\ttotal, without events and leases\n", float64(Writes(counts))/float64(machines))
+	lines = append(lines, fmt.Sprintf("%.2f\t\ttotal, without events and leases", float64(Writes(counts))/float64(machines)), "")
+	if _, err := io.WriteString(table, strings.Join(lines, "\n")); err != nil {
+		return err
+	}
 	return table.Flush()
 }
 

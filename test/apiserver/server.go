@@ -148,7 +148,7 @@ func (s *Server) configure(environment *envtest.Environment) error {
 		}
 	}
 	environment.ControlPlane.Etcd = etcd
-	api.SecureServing.Authn = s.ClientCA
+	api.Authn = s.ClientCA
 	api.Configure().
 		Set("authorization-mode", "Node", "RBAC").
 		Set("enable-admission-plugins", "NodeRestriction").

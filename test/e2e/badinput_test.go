@@ -57,11 +57,11 @@ func TestAPoolThatCannotGetOnIsStalledAndSaysWhatToDo(t *testing.T) {
 // A machine whose bundle cannot be had says so itself: its agent has an identity by then.
 func TestABundleThatCannotBeFetchedIsReportedByTheAgentAndThePool(t *testing.T) {
 	image := corruptBundle(t)
-	digest := image[strings.Index(image, "@"):]
+	_, digest, _ := strings.Cut(image, "@")
 	cases := map[string]struct{ version, image, says string }{
 		"a byte of it was flipped":      {version: "v1.36.98", image: image, says: "digest"},
-		"nothing serves it":             {version: "v1.36.97", image: "10.88.0.1:5999/bundles/kubernetes" + digest, says: "10.88.0.1:5999"},
-		"the endpoint does not have it": {version: "v1.36.96", image: "10.88.0.1:5443/bundles/nothing" + digest, says: "bundles/nothing"},
+		"nothing serves it":             {version: "v1.36.97", image: "10.88.0.1:5999/bundles/kubernetes@" + digest, says: "10.88.0.1:5999"},
+		"the endpoint does not have it": {version: "v1.36.96", image: "10.88.0.1:5443/bundles/nothing@" + digest, says: "bundles/nothing"},
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
@@ -91,15 +91,16 @@ func reports(ctx context.Context, pool, reason, text string) error {
 	if err := world.List(ctx, &agents, client.MatchingLabels{fleetv1.PoolLabel: pool}); err != nil {
 		return err
 	}
-	for _, agent := range agents.Items {
-		for _, c := range agent.Status.Conditions {
-			if c.Reason == reason && strings.Contains(c.Message, text) {
-				return nil
-			}
-		}
-		return fmt.Errorf("conditions are %s", describe(agent.Status.Conditions))
+	if len(agents.Items) != 1 {
+		return fmt.Errorf("there are %d NodeAgents", len(agents.Items))
 	}
-	return fmt.Errorf("there is no NodeAgent")
+	conditions := agents.Items[0].Status.Conditions
+	for _, c := range conditions {
+		if c.Reason == reason && strings.Contains(c.Message, text) {
+			return nil
+		}
+	}
+	return fmt.Errorf("conditions are %s", describe(conditions))
 }
 
 func hasEvent(ctx context.Context, pool *fleetv1.NodePool, reason, text string) error {

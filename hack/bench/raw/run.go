@@ -102,7 +102,7 @@ func (d *Document) prepare(ctx context.Context) (*component.Plan, *bundle.Bundle
 func (d *Document) bundle(ctx context.Context) (*bundle.Bundle, error) {
 	store := &bundle.Store{Root: filepath.Join(v1alpha1.StateDir, "bundles"), Shared: []string{v1alpha1.SharedBundlesDir}, Log: logr.Discard()}
 	for _, a := range d.Spec.Artifacts {
-		if string(a.Architecture) == runtime.GOARCH {
+		if a.Architecture == runtime.GOARCH {
 			return store.Ensure(ctx, a.Image)
 		}
 	}

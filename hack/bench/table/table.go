@@ -25,7 +25,7 @@ type Row struct {
 // Unit prints a number.
 type Unit func(float64) string
 
-// Seconds, Milliseconds (of seconds), Megabytes (of bytes), Percent (of a part of one) and Count are units.
+// Seconds prints seconds.
 func Seconds(v float64) string { return fmt.Sprintf("%.2f s", v) }
 
 // Milliseconds prints seconds as milliseconds.
