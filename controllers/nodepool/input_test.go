@@ -27,6 +27,9 @@ func TestBadInput(t *testing.T) {
 		"our own label": {"labels of ours are not a user's", func(p *v1alpha1.NodePool) {
 			p.Spec.Template.Metadata.Labels = map[string]v1alpha1.LabelValue{"fleet.drover.dev/pool": "x"}
 		}, "set by Drover"},
+		"another's host name": {"pods with local volumes find their Node by it", func(p *v1alpha1.NodePool) {
+			p.Spec.Template.Metadata.Labels = map[string]v1alpha1.LabelValue{"kubernetes.io/hostname": "database-0"}
+		}, "for its kubelet to say"},
 		"bad taint": {"a taint has one of three effects", func(p *v1alpha1.NodePool) {
 			p.Spec.Template.Spec.Taints = []v1alpha1.Taint{{Key: "a", Effect: "Never"}}
 		}, "effect"},
