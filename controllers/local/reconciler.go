@@ -22,8 +22,10 @@ const (
 	patience = 10 * time.Second
 	// problemRetry is how soon a machine that a user must help is tried again.
 	problemRetry = 15 * time.Second
-	// bootReportInterval is how often a machine without a Node is asked what it is doing: a file is read.
-	bootReportInterval = 3 * time.Second
+	// bootReportInterval is how often a new machine without a Node is asked what it is doing: a file is read. One that
+	// takes its time is asked less and less often.
+	bootReportInterval    = 3 * time.Second
+	maxBootReportInterval = 30 * time.Second
 	// ownerGrace is how long after a LocalMachine its Machine may be deleted, and be drained nevertheless.
 	ownerGrace = 15 * time.Second
 	// drainRecheck is how often a drain is looked at without an event.
@@ -163,7 +165,12 @@ func (r *Reconciler) provision(ctx context.Context, lm *v1alpha1.LocalMachine, o
 	if problem := r.bootProblem(state.Process); problem != "" {
 		seen.reason, seen.message = v1alpha1.ReasonBootFailed, problem
 	}
-	return ctrl.Result{RequeueAfter: bootReportInterval}, r.report(ctx, lm, seen)
+	return ctrl.Result{RequeueAfter: askAgain(time.Since(lm.CreationTimestamp.Time))}, r.report(ctx, lm, seen)
+}
+
+// askAgain is how soon a machine of that age that has not joined is asked again.
+func askAgain(age time.Duration) time.Duration {
+	return min(max(bootReportInterval, age/10), maxBootReportInterval)
 }
 
 // claim marks the object as having something on the host, before there is anything, and gives it its identity.

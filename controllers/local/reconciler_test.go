@@ -361,6 +361,14 @@ func TestDeletionLeavesNothing(t *testing.T) {
 	s.reconcile()
 }
 
+func TestAMachineThatDoesNotJoinIsAskedLessAndLessOften(t *testing.T) {
+	for age, want := range map[time.Duration]time.Duration{0: 3 * time.Second, time.Minute: 6 * time.Second, time.Hour: 30 * time.Second} {
+		if got := askAgain(age); got != want {
+			t.Errorf("a machine %s old is asked again after %s, want %s", age, got, want)
+		}
+	}
+}
+
 func TestAMachineStaysForItsPods(t *testing.T) {
 	now := time.Unix(1000, 0)
 	at := func(d time.Duration) *metav1.Time { return &metav1.Time{Time: now.Add(d)} }

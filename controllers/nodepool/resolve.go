@@ -24,7 +24,7 @@ const (
 	// retryUnserved is how soon a kind is looked for again that the API server did not serve, and
 	// retryDiscovery how soon facts about the cluster are.
 	retryUnserved  = 30 * time.Second
-	retryDiscovery = 10 * time.Second
+	retryDiscovery = 15 * time.Second
 )
 
 // resolve finds what the names in the pool's template stand for. What cannot be found is a problem, not an error.

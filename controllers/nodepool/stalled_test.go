@@ -3,6 +3,7 @@ package nodepool_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -10,11 +11,13 @@ import (
 	"k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/client-go/tools/events"
 	clocktesting "k8s.io/utils/clock/testing"
 	"k8s.io/utils/ptr"
 	clusterv1 "sigs.k8s.io/cluster-api/api/core/v1beta2"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/metrics"
 
 	"github.com/drover-dev/drover/api/v1alpha1"
 	"github.com/drover-dev/drover/controllers/nodepool"
@@ -109,7 +112,7 @@ func TestStalled(t *testing.T) {
 			if err != nil {
 				t.Fatalf("a user's mistake is no error of ours: %v", err)
 			}
-			if result.RequeueAfter > 0 && result.RequeueAfter < 5*time.Second {
+			if result.RequeueAfter > 0 && result.RequeueAfter < leastRetry {
 				t.Errorf("a user's mistake must not spin: again after %s", result.RequeueAfter)
 			}
 			if err := errors.Join(s.hasCondition(pool, v1alpha1.StalledCondition, tc.want), s.hasCondition(pool, v1alpha1.ReadyCondition, tc.want), s.counts(0, 0)); err != nil {
@@ -125,8 +128,97 @@ func TestStalled(t *testing.T) {
 			if _ = s.Client.Get(t.Context(), client.ObjectKeyFromObject(pool), pool); pool.ResourceVersion != version {
 				t.Errorf("%s: the same state was written twice", tc.reason)
 			}
+			if told := eventsOf(r, tc.want); len(told) != 1 || !strings.HasPrefix(told[0], "Warning ") || !strings.Contains(told[0], tc.message) {
+				t.Errorf("%s: want one warning that says %q, got %q", tc.reason, tc.message, told)
+			}
 		})
 	}
+}
+
+// leastRetry is how long a pool that a user must help rests between two looks: a few a minute.
+const leastRetry = 15 * time.Second
+
+// eventsOf are the events with a reason that a reconciler without a manager has raised.
+func eventsOf(r *nodepool.Reconciler, reason string) (found []string) {
+	recorder, _ := r.Recorder.(*events.FakeRecorder)
+	for {
+		select {
+		case e := <-recorder.Events:
+			if strings.Contains(e, " "+reason+" ") {
+				found = append(found, e)
+			}
+		default:
+			return found
+		}
+	}
+}
+
+// TestStalledPoolsRest counts what a manager does about pools that only a user can help.
+func TestStalledPoolsRest(t *testing.T) {
+	s := newSite(t)
+	s.startManager()
+	spoils := []func(*v1alpha1.NodePool){
+		func(p *v1alpha1.NodePool) { p.Spec.Template.Spec.Version = "v1.99.9" },
+		func(p *v1alpha1.NodePool) { p.Spec.Template.Spec.InfrastructureRef.Name = "big" },
+		func(p *v1alpha1.NodePool) {
+			p.Spec.Template.Spec.InfrastructureRef = v1alpha1.InfrastructureReference{APIGroup: "infra.example.com", Kind: "CloudMachineTemplate", Name: "x"}
+		},
+	}
+	versions := map[string]string{}
+	for i, spoil := range spoils {
+		pool := s.pool(fmt.Sprintf("workers-%d", i), 2)
+		spoil(pool)
+		s.create(pool)
+		s.eventually("the pool is stalled", func() error {
+			if err := s.Client.Get(t.Context(), client.ObjectKeyFromObject(pool), pool); err != nil {
+				return err
+			}
+			if !meta.IsStatusConditionTrue(pool.Status.Conditions, v1alpha1.StalledCondition) {
+				return fmt.Errorf("conditions are %+v", pool.Status.Conditions)
+			}
+			return nil
+		})
+		versions[pool.Name] = pool.ResourceVersion
+	}
+	before := reconciles(t)
+	const watched = 3 * time.Second
+	ctx, cancel := context.WithTimeout(t.Context(), watched)
+	defer cancel()
+	<-ctx.Done() // Nothing is waited for: this is the time in which nothing may happen.
+	if did := reconciles(t) - before; did > float64(2*len(spoils)) {
+		t.Errorf("%d stalled pools were reconciled %v times within %s", len(spoils), did, watched)
+	}
+	for name, version := range versions {
+		pool := &v1alpha1.NodePool{}
+		if err := s.Client.Get(t.Context(), client.ObjectKey{Namespace: s.namespace, Name: name}, pool); err != nil || pool.ResourceVersion != version {
+			t.Errorf("the status of stalled pool %s was written again: version %s, then %s (%v)", name, version, pool.ResourceVersion, err)
+		}
+	}
+}
+
+// reconciles is how often this process has reconciled pools.
+func reconciles(t *testing.T) (total float64) {
+	t.Helper()
+	families, err := metrics.Registry.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, family := range families {
+		if family.GetName() != "controller_runtime_reconcile_total" {
+			continue
+		}
+		for _, metric := range family.GetMetric() {
+			for _, label := range metric.GetLabel() {
+				if label.GetName() == "controller" && label.GetValue() == "nodepool" {
+					total += metric.GetCounter().GetValue()
+				}
+			}
+		}
+	}
+	if total == 0 {
+		t.Fatal("there is no metric of reconciled pools")
+	}
+	return total
 }
 
 // TestStalledPoolGoesOn watches what it lacks, of kinds that nobody watched before.

@@ -158,11 +158,37 @@ func TestConditions(t *testing.T) {
 			if diff := cmp.Diff(tc.want, got); diff != "" {
 				t.Errorf("%s (-want +got):\n%s", tc.reason, diff)
 			}
+			if complaint := kstatusComplaint(tc.snapshot.Pool.Generation, status); complaint != "" {
+				t.Errorf("%s, but kstatus misreads it: %s", tc.reason, complaint)
+			}
 			if got := condition(status, v1alpha1.ReadyCondition).Message; got != tc.message {
 				t.Errorf("%s: got %q, want %q", tc.reason, got, tc.message)
 			}
 		})
 	}
+}
+
+// kstatusComplaint is what in a status breaks the rules by which kstatus, and so Flux and kubectl's followers, read it:
+// Reconciling and Stalled are absent unless true and never both there, Ready is there always and excludes them, and the
+// generation that all speak of is told.
+func kstatusComplaint(generation int64, status v1alpha1.NodePoolStatus) string {
+	ready, reconciling, stalled := condition(status, v1alpha1.ReadyCondition), condition(status, v1alpha1.ReconcilingCondition), condition(status, v1alpha1.StalledCondition)
+	for _, c := range []*metav1.Condition{reconciling, stalled} {
+		if c != nil && c.Status != metav1.ConditionTrue {
+			return fmt.Sprintf("%s is there and %s", c.Type, c.Status)
+		}
+	}
+	switch {
+	case status.ObservedGeneration != generation:
+		return fmt.Sprintf("generation %d is told to be %d", generation, status.ObservedGeneration)
+	case ready == nil:
+		return "Ready is absent"
+	case reconciling != nil && stalled != nil:
+		return "it is Reconciling and Stalled"
+	case ready.Status == metav1.ConditionTrue && (reconciling != nil || stalled != nil):
+		return "it is Ready, and it is not"
+	}
+	return ""
 }
 
 func TestConditionsGoAway(t *testing.T) {
