@@ -4,8 +4,11 @@ import (
 	"strings"
 	"testing"
 
+	autoscalingv1 "k8s.io/api/autoscaling/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/utils/ptr"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/drover-dev/drover/api/v1alpha1"
 )
@@ -43,6 +46,20 @@ func TestBadInput(t *testing.T) {
 				t.Errorf("%s: got %v, want it refused for %q", tc.reason, err, tc.want)
 			}
 		})
+	}
+}
+
+// TestBadScale is refused when the scale subresource is written, too, as kubectl scale and autoscalers do.
+func TestBadScale(t *testing.T) {
+	s := newSite(t)
+	pool := s.pool("workers", 0)
+	s.create(pool)
+	for _, replicas := range []int32{-1, 1_000_000} {
+		scale := &autoscalingv1.Scale{ObjectMeta: metav1.ObjectMeta{Namespace: pool.Namespace, Name: pool.Name}, Spec: autoscalingv1.ScaleSpec{Replicas: replicas}}
+		err := s.Client.SubResource("scale").Update(t.Context(), pool, client.WithSubResourceBody(scale))
+		if !apierrors.IsInvalid(err) || !strings.Contains(err.Error(), "replicas") {
+			t.Errorf("%d replicas: got %v, want it refused", replicas, err)
+		}
 	}
 }
 

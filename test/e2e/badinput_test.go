@@ -46,6 +46,7 @@ func TestAPoolThatCannotGetOnIsStalledAndSaysWhatToDo(t *testing.T) {
 			if message := world.awaitCondition(t, pool.Name, fleetv1.StalledCondition, c.reason); !strings.Contains(message, c.names) {
 				t.Errorf("the message does not name %s: %s", c.names, message)
 			}
+			eventually(t, podsDeadline, "an event says so, too", func(ctx context.Context) error { return hasEvent(ctx, pool, c.reason, c.names) })
 			if machines, err := world.machines(t.Context(), pool.Name); err != nil || len(machines) != 0 {
 				t.Errorf("a stalled pool made machines: %v, %v", names(&clusterv1.MachineList{Items: machines}), err)
 			}

@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"testing"
 
@@ -29,6 +30,15 @@ func TestDeletingTheLastPoolLeavesNothing(t *testing.T) {
 				return fmt.Errorf("%T: %v", list, left)
 			}
 		}
-		return nil
+		return errors.Join(noSecrets(ctx, clusterv1.ClusterSecretType), noSecrets(ctx, corev1.SecretTypeBootstrapToken))
 	})
+}
+
+// noSecrets wants no Secret of a type in any namespace.
+func noSecrets(ctx context.Context, kind corev1.SecretType) error {
+	var secrets corev1.SecretList
+	if err := world.List(ctx, &secrets, client.MatchingFields{"type": string(kind)}); err != nil {
+		return err
+	}
+	return unless(len(secrets.Items) == 0, "Secrets of type %s: %v", kind, names(&secrets))
 }
