@@ -11,20 +11,23 @@ import (
 const (
 	maxFailures  = 5 // in a row, without a byte received between them: about 4 s of waiting
 	firstWait    = 250 * time.Millisecond
+	maxSilence   = 10 * time.Second // an endpoint that does not answer at all is told of sooner than after maxFailures
 	stallTimeout = 30 * time.Second
 )
 
 // errTransient is an ErrUnreachable worth another attempt.
 var errTransient = fmt.Errorf("%w", ErrUnreachable)
 
-// retry calls f until it succeeds, fails for good, or has failed too often.
+// retry calls f until it succeeds, fails for good, or has failed too often or for too long. The caller tries again
+// later, and tells its users why meanwhile.
 func retry(ctx context.Context, wait waiter, f func() error) error {
+	began := time.Now()
 	for failures := 0; ; {
 		err := f()
 		if err == nil || !errors.Is(err, errTransient) {
 			return err
 		}
-		if failures++; failures >= maxFailures {
+		if failures++; failures >= maxFailures || time.Since(began) >= maxSilence {
 			return err
 		}
 		if waited := wait(ctx, failures); waited != nil {
