@@ -113,11 +113,11 @@ func (r *ApprovalReconciler) answer(ctx context.Context, csr *certificatesv1.Cer
 // tell raises an event on the pool and the Machine that a denied request names, as far as they are known.
 func (r *ApprovalReconciler) tell(f *facts, v verdict) {
 	if f.machine == nil {
-		r.Recorder.Eventf(f.csr, nil, corev1.EventTypeWarning, v.reason, "Deny", "%s", v)
+		r.Recorder.Eventf(f.csr, nil, corev1.EventTypeWarning, v.reason, "Deny", "%s", Note(v.String()))
 		return
 	}
-	r.Recorder.Eventf(f.machine, f.csr, corev1.EventTypeWarning, v.reason, "Deny", "%s", v)
+	r.Recorder.Eventf(f.machine, f.csr, corev1.EventTypeWarning, v.reason, "Deny", "%s", Note(v.String()))
 	if f.pool != nil {
-		r.Recorder.Eventf(f.pool, f.machine, corev1.EventTypeWarning, v.reason, "Deny", "Machine %s: %s", f.machine.Name, v)
+		r.Recorder.Eventf(f.pool, f.machine, corev1.EventTypeWarning, v.reason, "Deny", "%s", Note(fmt.Sprintf("Machine %s: %s", f.machine.Name, v)))
 	}
 }

@@ -312,6 +312,11 @@ func aTokenOpensOneDoorOnly(t *testing.T, c *cluster) {
 	admin.commonName = "kubernetes-admin"
 	admin.wantDenied(t, c, token, "spec.request subject.commonName")
 	other.agentApplication(t).wantDenied(t, c, token, "spec.request subject.commonName")
+	third := c.newMachine(t, pool, 2)
+	long := third.agentApplication(t)
+	long.organization = "an organization whose name is longer than an event: " + strings.Repeat("é", 1000)
+	long.wantDenied(t, c, third.token(t), "spec.request subject.organization")
+	m.wantEvent(t, v1alpha1.ReasonCertificateDenied, "longer than an event")
 	named := m.agentApplication(t)
 	named.dns = []string{"kubernetes.default"}
 	named.wantDenied(t, c, token, "spec.request subjectAltName")

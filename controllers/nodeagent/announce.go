@@ -55,7 +55,7 @@ func findings(o *observed, said string) string {
 	}
 	const most = 700 // An event's note has room for 1,024 bytes.
 	if len(text) > most {
-		text = text[:most] + "…"
+		text = strings.ToValidUTF8(text[:most], "") + "…"
 	}
 	return text
 }
