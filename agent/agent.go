@@ -2,6 +2,7 @@ package agent
 
 import (
 	"context"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"net/netip"
@@ -63,12 +64,13 @@ type Agent struct {
 	boot      *bootReporter
 	paths     component.Paths
 
-	bootstrap *v1alpha1.Bootstrap
-	restarted bool          // an earlier agent had an identity already
-	joined    chan struct{} // closed when there is an identity
-	wanted    chan *generation
-	dirty     chan struct{} // something that the status shows has changed
-	rebuild   chan struct{} // something that the components' configuration depends on has changed
+	bootstrap  *v1alpha1.Bootstrap
+	restarted  bool          // an earlier agent had an identity already
+	joined     chan struct{} // closed when there is an identity
+	introduced chan struct{} // closed when the kubelet has one too, or must ask for it itself
+	wanted     chan *generation
+	dirty      chan struct{} // something that the status shows has changed
+	rebuild    chan struct{} // something that the components' configuration depends on has changed
 
 	mu        sync.Mutex
 	current   *generation
@@ -103,7 +105,7 @@ func New(opts Options) (*Agent, error) {
 		boot:      newBootReporter(opts.RunDir, opts.Log),
 		paths:     component.DefaultPaths(),
 		bootstrap: boot, current: current,
-		joined: make(chan struct{}), wanted: make(chan *generation, 1), dirty: make(chan struct{}, 1), rebuild: make(chan struct{}, 1),
+		joined: make(chan struct{}), introduced: make(chan struct{}), wanted: make(chan *generation, 1), dirty: make(chan struct{}, 1), rebuild: make(chan struct{}, 1),
 	}
 	_, err = identity.Load(a.identityPaths(), boot.NodeName, time.Now())
 	a.restarted = err == nil
@@ -172,7 +174,7 @@ func (a *Agent) bundles(cluster v1alpha1.ClusterSettings) *bundle.Store {
 	return &bundle.Store{
 		Root:   filepath.Join(a.opts.StateDir, "bundles"),
 		Shared: []string{filepath.Join(a.opts.StateDir, SharedBundlesDir)},
-		Roots:  roots(cluster.ServerCA),
+		Roots:  func() *x509.CertPool { return roots(cluster.ServerCA) },
 		Log:    a.log.WithName("bundle"),
 	}
 }

@@ -165,15 +165,12 @@ func (a *Agent) activate(_ context.Context, g *generation) *obstacle {
 	if err := plan.WriteFiles(); err != nil {
 		return &obstacle{reason: v1alpha1.ReasonPreflightFailed, message: err.Error()}
 	}
-	processes := plan.Processes
 	if a.hasIdentity() {
 		if err := a.identityPaths().WriteKubeconfig(g.Spec.Cluster); err != nil {
 			return &obstacle{reason: v1alpha1.ReasonPreflightFailed, message: err.Error()}
 		}
-	} else {
-		processes = slices.DeleteFunc(slices.Clone(processes), func(p supervise.Process) bool { return p.Name != v1alpha1.ComponentContainerd })
 	}
-	if err := a.supervise.Apply(processes); err != nil {
+	if err := a.supervise.Apply(a.startable(plan.Processes)); err != nil {
 		return &obstacle{reason: v1alpha1.ReasonPreflightFailed, message: err.Error()}
 	}
 	a.mu.Lock()
@@ -183,9 +180,19 @@ func (a *Agent) activate(_ context.Context, g *generation) *obstacle {
 	return nil
 }
 
-func (a *Agent) hasIdentity() bool {
+// startable leaves out what has no identity to work with yet. What an earlier agent may have started it never does.
+func (a *Agent) startable(processes []supervise.Process) []supervise.Process {
+	if a.restarted || closed(a.introduced) {
+		return processes
+	}
+	return slices.DeleteFunc(slices.Clone(processes), func(p supervise.Process) bool { return p.Name != v1alpha1.ComponentContainerd })
+}
+
+func (a *Agent) hasIdentity() bool { return a.restarted || closed(a.joined) }
+
+func closed(c chan struct{}) bool {
 	select {
-	case <-a.joined:
+	case <-c:
 		return true
 	default:
 		return false

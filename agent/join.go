@@ -20,6 +20,9 @@ import (
 // lostNodePatience is how long the own Node may be gone before the kubelet is made to register again.
 const lostNodePatience = 5 * time.Second
 
+// introductionPatience is how long the kubelet's start waits for its certificate.
+const introductionPatience = 5 * time.Second
+
 // join gets the identity and then does all that needs one, until the context ends.
 func (a *Agent) join(ctx context.Context) error {
 	a.boot.say(stepIdentity, "", "Asking "+a.bootstrap.Spec.Cluster.Server+" for the agent's certificate")
@@ -46,10 +49,27 @@ func (a *Agent) join(ctx context.Context) error {
 	var parts sync.WaitGroup
 	defer parts.Wait()
 	renewer := &identity.Renewer{API: api, Clock: clock.RealClock{}, Log: a.log.WithName("identity")}
+	parts.Go(func() { a.introduceKubelet(ctx, api) })
 	parts.Go(func() { a.reporter.Run(ctx, api) })
 	parts.Go(func() { renewer.Run(ctx, id) })
 	parts.Go(func() { a.watchNodeAgent(ctx, api.NodeAgents(a.bootstrap.NodeName)) })
 	return a.nodes().run(ctx, api.Nodes())
+}
+
+// introduceKubelet gets the kubelet of a new node its certificate while the bundle is looked at and containerd starts.
+// A kubelet that starts without one asks for it itself, but is anonymous meanwhile and waits a second or two before it
+// tries again what was refused.
+func (a *Agent) introduceKubelet(ctx context.Context, api identity.API) {
+	defer wake(a.rebuild)
+	defer close(a.introduced)
+	ctx, cancel := context.WithTimeout(ctx, introductionPatience)
+	defer cancel()
+	kubelet := identity.Kubelet{
+		Paths: a.identityPaths(), Node: a.bootstrap.NodeName, Kubeconfig: a.paths.KubeletKubeconfig, CertDir: a.paths.KubeletCertDir(),
+	}
+	if err := kubelet.Introduce(ctx, api, a.bootstrap.Spec.Cluster); err != nil {
+		a.log.Error(err, "Left it to the kubelet to ask for its certificate")
+	}
 }
 
 func (a *Agent) nodes() *nodeWatch {

@@ -28,7 +28,7 @@ func (s *Store) fetch(ctx context.Context, reference name.Digest, digest v1.Hash
 	var found *image
 	err := retry(ctx, s.waiter(), func() (err error) {
 		if remote == nil {
-			if remote, err = connect(ctx, reference, s.Roots); err != nil {
+			if remote, err = connect(ctx, reference, s.roots()); err != nil {
 				return err
 			}
 		}

@@ -172,7 +172,7 @@ func (h *host) roots() *x509.CertPool {
 
 func (h *host) store(t *testing.T) *Store {
 	t.Helper()
-	return &Store{Root: t.TempDir(), Roots: h.roots(), Log: testr.New(t),
+	return &Store{Root: t.TempDir(), Roots: h.roots, Log: testr.New(t),
 		wait: func(ctx context.Context, _ int) error { return ctx.Err() }}
 }
 

@@ -42,7 +42,7 @@ func fetch(root, certificates, image string) error {
 	}
 	roots := x509.NewCertPool()
 	roots.AppendCertsFromPEM(pemBytes)
-	_, err = (&Store{Root: root, Roots: roots, Log: logr.Discard()}).Ensure(context.Background(), image)
+	_, err = (&Store{Root: root, Roots: func() *x509.CertPool { return roots }, Log: logr.Discard()}).Ensure(context.Background(), image)
 	return err
 }
 

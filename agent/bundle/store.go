@@ -21,8 +21,9 @@ type Store struct {
 	// Shared are directories of unpacked bundles that others fill; a bundle found there is verified and used in
 	// place. They may be read-only, and need not exist.
 	Shared []string
-	// Roots are the certificate authorities a registry may be signed by; nil means the system's.
-	Roots *x509.CertPool
+	// Roots returns the certificate authorities a registry may be signed by; nil means the system's. It is called only
+	// when something is fetched: reading the system's takes longer than looking at a bundle that is there.
+	Roots func() *x509.CertPool
 	// Log receives what was fetched and what was found broken.
 	Log logr.Logger
 
@@ -92,6 +93,13 @@ func (s *Store) fetchLocked(ctx context.Context, reference name.Digest, digest v
 }
 
 func (s *Store) path(digest v1.Hash) string { return filepath.Join(s.Root, digest.Hex) }
+
+func (s *Store) roots() *x509.CertPool {
+	if s.Roots == nil {
+		return nil
+	}
+	return s.Roots()
+}
 
 func (s *Store) waiter() waiter {
 	if s.wait != nil {

@@ -69,6 +69,9 @@ func DefaultPaths() Paths {
 // Socket is the path of containerd's socket.
 func (p Paths) Socket() string { return filepath.Join(p.ContainerdState, "containerd.sock") }
 
+// KubeletCertDir is where the kubelet keeps its certificates.
+func (p Paths) KubeletCertDir() string { return filepath.Join(p.KubeletDir, "pki") }
+
 func (p Paths) config(name string) string { return filepath.Join(p.ConfigDir, name) }
 
 func (p Paths) log(component string) string { return filepath.Join(p.LogDir, component+".log") }

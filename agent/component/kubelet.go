@@ -3,7 +3,6 @@ package component
 import (
 	"context"
 	"fmt"
-	"path/filepath"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -42,7 +41,7 @@ func addKubelet(plan *Plan, cfg Config) error {
 			"--bootstrap-kubeconfig=" + cfg.Paths.AgentKubeconfig,
 			"--kubeconfig=" + cfg.Paths.KubeletKubeconfig,
 			"--root-dir=" + cfg.Paths.KubeletDir,
-			"--cert-dir=" + filepath.Join(cfg.Paths.KubeletDir, "pki"),
+			"--cert-dir=" + cfg.Paths.KubeletCertDir(),
 			"--hostname-override=" + cfg.NodeName,
 			"--node-ip=" + nodeIP,
 		},

@@ -16,7 +16,7 @@ import (
 )
 
 // addProxy adds kube-proxy unless the network replaces it. It depends on nothing: it waits for its Node by itself,
-// and Services should come back although the kubelet does not.
+// and Services should come back although the kubelet does not. It only lets the kubelet go first.
 func addProxy(plan *Plan, cfg Config) error {
 	mode := cfg.proxyMode()
 	if mode == fleetv1.ProxyModeNone {
@@ -37,7 +37,9 @@ func addProxy(plan *Plan, cfg Config) error {
 		LogFile:      cfg.Paths.log(fleetv1.ComponentKubeProxy),
 		ConfigDigest: digest,
 		OOMScoreAdj:  cfg.oomScore(),
-		Ready:        func(ctx context.Context) error { return health.ProxyAnswers(ctx, health.ProxyURL) },
+		// The node waits for the kubelet, and no new pod comes to a node that is not Ready.
+		After: []string{fleetv1.ComponentKubelet},
+		Ready: func(ctx context.Context) error { return health.ProxyAnswers(ctx, health.ProxyURL) },
 	})
 	return nil
 }

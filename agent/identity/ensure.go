@@ -60,7 +60,7 @@ func (j *Joiner) join(ctx context.Context) (*Identity, error) {
 	wait, denials := 200*time.Millisecond, 0
 	for {
 		cert, err := j.try(func(api API) ([]byte, error) {
-			return obtain(ctx, api, key, j.Bootstrap.NodeName, denials)
+			return obtain(ctx, api, key, agentOf(j.Bootstrap.NodeName), denials)
 		})
 		if err == nil {
 			return save(j.Paths, j.Bootstrap.NodeName, cert, key)

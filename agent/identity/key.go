@@ -14,7 +14,6 @@ import (
 	"os"
 
 	"github.com/drover-dev/drover/agent/atomicfile"
-	"github.com/drover-dev/drover/api/v1alpha1"
 )
 
 const (
@@ -70,11 +69,9 @@ func parseKey(data []byte) (*ecdsa.PrivateKey, error) {
 	return nil, errors.New("no key in the file")
 }
 
-// request is a PEM certificate request for the agent of a node.
-func request(key *ecdsa.PrivateKey, node string) ([]byte, error) {
-	der, err := x509.CreateCertificateRequest(rand.Reader, &x509.CertificateRequest{
-		Subject: pkix.Name{CommonName: v1alpha1.AgentUserPrefix + node, Organization: []string{v1alpha1.AgentsGroup}},
-	}, key)
+// request is a PEM certificate request for a subject.
+func request(key *ecdsa.PrivateKey, subject pkix.Name) ([]byte, error) {
+	der, err := x509.CreateCertificateRequest(rand.Reader, &x509.CertificateRequest{Subject: subject}, key)
 	if err != nil {
 		return nil, fmt.Errorf("make a certificate request: %w", err)
 	}

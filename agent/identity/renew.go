@@ -57,7 +57,7 @@ func (r *Renewer) renew(ctx context.Context, id *Identity) (*Identity, error) {
 	}
 	ctx, cancel := context.WithTimeout(ctx, 15*time.Minute)
 	defer cancel()
-	cert, err := obtain(ctx, r.API, key, id.Node, 0)
+	cert, err := obtain(ctx, r.API, key, agentOf(id.Node), 0)
 	if err != nil {
 		return nil, err
 	}

@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/ecdsa"
 	"crypto/x509"
+	"crypto/x509/pkix"
 	"encoding/pem"
 	"errors"
 	"fmt"
@@ -15,6 +16,8 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/watch"
+
+	"github.com/drover-dev/drover/api/v1alpha1"
 )
 
 // API is what a certificate request takes.
@@ -40,10 +43,26 @@ func (e *DeniedError) Error() string {
 // pollInterval is how often a request is looked at where it may not be watched.
 const pollInterval = 250 * time.Millisecond
 
+// holder is who a certificate is for.
+type holder struct {
+	// prefix begins the name of the request.
+	prefix  string
+	node    string
+	subject pkix.Name
+	signer  string
+}
+
+func agentOf(node string) holder {
+	return holder{
+		prefix: "drover-agent", node: node, signer: certificatesv1.KubeAPIServerClientSignerName,
+		subject: pkix.Name{CommonName: v1alpha1.AgentUserPrefix + node, Organization: []string{v1alpha1.AgentsGroup}},
+	}
+}
+
 // obtain sends a request for the key and waits for the certificate. A request of that name with the same key, from
 // an earlier try, is used again.
-func obtain(ctx context.Context, api API, key *ecdsa.PrivateKey, node string, attempt int) ([]byte, error) {
-	encoded, err := request(key, node)
+func obtain(ctx context.Context, api API, key *ecdsa.PrivateKey, who holder, attempt int) ([]byte, error) {
+	encoded, err := request(key, who.subject)
 	if err != nil {
 		return nil, err
 	}
@@ -51,7 +70,7 @@ func obtain(ctx context.Context, api API, key *ecdsa.PrivateKey, node string, at
 	if err != nil {
 		return nil, err
 	}
-	name := fmt.Sprintf("drover-agent-%s-%s", node, print)
+	name := fmt.Sprintf("%s-%s-%s", who.prefix, who.node, print)
 	if attempt > 0 {
 		name = fmt.Sprintf("%s-%d", name, attempt)
 	}
@@ -59,7 +78,7 @@ func obtain(ctx context.Context, api API, key *ecdsa.PrivateKey, node string, at
 		ObjectMeta: metav1.ObjectMeta{Name: name},
 		Spec: certificatesv1.CertificateSigningRequestSpec{
 			Request:    encoded,
-			SignerName: certificatesv1.KubeAPIServerClientSignerName,
+			SignerName: who.signer,
 			Usages:     []certificatesv1.KeyUsage{certificatesv1.UsageDigitalSignature, certificatesv1.UsageClientAuth},
 		},
 	})
@@ -69,7 +88,7 @@ func obtain(ctx context.Context, api API, key *ecdsa.PrivateKey, node string, at
 		}
 	}
 	if err != nil {
-		return nil, fmt.Errorf("request a certificate for the agent of node %s: %w", node, err)
+		return nil, fmt.Errorf("request a certificate for %s: %w", who.subject.CommonName, err)
 	}
 	return await(ctx, api, csr)
 }

@@ -34,6 +34,9 @@ type Process struct {
 	// DependsOn names the processes that must be ready before this one is started. They are not looked at again:
 	// a process stays when one it depends on restarts.
 	DependsOn []string
+	// After names processes that are better ready before this one is started, as it takes the processor's time from
+	// them. Those that are not after afterPatience are waited for no longer, and those not given not at all.
+	After []string
 	// ConfigDigest stands for the files the process reads at its start: another digest is another process.
 	ConfigDigest string
 	// Ready says whether the process does its work; nil means as soon as it runs. It is asked every few

@@ -244,6 +244,25 @@ func TestDependencyOrderOfStartAndStop(t *testing.T) {
 	}
 }
 
+func TestAProcessLetsThoseItComesAfterGoFirst(t *testing.T) {
+	b := newBench(t)
+	socket := filepath.Join(b.dir, "socket")
+	kubelet := b.shell("kubelet", "while :; do sleep 0.02; done")
+	kubelet.Ready = func(context.Context) error { _, err := os.Stat(socket); return err }
+	proxy := b.shell("kube-proxy", "while :; do sleep 0.02; done")
+	proxy.After = []string{"kubelet", "unwanted"}
+	s, _ := b.start(proxy, kubelet)
+	eventually(t, "the kubelet has started", func() bool { return status(s, "kubelet").State == fleetv1.ComponentStarting })
+	if got := status(s, "kube-proxy").State; got != fleetv1.ComponentWaiting {
+		t.Errorf("kube-proxy is %s before the kubelet is ready, want Waiting", got)
+	}
+	runs(t, s, "kube-proxy") // the kubelet never gets ready, and patience ends
+	if err := os.WriteFile(socket, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	runs(t, s, "kubelet")
+}
+
 func TestProcessThatIgnoresSIGTERMIsKilled(t *testing.T) {
 	b := newBench(t)
 	process := b.shell("stubborn", "trap '' TERM; echo deaf; while :; do sleep 0.05; done")

@@ -24,7 +24,8 @@ type unit struct {
 // setWantLocked changes what is wanted, and interrupts the goroutine if that makes a difference: otherwise it would
 // begin its backoff anew each time.
 func (u *unit) setWantLocked(want *Process) {
-	same := u.want != nil && want != nil && u.want.digest() == want.digest() && slices.Equal(u.want.DependsOn, want.DependsOn)
+	same := u.want != nil && want != nil && u.want.digest() == want.digest() && slices.Equal(u.want.DependsOn, want.DependsOn) &&
+		slices.Equal(u.want.After, want.After)
 	u.want = want
 	if !same && u.interrupt != nil {
 		u.interrupt()
@@ -206,16 +207,18 @@ func (u *unit) awaitBackoff(step context.Context) bool {
 	}
 }
 
-// awaitDependencies waits until all that the process depends on is ready.
+// afterPatience is how long a process waits for those it is better started after.
+const afterPatience = 3 * time.Second
+
+// awaitDependencies waits until all that the process depends on is ready, and a while for those it comes after.
 func (u *unit) awaitDependencies(step context.Context, want *Process) bool {
 	s := u.supervisor
+	patience := s.opts.Clock.NewTimer(afterPatience)
+	defer patience.Stop()
+	after := want.After
 	for {
 		s.mu.Lock()
-		ready := true
-		for _, name := range want.DependsOn {
-			other := s.units[name]
-			ready = ready && other != nil && other.state == fleetv1.ComponentRunning
-		}
+		ready := s.readyLocked(want.DependsOn, false) && s.readyLocked(after, true)
 		if !ready && u.state != fleetv1.ComponentWaiting {
 			u.state = fleetv1.ComponentWaiting
 			s.changedLocked()
@@ -227,8 +230,25 @@ func (u *unit) awaitDependencies(step context.Context, want *Process) bool {
 		}
 		select {
 		case <-changed:
+		case <-patience.C():
+			after = nil
 		case <-step.Done():
 			return false
 		}
 	}
+}
+
+// readyLocked says whether each of the processes is ready; absent is the answer for those that nobody wants.
+func (s *Supervisor) readyLocked(names []string, absent bool) bool {
+	for _, name := range names {
+		other := s.units[name]
+		if other == nil || other.want == nil {
+			if !absent {
+				return false
+			}
+		} else if other.state != fleetv1.ComponentRunning {
+			return false
+		}
+	}
+	return true
 }

@@ -14,9 +14,11 @@ import (
 )
 
 // The agent's heap is a few megabytes: collecting it twice as often as Go would costs next to nothing and halves it.
+// While a node starts there is better use for the processor.
 const (
-	gcPercent   = 50
-	memoryLimit = 24 << 20
+	gcPercent      = 50
+	gcPercentFirst = 400
+	memoryLimit    = 24 << 20
 )
 
 // relocated is where the kernel puts a program that relocates itself, which writes into what is read-only later.
@@ -28,7 +30,7 @@ const settleTime = 20 * time.Second
 // saveMemory bounds the heap, and later gives back what only the start needed: of a binary of this size, most of what
 // was mapped in by then is the initialization of packages.
 func saveMemory(ctx context.Context) {
-	debug.SetGCPercent(gcPercent)
+	debug.SetGCPercent(gcPercentFirst)
 	debug.SetMemoryLimit(memoryLimit)
 	timer := time.NewTimer(settleTime)
 	defer timer.Stop()
@@ -37,6 +39,7 @@ func saveMemory(ctx context.Context) {
 		return
 	case <-timer.C:
 	}
+	debug.SetGCPercent(gcPercent)
 	debug.FreeOSMemory()
 	unmapProgram()
 }

@@ -48,7 +48,7 @@ func TestBundleReachesANodeWhole(t *testing.T) {
 			digest, err := b.write(filepath.Join(root, bundleRepository))
 			must(t, err)
 			address, roots := endpoint(t, root)
-			store := &agentbundle.Store{Root: t.TempDir(), Roots: roots, Log: testr.New(t)}
+			store := &agentbundle.Store{Root: t.TempDir(), Roots: func() *x509.CertPool { return roots }, Log: testr.New(t)}
 
 			unpacked, err := store.Ensure(t.Context(), address+"/"+bundleRepository+"@"+digest.String())
 			must(t, err)
@@ -91,7 +91,7 @@ func TestAFlippedByteOnTheEndpointIsSeen(t *testing.T) {
 	must(t, os.WriteFile(filepath.Join(blobs, largest), content, 0o600))
 	address, roots := endpoint(t, root)
 
-	_, err = (&agentbundle.Store{Root: t.TempDir(), Roots: roots, Log: testr.New(t)}).
+	_, err = (&agentbundle.Store{Root: t.TempDir(), Roots: func() *x509.CertPool { return roots }, Log: testr.New(t)}).
 		Ensure(context.Background(), address+"/"+bundleRepository+"@"+digest.String())
 	if !errors.Is(err, agentbundle.ErrDigestMismatch) {
 		t.Errorf("got %v, want a digest mismatch", err)

@@ -34,7 +34,7 @@ func (w *World) unpack(ctx context.Context) error {
 	}
 	roots := x509.NewCertPool()
 	roots.AppendCertsFromPEM(ca)
-	store := &bundle.Store{Root: w.Layout.Bundles(), Roots: roots, Log: logr.Discard()}
+	store := &bundle.Store{Root: w.Layout.Bundles(), Roots: func() *x509.CertPool { return roots }, Log: logr.Discard()}
 	_, err = store.Ensure(ctx, image)
 	return err
 }
