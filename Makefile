@@ -12,6 +12,9 @@ VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 # The image that dist/install.yaml runs.
 IMG ?= ghcr.io/drover-dev/drover/manager:$(VERSION)
 
+# The same as the development world serves it, for the end-to-end tests.
+E2E_IMG := 10.88.0.1:5443/images/manager:e2e
+
 # One toolchain, the installed one, and no cgo: a binary runs wherever the kernel does.
 export GOTOOLCHAIN := local
 export GOFLAGS := -trimpath
@@ -38,7 +41,9 @@ demo: ## Start a cluster with two worker nodes on this machine, and show them at
 test: ## Run every test (needs root); none may be skipped
 	@$(MAKE) --no-print-directory deps $(BIN)/drover-dev
 	@$(BIN)/drover-dev idle
-	@$(MAKE) --no-print-directory build test-modules
+	@$(MAKE) --no-print-directory build
+	@$(MAKE) --no-print-directory image build-installer IMG=$(E2E_IMG)
+	@$(MAKE) --no-print-directory test-modules
 
 ##@ The development world
 
@@ -114,8 +119,8 @@ manifests: $(BIN)/controller-gen $(BIN)/crd-ref-docs ## Generate the kinds, the 
 .PHONY: lint
 lint: $(BIN)/golangci-lint $(BIN)/golangci-lint-kube-api-linter $(BIN)/kustomize ## Run the linters
 	@unformatted=$$(git ls-files -z '*.go' | xargs -0 gofmt -l); [ -z "$$unformatted" ] || { echo "Not formatted (gofmt -w): $$unformatted"; exit 1; }
-	@$(BIN)/golangci-lint run ./...
-	@$(BIN)/golangci-lint-kube-api-linter run --config=.golangci-kal.yml ./api/...
+	@$(BIN)/golangci-lint run --allow-parallel-runners ./...
+	@$(BIN)/golangci-lint-kube-api-linter run --allow-parallel-runners --config=.golangci-kal.yml ./api/...
 	@for dir in default dev prometheus; do $(BIN)/kustomize build config/$$dir >/dev/null; done
 
 .PHONY: vet
