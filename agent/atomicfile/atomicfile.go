@@ -9,7 +9,26 @@ import (
 )
 
 // Write makes path hold data with the given mode. The directory is made if it is missing (mode 0755).
-func Write(path string, data []byte, mode os.FileMode) (err error) {
+func Write(path string, data []byte, mode os.FileMode) error {
+	if err := replace(path, data, mode, true); err != nil {
+		return err
+	}
+	if err := syncDir(filepath.Dir(path)); err != nil {
+		return fmt.Errorf("write %s: %w", path, err)
+	}
+	return nil
+}
+
+// WriteDerived is WriteIfChanged for a file that is worked out, and given here again, before each time it is needed: it
+// does not wait for the disk. A power cut may leave anything under the name, which the next call mends.
+func WriteDerived(path string, data []byte, mode os.FileMode) (bool, error) {
+	if holds(path, data, mode) {
+		return false, nil
+	}
+	return true, replace(path, data, mode, false)
+}
+
+func replace(path string, data []byte, mode os.FileMode, durable bool) (err error) {
 	dir := filepath.Dir(path)
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return fmt.Errorf("write %s: %w", path, err)
@@ -23,34 +42,37 @@ func Write(path string, data []byte, mode os.FileMode) (err error) {
 			err = errors.Join(fmt.Errorf("write %s: %w", path, err), ignoreMissing(os.Remove(temp.Name())))
 		}
 	}()
-	if err := fill(temp, data, mode); err != nil {
+	if err := fill(temp, data, mode, durable); err != nil {
 		return err
 	}
-	if err := os.Rename(temp.Name(), path); err != nil {
-		return err
-	}
-	return syncDir(dir)
+	return os.Rename(temp.Name(), path)
 }
 
 // WriteIfChanged is Write, except that it leaves a file alone that has this content and mode already. It says
 // whether it wrote.
 func WriteIfChanged(path string, data []byte, mode os.FileMode) (bool, error) {
-	info, err := os.Stat(path)
-	if err == nil && info.Mode().Perm() == mode.Perm() && info.Size() == int64(len(data)) {
-		if old, err := os.ReadFile(path); err == nil && bytes.Equal(old, data) {
-			return false, nil
-		}
+	if holds(path, data, mode) {
+		return false, nil
 	}
 	return true, Write(path, data, mode)
 }
 
-// fill writes data to the temporary file, down to the disk, and closes it.
-func fill(file *os.File, data []byte, mode os.FileMode) error {
+func holds(path string, data []byte, mode os.FileMode) bool {
+	info, err := os.Stat(path)
+	if err != nil || info.Mode().Perm() != mode.Perm() || info.Size() != int64(len(data)) {
+		return false
+	}
+	old, err := os.ReadFile(path)
+	return err == nil && bytes.Equal(old, data)
+}
+
+// fill writes data to the temporary file, down to the disk if it is to be durable, and closes it.
+func fill(file *os.File, data []byte, mode os.FileMode, durable bool) error {
 	_, err := file.Write(data)
 	if err == nil {
 		err = file.Chmod(mode)
 	}
-	if err == nil {
+	if err == nil && durable {
 		err = file.Sync()
 	}
 	return errors.Join(err, file.Close())

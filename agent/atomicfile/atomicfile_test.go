@@ -6,7 +6,16 @@ import (
 	"testing"
 )
 
-func TestWriteIfChangedWritesOnlyADifference(t *testing.T) {
+func TestOnlyADifferenceIsWritten(t *testing.T) {
+	for name, write := range map[string]func(string, []byte, os.FileMode) (bool, error){
+		"WriteIfChanged": WriteIfChanged, "WriteDerived": WriteDerived,
+	} {
+		t.Run(name, func(t *testing.T) { onlyADifferenceIsWritten(t, write) })
+	}
+}
+
+func onlyADifferenceIsWritten(t *testing.T, write func(string, []byte, os.FileMode) (bool, error)) {
+	t.Helper()
 	path := filepath.Join(t.TempDir(), "sub", "file")
 	steps := []struct {
 		reason string
@@ -20,7 +29,7 @@ func TestWriteIfChangedWritesOnlyADifference(t *testing.T) {
 		{"another mode is a difference", "two", 0o644, true},
 	}
 	for _, step := range steps {
-		wrote, err := WriteIfChanged(path, []byte(step.data), step.mode)
+		wrote, err := write(path, []byte(step.data), step.mode)
 		if err != nil {
 			t.Fatalf("%s: %v", step.reason, err)
 		}

@@ -25,7 +25,7 @@ type File struct {
 // earlier plan, which containerd would go on using. It is called before the processes are applied.
 func (p *Plan) WriteFiles() error {
 	for _, file := range p.Files {
-		if _, err := atomicfile.WriteIfChanged(file.Path, file.Content, file.Mode); err != nil {
+		if _, err := atomicfile.WriteDerived(file.Path, file.Content, file.Mode); err != nil {
 			return fmt.Errorf("write the configuration of the components: %w", err)
 		}
 	}

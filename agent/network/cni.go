@@ -61,7 +61,7 @@ func writeConflist(dir string, own []netip.Prefix, mtu int) error {
 	if err != nil {
 		return err
 	}
-	_, err = atomicfile.WriteIfChanged(filepath.Join(dir, ConflistName), data, 0o644)
+	_, err = atomicfile.WriteDerived(filepath.Join(dir, ConflistName), data, 0o644)
 	return err
 }
 
