@@ -50,6 +50,10 @@ func (p *Probe) verdict(o observation) (metav1.ConditionStatus, string, string) 
 			return metav1.ConditionFalse, fleetv1.ReasonStarting, name + " was started and is not healthy yet: " + o.err.Error()
 		}
 	}
+	if o.component == nil && p.Component != "" {
+		// There is nobody yet to answer the question.
+		return metav1.ConditionFalse, fleetv1.ReasonStarting, p.Component + " is not started yet"
+	}
 	if !o.asked && o.component != nil && o.started {
 		return metav1.ConditionFalse, fleetv1.ReasonStarting, o.component.Name + " was started and is not healthy yet"
 	}

@@ -1,16 +1,19 @@
 package identity
 
 import (
+	"bytes"
 	"context"
 	"crypto/x509/pkix"
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
+	"slices"
+	"time"
 
 	certificatesv1 "k8s.io/api/certificates/v1"
 	"k8s.io/client-go/tools/clientcmd"
 	clientcmdapi "k8s.io/client-go/tools/clientcmd/api"
-	"k8s.io/client-go/util/certificate"
 
 	"github.com/drover-dev/drover/agent/atomicfile"
 	"github.com/drover-dev/drover/api/v1alpha1"
@@ -61,19 +64,22 @@ func kubeletOf(node string) holder {
 	}
 }
 
-// store writes the pair where the kubelet looks for it and returns the path.
+// store writes the pair where the kubelet looks for it and returns the path: as client-go's certificate.FileStore,
+// which would bring the whole of client-go along, it has a file for each pair and a link to the current one.
 func (k *Kubelet) store(cert, key []byte) (string, error) {
-	if err := os.MkdirAll(k.CertDir, 0o755); err != nil {
+	pair := slices.Concat(bytes.TrimSpace(cert), []byte("\n"), key)
+	if _, err := parsePair(pair); err != nil {
+		return "", fmt.Errorf("the certificate that was issued does not fit the key: %w", err)
+	}
+	file := filepath.Join(k.CertDir, fmt.Sprintf("%s-%s.pem", kubeletPair, time.Now().Format("2006-01-02-15-04-05")))
+	if err := atomicfile.Write(file, pair, 0o600); err != nil {
 		return "", err
 	}
-	store, err := certificate.NewFileStore(kubeletPair, k.CertDir, k.CertDir, "", "")
-	if err != nil {
+	current := filepath.Join(k.CertDir, kubeletPair+"-current.pem")
+	if err := os.Remove(current); err != nil && !errors.Is(err, os.ErrNotExist) {
 		return "", err
 	}
-	if _, err := store.Update(cert, key); err != nil {
-		return "", err
-	}
-	return store.CurrentPath(), nil
+	return current, os.Symlink(file, current)
 }
 
 func (k *Kubelet) writeKubeconfig(cluster v1alpha1.ClusterSettings, pair string) error {
