@@ -174,7 +174,7 @@ type LocalMachineTemplateResource struct {
 	// spec is the LocalMachine's spec.
 	// +required
 	// +kubebuilder:validation:XValidation:rule="!has(self.providerID)",message="providerID is set for each machine, not in a template"
-	Spec LocalMachineSpec `json:"spec,omitzero"`
+	Spec LocalMachineSpec `json:"spec,omitempty,omitzero"`
 }
 
 // LocalMachineTemplateList is a list of LocalMachineTemplates.

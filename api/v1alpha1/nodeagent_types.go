@@ -241,7 +241,7 @@ type ComponentExit struct {
 
 	// time is when the agent saw it end.
 	// +required
-	Time metav1.Time `json:"time,omitzero"`
+	Time metav1.Time `json:"time,omitempty,omitzero"`
 
 	// logTail is the end of the component's log, with what looks like a secret taken out.
 	// +optional
