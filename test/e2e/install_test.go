@@ -15,7 +15,6 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
-
 )
 
 // managerKey names the manager's Deployment, and its ServiceAccount too.
@@ -116,4 +115,3 @@ func (w *World) managerPods(ctx context.Context) ([]corev1.Pod, error) {
 	err := w.List(ctx, &pods, client.InNamespace(managerKey.Namespace), client.MatchingLabels{"app.kubernetes.io/component": "manager"})
 	return pods.Items, err
 }
-
