@@ -27,6 +27,8 @@ DEBIAN_PACKAGES := nftables iptables conntrack iproute2 libseccomp-dev pkg-confi
 
 # Targets `upstream` ($(BIN) of Kubernetes, containerd, …) and `artifacts` ($(ARTIFACTS) and its digests.json).
 include hack/build.mk
+# Target `conformance`.
+include hack/conformance.mk
 
 ##@ The two commands of the README
 

@@ -26,7 +26,8 @@ import (
 type File struct {
 	// Path is slash-separated and relative to the image's root.
 	Path string
-	// Mode holds the permission bits; 0 means 0755.
+	// Mode holds the permission bits, 0 meaning 0755, and may hold fs.ModeSetuid, fs.ModeSetgid and fs.ModeSticky.
+	// With fs.ModeDir it is a directory, which is needed only for one that is empty or not 0755.
 	Mode fs.FileMode
 	// Source is a file on disk.
 	Source string
@@ -105,7 +106,7 @@ func writeTar(w io.Writer, files []File) ([]Entry, error) {
 		if err != nil {
 			return nil, fmt.Errorf("put %s into a layer: %w", file.Path, err)
 		}
-		if file.Symlink == "" {
+		if file.Symlink == "" && !file.Mode.IsDir() {
 			written[file.Path] = entry
 			entries = append(entries, entry)
 		}
@@ -155,6 +156,8 @@ func writeFile(archive *tar.Writer, file File, written map[string]Entry) (Entry,
 		link.Linkname = file.HardLink
 		entry.Path = file.Path
 		return entry, archive.WriteHeader(link)
+	case mode.IsDir():
+		return Entry{}, archive.WriteHeader(header(file.Path+"/", tar.TypeDir, mode))
 	default:
 		return writeRegular(archive, file, mode)
 	}
@@ -194,7 +197,18 @@ func open(file File) (io.ReadCloser, int64, error) {
 }
 
 func header(name string, kind byte, mode fs.FileMode) *tar.Header {
-	return &tar.Header{Name: name, Typeflag: kind, Mode: int64(mode.Perm()), ModTime: time.Unix(0, 0), Format: tar.FormatUSTAR}
+	return &tar.Header{Name: name, Typeflag: kind, Mode: unixMode(mode), ModTime: time.Unix(0, 0), Format: tar.FormatUSTAR}
+}
+
+// unixMode spells the bits as tar does.
+func unixMode(mode fs.FileMode) int64 {
+	bits := int64(mode.Perm())
+	for special, bit := range map[fs.FileMode]int64{fs.ModeSetuid: 0o4000, fs.ModeSetgid: 0o2000, fs.ModeSticky: 0o1000} {
+		if mode&special != 0 {
+			bits |= bit
+		}
+	}
+	return bits
 }
 
 func hashOf(sum hash.Hash) v1.Hash {

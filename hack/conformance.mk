@@ -1,0 +1,27 @@
+# Upstream's node conformance tests against a running demo; docs/conformance.md tells more. Included by the Makefile.
+
+# What the tests' stand-in images are made of, beside what the demo needs.
+CONFORMANCE_PACKAGES := curl netcat-openbsd
+# Which tests: a label filter of ginkgo's, and a regular expression over names.
+LABELS ?= NodeConformance && !Slow
+FOCUS  ?=
+
+KUBE_MODULE = $(shell cd hack/kube && go list -m -f '{{.Dir}}' k8s.io/kubernetes)
+
+.PHONY: conformance
+conformance: ## Run upstream's node conformance tests against the running demo (LABELS=, FOCUS=)
+	@$(MAKE) --no-print-directory deps DEBIAN_PACKAGES="$(DEBIAN_PACKAGES) $(CONFORMANCE_PACKAGES)"
+	@$(MAKE) --no-print-directory $(STAMPS)/conformance $(TOOLS)/conformance
+	@$(TOOLS)/conformance run --labels '$(LABELS)' --focus '$(FOCUS)'
+
+$(STAMPS)/conformance: hack/kube/go.mod hack/kube/go.sum $(wildcard hack/kube/conformance/*.go) hack/conformance.mk $(STAMPS)/pause $(TOOLS)/conformance | $(STAMPS) $(BIN)
+	@echo "Building upstream's node conformance tests and the images they use"
+	cd hack/kube && $(STATIC_BUILD) -tags conformance -ldflags "$(KUBE_FLAGS)" -o $(BIN)/node-conformance.test ./conformance
+	cd hack/kube && $(STATIC_BUILD) -ldflags "-s -w" -o $(BIN)/ github.com/onsi/ginkgo/v2/ginkgo $(addprefix k8s.io/kubernetes/test/images/,agnhost nonewprivs)
+	$(BIN)/node-conformance.test --needed-images > $(DROVER)/conformance-images
+	$(TOOLS)/conformance images --names $(DROVER)/conformance-images --kubernetes $(KUBE_MODULE) --bin $(BIN) --out $(ARTIFACTS)/images/conformance
+	@touch $@
+
+# Its own sources and what it makes images with; Go knows the rest.
+$(TOOLS)/conformance: $(wildcard hack/conformance/*.go hack/conformance/images/*.go hack/conformance/known.yaml hack/artifacts/oci/*.go hack/dev/layout/*.go) go.mod go.sum | $(TOOLS)
+	$(STATIC_BUILD) -o $@ ./hack/conformance

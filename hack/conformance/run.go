@@ -1,0 +1,146 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+	"golang.org/x/sys/unix"
+
+	"github.com/drover-dev/drover/hack/dev/layout"
+)
+
+// repository is where the artifact endpoint serves the tests' images.
+const repository = "images/conformance"
+
+// registries make the suite's pods pull from there what upstream's registries serve.
+const registries = `gcRegistry: %[1]s
+promoterE2eRegistry: %[1]s
+`
+
+type runOptions struct {
+	checkout, suite, ginkgo string
+	labels, focus           string
+	processes               int
+	timeout                 time.Duration
+	out                     string
+}
+
+func newRunCommand() *cobra.Command {
+	var o runOptions
+	command := &cobra.Command{
+		Use:   "run",
+		Short: "Run the tests against the world of this checkout",
+		Args:  cobra.NoArgs,
+		RunE:  func(command *cobra.Command, _ []string) error { return o.run(command.Context(), command.OutOrStdout()) },
+	}
+	flags := command.Flags()
+	flags.StringVar(&o.checkout, "repository", ".", "the checkout whose .drover holds the world")
+	flags.StringVar(&o.suite, "suite", ".drover/bin/node-conformance.test", "the program of the tests")
+	flags.StringVar(&o.ginkgo, "ginkgo", ".drover/bin/ginkgo", "the program that runs them side by side")
+	flags.StringVar(&o.out, "out", ".drover/conformance", "directory for the log and the reports")
+	flags.StringVar(&o.labels, "labels", "NodeConformance && !Slow", "which tests to run, as ginkgo's label filter")
+	flags.StringVar(&o.focus, "focus", "", "which of those to run, as a regular expression over their names")
+	flags.IntVar(&o.processes, "processes", 4, "how many tests run at a time; those that need the fleet for themselves run alone")
+	flags.DurationVar(&o.timeout, "timeout", 45*time.Minute, "when to give up")
+	return command
+}
+
+func (o *runOptions) run(ctx context.Context, w io.Writer) error {
+	l, err := layout.New(o.checkout)
+	if err != nil {
+		return err
+	}
+	fleet, err := connect(ctx, l)
+	if err != nil {
+		return err
+	}
+	known, err := readKnown()
+	if err != nil {
+		return err
+	}
+	started := time.Now()
+	failure := o.execute(ctx, l, w)
+	// Whatever became of the run, what it left in the cluster goes; an interrupted one had no chance to.
+	cleanup, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Minute)
+	defer cancel()
+	left := fleet.removeNamespaces(cleanup)
+	if err := ctx.Err(); err != nil {
+		return errors.Join(fmt.Errorf("stopped: %w", err), left)
+	}
+	tests, err := readReport(filepath.Join(o.out, reportFile))
+	if err != nil {
+		return errors.Join(fmt.Errorf("the run ended without a report (see %s): %w", o.log(), err), failure, left)
+	}
+	verdict := judge(tests, known)
+	verdict.print(w, time.Since(started), o.log())
+	if failure != nil && len(verdict.failed)+len(verdict.known) == 0 {
+		return errors.Join(fmt.Errorf("no test failed, and yet the run did (see %s): %w", o.log(), failure), left)
+	}
+	return errors.Join(verdict.err(), left)
+}
+
+func (o *runOptions) log() string { return filepath.Join(o.out, "output.log") }
+
+// execute runs ginkgo and shows how far it is; its error says only that some test failed.
+func (o *runOptions) execute(ctx context.Context, l layout.Layout, w io.Writer) error {
+	if err := errors.Join(os.RemoveAll(o.out), os.MkdirAll(o.out, 0o755)); err != nil {
+		return err
+	}
+	list := filepath.Join(o.out, "registries.yaml")
+	if err := os.WriteFile(list, fmt.Appendf(nil, registries, layout.Artifacts+"/"+repository), 0o644); err != nil {
+		return err
+	}
+	absolute, err := filepath.Abs(list)
+	if err != nil {
+		return err
+	}
+	log, err := os.Create(o.log())
+	if err != nil {
+		return err
+	}
+	defer func() { _ = log.Close() }()
+	command := exec.CommandContext(ctx, o.ginkgo, o.arguments(l)...)
+	command.Env = append(os.Environ(), "KUBE_TEST_REPO_LIST="+absolute)
+	command.Stdout = io.MultiWriter(log, &counter{out: w, started: time.Now()})
+	command.Stderr = log
+	command.SysProcAttr = &unix.SysProcAttr{Setpgid: true} // an interrupt reaches ginkgo once, through us
+	command.Cancel = func() error { return command.Process.Signal(unix.SIGINT) }
+	command.WaitDelay = time.Minute
+	return command.Run()
+}
+
+func (o *runOptions) arguments(l layout.Layout) []string {
+	arguments := []string{
+		fmt.Sprintf("--procs=%d", o.processes), "--no-color", "--succinct", "--timeout=" + o.timeout.String(),
+		"--label-filter=" + o.labels, "--output-dir=" + o.out, "--json-report=" + reportFile, "--junit-report=junit.xml",
+	}
+	if o.focus != "" {
+		arguments = append(arguments, "--focus="+o.focus)
+	}
+	return append(arguments, o.suite, "--", "--kubeconfig="+l.Kubeconfig(), "--provider=skeleton")
+}
+
+// counter shows a line each half minute: ginkgo prints a bullet for each test that ended.
+type counter struct {
+	out     io.Writer
+	started time.Time
+	shown   time.Time
+	ended   int
+}
+
+func (c *counter) Write(output []byte) (int, error) {
+	c.ended += strings.Count(string(output), "•")
+	if now := time.Now(); now.Sub(c.shown) > 30*time.Second {
+		c.shown = now
+		_, _ = fmt.Fprintf(c.out, "%6s  %d tests ended\n", now.Sub(c.started).Round(time.Second), c.ended)
+	}
+	return len(output), nil
+}
