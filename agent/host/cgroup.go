@@ -106,11 +106,12 @@ func (s *System) memoryLimit(f *Facts) int64 {
 	return s.integer(file)
 }
 
-// cpuLimit is the quota of the machine's cgroup in whole processors, rounded up, 0 for none.
+// cpuLimit is the quota of the machine's cgroup in whole processors, rounded up, 0 for none. On version 1 it is on the
+// cgroup the agent is in: there a quota on the machine's own would refuse containers whose limit is above it.
 func (s *System) cpuLimit(f *Facts) int {
 	var quota, period int64
 	if f.CgroupVersion == 1 {
-		dir := path.Join(cgroupMount, "cpu", f.CgroupRoot)
+		dir := path.Join(cgroupMount, "cpu", s.ownCgroup(f.CgroupVersion))
 		quota, period = s.integer(dir+"/cpu.cfs_quota_us"), s.integer(dir+"/cpu.cfs_period_us")
 	} else if fields := strings.Fields(s.text(path.Join(cgroupMount, f.CgroupRoot, "cpu.max"))); len(fields) == 2 {
 		quota, _ = strconv.ParseInt(fields[0], 10, 64)

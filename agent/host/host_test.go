@@ -114,11 +114,22 @@ func TestFacts(t *testing.T) {
 			reason: "the same on cgroup v1, where no limit is a huge number",
 			files: with(with(common, v1("/drover/m1/system")), map[string]string{
 				"sys/fs/cgroup/memory/drover/m1/memory.limit_in_bytes": "9223372036854771712\n",
-				"sys/fs/cgroup/cpu/drover/m1/cpu.cfs_quota_us":         "-1\n",
-				"sys/fs/cgroup/cpu/drover/m1/cpu.cfs_period_us":        "100000\n",
+				"sys/fs/cgroup/cpu/drover/m1/system/cpu.cfs_quota_us":  "-1\n",
+				"sys/fs/cgroup/cpu/drover/m1/system/cpu.cfs_period_us": "100000\n",
 			}),
 			check: func(f Facts) any { return []any{f.CgroupVersion, f.CgroupRoot, f.MemoryBytes, f.CPUs} },
 			want:  []any{1, "/drover/m1", int64(8000000 << 10), 4},
+		},
+		"v1 shared host with limits": {
+			reason: "on cgroup v1 the quota is beside the pods, who may each have a larger one",
+			files: with(with(common, v1("/drover/m1/system")), map[string]string{
+				"sys/fs/cgroup/cpu/drover/m1/cpu.cfs_quota_us":         "-1\n",
+				"sys/fs/cgroup/cpu/drover/m1/cpu.cfs_period_us":        "100000\n",
+				"sys/fs/cgroup/cpu/drover/m1/system/cpu.cfs_quota_us":  "200000\n",
+				"sys/fs/cgroup/cpu/drover/m1/system/cpu.cfs_period_us": "100000\n",
+			}),
+			check: func(f Facts) any { return []any{f.CPUs, f.HostCPUs} },
+			want:  []any{2, 4},
 		},
 		"no CAP_SYS_RESOURCE": {
 			reason: "bit 24 of the effective capabilities decides",

@@ -41,8 +41,8 @@ type LocalMachineSpec struct {
 	// +kubebuilder:validation:MaxLength=512
 	ProviderID string `json:"providerID,omitempty"`
 
-	// cpus is how many of the host's processors' time the machine may use, and what its Node offers. Default: as
-	// many as the host has, shared.
+	// cpus is how many of the host's processors' time the machine may use, and what its Node offers. On a host with
+	// cgroup version 1 it binds pods only while processors are short. Default: as many as the host has, shared.
 	// +optional
 	// +kubebuilder:validation:Minimum=1
 	// +kubebuilder:validation:Maximum=1024

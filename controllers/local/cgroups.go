@@ -8,8 +8,12 @@ import (
 	"github.com/drover-dev/drover/api/v1alpha1"
 )
 
-// cpuPeriod is the kernel's default period of processor quotas, in microseconds.
-const cpuPeriod = 100_000
+const (
+	// cpuPeriod is the kernel's default period of processor quotas, in microseconds.
+	cpuPeriod = 100_000
+	// cpuShares are what the kernel and the kubelet give for one processor on version 1.
+	cpuShares = 1024
+)
 
 // delegated are the controllers a machine's cgroup gets on version 2, where the host has them.
 var delegated = []string{"cpuset", "cpu", "io", "memory", "hugetlb", "pids"}
@@ -25,7 +29,7 @@ func renderCgroups(in inputs) Cgroups {
 		parent := filepath.Join(h.Mount, in.cgroupParent)
 		machine := filepath.Join(parent, in.layout.name)
 		system := filepath.Join(machine, systemCgroup)
-		dirs := []CgroupDir{{Path: parent}, {Path: machine, Set: renderLimits(h, in.limits)}, {Path: system}}
+		dirs := []CgroupDir{{Path: parent}, {Path: machine, Set: renderLimits(h, in.limits)}, {Path: system, Set: renderSystemLimits(h, in.limits)}}
 		if slices.Contains(h.Controllers, "cpuset") && !h.Unified {
 			for i := range dirs {
 				dirs[i].Inherit = []string{"cpuset.cpus", "cpuset.mems"}
@@ -44,18 +48,19 @@ func renderCgroups(in inputs) Cgroups {
 	return all
 }
 
+// renderLimits are those of the whole machine. Version 1 refuses a quota below another that is smaller, and so would
+// every container whose limit exceeds the machine's size, which Kubernetes allows: there a machine has shares instead,
+// which count when processors are short.
 func renderLimits(h Hierarchy, limits Limits) []CgroupSetting {
 	var set []CgroupSetting
-	has := func(controller string) bool { return slices.Contains(h.Controllers, controller) }
-	if limits.CPUs > 0 && has("cpu") {
-		quota := int64(limits.CPUs) * cpuPeriod
+	if limits.CPUs > 0 && h.has("cpu") {
 		if h.Unified {
-			set = append(set, CgroupSetting{"cpu.max", fmt.Sprintf("%d %d", quota, cpuPeriod)})
+			set = append(set, CgroupSetting{"cpu.max", fmt.Sprintf("%d %d", limits.quota(), cpuPeriod)})
 		} else {
-			set = append(set, CgroupSetting{"cpu.cfs_period_us", fmt.Sprint(cpuPeriod)}, CgroupSetting{"cpu.cfs_quota_us", fmt.Sprint(quota)})
+			set = append(set, CgroupSetting{"cpu.shares", fmt.Sprint(int64(limits.CPUs) * cpuShares)})
 		}
 	}
-	if limits.MemoryBytes > 0 && has("memory") {
+	if limits.MemoryBytes > 0 && h.has("memory") {
 		file := "memory.limit_in_bytes"
 		if h.Unified {
 			file = "memory.max"
@@ -64,6 +69,20 @@ func renderLimits(h Hierarchy, limits Limits) []CgroupSetting {
 	}
 	return set
 }
+
+// renderSystemLimits are those of the machine's own processes. On version 1 they hold the quota, which tells the
+// agent how many processors the machine has.
+func renderSystemLimits(h Hierarchy, limits Limits) []CgroupSetting {
+	if h.Unified || limits.CPUs == 0 || !h.has("cpu") {
+		return nil
+	}
+	return []CgroupSetting{{"cpu.cfs_period_us", fmt.Sprint(cpuPeriod)}, {"cpu.cfs_quota_us", fmt.Sprint(limits.quota())}}
+}
+
+// quota is the processor time in each period, in microseconds.
+func (l Limits) quota() int64 { return int64(l.CPUs) * cpuPeriod }
+
+func (h Hierarchy) has(controller string) bool { return slices.Contains(h.Controllers, controller) }
 
 func delegable(h Hierarchy) []string {
 	var found []string

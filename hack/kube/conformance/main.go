@@ -9,6 +9,7 @@ import (
 	"flag"
 	"fmt"
 	"os"
+	"testing"
 
 	"github.com/onsi/ginkgo/v2"
 	"github.com/onsi/gomega"
@@ -37,6 +38,7 @@ type outcome struct{ failed bool }
 func (o *outcome) Fail() { o.failed = true }
 
 func main() {
+	testing.Init() // ginkgo passes flags of go test's
 	list := flag.Bool("needed-images", false, "print the names of the images that these tests use, and exit")
 	config.CopyFlags(config.Flags, flag.CommandLine)
 	framework.RegisterCommonFlags(flag.CommandLine)
