@@ -58,6 +58,11 @@ func (o *runOptions) run(ctx context.Context, w io.Writer) error {
 	if err != nil {
 		return err
 	}
+	for _, path := range []*string{&o.suite, &o.ginkgo, &o.out} {
+		if *path, err = filepath.Abs(*path); err != nil {
+			return err
+		}
+	}
 	fleet, err := connect(ctx, l)
 	if err != nil {
 		return err
@@ -98,17 +103,14 @@ func (o *runOptions) execute(ctx context.Context, l layout.Layout, w io.Writer) 
 	if err := os.WriteFile(list, fmt.Appendf(nil, registries, layout.Artifacts+"/"+repository), 0o644); err != nil {
 		return err
 	}
-	absolute, err := filepath.Abs(list)
-	if err != nil {
-		return err
-	}
 	log, err := os.Create(o.log())
 	if err != nil {
 		return err
 	}
 	defer func() { _ = log.Close() }()
 	command := exec.CommandContext(ctx, o.ginkgo, o.arguments(l)...)
-	command.Env = append(os.Environ(), "KUBE_TEST_REPO_LIST="+absolute)
+	command.Env = append(os.Environ(), "KUBE_TEST_REPO_LIST="+list)
+	command.Dir = filepath.Join(l.Repository, "hack/kube") // ginkgo compares its version with the one of the module it runs in
 	command.Stdout = io.MultiWriter(log, &counter{out: w, started: time.Now()})
 	command.Stderr = log
 	command.SysProcAttr = &unix.SysProcAttr{Setpgid: true} // an interrupt reaches ginkgo once, through us

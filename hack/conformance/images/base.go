@@ -12,12 +12,14 @@ import (
 	"github.com/drover-dev/drover/hack/artifacts/oci"
 )
 
-// Busybox is Debian's static one. It cannot resolve names (a static glibc cannot), so what must is linked dynamically.
+// busybox is Debian's static one. It cannot resolve names (a static glibc cannot), so what must is linked dynamically.
 const busybox = "/bin/busybox"
 
-// Tools are this host's, and take the place of busybox's.
+// tools are this host's, and take the place of busybox's. Its shell forgets variables whose names are none of a
+// shell's, such as the keys of a ConfigMap may be; upstream's newer one does not, nor does bash.
 var tools = map[string]string{
 	"bash":     "/bin/bash",
+	"sh":       "/bin/bash",
 	"curl":     "/usr/bin/curl",
 	"hostname": "/bin/hostname",
 	"nc":       "/bin/nc.openbsd",
