@@ -85,6 +85,8 @@ $(BIN)/drover-dev: FORCE
 	@mkdir -p $(BIN) && go build -ldflags '$(LDFLAGS)' -o $@ ./hack/dev
 $(BIN)/drover-bench: FORCE
 	@mkdir -p $(BIN) && go build -ldflags '$(LDFLAGS)' -o $@ ./hack/bench
+$(BIN)/drover-traces: FORCE
+	@mkdir -p $(BIN) && go build -ldflags '$(LDFLAGS)' -o $@ ./hack/traces
 $(BIN)/drover-%: FORCE
 	@mkdir -p $(BIN) && go build -ldflags '$(LDFLAGS)' -o $@ ./cmd/$*
 $(BIN)/kubectl-drover: FORCE
@@ -133,24 +135,9 @@ vet: ## Run go vet over every module
 MODULES := $(filter-out hack/tools,$(patsubst %/,%,$(dir $(shell git ls-files -co --exclude-standard 'go.mod' '*/go.mod'))))
 RESULTS := $(DROVER)/test-results
 
-# Tests of this module that want the host's network, cgroups and ports for themselves run after the others.
 .PHONY: test-modules
-test-modules: $(BIN)/gotestsum
-	@rm -rf $(RESULTS) && mkdir -p $(RESULTS)
-	@export KUBEBUILDER_ASSETS=$(BIN) PATH=$(BIN):$$PATH; failed=; \
-	for dir in $(MODULES); do \
-		name=$$(tr / _ <<< "$$dir" | sed 's/^\.$$/drover/'); \
-		(cd $$dir && packages=$$(go list ./... | grep -v '/test/e2e' || true) && [ -z "$$packages" ] || \
-			$(BIN)/gotestsum --format=pkgname-and-test-fails --hide-summary=skipped,output --jsonfile=$(RESULTS)/$$name.json -- -count=1 -timeout=20m $$packages) || failed="$$failed $$dir"; \
-	done; \
-	if [ -d test/e2e ]; then \
-		$(BIN)/gotestsum --format=standard-verbose --jsonfile=$(RESULTS)/e2e.json -- -count=1 -p=1 -timeout=40m ./test/e2e/... || failed="$$failed test/e2e"; \
-	fi; \
-	go run ./hack/noskip $(RESULTS)/*.json || failed="$$failed (skipped tests)"; \
-	[ -z "$$failed" ] || { echo "Failed:$$failed"; exit 1; }
-
-# BENCH_FLAGS=-all runs the benchmarks of large fleets too; docs/performance.md says how to read the table.
-BENCH_FLAGS ?=
+test-modules: $(BIN)/gotestsum $(BIN)/drover-traces
+	@hack/test.sh $(BIN) $(RESULTS) $(MODULES)
 
 .PHONY: bench
 bench: deps $(BIN)/drover-dev ## Measure speed and memory against the raw components, and print the table

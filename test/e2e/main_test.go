@@ -9,7 +9,10 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"os/signal"
 	"path/filepath"
+	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -41,6 +44,7 @@ func run(m *testing.M) (code int) {
 	if err != nil {
 		return complain(err)
 	}
+	defer downWhenInterrupted(root)()
 	defer func() {
 		if *keep {
 			return
@@ -65,11 +69,55 @@ func run(m *testing.M) (code int) {
 	return m.Run()
 }
 
+// downWhenInterrupted takes the demo down, and ends, when the tests are told to stop. What it returns ends the watch.
+func downWhenInterrupted(root string) (stop func()) {
+	signals := make(chan os.Signal, 1)
+	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
+	go func() {
+		if _, interrupted := <-signals; !interrupted {
+			return
+		}
+		complain(fmt.Errorf("interrupted: the demo is taken down"))
+		endTests()
+		if err := runDev(context.Background(), root, "down"); err != nil {
+			complain(fmt.Errorf("take the demo down: %w: run make down", err))
+		}
+		os.Exit(1)
+	}()
+	return func() { signal.Stop(signals); close(signals) }
+}
+
+// endTests ends the tests' command that runs and lets no more begin, so that nothing starts what is being taken down.
+func endTests() {
+	cancelTests()
+	commands.Lock()
+}
+
+var (
+	tests, cancelTests = context.WithCancel(context.Background())
+	commands           sync.Mutex
+)
+
 // dev runs one of hack/dev's commands and shows what it prints.
 func dev(root string, limit time.Duration, command string) error {
-	ctx, cancel := context.WithTimeout(context.Background(), limit)
+	commands.Lock()
+	defer commands.Unlock()
+	ctx, cancel := context.WithTimeout(tests, limit)
 	defer cancel()
+	err := runDev(ctx, root, command)
+	if tests.Err() != nil {
+		commands.Unlock()
+		select {} // whoever interrupted the tests ends this process
+	}
+	return err
+}
+
+// runDev runs it in a process group of its own, which an interrupt at the terminal does not reach.
+func runDev(ctx context.Context, root, command string) error {
 	program := exec.CommandContext(ctx, filepath.Join(root, ".drover", "bin", "drover-dev"), command)
+	program.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	program.Cancel = func() error { return program.Process.Signal(syscall.SIGTERM) }
+	program.WaitDelay = 30 * time.Second
 	program.Dir = root
 	program.Stdout, program.Stderr = os.Stdout, os.Stderr
 	return program.Run()

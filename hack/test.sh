@@ -1,0 +1,43 @@
+#!/usr/bin/env bash
+# Runs every test: those of each module, then the end-to-end tests alone, as they want the host's network and ports for
+# themselves. Ends with a line for each part, and fails on a failure, on a skipped test and on anything left on the host.
+# make test calls it, with everything built: hack/test.sh BIN RESULTS MODULE…
+set -euo pipefail
+bin=$1 results=$2
+shift 2
+export KUBEBUILDER_ASSETS=$bin PATH=$bin:$PATH
+rm -rf "$results" && mkdir -p "$results"
+summary=() failed=()
+
+# part NAME COMMAND… runs a part and notes how it went and how long it took.
+part() {
+	local name=$1 start=$SECONDS outcome=passed
+	shift
+	echo "=== $name"
+	"$@" || { outcome=FAILED && failed+=("$name"); }
+	summary+=("$(printf '%-16s %-6s %4d s' "$name" "$outcome" $((SECONDS - start)))")
+}
+
+in_module() { (cd "$1" && mapfile -t packages < <(go list ./... | grep -v '/test/e2e$') && tests "$2" pkgname-and-test-fails -timeout=15m "${packages[@]}"); }
+
+tests() { "$bin/gotestsum" --format="$2" --hide-summary=skipped,output --jsonfile="$results/$1.json" -- -count=1 "${@:3}"; }
+
+# An interrupt reaches the tests too, which clean up and end; so does this then, after a look at what is left.
+finish() {
+	part leftovers "$bin/drover-traces" since "$results/before"
+	printf '\n%s\n' "${summary[@]}"
+	[ ${#failed[@]} = 0 ] || { echo "Failed: ${failed[*]}" && exit 1; }
+}
+trap 'trap "" INT TERM; failed+=(interrupted); finish' INT TERM
+
+"$bin/drover-traces" take "$results/before"
+for module in "$@"; do
+	# A module of upstream's programs has no test, and takes long to compile for none.
+	[ -n "$(git ls-files -co --exclude-standard "$module/*_test.go")" ] || continue
+	name=${module//\//-}
+	[ "$module" != . ] || name=drover
+	part "$name" in_module "$module" "$name"
+done
+part e2e tests e2e standard-verbose -timeout=30m ./test/e2e
+part "none skipped" go run ./hack/noskip "$results"/*.json
+finish
