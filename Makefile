@@ -34,14 +34,14 @@ include hack/conformance.mk
 
 .PHONY: demo
 demo: ## Start a cluster with two worker nodes on this machine, and show them at work
-	@$(MAKE) --no-print-directory deps $(BIN)/drover-dev
+	@$(MAKE) --no-print-directory deps root $(BIN)/drover-dev
 	@$(BIN)/drover-dev preflight
 	@$(MAKE) --no-print-directory build
 	@$(BIN)/drover-dev demo
 
 .PHONY: test
 test: ## Run every test (needs root); none may be skipped
-	@$(MAKE) --no-print-directory deps $(BIN)/drover-dev
+	@$(MAKE) --no-print-directory deps root $(BIN)/drover-dev
 	@$(BIN)/drover-dev idle
 	@$(MAKE) --no-print-directory build
 	@$(MAKE) --no-print-directory image build-installer IMG=$(E2E_IMG)
@@ -50,12 +50,12 @@ test: ## Run every test (needs root); none may be skipped
 ##@ The development world
 
 .PHONY: down
-down: $(BIN)/drover-dev ## Remove everything that `make demo` started
+down: root $(BIN)/drover-dev ## Remove everything that `make demo` started
 	@$(BIN)/drover-dev down
 
 .PHONY: up
 up: ## Start the control plane and the manager only
-	@$(MAKE) --no-print-directory deps $(BIN)/drover-dev
+	@$(MAKE) --no-print-directory deps root $(BIN)/drover-dev
 	@$(BIN)/drover-dev preflight
 	@$(MAKE) --no-print-directory build
 	@$(BIN)/drover-dev up
@@ -63,6 +63,11 @@ up: ## Start the control plane and the manager only
 .PHONY: status
 status: $(BIN)/drover-dev ## Say whether a demo runs, and what is on this host
 	@$(BIN)/drover-dev status
+
+# Said before anything is written.
+.PHONY: root
+root:
+	@[ "$$(id -u)" = 0 ] || { echo "This needs root, to make namespaces, links and cgroups: run it as root (sudo make …)."; exit 1; }
 
 .PHONY: deps
 deps: ## Install the Debian packages that are missing (needs root)
@@ -121,18 +126,27 @@ manifests: $(BIN)/controller-gen $(BIN)/crd-ref-docs ## Generate the kinds, the 
 	@$(BIN)/crd-ref-docs --config=hack/tools/crd-ref-docs.yaml --source-path=api/v1alpha1 --renderer=markdown --output-path=docs/reference/api.md --log-level=WARN
 
 .PHONY: lint
-lint: $(BIN)/golangci-lint $(BIN)/golangci-lint-kube-api-linter $(BIN)/kustomize ## Run the linters
+lint: $(BIN)/golangci-lint $(BIN)/golangci-lint-kube-api-linter $(BIN)/kustomize lint-project ## Run the linters
 	@unformatted=$$(git ls-files -z '*.go' | xargs -0 gofmt -l); [ -z "$$unformatted" ] || { echo "Not formatted (gofmt -w): $$unformatted"; exit 1; }
 	@$(BIN)/golangci-lint run --allow-parallel-runners ./...
 	@$(BIN)/golangci-lint-kube-api-linter run --allow-parallel-runners --config=.golangci-kal.yml ./api/...
 	@for dir in default dev prometheus; do $(BIN)/kustomize build config/$$dir >/dev/null; done
+
+# kubebuilder drops from PROJECT what it does not know, and wants a Dockerfile before it writes anything.
+.PHONY: lint-project
+lint-project: $(BIN)/kubebuilder
+	@dir=$$(mktemp -d) && trap 'rm -rf "$$dir"' EXIT && cp PROJECT "$$dir" && touch "$$dir/Dockerfile"; \
+	(cd "$$dir" && $(BIN)/kubebuilder edit --multigroup=false >out 2>&1) || { tail -n 1 "$$dir/out"; exit 1; }; \
+	diff -u --label 'PROJECT as kubebuilder writes it' --label PROJECT "$$dir/PROJECT" PROJECT
+	@kinds() { sed -n "s/^$$1//p" "$${@:2}" | sort; }; \
+	diff <(kinds '    kind: ' config/crd/fleet.*.yaml) <(kinds '  kind: ' PROJECT) || { echo "PROJECT does not list the kinds of config/crd."; exit 1; }
 
 .PHONY: vet
 vet: ## Run go vet over every module
 	@for dir in $(MODULES); do (cd $$dir && go vet ./...); done
 
 # Every module but the tools' has code of ours.
-MODULES := $(filter-out hack/tools,$(patsubst %/,%,$(dir $(shell git ls-files -co --exclude-standard 'go.mod' '*/go.mod'))))
+MODULES = $(filter-out hack/tools,$(patsubst %/,%,$(dir $(shell git ls-files -co --exclude-standard 'go.mod' '*/go.mod'))))
 RESULTS := $(DROVER)/test-results
 
 .PHONY: test-modules
@@ -140,7 +154,7 @@ test-modules: $(BIN)/gotestsum $(BIN)/drover-traces
 	@hack/test.sh $(BIN) $(RESULTS) $(MODULES)
 
 .PHONY: bench
-bench: deps $(BIN)/drover-dev ## Measure speed and memory against the raw components, and print the table
+bench: deps root $(BIN)/drover-dev ## Measure speed and memory against the raw components, and print the table
 	@$(BIN)/drover-dev idle
 	@$(MAKE) --no-print-directory build $(BIN)/drover-bench
 	@$(BIN)/drover-bench $(BENCH_FLAGS)
@@ -153,6 +167,7 @@ $(eval $(call tool,golangci-lint,github.com/golangci/golangci-lint/v2/cmd/golang
 $(eval $(call tool,golangci-lint-kube-api-linter,sigs.k8s.io/kube-api-linter/cmd/golangci-lint-kube-api-linter))
 $(eval $(call tool,crd-ref-docs,github.com/elastic/crd-ref-docs))
 $(eval $(call tool,gotestsum,gotest.tools/gotestsum))
+$(eval $(call tool,kubebuilder,sigs.k8s.io/kubebuilder/v4))
 
 .PHONY: help
 help: ## Show this
