@@ -36,7 +36,8 @@ func Take(dir string) (Snapshot, error) {
 	return snapshot, processes(snapshot, dir)
 }
 
-// Since lists what s has that before had not ("+ …") and the other way round ("- …"), sorted.
+// Since lists what s has that before had not ("+ …") and the other way round ("- …"), sorted. A process that has ended
+// since is left out: it was none of the caller's.
 func (s Snapshot) Since(before Snapshot) []string {
 	var difference []string
 	for line := range s {
@@ -45,7 +46,7 @@ func (s Snapshot) Since(before Snapshot) []string {
 		}
 	}
 	for line := range before {
-		if _, is := s[line]; !is {
+		if _, is := s[line]; !is && !strings.HasPrefix(line, "process ") {
 			difference = append(difference, "- "+line)
 		}
 	}

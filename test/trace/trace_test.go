@@ -54,7 +54,7 @@ func untilDifference(t *testing.T, want []string, look func() []string) {
 }
 
 func TestWhatIsMissingIsSeenToo(t *testing.T) {
-	before := Snapshot{"link lo (device)": {}, "sysctl net/ipv4/ip_forward = 0": {}}
+	before := Snapshot{"link lo (device)": {}, "sysctl net/ipv4/ip_forward = 0": {}, "process etcd: of another's": {}}
 	after := Snapshot{"link lo (device)": {}, "sysctl net/ipv4/ip_forward = 1": {}}
 	want := []string{"+ sysctl net/ipv4/ip_forward = 1", "- sysctl net/ipv4/ip_forward = 0"}
 	if diff := cmp.Diff(want, after.Since(before)); diff != "" {
