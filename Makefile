@@ -43,6 +43,7 @@ demo: ## Start a cluster with two worker nodes on this machine, and show them at
 test: ## Run every test (needs root); none may be skipped
 	@$(MAKE) --no-print-directory deps root $(BIN)/drover-dev
 	@$(BIN)/drover-dev idle
+	@$(BIN)/drover-dev preflight
 	@$(MAKE) --no-print-directory build
 	@$(MAKE) --no-print-directory image build-installer IMG=$(E2E_IMG)
 	@$(MAKE) --no-print-directory test-modules

@@ -25,7 +25,7 @@ tests() { "$bin/gotestsum" --format="$2" --hide-summary=skipped,output --jsonfil
 # An interrupt reaches the tests too, which clean up and end; so does this then, after a look at what is left.
 finish() {
 	part leftovers "$bin/drover-traces" since "$results/before"
-	printf '\n%s\n' "${summary[@]}"
+	echo && printf '%s\n' "${summary[@]}"
 	[ ${#failed[@]} = 0 ] || { echo "Failed: ${failed[*]}" && exit 1; }
 }
 trap 'trap "" INT TERM; failed+=(interrupted); finish' INT TERM
