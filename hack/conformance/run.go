@@ -48,7 +48,7 @@ func newRunCommand() *cobra.Command {
 	flags.StringVar(&o.out, "out", ".drover/conformance", "directory for the log and the reports")
 	flags.StringVar(&o.labels, "labels", "NodeConformance && !Slow", "which tests to run, as ginkgo's label filter")
 	flags.StringVar(&o.focus, "focus", "", "which of those to run, as a regular expression over their names")
-	flags.IntVar(&o.processes, "processes", 4, "how many tests run at a time; those that need the fleet for themselves run alone")
+	flags.IntVar(&o.processes, "processes", 6, "how many tests run at a time; those that need the fleet for themselves run alone")
 	flags.DurationVar(&o.timeout, "timeout", 45*time.Minute, "when to give up")
 	return command
 }
