@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"strings"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
@@ -103,7 +104,11 @@ func (s *heldStatus) Patch(ctx context.Context, obj client.Object, patch client.
 
 // nodeClient is the client that Cluster API's reconcilers use on the cluster's Nodes. It drops patches that change
 // nothing: the Machine reconciler sends one in each reconcile of a Machine without a controlling owner
-// (patchNode counts the absent owner annotations as removed), and with its optimistic lock each may even fail.
+// (patchNode counts the absent owner annotations as removed).
+//
+// And it takes the optimistic lock off patches that only add labels and annotations, which cannot undo what another
+// writes. A Node that has just registered is written to by its kubelet, three controllers and us within the same
+// moments: with the lock the first of these patches fails as a rule, and the whole reconcile is done over.
 type nodeClient struct {
 	client.Client
 }
@@ -114,10 +119,53 @@ func (c *nodeClient) Patch(ctx context.Context, obj client.Object, patch client.
 	if err != nil {
 		return fmt.Errorf("compute the patch of %T %s: %w", obj, obj.GetName(), err)
 	}
-	if patch.Type() != types.ApplyPatchType && changesNothing(data) {
-		return nil
+	if patch.Type() == types.MergePatchType || patch.Type() == types.StrategicMergePatchType {
+		if changesNothing(data) {
+			return nil
+		}
+		data = withoutNeedlessLock(data)
 	}
 	return c.Client.Patch(ctx, obj, client.RawPatch(patch.Type(), data), opts...)
+}
+
+// withoutNeedlessLock is the merge patch without its resource version, if it does nothing but add or set labels and
+// annotations; any other is returned as it is.
+func withoutNeedlessLock(data []byte) []byte {
+	var patch map[string]map[string]json.RawMessage
+	if err := json.Unmarshal(data, &patch); err != nil || len(patch) != 1 {
+		return data
+	}
+	metadata := patch["metadata"]
+	for field, value := range metadata {
+		switch field {
+		case "resourceVersion", "uid":
+		case "labels", "annotations":
+			var values map[string]*string
+			if err := json.Unmarshal(value, &values); err != nil || removes(values) {
+				return data
+			}
+		default:
+			return data
+		}
+	}
+	delete(metadata, "resourceVersion")
+	if unlocked, err := json.Marshal(patch); err == nil {
+		return unlocked
+	}
+	return data
+}
+
+// removes says whether a merge patch of a map takes a key out of it, or all, or holds a directive of a strategic one.
+func removes(values map[string]*string) bool {
+	if values == nil {
+		return true
+	}
+	for key, value := range values {
+		if value == nil || strings.HasPrefix(key, "$") {
+			return true
+		}
+	}
+	return false
 }
 
 // changesNothing says whether a merge patch holds at most the resource version and UID that it insists on.

@@ -105,6 +105,29 @@ func TestChangesNothing(t *testing.T) {
 	}
 }
 
+func TestWithoutNeedlessLock(t *testing.T) {
+	for _, test := range []struct {
+		reason, patch, want string
+	}{
+		{"an added annotation needs none", `{"metadata":{"annotations":{"a":"b"},"resourceVersion":"7"}}`, `{"metadata":{"annotations":{"a":"b"}}}`},
+		{"nor does a label, and the UID stays", `{"metadata":{"labels":{"a":""},"resourceVersion":"7","uid":"x"}}`, `{"metadata":{"labels":{"a":""},"uid":"x"}}`},
+		{"what is taken away may have been set anew", `{"metadata":{"annotations":{"a":null},"resourceVersion":"7"}}`, ""},
+		{"all labels go", `{"metadata":{"labels":null,"resourceVersion":"7"}}`, ""},
+		{"a directive may take away", `{"metadata":{"labels":{"$patch":"replace","a":"b"},"resourceVersion":"7"}}`, ""},
+		{"lists are replaced as a whole", `{"metadata":{"finalizers":["a"],"resourceVersion":"7"}}`, ""},
+		{"taints are such a list", `{"metadata":{"annotations":{"a":"b"},"resourceVersion":"7"},"spec":{"taints":null}}`, ""},
+		{"something else", `[1]`, ""},
+	} {
+		want := test.want
+		if want == "" {
+			want = test.patch
+		}
+		if got := string(withoutNeedlessLock([]byte(test.patch))); got != want {
+			t.Errorf("%s: %s became %s, want %s", test.reason, test.patch, got, want)
+		}
+	}
+}
+
 func TestClusterBudgetAllowsABurstAndThenSpreads(t *testing.T) {
 	b := newBudget()
 	item, now := request("a"), time.Unix(1000, 0)

@@ -16,7 +16,7 @@ const (
 	// machineSpacing is the least time between two reconciles of a Machine. One reconcile makes up to three patches,
 	// each of which is an event, and others write to the Machine and its Node at the same time: whoever looks too
 	// soon sees half of it, and writes what the next look undoes.
-	machineSpacing = 250 * time.Millisecond
+	machineSpacing = 500 * time.Millisecond
 	// longestWait bounds the time until Cluster API looks at an object again. A drain waits 20 seconds by its own
 	// account before it looks whether the last pod is gone, and 30 seconds for an object that is not in the cache yet.
 	longestWait = 5 * time.Second
