@@ -84,7 +84,7 @@ func judgeDeleting(f *fleet, _ Result, _ Outcome, t tally) *verdict {
 	if !f.deleting() {
 		return nil
 	}
-	return &verdict{reason: v1alpha1.ReasonDeleting, message: fmt.Sprintf("The pool is being deleted: %d machines are left to drain and delete", t.total), progressing: true}
+	return &verdict{reason: v1alpha1.ReasonDeleting, message: fmt.Sprintf("The pool is being deleted; machines still to be drained and deleted: %d", t.total), progressing: true}
 }
 
 func judgeProblems(_ *fleet, result Result, _ Outcome, _ tally) *verdict {
@@ -115,7 +115,7 @@ func judgeScaling(_ *fleet, _ Result, _ Outcome, t tally) *verdict {
 	case t.active > t.want || t.total > t.active:
 		return &verdict{
 			reason:      v1alpha1.ReasonScalingDown,
-			message:     fmt.Sprintf("Scaling down to %d machines: %d are left to drain and delete", t.want, t.total-t.want),
+			message:     fmt.Sprintf("Scaling down to %d; machines still to be drained and deleted: %d", t.want, t.total-t.want),
 			progressing: true,
 		}
 	}

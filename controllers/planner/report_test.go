@@ -80,13 +80,13 @@ func TestConditions(t *testing.T) {
 			reason:   "a machine that still drains is counted",
 			snapshot: snapshot(newPool(1, 2), newMachine(0), newMachine(1, leaving)),
 			want:     []string{"Available=True EnoughAvailable", "Ready=False ScalingDown", "Reconciling=True ScalingDown"},
-			message:  "Scaling down to 1 machines: 1 are left to drain and delete",
+			message:  "Scaling down to 1; machines still to be drained and deleted: 1",
 		},
 		"drain blocked": {
 			reason:   "the pool names machine, pod and budget",
 			snapshot: snapshot(newPool(1, 2), newMachine(0), newMachine(1, draining(refusedDrain))),
 			want:     []string{"Available=True EnoughAvailable", "DrainBlocked=True PodDisruptionBudget", "Ready=False ScalingDown", "Reconciling=True ScalingDown"},
-			message:  "Scaling down to 1 machines: 1 are left to drain and delete",
+			message:  "Scaling down to 1; machines still to be drained and deleted: 1",
 		},
 		"paused": {
 			reason:   "a paused pool is neither on its way nor stuck",
@@ -104,7 +104,7 @@ func TestConditions(t *testing.T) {
 			reason:   "a pool that is being deleted says how many are left",
 			snapshot: snapshot(newPool(1, 1, isDeleting), newMachine(0, leaving)),
 			want:     []string{"Available=True EnoughAvailable", "Ready=False Deleting", "Reconciling=True Deleting"},
-			message:  "The pool is being deleted: 1 machines are left to drain and delete",
+			message:  "The pool is being deleted; machines still to be drained and deleted: 1",
 		},
 		"deleting and paused": {
 			reason:   "a paused pool is not even deleted, and says how to go on",
