@@ -73,7 +73,8 @@ type Agent struct {
 	rebuild    chan struct{} // something that the components' configuration depends on has changed
 
 	mu        sync.Mutex
-	current   *generation
+	current   *generation // what is installed, or what the last agent had installed
+	newest    *generation // what is wanted
 	facts     host.Facts
 	bundle    *bundle.Bundle
 	findings  []v1alpha1.Finding
@@ -104,7 +105,7 @@ func New(opts Options) (*Agent, error) {
 		timeline:  &timeline{start: time.Now(), now: time.Now},
 		boot:      newBootReporter(opts.RunDir, opts.Log),
 		paths:     component.DefaultPaths(),
-		bootstrap: boot, current: current,
+		bootstrap: boot, current: current, newest: current,
 		joined: make(chan struct{}), introduced: make(chan struct{}), wanted: make(chan *generation, 1), dirty: make(chan struct{}, 1), rebuild: make(chan struct{}, 1),
 	}
 	_, err = identity.Load(a.identityPaths(), boot.NodeName, time.Now())
@@ -176,6 +177,16 @@ func (a *Agent) bundles(cluster v1alpha1.ClusterSettings) *bundle.Store {
 		Shared: []string{filepath.Join(a.opts.StateDir, SharedBundlesDir)},
 		Roots:  func() *x509.CertPool { return roots(cluster.ServerCA) },
 		Log:    a.log.WithName("bundle"),
+	}
+}
+
+// overcome takes an obstacle of a kind out of the way.
+func (a *Agent) overcome(reason string) {
+	a.mu.Lock()
+	is := a.hindrance != nil && a.hindrance.reason == reason
+	a.mu.Unlock()
+	if is {
+		a.hinder(nil)
 	}
 }
 

@@ -3,6 +3,8 @@ package agent
 import (
 	"context"
 	"crypto/x509"
+	"errors"
+	"fmt"
 	"net/netip"
 	"runtime"
 	"slices"
@@ -29,26 +31,32 @@ const (
 
 // install brings the machine to its desired state, and to each later one, until the context ends.
 func (a *Agent) install(ctx context.Context) error {
-	a.mu.Lock()
-	next := a.current
-	a.mu.Unlock()
-	for next != nil {
+	for next := a.generation(); next != nil; {
 		next = a.bring(ctx, next)
 	}
 	return nil
 }
 
+// stage is one step of installing a state.
+type stage struct {
+	do func(context.Context, *generation) error
+	// reason is the conditions' while the stage fails.
+	reason string
+	// first and last bound the wait after a failure.
+	first, last time.Duration
+}
+
 // bring installs one desired state and stays with it until there is another one, which it returns; nil when the
 // context ended. Nothing of the state before is touched until the new bundle is there.
 func (a *Agent) bring(ctx context.Context, g *generation) *generation {
-	if next, ok := a.attempt(ctx, g, mendInterval, mendInterval, a.check); !ok {
-		return next
-	}
-	if next, ok := a.attempt(ctx, g, fetchFirst, fetchLast, a.fetch); !ok {
-		return next
-	}
-	if next, ok := a.attempt(ctx, g, fetchFirst, fetchLast, a.activate); !ok {
-		return next
+	for _, s := range []stage{
+		{a.check, v1alpha1.ReasonPreflightFailed, mendInterval, mendInterval},
+		{a.fetch, v1alpha1.ReasonBundleFetchFailed, fetchFirst, fetchLast},
+		{a.activate, v1alpha1.ReasonPreflightFailed, fetchFirst, fetchLast},
+	} {
+		if next, ok := a.attempt(ctx, g, s); !ok {
+			return next
+		}
 	}
 	collect := time.NewTimer(collectDelay)
 	defer collect.Stop()
@@ -61,25 +69,28 @@ func (a *Agent) bring(ctx context.Context, g *generation) *generation {
 		case <-collect.C:
 			a.collect(ctx, g)
 		case <-a.rebuild:
-			if o := a.activate(ctx, g); o != nil {
-				a.hinder(o)
+			if err := a.activate(ctx, g); err != nil {
+				a.hinder(&obstacle{reason: v1alpha1.ReasonPreflightFailed, message: err.Error()})
+			} else {
+				a.overcome(v1alpha1.ReasonPreflightFailed)
 			}
 		}
 	}
 }
 
-// attempt does one thing until it works. A newer desired state or the end of the context stops it.
-func (a *Agent) attempt(ctx context.Context, g *generation, first, last time.Duration, do func(context.Context, *generation) *obstacle) (*generation, bool) {
-	for wait := first; ; wait = min(2*wait, last) {
-		o := do(ctx, g)
+// attempt does one stage until it works. A newer desired state or the end of the context stops it. An obstacle stays
+// in the way until the stage that met it is passed, so that whoever looks meanwhile sees it.
+func (a *Agent) attempt(ctx context.Context, g *generation, s stage) (*generation, bool) {
+	for wait := s.first; ; wait = min(2*wait, s.last) {
+		err := s.do(ctx, g)
 		if ctx.Err() != nil {
 			return nil, false
 		}
-		if o == nil {
-			a.hinder(nil)
+		if err == nil {
+			a.overcome(s.reason)
 			return nil, true
 		}
-		a.hinder(o)
+		a.hinder(&obstacle{reason: s.reason, message: err.Error()})
 		timer := time.NewTimer(wait)
 		select {
 		case <-ctx.Done():
@@ -105,10 +116,10 @@ func (a *Agent) collect(ctx context.Context, g *generation) {
 }
 
 // check gathers the facts and makes the machine ready for the state.
-func (a *Agent) check(ctx context.Context, g *generation) *obstacle {
+func (a *Agent) check(ctx context.Context, g *generation) error {
 	facts, err := a.system.Gather(ctx, host.GatherOptions{Server: g.Spec.Cluster.Server, NodeIP: a.opts.NodeIP, StateDir: a.opts.StateDir})
 	if err != nil {
-		return &obstacle{reason: v1alpha1.ReasonPreflightFailed, message: err.Error()}
+		return err
 	}
 	sharedKernel := strings.HasPrefix(g.ProviderID, v1alpha1.LocalProviderIDPrefix)
 	findings := append(host.Preflight(facts, g.NodeName, &g.Spec, time.Now()), a.system.ApplySysctls(g.Spec.Sysctls, sharedKernel)...)
@@ -117,10 +128,10 @@ func (a *Agent) check(ctx context.Context, g *generation) *obstacle {
 	a.facts, a.findings = facts, findings
 	a.mu.Unlock()
 	if failed := host.Errors(findings); len(failed) > 0 {
-		return &obstacle{reason: v1alpha1.ReasonPreflightFailed, message: strings.Join(failed, "; ")}
+		return errors.New(strings.Join(failed, "; "))
 	}
 	if err := a.system.PrepareCgroups(facts); err != nil {
-		return &obstacle{reason: v1alpha1.ReasonPreflightFailed, message: err.Error()}
+		return err
 	}
 	a.network.Configure(network.Config{
 		Node: g.NodeName, Settings: g.Spec.Network, PodCIDRs: prefixes(g.Spec.Cluster.PodCIDRs), MTU: facts.MTU,
@@ -130,14 +141,17 @@ func (a *Agent) check(ctx context.Context, g *generation) *obstacle {
 }
 
 // fetch makes sure of the bundle.
-func (a *Agent) fetch(ctx context.Context, g *generation) *obstacle {
+func (a *Agent) fetch(ctx context.Context, g *generation) error {
 	ref, err := image(&g.Spec, runtime.GOARCH)
 	var b *bundle.Bundle
 	if err == nil {
 		b, err = a.bundles(g.Spec.Cluster).Ensure(ctx, ref)
 	}
 	if err != nil {
-		return &obstacle{reason: v1alpha1.ReasonBundleFetchFailed, message: err.Error()}
+		return err
+	}
+	if kubelet := b.Versions["kubelet"]; kubelet != g.Spec.Version {
+		return fmt.Errorf("bundle %s has the kubelet %s, not %s: give the NodeBundle of %s the right image", ref, kubelet, g.Spec.Version, g.Spec.Version)
 	}
 	a.mu.Lock()
 	a.bundle = b
@@ -148,7 +162,7 @@ func (a *Agent) fetch(ctx context.Context, g *generation) *obstacle {
 
 // activate makes the state the current one, on disk first, and has its processes run: containerd at once, the others
 // when there is an identity for them to use.
-func (a *Agent) activate(_ context.Context, g *generation) *obstacle {
+func (a *Agent) activate(_ context.Context, g *generation) error {
 	a.mu.Lock()
 	facts, b := a.facts, a.bundle
 	a.mu.Unlock()
@@ -157,23 +171,26 @@ func (a *Agent) activate(_ context.Context, g *generation) *obstacle {
 		PodCIDRs: texts(network.CachedPodCIDRs(a.opts.StateDir, g.NodeName)), Paths: a.paths,
 	})
 	if err != nil {
-		return &obstacle{reason: v1alpha1.ReasonPreflightFailed, message: err.Error()}
+		return err
 	}
 	if err := g.commit(a.opts.StateDir); err != nil {
-		return &obstacle{reason: v1alpha1.ReasonPreflightFailed, message: err.Error()}
+		return err
 	}
 	if err := plan.WriteFiles(); err != nil {
-		return &obstacle{reason: v1alpha1.ReasonPreflightFailed, message: err.Error()}
+		return err
 	}
 	if a.hasIdentity() {
 		if err := a.identityPaths().WriteKubeconfig(g.Spec.Cluster); err != nil {
-			return &obstacle{reason: v1alpha1.ReasonPreflightFailed, message: err.Error()}
+			return err
 		}
 	}
 	if err := a.supervise.Apply(a.startable(plan.Processes)); err != nil {
-		return &obstacle{reason: v1alpha1.ReasonPreflightFailed, message: err.Error()}
+		return err
 	}
 	a.mu.Lock()
+	if sameState(g, a.newest) {
+		g = a.newest // which may know a later generation of it
+	}
 	a.current, a.activated = g, true
 	a.mu.Unlock()
 	wake(a.dirty)

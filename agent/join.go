@@ -7,6 +7,7 @@ import (
 	"syscall"
 	"time"
 
+	"k8s.io/apimachinery/pkg/api/equality"
 	apimeta "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/tools/cache"
 	"k8s.io/utils/clock"
@@ -134,23 +135,33 @@ func withoutManagedFields(obj any) (any, error) {
 	return obj, nil
 }
 
-// want hands a new desired state to install, the newest winning.
+// want takes in what the manager wants. A new state is handed to install, the newest winning. What is installed or being
+// installed already, as with a node's first NodeAgent as a rule, is not begun anew.
 func (a *Agent) want(agent *v1alpha1.NodeAgent) {
 	a.mu.Lock()
-	current := a.current
-	a.mu.Unlock()
-	if agent.Generation == current.ObservedGeneration {
+	defer a.mu.Unlock()
+	next := a.newest.next(agent)
+	same := sameState(next, a.newest)
+	if same && next.ObservedGeneration == a.newest.ObservedGeneration {
 		return
 	}
-	next := current.next(agent)
-	for {
-		select {
-		case a.wanted <- next:
-			return
-		case <-a.wanted: // an older one that nobody took
-		}
+	if same && a.current == a.newest {
+		a.current = next
 	}
+	a.newest = next
+	if same {
+		wake(a.dirty)
+		return
+	}
+	select {
+	case <-a.wanted: // an older one that nobody took
+	default:
+	}
+	a.wanted <- next
 }
+
+// sameState is true for two generations that ask for the same.
+func sameState(a, b *generation) bool { return equality.Semantic.DeepEqual(a.Spec, b.Spec) }
 
 // String is for logs.
 func (g *generation) String() string {
