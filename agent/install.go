@@ -117,7 +117,7 @@ func (a *Agent) collect(ctx context.Context, g *generation) {
 
 // check gathers the facts and makes the machine ready for the state.
 func (a *Agent) check(ctx context.Context, g *generation) error {
-	facts, err := a.system.Gather(ctx, host.GatherOptions{Server: g.Spec.Cluster.Server, NodeIP: a.opts.NodeIP, StateDir: a.opts.StateDir})
+	facts, err := a.system.Gather(ctx, host.GatherOptions{Server: g.Spec.Cluster.Server, NodeIP: a.opts.NodeIP, NodeCIDRs: prefixes(g.Spec.Network.NodeCIDRs), StateDir: a.opts.StateDir})
 	if err != nil {
 		return err
 	}

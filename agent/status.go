@@ -195,5 +195,8 @@ func (a *Agent) diskHealthy(ctx context.Context) error {
 	for filesystem, dir := range dirs {
 		dirs[filesystem] = host.NearestDirectory(dir)
 	}
-	return health.DiskFree(dirs, (&component.Config{Spec: a.generation().Spec}).EvictionThresholds())(ctx)
+	a.mu.Lock()
+	config := component.Config{Spec: a.current.Spec, Facts: a.facts}
+	a.mu.Unlock()
+	return health.DiskFree(dirs, config.EvictionThresholds())(ctx)
 }

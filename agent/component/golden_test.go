@@ -40,7 +40,7 @@ func localMachine() Config {
 			NodeSettings: fleetv1.NodeSettings{Proxy: fleetv1.ProxySettings{Mode: fleetv1.ProxyModeNFTables}},
 		},
 		Facts: host.Facts{
-			CgroupVersion: 1, CgroupDriver: host.CgroupDriverCgroupfs, CgroupRoot: "/drover/workers-1a2b3-0",
+			CgroupVersion: 1, CgroupDriver: host.CgroupDriverCgroupfs, CgroupRoot: "/drover/workers-1a2b3-0", SharesHost: true,
 			CPUs: 2, HostCPUs: 2, MemoryBytes: 8 * gib, HostMemoryBytes: 8 * gib, NodeIP: netip.MustParseAddr("10.88.0.10"),
 		},
 		Bundle: &bundle.Bundle{
@@ -57,7 +57,7 @@ func ownMachine() Config {
 	cfg.Facts = host.Facts{
 		CgroupVersion: 2, CgroupDriver: host.CgroupDriverSystemd, CgroupRoot: "/", HasSystemd: true,
 		CanRaiseOOMScore: true, ConntrackWritable: true, CPUs: 16, HostCPUs: 16,
-		MemoryBytes: 64 * gib, HostMemoryBytes: 64 * gib, NodeIP: netip.MustParseAddr("fd00::10"),
+		MemoryBytes: 64 * gib, HostMemoryBytes: 64 * gib, StateDiskBytes: 40 * gib, NodeIP: netip.MustParseAddr("fd00::10"),
 	}
 	return cfg
 }
@@ -71,6 +71,15 @@ func TestGolden(t *testing.T) {
 	}{
 		{"cgroup-v1-local", "a local machine on a cgroup v1 host that cannot lower OOM scores or set conntrack limits", localMachine, func(*Config) {}},
 		{"cgroup-v2-systemd", "a machine of its own with systemd uses its cgroup driver and delays shutdowns", ownMachine, func(*Config) {}},
+		{"cgroup-v2-local", "a local machine on a cgroup v2 host, with a cgroup namespace of its own, shares its host's disk all the same", localMachine, func(c *Config) {
+			c.Facts.CgroupVersion, c.Facts.CgroupRoot, c.Facts.CanRaiseOOMScore = 2, "/", true
+		}},
+		{"large", "a large machine keeps 10Gi of its disk free, not a tenth", ownMachine, func(c *Config) {
+			c.Facts.CPUs, c.Facts.HostCPUs, c.Facts.MemoryBytes, c.Facts.HostMemoryBytes, c.Facts.StateDiskBytes = 64, 64, 512*gib, 512*gib, 2000*gib
+		}},
+		{"tiny", "a tiny machine of its own reserves a quarter of its memory at most, and evicts at a tenth of it", ownMachine, func(c *Config) {
+			c.Facts.CPUs, c.Facts.HostCPUs, c.Facts.MemoryBytes, c.Facts.HostMemoryBytes, c.Facts.StateDiskBytes = 1, 1, gib/2, gib/2, 4*gib
+		}},
 		{"mirrors", "mirrors, one of them for the registry of the bundles, one by the artifact endpoint", localMachine, func(c *Config) {
 			c.Spec.Runtime.RegistryMirrors = []fleetv1.RegistryMirror{
 				{Registry: "docker.io", Endpoints: []string{"https://mirror.example/v2/hub", "http://cache:5000"}, CABundle: "MIRROR CA\n"},
@@ -96,6 +105,7 @@ func TestGolden(t *testing.T) {
 				KubeReserved:               map[corev1.ResourceName]resource.Quantity{"cpu": resource.MustParse("500m")},
 				EvictionHard:               map[string]fleetv1.EvictionThreshold{"memory.available": "5%", "pid.available": "10%"},
 				FailSwapOn:                 ptr.To(true),
+				SwapBehavior:               fleetv1.LimitedSwap,
 				ContainerLogMaxSize:        ptr.To(resource.MustParse("50Mi")),
 				ContainerLogMaxFiles:       ptr.To[int32](3),
 				ShutdownGracePeriodSeconds: ptr.To[int32](0),

@@ -86,14 +86,14 @@ func (c *Config) kubeletConfig(clientCA string) *kubeletv1beta1.KubeletConfigura
 		SystemReserved:       c.systemReserved(),
 		EvictionHard:         c.EvictionThresholds(),
 		FailSwapOn:           ptr.To(ptr.Deref(c.Spec.Kubelet.FailSwapOn, false)),
-		MemorySwap:           kubeletv1beta1.MemorySwapConfiguration{SwapBehavior: "NoSwap"},
+		MemorySwap:           kubeletv1beta1.MemorySwapConfiguration{SwapBehavior: c.swapBehavior()},
 		ContainerLogMaxSize:  logSize,
 		ContainerLogMaxFiles: ptr.To(logFiles),
 		SerializeImagePulls:  ptr.To(false),
 		AllowedUnsafeSysctls: c.Spec.Kubelet.AllowedUnsafeSysctls,
 		SeccompDefault:       ptr.To(true),
 	}
-	if c.sharesHost() {
+	if c.Facts.SharesHost {
 		config.CgroupRoot = c.Facts.CgroupRoot
 		// The disk is the host's, however full that keeps it: images are collected for want of space only.
 		config.ImageGCHighThresholdPercent = ptr.To[int32](100)
@@ -112,6 +112,14 @@ func (c *Config) kubeletConfig(clientCA string) *kubeletv1beta1.KubeletConfigura
 		config.ShutdownGracePeriodCriticalPods.Duration = (grace / 3).Truncate(time.Second)
 	}
 	return config
+}
+
+// swapBehavior is what pods get of the machine's swap.
+func (c *Config) swapBehavior() string {
+	if c.Spec.Kubelet.SwapBehavior == "" {
+		return string(fleetv1.NoSwap)
+	}
+	return string(c.Spec.Kubelet.SwapBehavior)
 }
 
 func coreTaints(taints []fleetv1.Taint) []corev1.Taint {

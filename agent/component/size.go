@@ -35,9 +35,6 @@ func (c *Config) maxPods() int32 {
 	return int32(limit)
 }
 
-// sharesHost says whether the machine is a part of its host, by a cgroup of its own.
-func (c *Config) sharesHost() bool { return c.Facts.CgroupRoot != "" && c.Facts.CgroupRoot != "/" }
-
 // kubeReserved is what the node's own software gets: what the user set, the rest by the machine's size.
 func (c *Config) kubeReserved() map[string]string {
 	// 255 MiB and 11 MiB a pod is what EKS found for containerd and the kubelet.
@@ -71,7 +68,7 @@ func reservedMilliCPU(cpus int) int64 {
 // what the machine may not use of it is reserved as well: Allocatable is then the machine's.
 func (c *Config) systemReserved() map[string]string {
 	defaults := map[corev1.ResourceName]resource.Quantity{}
-	if !c.sharesHost() {
+	if !c.Facts.SharesHost {
 		defaults[corev1.ResourceCPU] = resource.MustParse("50m")
 		defaults[corev1.ResourceMemory] = *resource.NewQuantity(min(256*mib, c.Facts.MemoryBytes/20/mib*mib), resource.BinarySI)
 	}
@@ -101,13 +98,20 @@ func withQuantities(set, defaults map[corev1.ResourceName]resource.Quantity) map
 	return result
 }
 
-// EvictionThresholds are the signals the kubelet evicts pods at: absolute ones, because machines may share one disk.
+// EvictionThresholds are the signals the kubelet evicts pods at: what the user set, the rest by the machine's size. They
+// are absolute, because machines may share one disk.
 func (c *Config) EvictionThresholds() map[string]string {
+	memory := min(100*mib, c.Facts.MemoryBytes/10)
+	disk := 1024 * mib
+	if !c.Facts.SharesHost {
+		disk = min(max(disk, c.Facts.StateDiskBytes/10), 10*disk)
+	}
+	room := resource.NewQuantity(disk/mib*mib, resource.BinarySI).String()
 	thresholds := map[string]string{
-		"memory.available":  "100Mi",
-		"nodefs.available":  "1Gi",
+		"memory.available":  resource.NewQuantity(memory/mib*mib, resource.BinarySI).String(),
+		"nodefs.available":  room,
 		"nodefs.inodesFree": "5%",
-		"imagefs.available": "1Gi",
+		"imagefs.available": room,
 	}
 	for signal, threshold := range c.Spec.Kubelet.EvictionHard {
 		thresholds[signal] = string(threshold)

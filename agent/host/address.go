@@ -11,7 +11,8 @@ import (
 	"github.com/vishvananda/netlink"
 )
 
-// gatherAddress chooses the node's address: the one given, else the source address of packets to the API server.
+// gatherAddress chooses the node's address: the one given, else the first in the ranges given, else the source address
+// of packets to the API server.
 func (s *System) gatherAddress(ctx context.Context, opts GatherOptions, f *Facts) error {
 	route, err := s.nodeRoute(ctx, opts)
 	if err != nil {
@@ -23,11 +24,10 @@ func (s *System) gatherAddress(ctx context.Context, opts GatherOptions, f *Facts
 
 func (s *System) nodeRoute(ctx context.Context, opts GatherOptions) (Route, error) {
 	if opts.NodeIP.IsValid() {
-		route, err := s.LinkOf(opts.NodeIP)
-		if err != nil {
-			return Route{}, fmt.Errorf("node address %s: %w; give the agent an address that one of its links has", opts.NodeIP, err)
-		}
-		return route, nil
+		return s.addressIn(netip.PrefixFrom(opts.NodeIP, opts.NodeIP.BitLen()))
+	}
+	if len(opts.NodeCIDRs) > 0 {
+		return s.addressIn(opts.NodeCIDRs...)
 	}
 	server, err := s.serverAddress(ctx, opts.Server)
 	if err != nil {
@@ -35,9 +35,25 @@ func (s *System) nodeRoute(ctx context.Context, opts GatherOptions) (Route, erro
 	}
 	route, err := s.RouteTo(server)
 	if err != nil {
-		return Route{}, fmt.Errorf("find the node's address by the route to the API server %s: %w; add a route, or give the agent --node-ip", server, err)
+		return Route{}, fmt.Errorf("find the node's address by the route to the API server %s: %w; add a route, or give the pool network.nodeCIDRs", server, err)
 	}
 	return route, nil
+}
+
+// addressIn is the machine's first address in the first range that has one.
+func (s *System) addressIn(ranges ...netip.Prefix) (Route, error) {
+	have, err := s.Addresses()
+	if err != nil {
+		return Route{}, fmt.Errorf("list the machine's addresses: %w", err)
+	}
+	for _, r := range ranges {
+		for _, address := range have {
+			if r.Contains(address.Source) {
+				return address, nil
+			}
+		}
+	}
+	return Route{}, fmt.Errorf("none of the machine's addresses is in %v: give it one, or choose another range for the node's address", ranges)
 }
 
 func (s *System) serverAddress(ctx context.Context, server string) (netip.Addr, error) {
@@ -75,22 +91,23 @@ func routeTo(dst netip.Addr) (Route, error) {
 	return Route{Source: src.Unmap(), Link: link.Attrs().Name, MTU: link.Attrs().MTU}, nil
 }
 
-// linkOf looks through every link's addresses.
-func linkOf(addr netip.Addr) (Route, error) {
+// addresses looks through every link's.
+func addresses() ([]Route, error) {
 	links, err := netlink.LinkList()
 	if err != nil {
-		return Route{}, err
+		return nil, err
 	}
+	var have []Route
 	for _, link := range links {
 		addrs, err := netlink.AddrList(link, netlink.FAMILY_ALL)
 		if err != nil {
-			return Route{}, err
+			return nil, err
 		}
 		for _, a := range addrs {
-			if have, ok := netip.AddrFromSlice(a.IP); ok && have.Unmap() == addr {
-				return Route{Source: addr, Link: link.Attrs().Name, MTU: link.Attrs().MTU}, nil
+			if address, ok := netip.AddrFromSlice(a.IP); ok {
+				have = append(have, Route{Source: address.Unmap(), Link: link.Attrs().Name, MTU: link.Attrs().MTU})
 			}
 		}
 	}
-	return Route{}, fmt.Errorf("no link has it")
+	return have, nil
 }

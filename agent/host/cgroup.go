@@ -29,8 +29,9 @@ func (s *System) gatherCgroups(f *Facts) error {
 		return errors.New("no cgroups under " + cgroupMount + ": mount cgroup2 there (mount -t cgroup2 none " + cgroupMount + ")")
 	}
 	slices.Sort(f.Controllers)
-	f.CgroupRoot = podRoot(s.ownCgroup(f.CgroupVersion))
-	if f.HasSystemd && f.CgroupRoot == "/" {
+	own := s.ownCgroup(f.CgroupVersion)
+	f.SharesHost, f.CgroupRoot = sharesHost(own), podRoot(own)
+	if f.HasSystemd && !f.SharesHost {
 		f.CgroupDriver = CgroupDriverSystemd
 	}
 	return nil
@@ -45,10 +46,14 @@ func (s *System) CgroupRoot() string {
 	return f.CgroupRoot
 }
 
-// podRoot derives the cgroup of pods from the agent's own: "/drover/<machine>/system" gives "/drover/<machine>".
-// An agent that is anywhere else has the machine to itself.
+// sharesHost is true for an agent in the cgroup "system" of a machine that is a part of its host. An agent that is
+// anywhere else has the machine to itself.
+func sharesHost(own string) bool { return path.Base(own) == agentCgroup }
+
+// podRoot derives the cgroup of pods from the agent's own: "/drover/<machine>/system" gives "/drover/<machine>", and in
+// a cgroup namespace of the machine's, as on version 2, "/system" gives "/".
 func podRoot(own string) string {
-	if path.Base(own) == agentCgroup {
+	if sharesHost(own) {
 		return path.Dir(own)
 	}
 	return "/"

@@ -27,8 +27,10 @@ type Facts struct {
 	// CgroupDriver is systemd where systemd runs the machine, else cgroupfs.
 	CgroupDriver string
 	// CgroupRoot is the cgroup the kubelet puts pods under, as /proc/self/cgroup spells it: "/" on a machine of its
-	// own, "/drover/<machine>" for one that shares its host.
+	// own or with a cgroup namespace of its own, "/drover/<machine>" for another one that shares its host.
 	CgroupRoot string
+	// SharesHost says whether the machine is a part of its host, with a part of the host's memory and disk.
+	SharesHost bool
 	// Controllers are the cgroup controllers that the machine has, sorted.
 	Controllers []string
 	// HasSystemd says whether systemd is the machine's init.
@@ -61,10 +63,10 @@ type Facts struct {
 	BridgeNetfilter bool
 	// MissingTools are the programs of the machine that components run and that it lacks.
 	MissingTools []string
-	// StateDiskFreeBytes is how much room the state directory's filesystem has for the agent.
-	StateDiskFreeBytes int64
+	// StateDiskBytes is the size of the state directory's filesystem, and StateDiskFreeBytes how much room it has.
+	StateDiskBytes, StateDiskFreeBytes int64
 
-	// NodeIP is the address the node is reached at: the source address of packets to the API server, unless overridden.
+	// NodeIP is the address the node is reached at: one that was chosen, or the source address of packets to the API server.
 	NodeIP netip.Addr
 	// Interface is the name of the link that has NodeIP.
 	Interface string
@@ -76,8 +78,10 @@ type Facts struct {
 type GatherOptions struct {
 	// Server is the API server's URL; the node's address is chosen by the route to it.
 	Server string
-	// NodeIP, when it is valid, is the node's address whatever the route says.
+	// NodeIP, when it is valid, is the node's address whatever else is said.
 	NodeIP netip.Addr
+	// NodeCIDRs, when there are any, are the ranges that the node's address is in.
+	NodeCIDRs []netip.Prefix
 	// StateDir is where the agent keeps its state.
 	StateDir string
 }
@@ -107,8 +111,8 @@ func (s *System) Gather(ctx context.Context, opts GatherOptions) (Facts, error) 
 	if err := s.NFTables(); err != nil {
 		f.NFTables = err.Error()
 	}
-	if free, err := s.FreeBytes(s.path(opts.StateDir)); err == nil {
-		f.StateDiskFreeBytes = free
+	if size, free, err := s.DiskBytes(s.path(opts.StateDir)); err == nil {
+		f.StateDiskBytes, f.StateDiskFreeBytes = size, free
 	}
 	return f, s.gatherAddress(ctx, opts, &f)
 }

@@ -36,8 +36,15 @@ func machine(t *testing.T, files map[string]string) *System {
 		RouteTo: func(netip.Addr) (Route, error) {
 			return Route{Source: netip.MustParseAddr("10.88.0.10"), Link: "eth0", MTU: 1500}, nil
 		},
-		LinkOf:    func(a netip.Addr) (Route, error) { return Route{Source: a, Link: "eth1", MTU: 9000}, nil },
-		FreeBytes: func(string) (int64, error) { return 20 << 30, nil },
+		Addresses: func() ([]Route, error) {
+			return []Route{
+				{Source: netip.MustParseAddr("127.0.0.1"), Link: "lo", MTU: 65536},
+				{Source: netip.MustParseAddr("10.88.0.10"), Link: "eth0", MTU: 1500},
+				{Source: netip.MustParseAddr("192.0.2.7"), Link: "eth1", MTU: 9000},
+				{Source: netip.MustParseAddr("2001:db8::7"), Link: "eth1", MTU: 9000},
+			}, nil
+		},
+		DiskBytes: func(string) (int64, int64, error) { return 40 << 30, 20 << 30, nil },
 		NFTables:  func() error { return nil },
 	}
 }
@@ -99,16 +106,26 @@ func TestFacts(t *testing.T) {
 		"v2 with systemd": {
 			reason: "a machine of its own that systemd runs uses the systemd driver",
 			files:  with(common, v2),
-			check:  func(f Facts) any { return []any{f.CgroupVersion, f.CgroupDriver, f.CgroupRoot, f.HasSystemd} },
-			want:   []any{2, "systemd", "/", true},
+			check: func(f Facts) any {
+				return []any{f.CgroupVersion, f.CgroupDriver, f.CgroupRoot, f.SharesHost, f.HasSystemd}
+			},
+			want: []any{2, "systemd", "/", false, true},
 		},
 		"v2 shared host": {
 			reason: "an agent in a machine's own cgroup puts pods beside itself, with cgroupfs, within the machine's limits",
 			files:  with(with(common, v2), map[string]string{"proc/self/cgroup": "0::/drover/m1/system\n"}),
 			check: func(f Facts) any {
-				return []any{f.CgroupDriver, f.CgroupRoot, f.MemoryBytes, f.HostMemoryBytes, f.CPUs, f.HostCPUs}
+				return []any{f.CgroupDriver, f.CgroupRoot, f.SharesHost, f.MemoryBytes, f.HostMemoryBytes, f.CPUs, f.HostCPUs}
 			},
-			want: []any{"cgroupfs", "/drover/m1", int64(1 << 30), int64(8000000 << 10), 2, 4},
+			want: []any{"cgroupfs", "/drover/m1", true, int64(1 << 30), int64(8000000 << 10), 2, 4},
+		},
+		"v2 local machine": {
+			reason: "a local machine has a cgroup namespace: its own cgroup is the root, and its host is shared all the same",
+			files: with(with(common, v2), map[string]string{
+				"proc/self/cgroup": "0::/system\n", "sys/fs/cgroup/memory.max": "2147483648\n", "sys/fs/cgroup/cpu.max": "150000 100000\n",
+			}),
+			check: func(f Facts) any { return []any{f.CgroupDriver, f.CgroupRoot, f.SharesHost, f.MemoryBytes, f.CPUs} },
+			want:  []any{"cgroupfs", "/", true, int64(2 << 30), 2},
 		},
 		"v1 shared host": {
 			reason: "the same on cgroup v1, where no limit is a huge number",
@@ -192,10 +209,33 @@ func TestGatherFailsWithASentence(t *testing.T) {
 }
 
 func TestAnAddressOfOnesChoiceWins(t *testing.T) {
-	f, err := machine(t, with(common, v1("/"))).Gather(t.Context(), GatherOptions{NodeIP: netip.MustParseAddr("192.0.2.7")})
-	if err != nil || f.NodeIP.String() != "192.0.2.7" || f.Interface != "eth1" {
-		t.Errorf("got %s on %s, %v", f.NodeIP, f.Interface, err)
+	for _, c := range []struct {
+		reason string
+		opts   GatherOptions
+		want   string
+	}{
+		{"an address", GatherOptions{NodeIP: netip.MustParseAddr("192.0.2.7")}, "192.0.2.7"},
+		{"a range", GatherOptions{NodeCIDRs: prefixes("192.0.2.0/24")}, "192.0.2.7"},
+		{"the first range that one is in", GatherOptions{NodeCIDRs: prefixes("203.0.113.0/24", "2001:db8::/32", "192.0.2.0/24")}, "2001:db8::7"},
+		{"an address before a range", GatherOptions{NodeIP: netip.MustParseAddr("192.0.2.7"), NodeCIDRs: prefixes("10.88.0.0/24")}, "192.0.2.7"},
+	} {
+		f, err := machine(t, with(common, v1("/"))).Gather(t.Context(), c.opts)
+		if err != nil || f.NodeIP.String() != c.want || f.Interface != "eth1" || f.MTU != 9000 {
+			t.Errorf("%s: got %s on %s, %v; want %s", c.reason, f.NodeIP, f.Interface, err, c.want)
+		}
 	}
+	for _, opts := range []GatherOptions{{NodeIP: netip.MustParseAddr("192.0.2.8")}, {NodeCIDRs: prefixes("203.0.113.0/24")}} {
+		if _, err := machine(t, with(common, v1("/"))).Gather(t.Context(), opts); err == nil || !strings.Contains(err.Error(), "choose another range") {
+			t.Errorf("got %v for %+v, want what to do", err, opts)
+		}
+	}
+}
+
+func prefixes(texts ...string) (result []netip.Prefix) {
+	for _, text := range texts {
+		result = append(result, netip.MustParsePrefix(text))
+	}
+	return result
 }
 
 // good are the facts of a machine with nothing to complain about.

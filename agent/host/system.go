@@ -23,10 +23,10 @@ type System struct {
 	LookupHost func(ctx context.Context, name string) ([]netip.Addr, error)
 	// RouteTo says how packets to an address leave the machine.
 	RouteTo func(netip.Addr) (Route, error)
-	// LinkOf says which link has an address.
-	LinkOf func(netip.Addr) (Route, error)
-	// FreeBytes is the room on the filesystem of a path, or of the nearest directory above it that exists.
-	FreeBytes func(path string) (int64, error)
+	// Addresses are those of all links, in the kernel's order.
+	Addresses func() ([]Route, error)
+	// DiskBytes are the size of, and the room on, the filesystem of a path, or of the nearest directory above it that exists.
+	DiskBytes func(path string) (size, free int64, err error)
 	// NFTables fails where nftables cannot be used.
 	NFTables func() error
 }
@@ -48,8 +48,8 @@ func NewSystem() *System {
 		Hostname:   os.Hostname,
 		LookupHost: lookupHost,
 		RouteTo:    routeTo,
-		LinkOf:     linkOf,
-		FreeBytes:  freeBytes,
+		Addresses:  addresses,
+		DiskBytes:  diskBytes,
 		NFTables:   probeNFTables,
 	}
 }
@@ -87,12 +87,12 @@ func lookupHost(ctx context.Context, name string) ([]netip.Addr, error) {
 	return net.DefaultResolver.LookupNetIP(ctx, "ip", name)
 }
 
-func freeBytes(path string) (int64, error) {
+func diskBytes(path string) (size, free int64, err error) {
 	var st unix.Statfs_t
 	if err := unix.Statfs(NearestDirectory(path), &st); err != nil {
-		return 0, err
+		return 0, 0, err
 	}
-	return int64(st.Bavail) * st.Bsize, nil
+	return int64(st.Blocks) * st.Bsize, int64(st.Bavail) * st.Bsize, nil
 }
 
 // NearestDirectory is the path itself, or the nearest directory above it that exists: the filesystem it will be on.

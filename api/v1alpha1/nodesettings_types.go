@@ -63,16 +63,22 @@ type KubeletSettings struct {
 	KubeReserved map[corev1.ResourceName]resource.Quantity `json:"kubeReserved,omitempty"`
 
 	// evictionHard maps an eviction signal to the threshold that makes the kubelet evict pods: a quantity or a
-	// percentage. Default: memory.available 100Mi, nodefs.available 1Gi, imagefs.available 1Gi and
-	// nodefs.inodesFree 5%, absolute ones because machines may share one disk.
+	// percentage. Default, by the machine's size: a tenth of its memory, up to 100Mi, for memory.available; for
+	// nodefs.available and imagefs.available a tenth of its disk, at least 1Gi and at most 10Gi, or 1Gi on a local
+	// machine, which shares its host's disk; and 5% for nodefs.inodesFree.
 	// +optional
 	// +kubebuilder:validation:MaxProperties=8
 	// +kubebuilder:validation:XValidation:rule="self.all(k, k in ['memory.available','nodefs.available','nodefs.inodesFree','imagefs.available','imagefs.inodesFree','containerfs.available','containerfs.inodesFree','pid.available'])",message="not an eviction signal of the kubelet"
 	EvictionHard map[string]EvictionThreshold `json:"evictionHard,omitempty"`
 
-	// failSwapOn makes the kubelet refuse to start on a machine with swap. Default: false; pods get no swap either way.
+	// failSwapOn makes the kubelet refuse to start on a machine with swap. Default: false.
 	// +optional
 	FailSwapOn *bool `json:"failSwapOn,omitempty"`
+
+	// swapBehavior is what pods get of a machine's swap: NoSwap for none, or LimitedSwap, which gives Burstable pods a
+	// part in proportion to their memory requests and needs cgroup v2 (KEP-2400). Default: NoSwap.
+	// +optional
+	SwapBehavior SwapBehavior `json:"swapBehavior,omitempty"`
 
 	// containerLogMaxSize is how large a container's log grows before it is rotated. Default: 10Mi.
 	// +optional
@@ -99,6 +105,16 @@ type KubeletSettings struct {
 	// +kubebuilder:validation:items:MaxLength=128
 	AllowedUnsafeSysctls []string `json:"allowedUnsafeSysctls,omitempty"`
 }
+
+// SwapBehavior is what pods get of a machine's swap.
+// +kubebuilder:validation:Enum=NoSwap;LimitedSwap
+type SwapBehavior string
+
+// The swap behaviours of KubeletSettings.
+const (
+	NoSwap      SwapBehavior = "NoSwap"
+	LimitedSwap SwapBehavior = "LimitedSwap"
+)
 
 // EvictionThreshold is a quantity such as 1Gi or a percentage such as 5%.
 // +kubebuilder:validation:MinLength=1
@@ -184,6 +200,17 @@ type NetworkSettings struct {
 	// +optional
 	// +default="Routes"
 	Mode NetworkMode `json:"mode,omitempty"`
+
+	// nodeCIDRs are the ranges that a node's address is chosen from: it is the machine's first address in the first
+	// range that it has one in. The machine's provider must report that address. Default: the address that the
+	// machine reaches the API server from.
+	// +optional
+	// +listType=atomic
+	// +kubebuilder:validation:MaxItems=8
+	// +kubebuilder:validation:items:MinLength=1
+	// +kubebuilder:validation:items:MaxLength=43
+	// +kubebuilder:validation:items:XValidation:rule="isCIDR(self)",message="not a range of addresses such as 10.0.0.0/16"
+	NodeCIDRs []string `json:"nodeCIDRs,omitempty"`
 
 	// mtu is the largest packet pods send, in bytes. Default: that of the node's own interface.
 	// +optional
