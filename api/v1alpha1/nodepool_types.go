@@ -71,8 +71,8 @@ type NodeTemplateMetadata struct {
 	// labels are put onto each Node and kept there. Those dropped here are removed from the Nodes again.
 	// +optional
 	// +kubebuilder:validation:MaxProperties=64
-	// +kubebuilder:validation:XValidation:rule="self.all(k, k.matches('^([a-z0-9]([-a-z0-9.]*[a-z0-9])?/)?[A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?$') && size(k) <= 317)",message="a label's key is a name of letters, digits, '-', '_' and '.', after an optional DNS prefix and '/'"
-	// +kubebuilder:validation:XValidation:rule="self.all(k, !k.matches('^([a-z0-9.-]+[.])?fleet[.]drover[.]dev/') && !k.matches('^([a-z0-9.-]+[.])?cluster[.]x-k8s[.]io/'))",message="labels of fleet.drover.dev and cluster.x-k8s.io are set by Drover and Cluster API"
+	// +kubebuilder:validation:XValidation:rule="self.all(k, !format.qualifiedName().validate(k).hasValue())",message="a label's key is a name of 1 to 63 letters, digits, '-', '_' and '.', after an optional DNS name and '/'"
+	// +kubebuilder:validation:XValidation:rule="self.all(k, !k.matches('^([a-z0-9.-]+[.])?(fleet[.]drover[.]dev|cluster[.]x-k8s[.]io)/'))",message="labels of fleet.drover.dev and cluster.x-k8s.io are set by Drover and Cluster API"
 	// +kubebuilder:validation:XValidation:rule="self.all(k, !(k in ['kubernetes.io/hostname','kubernetes.io/os','kubernetes.io/arch','beta.kubernetes.io/os','beta.kubernetes.io/arch']))",message="which node it is and what kind of machine is for its kubelet to say"
 	Labels map[string]LabelValue `json:"labels,omitempty"`
 }
@@ -95,7 +95,8 @@ type NodeTemplateSpec struct {
 	// +required
 	InfrastructureRef InfrastructureReference `json:"infrastructureRef,omitzero"`
 
-	// taints are on each Node from the moment it registers, and kept there. Those dropped here are removed again.
+	// taints are on each Node from the moment it registers, and kept there. Those dropped here are removed again. One
+	// that somebody else is to take away, as a network plugin does when it is ready, comes back.
 	// +optional
 	// +listType=map
 	// +listMapKey=key
@@ -136,7 +137,9 @@ type Taint struct {
 	// +required
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=317
-	// +kubebuilder:validation:Pattern=`^([a-z0-9]([-a-z0-9.]*[a-z0-9])?/)?[A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?$`
+	// +kubebuilder:validation:XValidation:rule="!format.qualifiedName().validate(self).hasValue()",message="a taint's key is a name of 1 to 63 letters, digits, '-', '_' and '.', after an optional DNS name and '/'"
+	// +kubebuilder:validation:XValidation:rule="!self.matches('^([a-z0-9.-]+[.])?(fleet[.]drover[.]dev|cluster[.]x-k8s[.]io)/')",message="taints of fleet.drover.dev and cluster.x-k8s.io are set by Drover and Cluster API"
+	// +kubebuilder:validation:XValidation:rule="!self.startsWith('node.cloudprovider.kubernetes.io/') && !(self in ['node.kubernetes.io/not-ready','node.kubernetes.io/unreachable','node.kubernetes.io/unschedulable','node.kubernetes.io/memory-pressure','node.kubernetes.io/disk-pressure','node.kubernetes.io/pid-pressure','node.kubernetes.io/network-unavailable'])",message="a Node's state is for Kubernetes to say, which would take the taint away again"
 	Key string `json:"key,omitempty"`
 
 	// value is what a toleration compares with.

@@ -1,10 +1,12 @@
 package nodepool_test
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 
 	autoscalingv1 "k8s.io/api/autoscaling/v1"
+	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/utils/ptr"
@@ -27,15 +29,30 @@ func TestBadInput(t *testing.T) {
 		"not a template":    {"the reference is to a template", func(p *v1alpha1.NodePool) { p.Spec.Template.Spec.InfrastructureRef.Kind = "LocalMachine" }, "infrastructureRef.kind"},
 		"long name":         {"the pool's name is a label's value", func(p *v1alpha1.NodePool) { p.Name = strings.Repeat("a", 64) }, "at most 63"},
 		"dotted name":       {"the pool's name begins the names of Nodes", func(p *v1alpha1.NodePool) { p.Name = "a.b" }, "at most 63"},
-		"our own label": {"labels of ours are not a user's", func(p *v1alpha1.NodePool) {
-			p.Spec.Template.Metadata.Labels = map[string]v1alpha1.LabelValue{"fleet.drover.dev/pool": "x"}
-		}, "set by Drover"},
-		"another's host name": {"pods with local volumes find their Node by it", func(p *v1alpha1.NodePool) {
-			p.Spec.Template.Metadata.Labels = map[string]v1alpha1.LabelValue{"kubernetes.io/hostname": "database-0"}
-		}, "for its kubelet to say"},
-		"bad taint": {"a taint has one of three effects", func(p *v1alpha1.NodePool) {
-			p.Spec.Template.Spec.Taints = []v1alpha1.Taint{{Key: "a", Effect: "Never"}}
-		}, "effect"},
+
+		"our own label":             {"labels of ours are not a user's", label("fleet.drover.dev/pool", "x"), "set by Drover"},
+		"another's host name":       {"pods with local volumes find their Node by it", label("kubernetes.io/hostname", "database-0"), "for its kubelet to say"},
+		"Cluster API's label":       {"Cluster API selects by its own", label("node.cluster.x-k8s.io/x", "x"), "set by Drover and Cluster API"},
+		"long label":                {"Kubernetes would refuse it on every Node", label(longestName+"a", "x"), "1 to 63 letters"},
+		"long label after a name":   {"so it would with a prefix", label("example.com/"+longestName+"a", "x"), "1 to 63 letters"},
+		"long prefix":               {"a DNS name ends somewhere", label(longestPrefix+"a/x", "x"), "an optional DNS name"},
+		"prefix with an empty part": {"it is no DNS name", label("example..com/x", "x"), "an optional DNS name"},
+		"nothing after the prefix":  {"a label has a name", label("example.com/", "x"), "1 to 63 letters"},
+		"nothing for a label":       {"a label has a name", label("", "x"), "1 to 63 letters"},
+		"long label value":          {"it is bounded as names are", label("tier", longestName+"a"), "may not be more than 63"},
+		"label value with a blank":  {"it has letters, digits and three marks", label("tier", "a b"), "should match"},
+
+		"bad taint":      {"a taint has one of three effects", taint(v1alpha1.Taint{Key: "a", Effect: "Never"}), "effect"},
+		"long taint":     {"Kubernetes would refuse it on every Node", taint(v1alpha1.Taint{Key: longestName + "a", Effect: "NoSchedule"}), "1 to 63 letters"},
+		"taint's prefix": {"it is a DNS name", taint(v1alpha1.Taint{Key: "-/a", Effect: "NoSchedule"}), "an optional DNS name"},
+		"taint's value":  {"it is bounded as names are", taint(v1alpha1.Taint{Key: "a", Value: v1alpha1.LabelValue(longestName + "a"), Effect: "NoSchedule"}), "may not be more than 63"},
+		"two taints of one effect": {"a Node has one taint for a key and an effect", func(p *v1alpha1.NodePool) {
+			p.Spec.Template.Spec.Taints = []v1alpha1.Taint{{Key: "a", Effect: "NoSchedule"}, {Key: "a", Value: "b", Effect: "NoSchedule"}}
+		}, "Duplicate value"},
+		"our own taint": {"taints of ours are not a user's", taint(v1alpha1.Taint{Key: "fleet.drover.dev/drain", Effect: "NoSchedule"}), "set by Drover"},
+		"a Node's state": {"its controller and ours would undo each other's work for ever",
+			taint(v1alpha1.Taint{Key: "node.kubernetes.io/unreachable", Effect: "NoExecute"}), "for Kubernetes to say"},
+		"a cloud's taint": {"a cloud's controller takes it away", taint(v1alpha1.Taint{Key: "node.cloudprovider.kubernetes.io/uninitialized", Effect: "NoSchedule"}), "for Kubernetes to say"},
 	}
 	s := newSite(t)
 	for name, tc := range cases {
@@ -47,6 +64,53 @@ func TestBadInput(t *testing.T) {
 			}
 		})
 	}
+}
+
+// The longest name of a label or a taint, and the longest DNS name before it.
+var (
+	longestName   = strings.Repeat("a", 63)
+	longestPrefix = strings.Repeat("abc.", 63) + "a"
+)
+
+func label(key, value string) func(*v1alpha1.NodePool) {
+	return func(p *v1alpha1.NodePool) {
+		p.Spec.Template.Metadata.Labels = map[string]v1alpha1.LabelValue{key: v1alpha1.LabelValue(value)}
+	}
+}
+
+func taint(one v1alpha1.Taint) func(*v1alpha1.NodePool) {
+	return func(p *v1alpha1.NodePool) { p.Spec.Template.Spec.Taints = []v1alpha1.Taint{one} }
+}
+
+// TestGoodInput is let in, and by Kubernetes on a Node, too.
+func TestGoodInput(t *testing.T) {
+	labels := map[string]v1alpha1.LabelValue{
+		longestPrefix + "/" + longestName: v1alpha1.LabelValue(longestName), "a": "", "A_b.c-d": "A_b.c-d",
+		"node-role.kubernetes.io/web": "", "node-restriction.kubernetes.io/tier": "web", "topology.kubernetes.io/zone": "a",
+	}
+	taints := []v1alpha1.Taint{
+		{Key: longestPrefix + "/" + longestName, Value: v1alpha1.LabelValue(longestName), Effect: "NoSchedule"},
+		{Key: "node-role.kubernetes.io/web", Effect: "PreferNoSchedule"}, {Key: "a", Effect: "NoSchedule"}, {Key: "a", Effect: "NoExecute"},
+	}
+	for i := len(labels); i < 64; i++ {
+		labels[fmt.Sprintf("%s/%s%02d", longestPrefix, longestName[2:], i)] = "x"
+	}
+	for i := len(taints); i < 32; i++ {
+		taints = append(taints, v1alpha1.Taint{Key: fmt.Sprintf("%s/%s%02d", longestPrefix, longestName[2:], i), Effect: "NoSchedule"})
+	}
+	s := newSite(t)
+	pool := s.pool("workers", 0)
+	pool.Spec.Template.Metadata.Labels, pool.Spec.Template.Spec.Taints = labels, taints
+	s.create(pool)
+	node := s.node("good-input")
+	node.Labels = map[string]string{}
+	for key, value := range labels {
+		node.Labels[key] = string(value)
+	}
+	for _, one := range taints {
+		node.Spec.Taints = append(node.Spec.Taints, corev1.Taint{Key: one.Key, Value: string(one.Value), Effect: one.Effect})
+	}
+	s.create(node)
 }
 
 // TestBadScale is refused when the scale subresource is written, too, as kubectl scale and autoscalers do.
