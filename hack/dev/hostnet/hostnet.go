@@ -90,6 +90,14 @@ func SetSysctl(name, value string) error {
 	return nil
 }
 
+// RestoreSysctl gives one its former value, if it still has the one it was set to: a later change is somebody else's.
+func RestoreSysctl(name, set, former string) error {
+	if now, err := Sysctl(name); err != nil || now != set {
+		return err
+	}
+	return SetSysctl(name, former)
+}
+
 func sysctlPath(name string) string {
 	return filepath.Join("/proc/sys", strings.ReplaceAll(name, ".", "/"))
 }

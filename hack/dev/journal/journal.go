@@ -24,7 +24,7 @@ const (
 	Process Kind = "process"
 	// Link: a network link called Name was made.
 	Link Kind = "link"
-	// Sysctl: the kernel parameter Name, which was Former, was changed.
+	// Sysctl: the kernel parameter Name, which was Former, is changed to Set, now or by a machine later on.
 	Sysctl Kind = "sysctl"
 	// NFTable: the nftables table Name was made.
 	NFTable Kind = "nftables"
@@ -38,8 +38,9 @@ const (
 type Entry struct {
 	Kind Kind   `json:"kind"`
 	Name string `json:"name"`
-	// Former is a sysctl's value before.
+	// Former is a sysctl's value before, Set the one that it is given.
 	Former string `json:"former,omitempty"`
+	Set    string `json:"set,omitempty"`
 	// PID and StartTime (in clock ticks since the host's boot) identify a process.
 	PID       int    `json:"pid,omitempty"`
 	StartTime uint64 `json:"startTime,omitempty"`

@@ -88,7 +88,7 @@ func (w *World) undo(ctx context.Context, e journal.Entry) error {
 	case journal.Link:
 		return hostnet.RemoveLink(e.Name)
 	case journal.Sysctl:
-		return hostnet.SetSysctl(e.Name, e.Former)
+		return hostnet.RestoreSysctl(e.Name, e.Set, e.Former)
 	case journal.NFTable:
 		return hostnet.RemoveTable(e.Name)
 	case journal.Machines:

@@ -42,6 +42,9 @@ func (w *World) start(ctx context.Context) error {
 	if err := w.Progress.Step("Network "+layout.Bridge, func(func(string)) error { return w.makeNetwork() }); err != nil {
 		return err
 	}
+	if err := w.recordTunables(); err != nil {
+		return err
+	}
 	for _, name := range []string{Etcd, APIServer, ControllerManager, Scheduler} {
 		if err := w.Progress.Step(name, func(say func(string)) error { return w.startProcess(ctx, name, say) }); err != nil {
 			return err
@@ -91,13 +94,13 @@ func (w *World) makeNetwork() error {
 	}); err != nil {
 		return err
 	}
-	const forward = "net.ipv4.ip_forward"
+	const forward, on = "net.ipv4.ip_forward", "1"
 	former, err := hostnet.Sysctl(forward)
 	if err != nil {
 		return err
 	}
-	if err := w.do(journal.Entry{Kind: journal.Sysctl, Name: forward, Former: former}, func() error {
-		return hostnet.SetSysctl(forward, "1")
+	if err := w.do(journal.Entry{Kind: journal.Sysctl, Name: forward, Former: former, Set: on}, func() error {
+		return hostnet.SetSysctl(forward, on)
 	}); err != nil {
 		return err
 	}

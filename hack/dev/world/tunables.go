@@ -1,0 +1,42 @@
+package world
+
+import (
+	"errors"
+	"io/fs"
+
+	"github.com/drover-dev/drover/hack/dev/hostnet"
+	"github.com/drover-dev/drover/hack/dev/journal"
+)
+
+type tunable struct{ name, set string }
+
+// tunables are the kernel parameters that a kubelet sets when it starts (setupKernelTunables in k8s.io/kubernetes
+// pkg/kubelet/cm), and to what: a local machine has its host's. All others that nodes set are of their own network
+// namespaces.
+func tunables() []tunable {
+	return []tunable{
+		{"vm.overcommit_memory", "1"},
+		{"vm.panic_on_oom", "0"},
+		{"kernel.panic", "10"},
+		{"kernel.panic_on_oops", "1"},
+		{"kernel.keys.root_maxkeys", "1000000"},
+		{"kernel.keys.root_maxbytes", "25000000"},
+	}
+}
+
+// recordTunables notes those that kubelets are going to change.
+func (w *World) recordTunables() error {
+	for _, t := range tunables() {
+		former, err := hostnet.Sysctl(t.name)
+		if errors.Is(err, fs.ErrNotExist) || former == t.set {
+			continue
+		}
+		if err != nil {
+			return err
+		}
+		if err := w.journal.Record(journal.Entry{Kind: journal.Sysctl, Name: t.name, Former: former, Set: t.set}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
