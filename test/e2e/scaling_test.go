@@ -14,6 +14,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/intstr"
 	"k8s.io/utils/ptr"
+	clusterv1 "sigs.k8s.io/cluster-api/api/core/v1beta2"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	autoscalingv1 "k8s.io/api/autoscaling/v1"
@@ -142,18 +143,22 @@ func orStill(err error) error {
 	return err
 }
 
-// blockedPool is a pool of one node with a pod that a PodDisruptionBudget protects.
-func blockedPool(t *testing.T, name string) (pool *fleetv1.NodePool, budget *policyv1.PodDisruptionBudget) {
+// blocked is a pool of one machine with a pod on it that a PodDisruptionBudget protects. No two have a name in common.
+type blocked struct {
+	pool    *fleetv1.NodePool
+	machine *clusterv1.Machine
+	pod     *corev1.Pod
+	budget  *policyv1.PodDisruptionBudget
+}
+
+func blockedPool(t *testing.T, name string) blocked {
 	t.Helper()
-	pool = world.newPool(t, name, 1)
+	pool := world.newPool(t, name, 1)
 	world.awaitPool(t, name, 1)
-	nodes, err := world.nodes(t.Context(), name)
-	if err != nil || len(nodes) != 1 {
-		t.Fatalf("%d nodes: %v", len(nodes), err)
-	}
+	machine := world.onlyMachine(t, pool)
 	labels := map[string]string{"e2e": name}
-	budget = &policyv1.PodDisruptionBudget{
-		ObjectMeta: metav1.ObjectMeta{Namespace: "default", Name: name},
+	budget := &policyv1.PodDisruptionBudget{
+		ObjectMeta: metav1.ObjectMeta{Namespace: "default", Name: "keep-one-of-" + name},
 		Spec:       policyv1.PodDisruptionBudgetSpec{MinAvailable: ptr.To(intstr.FromInt32(1)), Selector: &metav1.LabelSelector{MatchLabels: labels}},
 	}
 	if err := world.Create(t.Context(), budget); err != nil {
@@ -164,7 +169,7 @@ func blockedPool(t *testing.T, name string) (pool *fleetv1.NodePool, budget *pol
 			t.Errorf("delete the budget: %v", err)
 		}
 	})
-	world.startPod(t, busybox(name, idle, onNode(nodes[0].Name), func(pod *corev1.Pod) { pod.Labels = labels }), corev1.PodRunning)
+	pod := world.startPod(t, busybox("only-one-of-"+name, idle, onNode(machine.Name), func(pod *corev1.Pod) { pod.Labels = labels }), corev1.PodRunning)
 	eventually(t, podsDeadline, "the budget counts the pod", func(ctx context.Context) error {
 		if err := world.Get(ctx, client.ObjectKeyFromObject(budget), budget); err != nil {
 			return err
@@ -174,37 +179,39 @@ func blockedPool(t *testing.T, name string) (pool *fleetv1.NodePool, budget *pol
 		}
 		return nil
 	})
-	return pool, budget
+	return blocked{pool, machine, pod, budget}
 }
 
 func TestADrainWaitsForThePodDisruptionBudgetAndSaysSo(t *testing.T) {
-	pool, budget := blockedPool(t, "e2e-pdb")
-	world.scale(t, pool.Name, 0)
-	message := world.awaitCondition(t, pool.Name, fleetv1.DrainBlockedCondition, fleetv1.ReasonPodDisruptionBudget)
-	for _, name := range []string{pool.Name, budget.Name} {
-		if !strings.Contains(message, name) {
-			t.Errorf("the message names neither machine, pod nor budget %s: %s", name, message)
+	b := blockedPool(t, "e2e-pdb")
+	world.scale(t, b.pool.Name, 0)
+	message := world.awaitCondition(t, b.pool.Name, fleetv1.DrainBlockedCondition, fleetv1.ReasonPodDisruptionBudget)
+	for _, wanted := range []string{b.machine.Name + ": ", "pod default/" + b.pod.Name + " ", "PodDisruptionBudget default/" + b.budget.Name + " "} {
+		if !strings.Contains(message, wanted) {
+			t.Errorf("the message does not name %q: %s", wanted, message)
 		}
 	}
-	if err := world.Delete(t.Context(), budget); err != nil {
+	if err := world.Get(t.Context(), client.ObjectKeyFromObject(b.pod), b.pod); err != nil || !podReady(b.pod) {
+		t.Errorf("the protected pod does not run: %v, %s", err, b.pod.Status.Phase)
+	}
+	if err := world.Delete(t.Context(), b.budget); err != nil {
 		t.Fatal(err)
 	}
-	world.awaitPool(t, pool.Name, 0)
+	world.awaitPool(t, b.pool.Name, 0)
 }
 
 // Argo CD prunes in the foreground: the garbage collector must not take the machine before it is drained.
 func TestForegroundDeletionDrainsJustTheSame(t *testing.T) {
-	pool, budget := blockedPool(t, "e2e-foreground")
-	if err := world.Delete(t.Context(), pool, client.PropagationPolicy(metav1.DeletePropagationForeground)); err != nil {
+	b := blockedPool(t, "e2e-foreground")
+	if err := world.Delete(t.Context(), b.pool, client.PropagationPolicy(metav1.DeletePropagationForeground)); err != nil {
 		t.Fatal(err)
 	}
-	world.awaitCondition(t, pool.Name, fleetv1.DrainBlockedCondition, fleetv1.ReasonPodDisruptionBudget)
-	pods, err := world.pods(t.Context(), client.MatchingLabels{"e2e": pool.Name})
-	if err != nil || len(pods) != 1 {
-		t.Errorf("the protected pod is gone: %d, %v", len(pods), err)
+	world.awaitCondition(t, b.pool.Name, fleetv1.DrainBlockedCondition, fleetv1.ReasonPodDisruptionBudget)
+	if err := world.Get(t.Context(), client.ObjectKeyFromObject(b.pod), b.pod); err != nil || !podReady(b.pod) {
+		t.Errorf("the protected pod does not run: %v, %s", err, b.pod.Status.Phase)
 	}
-	if err := world.Delete(t.Context(), budget); err != nil {
+	if err := world.Delete(t.Context(), b.budget); err != nil {
 		t.Fatal(err)
 	}
-	world.deletePool(t, pool)
+	world.deletePool(t, b.pool)
 }
