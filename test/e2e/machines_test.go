@@ -17,11 +17,17 @@ import (
 	fleetv1 "github.com/drover-dev/drover/api/v1alpha1"
 )
 
-// initOf returns the process ID, on the host, of a machine's init.
+// initOf returns the process ID, on the host, of the init of a machine in the default namespace.
 func (w *World) initOf(t *testing.T, machine string) int {
 	t.Helper()
+	return w.localPID(t, client.ObjectKey{Namespace: "default", Name: machine})
+}
+
+// localPID returns the process ID, on the host, of a machine's init.
+func (w *World) localPID(t *testing.T, machine client.ObjectKey) int {
+	t.Helper()
 	var local fleetv1.LocalMachine
-	if err := w.Get(t.Context(), client.ObjectKey{Namespace: "default", Name: machine}, &local); err != nil {
+	if err := w.Get(t.Context(), machine, &local); err != nil {
 		t.Fatal(err)
 	}
 	if local.Status.PID == nil {

@@ -10,7 +10,6 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	policyv1 "k8s.io/api/policy/v1"
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/intstr"
 	"k8s.io/utils/ptr"
@@ -106,34 +105,16 @@ func (w *World) spreadHello(t *testing.T) {
 func TestScalingDownLeavesNothingOfTheMachine(t *testing.T) {
 	pool := world.newPool(t, "e2e-leaves-nothing", 1)
 	world.awaitPool(t, pool.Name, 1)
-	machines, err := world.machines(t.Context(), pool.Name)
-	if err != nil || len(machines) != 1 {
-		t.Fatalf("%d machines: %v", len(machines), err)
-	}
-	name := machines[0].Name
-	uid := string(machines[0].UID)
+	machine := world.onlyMachine(t, pool)
+	world.startPod(t, busybox(pool.Name, idle, onNode(machine.Name)), corev1.PodRunning)
+	footprint := world.footprint(t, machine)
 	world.scale(t, pool.Name, 0)
 	world.awaitPool(t, pool.Name, 0)
-	eventually(t, podsDeadline, "nothing is left of "+name, func(ctx context.Context) error {
-		for _, object := range []client.Object{
-			&corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: name}},
-			&fleetv1.NodeAgent{ObjectMeta: metav1.ObjectMeta{Name: name}},
-			&fleetv1.LocalMachine{ObjectMeta: metav1.ObjectMeta{Namespace: "default", Name: name}},
-			&corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: "default", Name: name + fleetv1.BootstrapSecretSuffix}},
-		} {
-			if err := world.Get(ctx, client.ObjectKeyFromObject(object), object); !apierrors.IsNotFound(err) {
-				return fmt.Errorf("%T %s: %w", object, object.GetName(), orStill(err))
-			}
-		}
-		var tokens corev1.SecretList
-		if err := world.List(ctx, &tokens, client.InNamespace("kube-system"), client.MatchingLabels{fleetv1.MachineUIDLabel: uid}); err != nil {
-			return err
-		}
-		if len(tokens.Items) > 0 {
-			return fmt.Errorf("%d join tokens are left", len(tokens.Items))
-		}
-		return nil
-	})
+	world.awaitNoMachine(t, footprint)
+	var tokens corev1.SecretList
+	if err := world.List(t.Context(), &tokens, client.InNamespace("kube-system"), client.MatchingLabels{fleetv1.MachineUIDLabel: string(machine.UID)}); err != nil || len(tokens.Items) > 0 {
+		t.Errorf("join tokens are left: %v, %v", names(&tokens), err)
+	}
 }
 
 func orStill(err error) error {
@@ -184,6 +165,7 @@ func blockedPool(t *testing.T, name string) blocked {
 
 func TestADrainWaitsForThePodDisruptionBudgetAndSaysSo(t *testing.T) {
 	b := blockedPool(t, "e2e-pdb")
+	footprint := world.footprint(t, b.machine)
 	world.scale(t, b.pool.Name, 0)
 	message := world.awaitCondition(t, b.pool.Name, fleetv1.DrainBlockedCondition, fleetv1.ReasonPodDisruptionBudget)
 	for _, wanted := range []string{b.machine.Name + ": ", "pod default/" + b.pod.Name + " ", "PodDisruptionBudget default/" + b.budget.Name + " "} {
@@ -198,6 +180,7 @@ func TestADrainWaitsForThePodDisruptionBudgetAndSaysSo(t *testing.T) {
 		t.Fatal(err)
 	}
 	world.awaitPool(t, b.pool.Name, 0)
+	world.awaitNoMachine(t, footprint)
 }
 
 // Argo CD prunes in the foreground: the garbage collector must not take the machine before it is drained.
