@@ -2,11 +2,16 @@ package e2e
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/utils/ptr"
 	clusterv1 "sigs.k8s.io/cluster-api/api/core/v1beta2"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -172,22 +177,49 @@ func TestAMachineWhoseInitDiesBootsAgain(t *testing.T) {
 // Killed in the middle of making and of deleting machines, a manager that starts again must end where it would have.
 func TestAKilledManagerConvergesWithNoMachineDoubledOrLost(t *testing.T) {
 	pool := world.newPool(t, "e2e-manager-killed", 3)
-	for _, wanted := range []int32{3, 1} {
-		eventually(t, nodesDeadline, "the manager begins", func(ctx context.Context) error {
+	killWhen := func(what string, begun func([]clusterv1.Machine) bool) {
+		t.Helper()
+		eventually(t, nodesDeadline, what, func(ctx context.Context) error {
 			machines, err := world.machines(ctx, pool.Name)
-			if err != nil {
-				return err
-			}
-			if wanted == 3 && len(machines) == 0 {
-				return fmt.Errorf("no machine yet")
-			}
-			return nil
+			return errors.Join(err, unless(begun(machines), "there are %v", uids(machines)))
 		})
 		kill(t, world.managerPID(t))
-		world.startManager(t)
-		world.awaitPool(t, pool.Name, int(wanted))
-		if wanted == 3 {
-			world.scale(t, pool.Name, 1)
+	}
+
+	killWhen("a Machine is made", func(machines []clusterv1.Machine) bool { return len(machines) > 0 })
+	begun := uids(must[[]clusterv1.Machine](t)(world.machines(t.Context(), pool.Name)))
+	world.startManager(t)
+	world.awaitPool(t, pool.Name, 3)
+	made := uids(must[[]clusterv1.Machine](t)(world.machines(t.Context(), pool.Name)))
+	if diff := cmp.Diff([]string{"0", "1", "2"}, slices.Sorted(maps.Keys(made))); diff != "" {
+		t.Errorf("the machines' ordinals (-want +got):\n%s", diff)
+	}
+	for ordinal, uid := range begun {
+		if made[ordinal] != uid {
+			t.Errorf("machine %s was made anew: %s became %s", ordinal, uid, made[ordinal])
 		}
 	}
+
+	world.scale(t, pool.Name, 1)
+	killWhen("a Machine is being deleted", func(machines []clusterv1.Machine) bool {
+		return len(machines) < 3 || slices.ContainsFunc(machines, func(m clusterv1.Machine) bool { return !m.DeletionTimestamp.IsZero() })
+	})
+	world.startManager(t)
+	world.awaitPool(t, pool.Name, 1)
+	left := uids(must[[]clusterv1.Machine](t)(world.machines(t.Context(), pool.Name)))
+	if diff := cmp.Diff(map[string]types.UID{"0": made["0"]}, left); diff != "" {
+		t.Errorf("the machine that stays is not the oldest (-want +got):\n%s", diff)
+	}
+	if err := world.Get(t.Context(), client.ObjectKeyFromObject(pool), pool); err != nil || ptr.Deref(pool.Status.NextOrdinal, 0) != 3 {
+		t.Errorf("the next ordinal is %d, as if a machine more had been made: %v", ptr.Deref(pool.Status.NextOrdinal, 0), err)
+	}
+}
+
+// uids are machines' UIDs by their ordinals.
+func uids(machines []clusterv1.Machine) map[string]types.UID {
+	all := map[string]types.UID{}
+	for _, m := range machines {
+		all[m.Labels[fleetv1.OrdinalLabel]] = m.UID
+	}
+	return all
 }
