@@ -21,7 +21,8 @@ import (
 var managerKey = client.ObjectKey{Namespace: "drover-system", Name: "drover-manager"}
 
 // What make build-installer makes runs on a node of Drover's own. The demo's manager serves the image; then it ends, so
-// that what is done to a pool is the Deployment's doing, with the rights of its ServiceAccount and no others.
+// that what is done to a pool is the Deployment's doing, with the rights of its ServiceAccount and no others. For a moment
+// both act, which is harmless: a machine's ordinal is reserved with an optimistic lock before the machine is made.
 func TestTheInstallerRunsTheManagerOnADroverNode(t *testing.T) {
 	world.applyInstaller(t)
 	pod := world.awaitManagerPod(t)
