@@ -100,6 +100,13 @@ const (
 	ReasonNotReported = "NotReported"
 	// ReasonNotJoined: the agent reports, but its Node is not there after the join deadline. A Machine's only.
 	ReasonNotJoined = "NotJoined"
+	// ReasonRevisionUnusable: the ControllerRevision that the Machine was made from is gone or cannot be read. A
+	// Machine's only, as are the next two.
+	ReasonRevisionUnusable = "RevisionUnusable"
+	// ReasonNodeAgentRefused: the API server refused the Machine's NodeAgent; the message has its words.
+	ReasonNodeAgentRefused = "NodeAgentRefused"
+	// ReasonTemplateNotApplied: the pool's labels and taints could not be put onto the Node; the message says why.
+	ReasonTemplateNotApplied = "TemplateNotApplied"
 	// ReasonCertificateDenied: a certificate request was not approved; the message names the field.
 	ReasonCertificateDenied = "CertificateDenied"
 )

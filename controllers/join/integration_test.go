@@ -29,6 +29,8 @@ func TestARealAPIServer(t *testing.T) {
 		"opens one door for a token":                      aTokenOpensOneDoorOnly,
 		"hears why a machine does not join":               aFailureToJoinReachesThePool,
 		"refuses a node name that is taken":               aNodeNameThatIsTakenIsRefused,
+		"says why a machine has no NodeAgent":             aMachineWithoutANodeAgentSaysWhy,
+		"says why a Node lacks its pool's labels":         aNodeWithoutThePoolsLabelsSaysWhy,
 		"refuses another machine's provider ID":           aKubeletMayNotTakeAnothersProviderID,
 		"refuses a Machine for another's Node":            aTenantMayNotTakeAnothersNode,
 	} {

@@ -22,7 +22,7 @@ type announcement struct {
 func announce(o *observed, next *metav1.Condition) *announcement {
 	name := o.machine.Name
 	switch {
-	case next.Reason == v1alpha1.ReasonNodeLost || next.Reason == v1alpha1.ReasonNodeNameTaken:
+	case next.Reason == v1alpha1.ReasonNodeLost, next.Reason == v1alpha1.ReasonNodeNameTaken, o.trouble != nil && next.Reason == o.trouble.reason:
 		return &announcement{corev1.EventTypeWarning, next.Reason, fmt.Sprintf("Machine %s: %s", name, next.Message)}
 	case o.joined() || next.Status != metav1.ConditionFalse || !failsToJoin(next.Reason):
 		return nil

@@ -6,7 +6,6 @@ import (
 	"fmt"
 
 	appsv1 "k8s.io/api/apps/v1"
-	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
@@ -21,7 +20,7 @@ import (
 // for machines made from then on.
 func (r *Reconciler) ensureNodeAgent(ctx context.Context, o *observed) error {
 	if o.agent != nil {
-		return r.claimNodeAgent(o)
+		return claimNodeAgent(o)
 	}
 	agent, err := r.newNodeAgent(ctx, o.machine)
 	if err != nil {
@@ -32,7 +31,10 @@ func (r *Reconciler) ensureNodeAgent(ctx context.Context, o *observed) error {
 		if o.agent, err = getOrNil(ctx, r.APIReader, types.NamespacedName{Name: o.machine.Name}, &v1alpha1.NodeAgent{}); err != nil || o.agent == nil {
 			return err
 		}
-		return r.claimNodeAgent(o)
+		return claimNodeAgent(o)
+	}
+	if refused(err) {
+		return troublef(v1alpha1.ReasonNodeAgentRefused, "create NodeAgent %s: %w: apply the dist/install.yaml of this manager's version, or change the policy that refuses it", agent.Name, err)
 	}
 	if err != nil {
 		return fmt.Errorf("create NodeAgent %s: %w", agent.Name, err)
@@ -42,14 +44,14 @@ func (r *Reconciler) ensureNodeAgent(ctx context.Context, o *observed) error {
 	return nil
 }
 
-// claimNodeAgent makes sure that an existing NodeAgent is this Machine's.
-func (r *Reconciler) claimNodeAgent(o *observed) error {
+// claimNodeAgent makes sure that an existing NodeAgent is this Machine's. What another's says is not looked at.
+func claimNodeAgent(o *observed) error {
 	if o.agent.Labels[v1alpha1.MachineUIDLabel] == string(o.machine.UID) {
 		return nil
 	}
-	message := fmt.Sprintf("NodeAgent %s exists and is not that of Machine %s/%s: delete it", o.agent.Name, o.machine.Namespace, o.machine.Name)
-	r.Recorder.Eventf(o.pool, o.machine, corev1.EventTypeWarning, v1alpha1.ReasonNodeNameTaken, "Join", "%s", message)
-	return fmt.Errorf("%s", message)
+	o.agent = nil
+	return troublef(v1alpha1.ReasonNodeNameTaken, "NodeAgent %s exists and is not that of Machine %s/%s: delete that NodeAgent, or this Machine",
+		o.machine.Name, o.machine.Namespace, o.machine.Name)
 }
 
 // newNodeAgent is the NodeAgent of a Machine, with the spec of the revision that the Machine was made from.
@@ -68,7 +70,8 @@ func (r *Reconciler) newNodeAgent(ctx context.Context, machine *clusterv1.Machin
 		},
 	}}
 	if err := json.Unmarshal(revision.Data.Raw, &agent.Spec); err != nil {
-		return nil, fmt.Errorf("read ControllerRevision %s/%s: %w", revision.Namespace, revision.Name, err)
+		return nil, troublef(v1alpha1.ReasonRevisionUnusable, "read ControllerRevision %s/%s, which Machine %s was made from: %w: delete the Machine to have it replaced",
+			revision.Namespace, revision.Name, machine.Name, err)
 	}
 	return agent, nil
 }
@@ -85,7 +88,7 @@ func (r *Reconciler) revisionOf(ctx context.Context, machine *clusterv1.Machine)
 			return revision, err
 		}
 	}
-	return nil, fmt.Errorf("no ControllerRevision %s, which Machine %s was made from: delete the Machine", name, machine.Name)
+	return nil, troublef(v1alpha1.ReasonRevisionUnusable, "there is no ControllerRevision %s, which Machine %s was made from: delete the Machine to have it replaced", name, machine.Name)
 }
 
 // collect deletes the NodeAgent of a Machine that is gone. A NodeAgent has no namespace, so no owner reference can

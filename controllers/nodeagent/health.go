@@ -40,7 +40,9 @@ type observed struct {
 	node *corev1.Node
 	// local is the infrastructure machine, when it is a local one.
 	local *v1alpha1.LocalMachine
-	now   time.Time
+	// trouble is what this controller could not do for the machine.
+	trouble *trouble
+	now     time.Time
 }
 
 // reported is true once the agent has written its status.
@@ -58,6 +60,9 @@ func (o *observed) previous() *metav1.Condition {
 // normal way to joining costs no write.
 func agentHealth(o *observed) *metav1.Condition {
 	health := o.health()
+	if o.trouble.shows(o, health) {
+		health = condition(metav1.ConditionFalse, o.trouble.reason, o.trouble.Error())
+	}
 	if health == nil {
 		return nil
 	}
@@ -220,6 +225,8 @@ func recheckAfter(o *observed) time.Duration {
 	switch {
 	case !o.machine.DeletionTimestamp.IsZero():
 		return 0
+	case o.trouble != nil:
+		return o.trouble.retryAfter(o)
 	case !o.reported(), !o.joined() && o.now.Before(o.machine.CreationTimestamp.Add(joinDeadline)):
 		return positive(o.machine.CreationTimestamp.Add(joinDeadline).Sub(o.now))
 	case !o.agent.Status.HeartbeatTime.IsZero():

@@ -1,6 +1,7 @@
 package nodeagent
 
 import (
+	"errors"
 	"strings"
 	"testing"
 	"time"
@@ -58,6 +59,11 @@ func (o *observed) join(ready corev1.ConditionStatus) {
 	o.node.Spec.ProviderID = o.machine.Spec.ProviderID
 	o.node.Status.Conditions = []corev1.NodeCondition{{Type: corev1.NodeReady, Status: ready}}
 }
+
+var (
+	lacksRevision = &trouble{v1alpha1.ReasonRevisionUnusable, errors.New("there is no revision: delete the Machine")}
+	notApplied    = &trouble{v1alpha1.ReasonTemplateNotApplied, errors.New("remove the annotation")}
+)
 
 func TestAgentHealth(t *testing.T) {
 	cases := []struct {
@@ -181,6 +187,39 @@ func TestAgentHealth(t *testing.T) {
 			o.join("True")
 			o.node = nil
 		}, want: "False NodeLost Node workers-abcde-0 was deleted", event: "NodeLost: Machine workers-abcde-0: Node workers-abcde-0 was deleted"},
+		{reason: "what keeps a machine from having a NodeAgent is told", set: func(o *observed) {
+			o.agent, o.trouble = nil, lacksRevision
+			o.now = made.Add(joinDeadline)
+		}, want: "False RevisionUnusable there is no revision: delete the Machine",
+			event: "RevisionUnusable: Machine workers-abcde-0: there is no revision: delete the Machine"},
+		{reason: "and told once", set: func(o *observed) {
+			o.agent, o.trouble = nil, lacksRevision
+			o.had("False", v1alpha1.ReasonRevisionUnusable, lacksRevision.Error())
+		}},
+		{reason: "when it is mended the agent is waited for", set: func(o *observed) {
+			o.had("False", v1alpha1.ReasonRevisionUnusable, lacksRevision.Error())
+		}, want: "Unknown NotReported the agent has not reported yet"},
+		{reason: "labels and taints that a healthy Node does not get are told, also after joining", set: func(o *observed) {
+			o.had("True", v1alpha1.ReasonHealthy, "fine")
+			o.says("True", v1alpha1.ReasonHealthy, "fine")
+			o.join("True")
+			o.trouble = notApplied
+		}, want: "False TemplateNotApplied remove the annotation", event: "TemplateNotApplied: Machine workers-abcde-0: remove the annotation"},
+		{reason: "what ails the node itself goes first", set: func(o *observed) {
+			o.had("True", v1alpha1.ReasonHealthy, "fine")
+			o.says("False", v1alpha1.ReasonComponentsUnhealthy, "kubelet")
+			o.join("True")
+			o.trouble = notApplied
+		}, want: "False ComponentsUnhealthy kubelet"},
+		{reason: "silence is not hidden by it", set: func(o *observed) {
+			o.says("True", v1alpha1.ReasonHealthy, "fine")
+			o.join("Unknown")
+			o.trouble = notApplied
+		}, want: "Unknown NotReported the kubelet of Node"},
+		{reason: "before the agent reports nothing may look as if it had", set: func(o *observed) {
+			o.join("True")
+			o.trouble = notApplied
+		}},
 		{reason: "an older Node of that name is somebody else's", set: func(o *observed) {
 			o.join("True")
 			o.machine.Status.NodeRef = clusterv1.MachineNodeReference{}

@@ -2,6 +2,7 @@ package nodeagent
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -58,16 +59,21 @@ func (r *Reconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Resu
 	if !machine.DeletionTimestamp.IsZero() {
 		return ctrl.Result{}, nil // The NodeAgent stays while the node drains: its agent goes on reporting.
 	}
-	if err := r.ensureNodeAgent(ctx, o); err != nil {
-		return ctrl.Result{}, err
-	}
-	if err := r.syncNode(ctx, o); err != nil {
+	if err := r.equip(ctx, o); err != nil && !errors.As(err, &o.trouble) {
 		return ctrl.Result{}, err
 	}
 	if err := r.mirror(ctx, o); err != nil {
 		return ctrl.Result{}, err
 	}
 	return ctrl.Result{RequeueAfter: recheckAfter(o)}, nil
+}
+
+// equip gives a machine its NodeAgent and its Node the pool's labels and taints.
+func (r *Reconciler) equip(ctx context.Context, o *observed) error {
+	if err := r.ensureNodeAgent(ctx, o); err != nil {
+		return err
+	}
+	return r.syncNode(ctx, o)
 }
 
 // observe reads all that is known about a Machine. Its pool stays nil when no pool made it.

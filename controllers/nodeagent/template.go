@@ -33,7 +33,7 @@ func readApplied(node *corev1.Node) (previous applied, ok bool, err error) {
 		return applied{}, false, nil
 	}
 	if err := json.Unmarshal([]byte(text), &previous); err != nil {
-		return applied{}, true, fmt.Errorf("read annotation %s of Node %s: %w: remove the annotation", v1alpha1.NodeTemplateAnnotation, node.Name, err)
+		return applied{}, true, troublef(v1alpha1.ReasonTemplateNotApplied, "read annotation %s of Node %s: %w: remove the annotation", v1alpha1.NodeTemplateAnnotation, node.Name, err)
 	}
 	return previous, true, nil
 }

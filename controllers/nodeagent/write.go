@@ -49,7 +49,11 @@ func patchNode(ctx context.Context, c client.Client, before, after *corev1.Node)
 	if !equality.Semantic.DeepEqual(before.Spec.Taints, after.Spec.Taints) {
 		patch = client.MergeFromWithOptions(before, client.MergeFromWithOptimisticLock{})
 	}
-	if err := c.Patch(ctx, after, patch); err != nil {
+	err := c.Patch(ctx, after, patch)
+	if refused(err) {
+		return false, troublef(v1alpha1.ReasonTemplateNotApplied, "put the pool's labels and taints onto Node %s: %w: change the pool's template, or what refuses it", before.Name, err)
+	}
+	if err != nil {
 		return false, fmt.Errorf("put the pool's labels and taints onto Node %s: %w", before.Name, err)
 	}
 	return true, nil
@@ -65,7 +69,7 @@ func (r *Reconciler) registeredTaints(ctx context.Context, machine *clusterv1.Ma
 	}
 	var bootstrap v1alpha1.Bootstrap
 	if err := json.Unmarshal(secret.Data[v1alpha1.BootstrapSecretKey], &bootstrap); err != nil {
-		return nil, fmt.Errorf("read bootstrap Secret %s: %w", name, err)
+		return nil, troublef(v1alpha1.ReasonTemplateNotApplied, "read the taints in bootstrap Secret %s: %w: delete the Machine to have it replaced", name, err)
 	}
 	return taintIDs(bootstrap.Taints), nil
 }

@@ -1,0 +1,57 @@
+package nodeagent
+
+import (
+	"fmt"
+	"time"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+)
+
+const (
+	// A trouble is looked at again after as long as it has lasted, within these bounds. Most of what mends one raises an
+	// event and is seen at once.
+	leastRetry = 10 * time.Second
+	mostRetry  = 5 * time.Minute
+)
+
+// trouble is an error that keeps this controller from doing its part for a machine and that time alone does not heal.
+// A user reads it in the Machine's condition, with what to do.
+type trouble struct {
+	reason string
+	err    error
+}
+
+func (t *trouble) Error() string { return t.err.Error() }
+func (t *trouble) Unwrap() error { return t.err }
+
+func troublef(reason, format string, args ...any) error {
+	return &trouble{reason: reason, err: fmt.Errorf(format, args...)}
+}
+
+// refused tells an API server that understood and said no from one that is busy, down or ahead of our cache.
+func refused(err error) bool {
+	return apierrors.IsInvalid(err) || apierrors.IsForbidden(err) || apierrors.IsBadRequest(err) || apierrors.IsRequestEntityTooLargeError(err)
+}
+
+// shows says whether the trouble, rather than the agent's word, is what the Machine's condition tells. Without a
+// NodeAgent it is why there is no word. What is wrong with the Node's labels and taints comes after what is wrong with
+// the node, and after the agent's first report: until then the condition decides whether a token is good.
+func (t *trouble) shows(o *observed, health *metav1.Condition) bool {
+	switch {
+	case t == nil:
+		return false
+	case o.agent == nil:
+		return true
+	}
+	return o.reported() && (health == nil || health.Status == metav1.ConditionTrue)
+}
+
+// retryAfter is when to look at it again.
+func (t *trouble) retryAfter(o *observed) time.Duration {
+	lasted := time.Duration(0)
+	if previous := o.previous(); previous != nil && previous.Reason == t.reason {
+		lasted = o.now.Sub(previous.LastTransitionTime.Time)
+	}
+	return min(max(lasted, leastRetry), mostRetry)
+}
