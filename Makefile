@@ -15,6 +15,13 @@ IMG ?= ghcr.io/drover-dev/drover/manager:$(VERSION)
 # The same as the development world serves it, for the end-to-end tests.
 E2E_IMG := 10.88.0.1:5443/images/manager:e2e
 
+# How each part of a build is announced; drover-dev goes on from when this run of make began, in microseconds since 1970.
+STEP := $(CURDIR)/hack/step.sh
+export DROVER_STEPS := $(DROVER)/steps
+ifndef DROVER_STARTED
+export DROVER_STARTED := $(shell date +%s%6N)
+endif
+
 # One toolchain, the installed one, and no cgo: a binary runs wherever the kernel does.
 export GOTOOLCHAIN := local
 export GOFLAGS := -trimpath
@@ -33,11 +40,12 @@ include hack/conformance.mk
 ##@ The two commands of the README
 
 .PHONY: demo
-demo: ## Start a cluster with two worker nodes on this machine, and show them at work
-	@$(MAKE) --no-print-directory deps root $(BIN)/drover-dev
+demo: root ## Start a cluster with two worker nodes on this machine, and show them at work
+	@mkdir -p $(DROVER) && echo $(DROVER_STARTED) > $(DROVER_STEPS)
+	@$(MAKE) --no-print-directory deps $(BIN)/drover-dev
 	@$(BIN)/drover-dev preflight
 	@$(MAKE) --no-print-directory build
-	@$(BIN)/drover-dev demo
+	@$(BIN)/drover-dev demo --after $(DROVER_STEPS)
 
 .PHONY: test
 test: ## Run every test (needs root); none may be skipped
@@ -75,8 +83,8 @@ deps: ## Install the Debian packages that are missing (needs root)
 	@missing=$$(for p in $(DEBIAN_PACKAGES); do dpkg-query -W -f='$${Status}' "$$p" 2>/dev/null | grep -q 'ok installed' || echo "$$p"; done | xargs); \
 	if [ -n "$$missing" ]; then \
 		[ "$$(id -u)" = 0 ] || { echo "These Debian packages are missing: $$missing. Install them, or run this as root (sudo make …)."; exit 1; }; \
-		echo "Installing the Debian packages that are missing: $$missing"; \
-		apt-get -qq update && DEBIAN_FRONTEND=noninteractive apt-get -qq install -y --no-install-recommends $$missing >/dev/null \
+		$(STEP) "Install the Debian packages $$missing" 'takes a minute or less' DEBIAN_FRONTEND=noninteractive \
+			sh -c 'apt-get -qq update && apt-get -qq install -y --no-install-recommends "$$@"' apt $$missing \
 			|| { echo "Installing them failed: run \`apt-get install $$missing\` and see why."; exit 1; }; \
 	fi
 
@@ -88,17 +96,17 @@ build: upstream artifacts $(PROGRAMS) $(DROVER)/cluster-api-crds.yaml ## Build a
 # Go knows best what is out of date; the directory is named after the program, drover-dev's is in hack.
 .PHONY: FORCE
 $(BIN)/drover-dev: FORCE
-	@mkdir -p $(BIN) && go build -ldflags '$(LDFLAGS)' -o $@ ./hack/dev
+	@mkdir -p $(BIN) && $(STEP) 'Build $(@F)' 'takes a minute or two the first time' go build -ldflags '$(LDFLAGS)' -o $@ ./hack/dev
 $(BIN)/drover-bench: FORCE
-	@mkdir -p $(BIN) && go build -ldflags '$(LDFLAGS)' -o $@ ./hack/bench
+	@mkdir -p $(BIN) && $(STEP) 'Build $(@F)' '' go build -ldflags '$(LDFLAGS)' -o $@ ./hack/bench
 $(BIN)/drover-traces: FORCE
-	@mkdir -p $(BIN) && go build -ldflags '$(LDFLAGS)' -o $@ ./hack/traces
+	@mkdir -p $(BIN) && $(STEP) 'Build $(@F)' '' go build -ldflags '$(LDFLAGS)' -o $@ ./hack/traces
 $(BIN)/drover-%: FORCE
-	@mkdir -p $(BIN) && go build -ldflags '$(LDFLAGS)' -o $@ ./cmd/$*
+	@mkdir -p $(BIN) && $(STEP) 'Build $(@F)' '' go build -ldflags '$(LDFLAGS)' -o $@ ./cmd/$*
 $(BIN)/kubectl-drover: FORCE
-	@mkdir -p $(BIN) && go build -ldflags '$(LDFLAGS)' -o $@ ./cmd/kubectl-drover
+	@mkdir -p $(BIN) && $(STEP) 'Build $(@F)' '' go build -ldflags '$(LDFLAGS)' -o $@ ./cmd/kubectl-drover
 $(DROVER)/cluster-api-crds.yaml: go.mod $(wildcard hack/clusterapi/*.go hack/clusterapi/*/*.go)
-	@mkdir -p $(@D) && go run ./hack/clusterapi > $@.tmp && mv $@.tmp $@
+	@mkdir -p $(@D) && $(STEP) "Collect Cluster API's kinds" '' sh -c 'go run ./hack/clusterapi > $@.tmp' && mv $@.tmp $@
 
 .PHONY: build-installer
 build-installer: $(BIN)/kustomize $(DROVER)/cluster-api-crds.yaml ## Make dist/install.yaml and dist/cluster-api-crds.yaml
@@ -161,7 +169,7 @@ bench: deps root $(BIN)/drover-dev ## Measure speed and memory against the raw c
 	@$(BIN)/drover-bench $(BENCH_FLAGS)
 
 # Tools are built once for each version of hack/tools.
-tool = $(BIN)/$(1): hack/tools/go.mod hack/tools/go.sum ; @mkdir -p $$(@D) && echo "Building $(1)" && cd hack/tools && go build -ldflags '-s -w' -o $$@ $(2) && touch $$@
+tool = $(BIN)/$(1): hack/tools/go.mod hack/tools/go.sum ; @mkdir -p $$(@D) && cd hack/tools && $(STEP) 'Build the tool $(1)' '' go build -ldflags '-s -w' -o $$@ $(2) && touch $$@
 $(eval $(call tool,controller-gen,sigs.k8s.io/controller-tools/cmd/controller-gen))
 $(eval $(call tool,kustomize,sigs.k8s.io/kustomize/kustomize/v5))
 $(eval $(call tool,golangci-lint,github.com/golangci/golangci-lint/v2/cmd/golangci-lint))

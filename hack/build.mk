@@ -43,50 +43,51 @@ $(STAMPS) $(BIN) $(TOOLS):
 $(UPSTREAM_STAMPS) $(STAMPS)/artifacts: hack/build.mk | $(STAMPS) $(BIN)
 
 $(STAMPS)/controlplane: hack/kube/go.mod hack/kube/go.sum $(wildcard hack/kube/controlplane/*.go hack/kube/multicall/*.go)
-	cd hack/kube && $(STATIC_BUILD) -ldflags "$(KUBE_FLAGS)" -o $(BIN)/ ./controlplane
-	cd $(BIN) && for name in kube-apiserver kube-controller-manager kube-scheduler kubectl; do ln -sfn controlplane $$name; done
+	@cd hack/kube && $(STEP) "Build Kubernetes' control plane" 'takes about four minutes the first time' $(STATIC_BUILD) -ldflags "$(KUBE_FLAGS)" -o $(BIN)/ ./controlplane
+	@cd $(BIN) && for name in kube-apiserver kube-controller-manager kube-scheduler kubectl; do ln -sfn controlplane $$name; done
 	@touch $@
 
 $(STAMPS)/node: hack/kube/go.mod hack/kube/go.sum $(wildcard hack/kube/node/*.go hack/kube/multicall/*.go)
-	cd hack/kube && $(STATIC_BUILD) -ldflags "$(KUBE_FLAGS)" -o $(BIN)/ ./node
-	cd $(BIN) && for name in kubelet kube-proxy; do ln -sfn node $$name; done
+	@cd hack/kube && $(STEP) 'Build kubelet and kube-proxy' 'takes minutes the first time' $(STATIC_BUILD) -ldflags "$(KUBE_FLAGS)" -o $(BIN)/ ./node
+	@cd $(BIN) && for name in kubelet kube-proxy; do ln -sfn node $$name; done
 	@touch $@
 
 $(STAMPS)/etcd: hack/bundle/go.mod hack/bundle/go.sum
-	cd hack/bundle && $(STATIC_BUILD) -ldflags "-s -w" -o $(BIN)/etcd go.etcd.io/etcd/server/v3
+	@cd hack/bundle && $(STEP) 'Build etcd' '' $(STATIC_BUILD) -ldflags "-s -w" -o $(BIN)/etcd go.etcd.io/etcd/server/v3
 	@touch $@
 
 $(STAMPS)/containerd: hack/bundle/go.mod hack/bundle/go.sum
-	cd hack/bundle && $(STATIC_BUILD) -ldflags "-s -w -X $(CONTAINERD)/version.Version=$(CONTAINERD_VERSION)" -o $(BIN)/ $(addprefix $(CONTAINERD)/cmd/,containerd containerd-shim-runc-v2 ctr)
+	@cd hack/bundle && $(STEP) 'Build containerd' '' $(STATIC_BUILD) -ldflags "-s -w -X $(CONTAINERD)/version.Version=$(CONTAINERD_VERSION)" -o $(BIN)/ $(addprefix $(CONTAINERD)/cmd/,containerd containerd-shim-runc-v2 ctr)
 	@touch $@
 
 $(STAMPS)/cni: hack/bundle/go.mod hack/bundle/go.sum
-	cd hack/bundle && $(STATIC_BUILD) -ldflags "-s -w -X $(CNI)/pkg/utils/buildversion.BuildVersion=$(CNI_VERSION)" -o $(BIN)/ $(addprefix $(CNI)/plugins/,main/bridge main/loopback ipam/host-local meta/portmap)
+	@cd hack/bundle && $(STEP) 'Build the CNI plugins' '' $(STATIC_BUILD) -ldflags "-s -w -X $(CNI)/pkg/utils/buildversion.BuildVersion=$(CNI_VERSION)" -o $(BIN)/ $(addprefix $(CNI)/plugins/,main/bridge main/loopback ipam/host-local meta/portmap)
 	@touch $@
 
 # runc enters namespaces in C before Go starts; linked statically it runs on any distribution.
 $(STAMPS)/runc: hack/bundle/go.mod hack/bundle/go.sum
-	cd hack/bundle && CGO_ENABLED=1 $(GO_BUILD) -tags "seccomp netgo osusergo" -ldflags "-s -w -linkmode external -extldflags -static" -o $(BIN)/ github.com/opencontainers/runc
+	@cd hack/bundle && $(STEP) 'Build runc' '' CGO_ENABLED=1 $(GO_BUILD) -tags "seccomp netgo osusergo" -ldflags "-s -w -linkmode external -extldflags -static" -o $(BIN)/ github.com/opencontainers/runc
 	@touch $@
 
 $(STAMPS)/coredns: hack/coredns/go.mod hack/coredns/go.sum $(wildcard hack/coredns/*.go)
-	cd hack/coredns && $(STATIC_BUILD) -ldflags "-s -w" -o $(BIN)/ .
+	@cd hack/coredns && $(STEP) 'Build CoreDNS' '' $(STATIC_BUILD) -ldflags "-s -w" -o $(BIN)/ .
 	@touch $@
 
 # Upstream's own pause, whose source is in Kubernetes' module.
 $(STAMPS)/pause: hack/kube/go.mod
-	$(CC) -Os -Wall -Werror -static -s -DVERSION=v$(PAUSE_VERSION) -o $(BIN)/pause $$(cd hack/kube && go mod download k8s.io/kubernetes && go list -m -f '{{.Dir}}' k8s.io/kubernetes)/build/pause/linux/pause.c
+	@cd hack/kube && $(STEP) "Fetch Kubernetes' sources" '' go mod download k8s.io/kubernetes
+	@$(CC) -Os -Wall -Werror -static -s -DVERSION=v$(PAUSE_VERSION) -o $(BIN)/pause $$(cd hack/kube && go list -m -f '{{.Dir}}' k8s.io/kubernetes)/build/pause/linux/pause.c
 	@touch $@
 
 $(BIN)/hello: $(wildcard hack/images/hello/*.go) | $(BIN)
-	$(STATIC_BUILD) -ldflags "-s -w" -o $@ ./hack/images/hello
+	@$(STEP) 'Build hello' '' $(STATIC_BUILD) -ldflags "-s -w" -o $@ ./hack/images/hello
 
 $(TOOLS)/artifacts: $(wildcard hack/artifacts/*.go hack/artifacts/oci/*.go agent/bundle/*.go) go.mod go.sum | $(TOOLS)
-	$(STATIC_BUILD) -o $@ ./hack/artifacts
+	@$(STEP) 'Build the maker of artifacts' '' $(STATIC_BUILD) -o $@ ./hack/artifacts
 
 # The agent is an order-only prerequisite, as Go touches what it finds up to date.
 $(STAMPS)/artifacts: $(filter-out %/controlplane %/etcd,$(UPSTREAM_STAMPS)) $(AGENT_SOURCES) $(BIN)/hello $(TOOLS)/artifacts | $(BIN)/drover-agent
-	$(TOOLS)/artifacts build --bin $(BIN) --out $(ARTIFACTS) --pause-version $(PAUSE_VERSION)
+	@$(STEP) 'Make the node bundle and the images' '' $(TOOLS)/artifacts build --bin $(BIN) --out $(ARTIFACTS) --pause-version $(PAUSE_VERSION)
 	@touch $@
 
 .PHONY: image

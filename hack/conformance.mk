@@ -15,13 +15,12 @@ conformance: ## Run upstream's node conformance tests against the running demo (
 	@$(TOOLS)/conformance run --labels '$(LABELS)' --focus '$(FOCUS)'
 
 $(STAMPS)/conformance: hack/kube/go.mod hack/kube/go.sum $(wildcard hack/kube/conformance/*.go) hack/conformance.mk $(STAMPS)/pause $(TOOLS)/conformance | $(STAMPS) $(BIN)
-	@echo "Building upstream's node conformance tests and the images they use"
-	cd hack/kube && $(STATIC_BUILD) -tags conformance -ldflags "$(KUBE_FLAGS)" -o $(BIN)/node-conformance.test ./conformance
-	cd hack/kube && $(STATIC_BUILD) -ldflags "-s -w" -o $(BIN)/ github.com/onsi/ginkgo/v2/ginkgo $(addprefix k8s.io/kubernetes/test/images/,agnhost nonewprivs)
-	$(BIN)/node-conformance.test --needed-images > $(DROVER)/conformance-images
-	$(TOOLS)/conformance images --names $(DROVER)/conformance-images --kubernetes $(KUBE_MODULE) --bin $(BIN) --out $(ARTIFACTS)/images/conformance
+	@cd hack/kube && $(STEP) "Build upstream's node conformance tests" 'takes minutes the first time' $(STATIC_BUILD) -tags conformance -ldflags "$(KUBE_FLAGS)" -o $(BIN)/node-conformance.test ./conformance
+	@cd hack/kube && $(STEP) 'Build ginkgo and the images of the tests' '' $(STATIC_BUILD) -ldflags "-s -w" -o $(BIN)/ github.com/onsi/ginkgo/v2/ginkgo $(addprefix k8s.io/kubernetes/test/images/,agnhost nonewprivs)
+	@$(BIN)/node-conformance.test --needed-images > $(DROVER)/conformance-images
+	@$(STEP) 'Make the images of the tests' '' $(TOOLS)/conformance images --names $(DROVER)/conformance-images --kubernetes $(KUBE_MODULE) --bin $(BIN) --out $(ARTIFACTS)/images/conformance
 	@touch $@
 
 # Its own sources and what it makes images with; Go knows the rest.
 $(TOOLS)/conformance: $(wildcard hack/conformance/*.go hack/conformance/images/*.go hack/conformance/known.yaml hack/artifacts/oci/*.go hack/dev/layout/*.go) go.mod go.sum | $(TOOLS)
-	$(STATIC_BUILD) -o $@ ./hack/conformance
+	@$(STEP) 'Build what runs the conformance tests' '' $(STATIC_BUILD) -o $@ ./hack/conformance

@@ -31,7 +31,7 @@ func main() {
 }
 
 func command() *cobra.Command {
-	var repository string
+	var repository, after string
 	root := &cobra.Command{
 		Use:           "drover-dev",
 		Short:         "A development world: a control plane, Drover's manager and local machines on this host",
@@ -39,9 +39,10 @@ func command() *cobra.Command {
 		SilenceErrors: true,
 	}
 	root.PersistentFlags().StringVar(&repository, "repository", ".", "the checkout whose .drover holds everything")
+	root.PersistentFlags().StringVar(&after, "after", "", "a file of the steps done before, to go on from")
 	add := func(use, short string, run func(context.Context, *world.World) error) {
 		root.AddCommand(&cobra.Command{Use: use, Short: short, Args: cobra.NoArgs, RunE: func(cmd *cobra.Command, _ []string) error {
-			return withWorld(cmd.Context(), repository, run)
+			return withWorld(cmd.Context(), repository, after, run)
 		}})
 	}
 	add("up", "Start the control plane and the manager, without any pool", func(ctx context.Context, w *world.World) error { return w.Up(ctx) })
@@ -53,12 +54,18 @@ func command() *cobra.Command {
 	return root
 }
 
-func withWorld(ctx context.Context, repository string, run func(context.Context, *world.World) error) error {
+func withWorld(ctx context.Context, repository, after string, run func(context.Context, *world.World) error) error {
 	l, err := layout.New(repository)
 	if err != nil {
 		return err
 	}
-	w, release, err := world.Open(l, progress.New(os.Stdout, isatty.IsTerminal(os.Stdout.Fd()), time.Now))
+	p := progress.New(os.Stdout, isatty.IsTerminal(os.Stdout.Fd()), time.Now)
+	if after != "" {
+		if err := p.After(after); err != nil {
+			return err
+		}
+	}
+	w, release, err := world.Open(l, p)
 	if err != nil {
 		return err
 	}
