@@ -75,6 +75,8 @@ type Agent struct {
 	mu        sync.Mutex
 	current   *generation // what is installed, or what the last agent had installed
 	newest    *generation // what is wanted
+	committed *generation // what this agent or an earlier one activated last, nil on a new machine
+	flawed    bool        // the committed state was activated although the preflight found errors
 	facts     host.Facts
 	bundle    *bundle.Bundle
 	findings  []v1alpha1.Finding
@@ -90,9 +92,13 @@ func New(opts Options) (*Agent, error) {
 	if err != nil {
 		return nil, err
 	}
-	current, err := loadGeneration(opts.StateDir, boot)
+	committed, err := loadCommitted(opts.StateDir, boot.NodeName)
 	if err != nil {
 		return nil, err
+	}
+	current := committed
+	if current == nil {
+		current = firstGeneration(boot)
 	}
 	boot.Spec.Cluster = current.Spec.Cluster
 	processes, err := supervise.New(supervise.Options{RunDir: opts.RunDir, Log: opts.Log.WithName("supervise")})
@@ -105,7 +111,7 @@ func New(opts Options) (*Agent, error) {
 		timeline:  &timeline{start: time.Now(), now: time.Now},
 		boot:      newBootReporter(opts.RunDir, opts.Log),
 		paths:     component.DefaultPaths(),
-		bootstrap: boot, current: current, newest: current,
+		bootstrap: boot, current: current, newest: current, committed: committed,
 		joined: make(chan struct{}), introduced: make(chan struct{}), wanted: make(chan *generation, 1), dirty: make(chan struct{}, 1), rebuild: make(chan struct{}, 1),
 	}
 	_, err = identity.Load(a.identityPaths(), boot.NodeName, time.Now())

@@ -37,9 +37,8 @@ func TestTheFirstGenerationIsTheBootstrapDocuments(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	g, err := loadGeneration(dir, b)
-	if err != nil || g.Spec.Revision != "r1" || g.ObservedGeneration != 0 || g.Token != "" {
-		t.Errorf("got %s with token %q, %v", g, g.Token, err)
+	if g := firstGeneration(b); g.Spec.Revision != "r1" || g.ObservedGeneration != 0 || g.Token != "" {
+		t.Errorf("got %s with token %q", g, g.Token)
 	}
 }
 
@@ -49,15 +48,11 @@ func TestARestartBeginsWithTheCommittedGeneration(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	first, err := loadGeneration(dir, b)
-	if err != nil {
-		t.Fatal(err)
-	}
-	second := first.next(&v1alpha1.NodeAgent{ObjectMeta: metav1.ObjectMeta{Generation: 4}, Spec: v1alpha1.NodeAgentSpec{Revision: "r2"}})
+	second := firstGeneration(b).next(&v1alpha1.NodeAgent{ObjectMeta: metav1.ObjectMeta{Generation: 4}, Spec: v1alpha1.NodeAgentSpec{Revision: "r2"}})
 	if err := second.commit(dir); err != nil {
 		t.Fatal(err)
 	}
-	got, err := loadGeneration(dir, b)
+	got, err := loadCommitted(dir, b.NodeName)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -72,17 +67,13 @@ func TestARestartBeginsWithTheCommittedGeneration(t *testing.T) {
 func TestAGenerationThatIsOfNoUseIsPassedOver(t *testing.T) {
 	for name, content := range map[string]string{"half written": `{"nodeName":`, "another node's": `{"nodeName":"other"}`} {
 		dir := t.TempDir()
-		b, err := loadBootstrap(bootstrap(t, dir))
-		if err != nil {
-			t.Fatal(err)
-		}
 		if err := os.MkdirAll(filepath.Dir(generationPath(dir)), 0o755); err != nil {
 			t.Fatal(err)
 		}
 		if err := os.WriteFile(generationPath(dir), []byte(content), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		if g, err := loadGeneration(dir, b); err != nil || g.Spec.Revision != "r1" {
+		if g, err := loadCommitted(dir, "node-1"); err != nil || g != nil {
 			t.Errorf("%s: got %s, %v; want the bootstrap document's", name, g, err)
 		}
 	}

@@ -18,6 +18,10 @@ type generation struct {
 	v1alpha1.Bootstrap
 	// ObservedGeneration is the generation of the NodeAgent that the state came from, 0 for the bootstrap document.
 	ObservedGeneration int64 `json:"observedGeneration,omitempty"`
+	// NodeIP is the address that the components were last configured with, and MTU the one of its interface: a restart
+	// goes on with them while they cannot be found out.
+	NodeIP string `json:"nodeIP,omitempty"`
+	MTU    int    `json:"mtu,omitempty"`
 }
 
 func generationPath(stateDir string) string {
@@ -40,21 +44,27 @@ func loadBootstrap(path string) (*v1alpha1.Bootstrap, error) {
 	return &b, nil
 }
 
-// loadGeneration is the current generation of a node: the one on disk, else the bootstrap document's.
-func loadGeneration(stateDir string, b *v1alpha1.Bootstrap) (*generation, error) {
+// loadCommitted is the generation that a node's earlier agent made the current one, nil when there is none.
+func loadCommitted(stateDir, node string) (*generation, error) {
 	data, err := os.ReadFile(generationPath(stateDir))
-	if err != nil && !errors.Is(err, os.ErrNotExist) {
+	if errors.Is(err, os.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
 		return nil, fmt.Errorf("read the current generation: %w", err)
 	}
-	if err == nil {
-		var g generation
-		if json.Unmarshal(data, &g) == nil && g.NodeName == b.NodeName {
-			return &g, nil
-		}
+	g := &generation{}
+	if json.Unmarshal(data, g) != nil || g.NodeName != node {
+		g = nil // half written or another node's: of no use
 	}
+	return g, nil
+}
+
+// firstGeneration is the bootstrap document's.
+func firstGeneration(b *v1alpha1.Bootstrap) *generation {
 	g := &generation{Bootstrap: *b}
 	g.Token = ""
-	return g, nil
+	return g
 }
 
 // commit makes g the generation that a restart begins with.
@@ -71,6 +81,13 @@ func (g *generation) commit(stateDir string) error {
 func (g *generation) next(agent *v1alpha1.NodeAgent) *generation {
 	n := *g
 	n.Spec, n.ObservedGeneration = *agent.Spec.DeepCopy(), agent.Generation
+	return &n
+}
+
+// at is g with the address that it is configured with.
+func (g *generation) at(nodeIP string, mtu int) *generation {
+	n := *g
+	n.NodeIP, n.MTU = nodeIP, mtu
 	return &n
 }
 

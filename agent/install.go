@@ -3,12 +3,10 @@ package agent
 import (
 	"context"
 	"crypto/x509"
-	"errors"
 	"fmt"
 	"net/netip"
 	"runtime"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/drover-dev/drover/agent/bundle"
@@ -60,6 +58,8 @@ func (a *Agent) bring(ctx context.Context, g *generation) *generation {
 	}
 	collect := time.NewTimer(collectDelay)
 	defer collect.Stop()
+	mend := time.NewTicker(mendInterval)
+	defer mend.Stop()
 	for {
 		select {
 		case <-ctx.Done():
@@ -69,13 +69,26 @@ func (a *Agent) bring(ctx context.Context, g *generation) *generation {
 		case <-collect.C:
 			a.collect(ctx, g)
 		case <-a.rebuild:
-			if err := a.activate(ctx, g); err != nil {
-				a.hinder(&obstacle{reason: v1alpha1.ReasonPreflightFailed, message: err.Error()})
-			} else {
-				a.overcome(v1alpha1.ReasonPreflightFailed)
+			a.again(ctx, g, a.activate)
+		case <-mend.C:
+			if a.isFlawed() {
+				a.again(ctx, g, a.check, a.activate)
 			}
 		}
 	}
+}
+
+// again repeats steps for a state that is installed.
+func (a *Agent) again(ctx context.Context, g *generation, steps ...func(context.Context, *generation) error) {
+	for _, step := range steps {
+		if err := step(ctx, g); err != nil {
+			if ctx.Err() == nil {
+				a.hinder(&obstacle{reason: v1alpha1.ReasonPreflightFailed, message: err.Error()})
+			}
+			return
+		}
+	}
+	a.overcome(v1alpha1.ReasonPreflightFailed)
 }
 
 // attempt does one stage until it works. A newer desired state or the end of the context stops it. An obstacle stays
@@ -115,31 +128,6 @@ func (a *Agent) collect(ctx context.Context, g *generation) {
 	}
 }
 
-// check gathers the facts and makes the machine ready for the state.
-func (a *Agent) check(ctx context.Context, g *generation) error {
-	facts, err := a.system.Gather(ctx, host.GatherOptions{Server: g.Spec.Cluster.Server, NodeIP: a.opts.NodeIP, NodeCIDRs: prefixes(g.Spec.Network.NodeCIDRs), StateDir: a.opts.StateDir})
-	if err != nil {
-		return err
-	}
-	sharedKernel := strings.HasPrefix(g.ProviderID, v1alpha1.LocalProviderIDPrefix)
-	findings := append(host.Preflight(facts, g.NodeName, &g.Spec, time.Now()), a.system.ApplySysctls(g.Spec.Sysctls, sharedKernel)...)
-	host.SortFindings(findings)
-	a.mu.Lock()
-	a.facts, a.findings = facts, findings
-	a.mu.Unlock()
-	if failed := host.Errors(findings); len(failed) > 0 {
-		return errors.New(strings.Join(failed, "; "))
-	}
-	if err := a.system.PrepareCgroups(facts); err != nil {
-		return err
-	}
-	a.network.Configure(network.Config{
-		Node: g.NodeName, Settings: g.Spec.Network, PodCIDRs: prefixes(g.Spec.Cluster.PodCIDRs), MTU: facts.MTU,
-	})
-	a.step(stepPreflight)
-	return nil
-}
-
 // fetch makes sure of the bundle.
 func (a *Agent) fetch(ctx context.Context, g *generation) error {
 	ref, err := image(&g.Spec, runtime.GOARCH)
@@ -173,7 +161,7 @@ func (a *Agent) activate(_ context.Context, g *generation) error {
 	if err != nil {
 		return err
 	}
-	if err := g.commit(a.opts.StateDir); err != nil {
+	if err := a.commit(g, facts); err != nil {
 		return err
 	}
 	if err := plan.WriteFiles(); err != nil {
@@ -194,6 +182,18 @@ func (a *Agent) activate(_ context.Context, g *generation) error {
 	a.current, a.activated = g, true
 	a.mu.Unlock()
 	wake(a.dirty)
+	return nil
+}
+
+// commit makes the state, with the address that it is configured with, the one that a restart begins with.
+func (a *Agent) commit(g *generation, facts host.Facts) error {
+	g = g.at(facts.NodeIP.String(), facts.MTU)
+	if err := g.commit(a.opts.StateDir); err != nil {
+		return err
+	}
+	a.mu.Lock()
+	a.committed = g
+	a.mu.Unlock()
 	return nil
 }
 

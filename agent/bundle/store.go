@@ -50,6 +50,12 @@ func (s *Store) Ensure(ctx context.Context, image string) (*Bundle, error) {
 	return bundle, nil
 }
 
+// Has says whether Ensure would find the bundle here, and fetch nothing.
+func (s *Store) Has(image string) bool {
+	_, digest, err := parse(image)
+	return err == nil && s.find(digest) != nil
+}
+
 func parse(image string) (name.Digest, v1.Hash, error) {
 	reference, err := name.NewDigest(image, name.StrictValidation)
 	if err != nil {

@@ -24,8 +24,14 @@ func TestEnsureFetchesAWholeBundleOnce(t *testing.T) {
 		})
 	}
 
+	if store.Has(reference) || requests.Load() > 0 {
+		t.Error("Has found what was never fetched, or asked the registry")
+	}
 	first, err := store.Ensure(t.Context(), reference)
 	must(t, err)
+	if !store.Has(reference) {
+		t.Error("Has does not find what was fetched")
+	}
 	fetched := requests.Load()
 	again, err := store.Ensure(t.Context(), reference)
 	must(t, err)

@@ -11,12 +11,15 @@ import (
 	"github.com/vishvananda/netlink"
 )
 
+// ErrNoAddress is why Gather fails when it has every other fact.
+var ErrNoAddress = errors.New("the node's address is not known")
+
 // gatherAddress chooses the node's address: the one given, else the first in the ranges given, else the source address
 // of packets to the API server.
 func (s *System) gatherAddress(ctx context.Context, opts GatherOptions, f *Facts) error {
 	route, err := s.nodeRoute(ctx, opts)
 	if err != nil {
-		return err
+		return fmt.Errorf("%w: %w", ErrNoAddress, err)
 	}
 	f.NodeIP, f.Interface, f.MTU = route.Source, route.Link, route.MTU
 	return nil

@@ -1,0 +1,110 @@
+package agent
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/netip"
+	"runtime"
+	"strings"
+	"time"
+
+	"github.com/drover-dev/drover/agent/host"
+	"github.com/drover-dev/drover/agent/network"
+	"github.com/drover-dev/drover/api/v1alpha1"
+)
+
+// addressPatience is how long a node that had an address before waits for its resolver at a start.
+const addressPatience = 2 * time.Second
+
+// findingNodeAddress names the finding of a node that goes on with the address it had.
+const findingNodeAddress = "NodeAddress"
+
+// check gathers the facts and makes the machine ready for the state. What the preflight finds keeps a new state from
+// being installed. It does not keep one that was installed before from going on: without its supervisor, and after a
+// reboot without the kubelet, which alone evicts pods and removes images, such a machine would never mend.
+func (a *Agent) check(ctx context.Context, g *generation) error {
+	before := a.before(g)
+	facts, findings, err := a.gather(ctx, g, before)
+	if err != nil {
+		return err
+	}
+	doubtful := len(findings) > 0
+	sharedKernel := strings.HasPrefix(g.ProviderID, v1alpha1.LocalProviderIDPrefix)
+	findings = append(findings, a.tolerateFullDisk(g, host.Preflight(facts, g.NodeName, &g.Spec, time.Now()))...)
+	findings = append(findings, a.system.ApplySysctls(g.Spec.Sysctls, sharedKernel)...)
+	host.SortFindings(findings)
+	failed := strings.Join(host.Errors(findings), "; ")
+	a.mu.Lock()
+	a.facts, a.findings, a.flawed = facts, findings, before != nil && (doubtful || failed != "")
+	a.mu.Unlock()
+	wake(a.dirty)
+	if failed != "" && before == nil {
+		return errors.New(failed)
+	}
+	if failed != "" {
+		a.log.Info("Went on with the state that was installed before in spite of the preflight", "failed", failed)
+	}
+	if err := a.system.PrepareCgroups(facts); err != nil {
+		return err
+	}
+	a.network.Configure(network.Config{
+		Node: g.NodeName, Settings: g.Spec.Network, PodCIDRs: prefixes(g.Spec.Cluster.PodCIDRs), MTU: facts.MTU,
+	})
+	a.step(stepPreflight)
+	return nil
+}
+
+// before is the state as it was installed last, nil when it never was.
+func (a *Agent) before(g *generation) *generation {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.committed == nil || !sameState(a.committed, g) {
+		return nil
+	}
+	return a.committed
+}
+
+// gather reads the facts. When all that is missing is the node's address, the one it had before does, with a finding.
+func (a *Agent) gather(ctx context.Context, g, before *generation) (host.Facts, []v1alpha1.Finding, error) {
+	opts := host.GatherOptions{Server: g.Spec.Cluster.Server, NodeIP: a.opts.NodeIP, NodeCIDRs: prefixes(g.Spec.Network.NodeCIDRs), StateDir: a.opts.StateDir}
+	if before == nil || before.NodeIP == "" {
+		facts, err := a.system.Gather(ctx, opts)
+		return facts, nil, err
+	}
+	ctx, cancel := context.WithTimeout(ctx, addressPatience)
+	defer cancel()
+	facts, err := a.system.Gather(ctx, opts)
+	if !errors.Is(err, host.ErrNoAddress) {
+		return facts, nil, err
+	}
+	nodeIP, invalid := netip.ParseAddr(before.NodeIP)
+	if invalid != nil {
+		return facts, nil, err
+	}
+	a.log.Info("Took the address that the node had before", "address", nodeIP, "cause", err.Error())
+	facts.NodeIP, facts.MTU = nodeIP, before.MTU
+	return facts, []v1alpha1.Finding{{
+		Name: findingNodeAddress, Severity: v1alpha1.FindingWarning, Message: fmt.Sprintf("%s goes on as the node's address, as before: %s", nodeIP, err),
+	}}, nil
+}
+
+// tolerateFullDisk makes the want of room a warning where nothing has to be fetched.
+func (a *Agent) tolerateFullDisk(g *generation, findings []v1alpha1.Finding) []v1alpha1.Finding {
+	for i, f := range findings {
+		if f.Name != host.FindingDiskSpace || f.Severity != v1alpha1.FindingError {
+			continue
+		}
+		if ref, err := image(&g.Spec, runtime.GOARCH); err == nil && a.bundles(g.Spec.Cluster).Has(ref) {
+			findings[i].Severity = v1alpha1.FindingWarning
+		}
+	}
+	return findings
+}
+
+// isFlawed says whether the installed state is to be looked at again.
+func (a *Agent) isFlawed() bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.flawed
+}

@@ -1,0 +1,193 @@
+package agent
+
+import (
+	"context"
+	"errors"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/go-logr/logr"
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"github.com/google/go-containerregistry/pkg/v1/empty"
+	"github.com/google/go-containerregistry/pkg/v1/mutate"
+
+	"github.com/drover-dev/drover/agent/bundle"
+	"github.com/drover-dev/drover/agent/component"
+	"github.com/drover-dev/drover/agent/host"
+	"github.com/drover-dev/drover/agent/network"
+	"github.com/drover-dev/drover/agent/supervise"
+	"github.com/drover-dev/drover/api/v1alpha1"
+)
+
+// sound are the files of a machine that passes the preflight.
+var sound = map[string]string{
+	"proc/meminfo":                                 "MemTotal:       8000000 kB\n",
+	"proc/cpuinfo":                                 "processor\t: 0\n",
+	"proc/self/status":                             "CapEff:\t000001ffffffffff\n",
+	"proc/filesystems":                             "nodev\toverlay\n",
+	"proc/sys/kernel/osrelease":                    "6.1.0-18-amd64\n",
+	"proc/sys/net/ipv4/ip_forward":                 "1\n",
+	"proc/sys/net/netfilter/nf_conntrack_max":      "65536\n",
+	"proc/sys/net/bridge/bridge-nf-call-iptables":  "1\n",
+	"proc/sys/net/bridge/bridge-nf-call-ip6tables": "1\n",
+	"proc/self/cgroup":                             "0::/system.slice/drover-agent.service\n",
+	"sys/fs/cgroup/cgroup.controllers":             "cpuset cpu io memory pids\n",
+	"sys/fs/cgroup/cgroup.subtree_control":         "cpuset cpu io memory pids\n",
+	"usr/sbin/nft":                                 "", "usr/bin/mount": "", "usr/bin/umount": "",
+}
+
+// machine is an agent on a machine of the test's own, that has a bundle and is to install the state it returns.
+func machine(t *testing.T) (*Agent, *generation) {
+	t.Helper()
+	dir := t.TempDir()
+	for name, content := range sound {
+		path := filepath.Join(dir, "machine", name)
+		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(path, []byte(content), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	processes, err := supervise.New(supervise.Options{RunDir: filepath.Join(dir, "run")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	g := &generation{}
+	g.NodeName, g.Spec.Revision, g.Spec.Cluster.Server = "node-1", "r1", "https://api.example:6443"
+	a := &Agent{
+		opts: Options{StateDir: filepath.Join(dir, "state"), RunDir: filepath.Join(dir, "run")},
+		log:  logr.Discard(), boot: &bootReporter{over: true}, timeline: &timeline{now: time.Now},
+		system: &host.System{
+			Root:     filepath.Join(dir, "machine"),
+			Hostname: func() (string, error) { return "node-1", nil },
+			LookupHost: func(context.Context, string) ([]netip.Addr, error) {
+				return []netip.Addr{netip.MustParseAddr("10.88.0.1")}, nil
+			},
+			RouteTo: func(netip.Addr) (host.Route, error) {
+				return host.Route{Source: netip.MustParseAddr("10.88.0.10"), Link: "eth0", MTU: 1450}, nil
+			},
+			DiskBytes: func(string) (int64, int64, error) { return 40 << 30, 20 << 30, nil },
+			NFTables:  func() error { return nil },
+		},
+		network: &network.Manager{StateDir: dir}, supervise: processes, restarted: true, current: g, newest: g,
+		bundle: &bundle.Bundle{Dir: filepath.Join(dir, "bundle"), Versions: map[string]string{"pause": "1"}},
+		paths:  component.Paths{ConfigDir: filepath.Join(dir, "etc"), LogDir: dir, KubeletDir: dir, ContainerdRoot: dir, ContainerdState: dir},
+		wanted: make(chan *generation, 1), dirty: make(chan struct{}, 1), rebuild: make(chan struct{}, 1),
+	}
+	return a, g
+}
+
+// reborn is the agent after the next start, which knows what is on disk alone.
+func reborn(t *testing.T, a *Agent, g *generation) {
+	t.Helper()
+	for _, do := range []func(context.Context, *generation) error{a.check, a.activate} {
+		if err := do(t.Context(), g); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var err error
+	if a.committed, err = loadCommitted(a.opts.StateDir, "node-1"); err != nil || a.committed == nil {
+		t.Fatalf("the state was not kept: %v, %v", a.committed, err)
+	}
+	a.facts, a.findings, a.current, a.newest = host.Facts{}, nil, a.committed, a.committed
+}
+
+// unpack puts an empty bundle where a fetch would, and has the state name it.
+func unpack(t *testing.T, a *Agent, g *generation) {
+	t.Helper()
+	image, err := mutate.Config(empty.Image, v1.Config{Labels: map[string]string{bundle.FilesLabel: "[]"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	digest, digestErr := image.Digest()
+	manifest, manifestErr := image.RawManifest()
+	config, configErr := image.RawConfigFile()
+	dir := filepath.Join(a.opts.StateDir, "bundles", digest.Hex, ".oci")
+	if err := errors.Join(digestErr, manifestErr, configErr, os.MkdirAll(dir, 0o755),
+		os.WriteFile(filepath.Join(dir, "manifest.json"), manifest, 0o600), os.WriteFile(filepath.Join(dir, "config.json"), config, 0o600)); err != nil {
+		t.Fatal(err)
+	}
+	g.Spec.Artifacts = []v1alpha1.Artifact{{Architecture: runtime.GOARCH, Image: "registry.example/bundle@" + digest.String()}}
+}
+
+func full(a *Agent) {
+	a.system.DiskBytes = func(string) (int64, int64, error) { return 40 << 30, 900 << 20, nil }
+}
+
+func TestAFullDiskKeepsANewNodeFromItsStateButNotOneThatHadIt(t *testing.T) {
+	a, g := machine(t)
+	full(a)
+	if err := a.check(t.Context(), g); err == nil || !strings.Contains(err.Error(), host.FindingDiskSpace) {
+		t.Errorf("a new node with a full disk: got %v, want the finding", err)
+	}
+
+	a, g = machine(t)
+	reborn(t, a, g)
+	full(a)
+	if err := a.check(t.Context(), a.committed); err != nil {
+		t.Errorf("after a reboot at disk pressure the kubelet, who alone makes room, is not started: %v", err)
+	}
+	if len(host.Errors(a.findings)) != 1 || !a.isFlawed() {
+		t.Errorf("findings are %v, want the full disk, to be looked at again", a.findings)
+	}
+	other := *a.committed
+	other.Spec.Revision = "r2"
+	if err := a.check(t.Context(), &other); err == nil {
+		t.Error("another state was taken with a full disk")
+	}
+	a.system.DiskBytes = func(string) (int64, int64, error) { return 40 << 30, 20 << 30, nil }
+	if err := a.check(t.Context(), a.committed); err != nil || len(a.findings) != 0 || a.isFlawed() {
+		t.Errorf("with room again: %v, %v", a.findings, err)
+	}
+}
+
+func TestAFullDiskDoesNotMatterToWhatNeedNotBeFetched(t *testing.T) {
+	a, g := machine(t)
+	full(a)
+	unpack(t, a, g)
+	if err := a.check(t.Context(), g); err != nil {
+		t.Errorf("the bundle is here, and still: %v", err)
+	}
+	if len(a.findings) != 1 || a.findings[0].Severity != v1alpha1.FindingWarning {
+		t.Errorf("findings are %v, want a warning", a.findings)
+	}
+}
+
+func TestANodeKeepsItsAddressWhileTheResolverIsSilent(t *testing.T) {
+	silent := func(ctx context.Context, _ string) ([]netip.Addr, error) {
+		if _, bounded := ctx.Deadline(); bounded {
+			return nil, context.DeadlineExceeded
+		}
+		return nil, errors.New("no such host")
+	}
+	a, g := machine(t)
+	a.system.LookupHost = silent
+	if err := a.check(t.Context(), g); !errors.Is(err, host.ErrNoAddress) {
+		t.Errorf("a new node without an address: got %v", err)
+	}
+
+	a, g = machine(t)
+	reborn(t, a, g)
+	a.system.LookupHost = silent
+	if err := a.check(t.Context(), a.committed); err != nil {
+		t.Fatalf("a name that did not resolve at the start keeps the node down: %v", err)
+	}
+	if a.facts.NodeIP.String() != "10.88.0.10" || a.facts.MTU != 1450 {
+		t.Errorf("goes on as %s with MTU %d, want the last ones", a.facts.NodeIP, a.facts.MTU)
+	}
+	if len(a.findings) != 1 || a.findings[0].Severity != v1alpha1.FindingWarning || !strings.Contains(a.findings[0].Message, "api.example") || !a.isFlawed() {
+		t.Errorf("findings are %v, want a warning that names the cause, to be looked at again", a.findings)
+	}
+	if err := a.activate(t.Context(), a.committed); err != nil {
+		t.Fatal(err)
+	}
+	if again, err := loadCommitted(a.opts.StateDir, "node-1"); err != nil || again.NodeIP != "10.88.0.10" || again.MTU != 1450 {
+		t.Errorf("the address is lost for the next start: %v, %v", again, err)
+	}
+}
