@@ -58,6 +58,9 @@ func measure(ctx context.Context, opts options) error {
 		return err
 	}
 	defer closeWorld()
+	if opts.hold {
+		return b.inWorld(ctx, b.hold)
+	}
 	if err := errors.Join(b.inWorld(ctx, b.runPhases), b.large(ctx)); err != nil {
 		return err
 	}

@@ -19,6 +19,7 @@ type options struct {
 	podRuns    int
 	only       string
 	all        bool
+	hold       bool
 }
 
 func main() {
@@ -47,6 +48,7 @@ func run(ctx context.Context) error {
 	flag.IntVar(&opts.podRuns, "pods", 25, "how many pods are started on each node")
 	flag.StringVar(&opts.only, "only", "", "phases to run, such as starts,memory (default: every one)")
 	flag.BoolVar(&opts.all, "all", false, "run the Go benchmarks of large fleets too, which takes minutes more")
+	flag.BoolVar(&opts.hold, "hold", false, "measure nothing: start one raw node, and keep it until interrupted")
 	flag.Parse()
 	return measure(ctx, opts)
 }
