@@ -130,7 +130,7 @@ generate: $(BIN)/controller-gen ## Generate deep copies of the API's types
 .PHONY: manifests
 manifests: $(BIN)/controller-gen $(BIN)/crd-ref-docs ## Generate the kinds, the manager's role and the API reference
 	@$(BIN)/controller-gen crd paths=./api/... output:crd:dir=config/crd
-	@$(BIN)/controller-gen rbac:roleName=drover-manager paths=./controllers/... output:rbac:dir=config/rbac
+	@$(BIN)/controller-gen rbac:roleName=drover-manager paths=./controllers/... paths=./cmd/manager/... output:rbac:dir=config/rbac
 	@mkdir -p docs/reference
 	@$(BIN)/crd-ref-docs --config=hack/tools/crd-ref-docs.yaml --source-path=api/v1alpha1 --renderer=markdown --output-path=docs/reference/api.md --log-level=WARN
 

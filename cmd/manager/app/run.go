@@ -34,9 +34,11 @@ const (
 	clientBurst = 2000
 )
 
+// To ask who reads the metrics and whether he may, and to be elected.
+//
 // +kubebuilder:rbac:groups=authentication.k8s.io,resources=tokenreviews,verbs=create
 // +kubebuilder:rbac:groups=authorization.k8s.io,resources=subjectaccessreviews,verbs=create
-// +kubebuilder:rbac:groups=coordination.k8s.io,resources=leases,namespace=drover-system,verbs=get;create;update;patch
+// +kubebuilder:rbac:groups=coordination.k8s.io,resources=leases,namespace=drover-system,verbs=get;create;update
 
 // Run runs the manager until the context ends. Its errors are sentences for whoever started it.
 func Run(ctx context.Context, options Options) error {
