@@ -180,8 +180,10 @@ func (w *world) nothingLeft(key types.NamespacedName, p Process) {
 	if _, err := netlink.LinkByName(l.linkName()); err == nil {
 		w.t.Errorf("link %s is still there", l.linkName())
 	}
-	if left, _ := filepath.Glob("/sys/fs/cgroup/*/" + testCgroup + "/" + key.Name); len(left) > 0 {
-		w.t.Errorf("cgroups are still there: %v", left)
+	for _, hierarchies := range []string{"/sys/fs/cgroup/*/", "/sys/fs/cgroup/"} { // of version 1, and 2 alone
+		if left, _ := filepath.Glob(hierarchies + testCgroup + "/" + key.Name); len(left) > 0 {
+			w.t.Errorf("cgroups are still there: %v", left)
+		}
 	}
 	mounts, err := mountinfo.GetMounts(mountinfo.PrefixFilter(w.Root))
 	if err != nil || len(mounts) > 0 {
@@ -239,8 +241,12 @@ func TestMachine(t *testing.T) {
 	if err != nil || info.Mode().Perm() != 0o600 {
 		t.Errorf("the bootstrap document has mode %v, want 0600 (%v)", info.Mode(), err)
 	}
+	cgroup := "/" + testCgroup + "/one/system"
+	if facts, err := w.Host.Facts(w.Root); err != nil || facts.CgroupVersion == 2 {
+		cgroup = "/system" // of a cgroup namespace
+	}
 	for line := range strings.Lines(read("/proc/self/cgroup")) {
-		if path := strings.TrimSpace(line[strings.LastIndex(line, ":")+1:]); path != "/"+testCgroup+"/one/system" {
+		if path := strings.TrimSpace(line[strings.LastIndex(line, ":")+1:]); path != cgroup {
 			t.Errorf("the agent is in the cgroup %s", line)
 		}
 	}
