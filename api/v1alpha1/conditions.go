@@ -54,6 +54,11 @@ const (
 	ReasonBundleAmbiguous = "BundleAmbiguous"
 	// ReasonTemplateNotFound: infrastructureRef names no object in the pool's namespace, or no kind that is served.
 	ReasonTemplateNotFound = "TemplateNotFound"
+	// ReasonTemplateForbidden: the manager's roles do not let it read infrastructureRef's kind.
+	ReasonTemplateForbidden = "TemplateForbidden"
+	// ReasonMachinesForbidden: the manager's roles do not let it read a kind of infrastructure machines that the pool,
+	// which is being deleted, may have some of.
+	ReasonMachinesForbidden = "MachinesForbidden"
 	// ReasonClusterNotReady: the cluster that Drover runs in is not adopted yet in the pool's namespace.
 	ReasonClusterNotReady = "ClusterNotReady"
 	// ReasonDiscoveryFailed: a fact about the cluster that nodes need could not be found out.

@@ -5,10 +5,12 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
 
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -30,6 +32,13 @@ const waitForInfrastructure = time.Second
 // Machine, then the revisions, and then removes the finalizer.
 func (r *Reconciler) finalize(ctx context.Context, seen *observation) (ctrl.Result, error) {
 	left, err := r.infrastructureMachines(ctx, seen)
+	if apierrors.IsForbidden(err) {
+		seen.problem(planner.Problem{
+			Reason:  v1alpha1.ReasonMachinesForbidden,
+			Message: fmt.Sprintf("The pool may have left infrastructure machines that the manager may not read: %v: let a ClusterRole allow it to list and delete them", err),
+		})
+		return ctrl.Result{RequeueAfter: retryUnserved}, r.report(ctx, seen, planner.Plan(seen.Snapshot), planner.Outcome{})
+	}
 	if err != nil {
 		return ctrl.Result{}, err
 	}
@@ -84,10 +93,12 @@ func (r *Reconciler) deleteAll(ctx context.Context, objects []unstructured.Unstr
 	return errors.Join(errs...)
 }
 
-// infrastructureMachines reads the pool's infrastructure machines, of every kind it ever used, from the API server.
+// infrastructureMachines reads the pool's infrastructure machines, of every kind it ever used, from the API server. Of
+// a kind that we may not list and that is in no revision, which is stored before the first machine, there are none.
 func (r *Reconciler) infrastructureMachines(ctx context.Context, seen *observation) ([]unstructured.Unstructured, error) {
 	var all []unstructured.Unstructured
-	for _, kind := range infrastructureKinds(seen) {
+	kinds := infrastructureKinds(seen)
+	for _, kind := range slices.SortedFunc(maps.Keys(kinds), func(a, b schema.GroupKind) int { return strings.Compare(a.String(), b.String()) }) {
 		mapping, err := r.Client.RESTMapper().RESTMapping(kind)
 		if meta.IsNoMatchError(err) {
 			continue
@@ -97,7 +108,11 @@ func (r *Reconciler) infrastructureMachines(ctx context.Context, seen *observati
 		}
 		list := &unstructured.UnstructuredList{}
 		list.SetGroupVersionKind(mapping.GroupVersionKind.GroupVersion().WithKind(kind.Kind + "List"))
-		if err := r.APIReader.List(ctx, list, ofPool(seen.Pool)...); err != nil {
+		err = r.APIReader.List(ctx, list, ofPool(seen.Pool)...)
+		if apierrors.IsForbidden(err) && !kinds[kind] {
+			continue
+		}
+		if err != nil {
 			return nil, fmt.Errorf("list %s of NodePool %s: %w", kind, client.ObjectKeyFromObject(seen.Pool), err)
 		}
 		all = append(all, list.Items...)
@@ -105,22 +120,20 @@ func (r *Reconciler) infrastructureMachines(ctx context.Context, seen *observati
 	return all, nil
 }
 
-func infrastructureKinds(seen *observation) []schema.GroupKind {
-	refs := []v1alpha1.InfrastructureReference{seen.Pool.Spec.Template.Spec.InfrastructureRef}
+// infrastructureKinds are the kinds that the pool's machines are of, or may be; true for those a revision names.
+func infrastructureKinds(seen *observation) map[schema.GroupKind]bool {
+	kinds := map[schema.GroupKind]bool{machineKind(seen.Pool.Spec.Template.Spec.InfrastructureRef): false}
 	for i := range seen.stored {
 		var ref v1alpha1.InfrastructureReference
 		if json.Unmarshal([]byte(seen.stored[i].Annotations[v1alpha1.InfrastructureAnnotation]), &ref) == nil && ref.Kind != "" {
-			refs = append(refs, ref)
-		}
-	}
-	var kinds []schema.GroupKind
-	for _, ref := range refs {
-		kind := schema.GroupKind{Group: ref.APIGroup, Kind: strings.TrimSuffix(ref.Kind, clusterv1.TemplateSuffix)}
-		if !slices.Contains(kinds, kind) {
-			kinds = append(kinds, kind)
+			kinds[machineKind(ref)] = true
 		}
 	}
 	return kinds
+}
+
+func machineKind(template v1alpha1.InfrastructureReference) schema.GroupKind {
+	return schema.GroupKind{Group: template.APIGroup, Kind: strings.TrimSuffix(template.Kind, clusterv1.TemplateSuffix)}
 }
 
 // releaseOrphans lets go the Machines, already being deleted, of a pool that somebody forced out of existence.

@@ -21,7 +21,7 @@ import (
 const (
 	// clusterGrace is how long a new pool waits for its namespace's Cluster before that counts as stalled.
 	clusterGrace = time.Minute
-	// retryUnserved is how soon a kind is looked for again that the API server did not serve, and
+	// retryUnserved is how soon a kind is looked for again that the API server did not serve, or not to us, and
 	// retryDiscovery how soon facts about the cluster are.
 	retryUnserved  = 30 * time.Second
 	retryDiscovery = 15 * time.Second
@@ -104,7 +104,17 @@ func (r *Reconciler) resolveTemplate(ctx context.Context, seen *observation) err
 	if err != nil {
 		return fmt.Errorf("find kind %s: %w", kind, err)
 	}
-	if err := r.templates.watch(mapping.GroupVersionKind); err != nil {
+	err = r.templates.watch(mapping.GroupVersionKind, func() error { return r.mayList(ctx, mapping.GroupVersionKind) })
+	if apierrors.IsForbidden(err) {
+		seen.problem(planner.Problem{
+			Reason: v1alpha1.ReasonTemplateForbidden,
+			Message: fmt.Sprintf("The manager may not read %s: let a ClusterRole allow it to get, list and watch %s, and to get, list, watch, "+
+				"create, patch and delete the machines made from them; bind it to the manager's ServiceAccount", kind, mapping.Resource.GroupResource()),
+			RetryAfter: retryUnserved,
+		})
+		return nil
+	}
+	if err != nil {
 		return err
 	}
 	template := &unstructured.Unstructured{}
@@ -126,6 +136,16 @@ func (r *Reconciler) resolveTemplate(ctx context.Context, seen *observation) err
 		return fmt.Errorf("read %s %s: %w", ref.Kind, key, err)
 	}
 	seen.template = template
+	return nil
+}
+
+// mayList finds out whether the API server lets us list a kind, in all namespaces as the cache does.
+func (r *Reconciler) mayList(ctx context.Context, kind schema.GroupVersionKind) error {
+	list := &unstructured.UnstructuredList{}
+	list.SetGroupVersionKind(kind.GroupVersion().WithKind(kind.Kind + "List"))
+	if err := r.APIReader.List(ctx, list, client.Limit(1)); err != nil {
+		return fmt.Errorf("list %s: %w", kind.GroupKind(), err)
+	}
 	return nil
 }
 

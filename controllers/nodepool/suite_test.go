@@ -15,6 +15,7 @@ import (
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/wait"
+	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/events"
 	"k8s.io/utils/ptr"
 	clusterv1 "sigs.k8s.io/cluster-api/api/core/v1beta2"
@@ -228,7 +229,12 @@ var discovered = nodepool.DiscovererFunc(func(context.Context) (v1alpha1.Cluster
 // startManager runs the controller as the manager does.
 func (s *site) startManager() *events.FakeRecorder {
 	s.t.Helper()
-	mgr, err := ctrl.NewManager(s.Config, ctrl.Options{
+	return s.startManagerAs(s.Config)
+}
+
+func (s *site) startManagerAs(user *rest.Config) *events.FakeRecorder {
+	s.t.Helper()
+	mgr, err := ctrl.NewManager(user, ctrl.Options{
 		Scheme: s.Scheme, Metrics: metricsserver.Options{BindAddress: "0"}, Controller: config.Controller{SkipNameValidation: ptr.To(true)},
 	})
 	if err != nil {

@@ -172,9 +172,17 @@ type templateWatches struct {
 	watched map[schema.GroupVersionKind]bool
 }
 
-func (w *templateWatches) watch(kind schema.GroupVersionKind) error {
+// watch begins to watch a kind, unless it is watched already or mayList fails. A cache waits without end for the first
+// list of a kind, one that is forbidden as well, so nobody asks it for a kind before a list has succeeded.
+func (w *templateWatches) watch(kind schema.GroupVersionKind, mayList func() error) error {
 	if w == nil {
+		return mayList()
+	}
+	if w.isWatched(kind) {
 		return nil
+	}
+	if err := mayList(); err != nil {
+		return err
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -192,4 +200,10 @@ func (w *templateWatches) watch(kind schema.GroupVersionKind) error {
 	}
 	w.watched[kind] = true
 	return nil
+}
+
+func (w *templateWatches) isWatched(kind schema.GroupVersionKind) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.watched[kind]
 }

@@ -23,7 +23,7 @@ type verdict struct {
 type judgement func(*fleet, Result, Outcome, tally) *verdict
 
 // judgements are asked in this order. The first that answers is right.
-var judgements = []judgement{judgeComplete, judgePaused, judgeDeleting, judgeProblems, judgeFailures, judgeScaling, judgeReadiness}
+var judgements = []judgement{judgeComplete, judgePaused, judgeProblems, judgeDeleting, judgeFailures, judgeScaling, judgeReadiness}
 
 func setConditions(status *v1alpha1.NodePoolStatus, f *fleet, result Result, outcome Outcome, t tally, drains []blockedDrain) {
 	v := judge(f, result, outcome, t)

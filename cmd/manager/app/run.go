@@ -27,6 +27,9 @@ const (
 	// shutdownTimeout is how long reconciles that are under way may take to end. A local machine's start or stop is
 	// safe to cut off.
 	shutdownTimeout = 30 * time.Second
+	// reconcileTimeout is how long one reconcile may take: many times the longest, which makes 500 machines. It keeps one
+	// that waits for what never comes (a cache that may not list a kind, for one) from holding its worker for ever.
+	reconcileTimeout = 5 * time.Minute
 
 	// The API server's own priority and fairness bounds what we ask; these only stop a runaway loop. The default of
 	// 20 queries a second would make a pool of 500 machines take ten minutes.
@@ -97,7 +100,7 @@ func managerOptions(options Options, scheme *runtime.Scheme) ctrl.Options {
 		LeaderElectionReleaseOnCancel: true, // Run ends the process right after the manager
 		HealthProbeBindAddress:        options.HealthProbeBindAddress,
 		GracefulShutdownTimeout:       ptr.To(shutdownTimeout),
-		Controller:                    config.Controller{SkipNameValidation: ptr.To(options.repeated)},
+		Controller:                    config.Controller{SkipNameValidation: ptr.To(options.repeated), ReconciliationTimeout: reconcileTimeout},
 		Metrics: metricsserver.Options{
 			BindAddress:    options.MetricsBindAddress,
 			SecureServing:  true,
