@@ -248,3 +248,29 @@ func TestNodeNameTaken(t *testing.T) {
 		}
 	})
 }
+
+// TestClusterDeletedInUse is kubectl delete cluster drover: its finalizer holds the Cluster while there are pools, and
+// these go on.
+func TestClusterDeletedInUse(t *testing.T) {
+	s := newSite(t)
+	cluster := &clusterv1.Cluster{ObjectMeta: metav1.ObjectMeta{Namespace: s.namespace, Name: v1alpha1.AdoptedClusterName}}
+	update(s, cluster, func(c *clusterv1.Cluster) {
+		c.Finalizers = append(c.Finalizers, v1alpha1.AdoptedClusterFinalizer, "example.com/kept")
+	})
+	if err := s.Client.Delete(t.Context(), cluster); err != nil {
+		t.Fatal(err)
+	}
+	s.startManager()
+	pool := s.pool("workers", 1)
+	s.create(pool)
+	s.eventually("the machine is made", func() error { return s.counts(1, 0) })
+	update(s, pool, func(p *v1alpha1.NodePool) { p.Spec.Replicas = ptr.To[int32](2) })
+	s.eventually("the pool is scaled up", func() error { return s.counts(2, 0) })
+
+	update(s, cluster, func(c *clusterv1.Cluster) { c.Finalizers = []string{"example.com/kept"} })
+	update(s, pool, func(p *v1alpha1.NodePool) { p.Spec.Replicas = ptr.To[int32](3) })
+	s.eventually("a Cluster that was let go is waited for", func() error {
+		return s.hasCondition(pool, v1alpha1.ReconcilingCondition, v1alpha1.ReasonClusterNotReady)
+	})
+	update(s, cluster, func(c *clusterv1.Cluster) { c.Finalizers = nil })
+}

@@ -13,6 +13,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	clusterv1 "sigs.k8s.io/cluster-api/api/core/v1beta2"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/controller/controllerutil"
 
 	"github.com/drover-dev/drover/api/v1alpha1"
 	"github.com/drover-dev/drover/controllers/planner"
@@ -139,6 +140,12 @@ func (r *Reconciler) resolveTemplate(ctx context.Context, seen *observation) err
 	return nil
 }
 
+// leaves says that a Cluster goes away. One that somebody deleted while pools use it does not: its finalizer holds it,
+// and Cluster API does not see the deletion (package engine).
+func leaves(cluster *clusterv1.Cluster) bool {
+	return !cluster.DeletionTimestamp.IsZero() && !controllerutil.ContainsFinalizer(cluster, v1alpha1.AdoptedClusterFinalizer)
+}
+
 // mayList finds out whether the API server lets us list a kind, in all namespaces as the cache does.
 func (r *Reconciler) mayList(ctx context.Context, kind schema.GroupVersionKind) error {
 	list := &unstructured.UnstructuredList{}
@@ -161,7 +168,7 @@ func (r *Reconciler) resolveCluster(ctx context.Context, seen *observation) erro
 	switch initialized := cluster.Status.Initialization.ControlPlaneInitialized; {
 	case err != nil:
 		why = "does not exist yet"
-	case !cluster.DeletionTimestamp.IsZero():
+	case leaves(cluster):
 		why = "is being deleted; it is made again when it is gone"
 	case initialized == nil || !*initialized:
 		why = "has no initialized control plane yet"
