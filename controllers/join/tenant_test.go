@@ -53,6 +53,13 @@ func aTenantMayNotTakeAnothersNode(t *testing.T, c *cluster) {
 		}
 		return fmt.Errorf("got %w", err)
 	})
+	elsewhere := tenantMachine(namespace, "elsewhere", "aws:///zone/i-control-plane")
+	elsewhere.Spec.ClusterName = "another"
+	must(t, tenant.Create(t.Context(), elsewhere))
+	moved := client.RawPatch(types.MergePatchType, []byte(`{"spec":{"clusterName":"drover"}}`))
+	if err := tenant.Patch(t.Context(), elsewhere, moved); !apierrors.IsForbidden(err) {
+		t.Errorf("moving another cluster's Machine, and its claim of a Node, into this one gave %v, want it forbidden", err)
+	}
 	own := tenantMachine(namespace, "own", "")
 	eventually(t, "a Machine that names none is made", func(ctx context.Context) error { return tenant.Create(ctx, own) })
 	if err := tenant.Patch(t.Context(), own.DeepCopy(), taken); !apierrors.IsForbidden(err) {
@@ -60,4 +67,10 @@ func aTenantMayNotTakeAnothersNode(t *testing.T, c *cluster) {
 	}
 	must(t, controller.Patch(t.Context(), own.DeepCopy(), taken))
 	must(t, tenant.Patch(t.Context(), own.DeepCopy(), client.RawPatch(types.MergePatchType, []byte(`{"metadata":{"labels":{"a":"b"}}}`))))
+	filtered := client.RawPatch(types.MergePatchType, []byte(`{"metadata":{"labels":{"cluster.x-k8s.io/watch-filter":"drover"}}}`))
+	if err := tenant.Patch(t.Context(), own.DeepCopy(), filtered); !apierrors.IsForbidden(err) {
+		t.Errorf("making Drover look at a Machine that names a Node gave %v, want it forbidden", err)
+	}
+	must(t, controller.Patch(t.Context(), own.DeepCopy(), filtered))
+	must(t, tenant.Patch(t.Context(), own.DeepCopy(), client.RawPatch(types.MergePatchType, []byte(`{"metadata":{"labels":{"a":"c"}}}`))))
 }
