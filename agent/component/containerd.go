@@ -3,6 +3,7 @@ package component
 import (
 	"context"
 	"fmt"
+	"time"
 
 	"github.com/pelletier/go-toml/v2"
 
@@ -15,6 +16,9 @@ import (
 
 // pauseImage is the repository of the image that holds a pod's namespaces. It is in the bundle, never pulled.
 const pauseImage = "drover.dev/pause"
+
+// importTimeout bounds one try of importing the bundle's images; it takes a slow disk a while to take them in.
+const importTimeout = 2 * time.Minute
 
 // protectedOOMScore protects the runtime from the OOM killer as upstream's units do.
 const protectedOOMScore = -999
@@ -62,13 +66,21 @@ func addContainerd(plan *Plan, cfg Config) error {
 		OOMScoreAdj:  cfg.oomScore(),
 		// Ready for the kubelet means that the pause image is there too: pods start as soon as the kubelet does.
 		Ready: func(ctx context.Context) error {
-			if err := health.CRIAnswers(ctx, socket); err != nil {
+			if err := answers(ctx, socket); err != nil {
 				return err
 			}
 			return images.ImportDir(ctx, socket, imagesDir)
 		},
+		ReadyTimeout: importTimeout,
 	})
 	return nil
+}
+
+// answers asks containerd with little patience: it is asked again soon.
+func answers(ctx context.Context, socket string) error {
+	ctx, cancel := context.WithTimeout(ctx, supervise.DefaultReadyTimeout)
+	defer cancel()
+	return health.CRIAnswers(ctx, socket)
 }
 
 // pauseImage is the name of the pause image of the bundle.

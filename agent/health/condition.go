@@ -22,6 +22,7 @@ const (
 // observation is all that a condition is derived from.
 type observation struct {
 	component *fleetv1.ComponentStatus // nil: no process is behind the probe
+	notReady  string                   // why the component is not ready, by its own word
 	err       error
 	asked     bool // false until the check was run once
 	started   bool // the component was seen to start, not just to run
@@ -44,10 +45,7 @@ func (p *Probe) verdict(o observation) (metav1.ConditionStatus, string, string) 
 		case fleetv1.ComponentStopped:
 			return metav1.ConditionFalse, fleetv1.ReasonStarting, name + " was stopped to be started with another configuration"
 		case fleetv1.ComponentStarting:
-			if o.err == nil || o.now.Sub(o.component.StartedAt.Time) < startingFor {
-				return metav1.ConditionFalse, fleetv1.ReasonStarting, name + " was started and is not healthy yet"
-			}
-			return metav1.ConditionFalse, fleetv1.ReasonStarting, name + " was started and is not healthy yet: " + o.err.Error()
+			return metav1.ConditionFalse, fleetv1.ReasonStarting, name + " was started and is not healthy yet" + o.cause()
 		}
 	}
 	if o.component == nil && p.Component != "" {
@@ -69,6 +67,20 @@ func (p *Probe) verdict(o observation) (metav1.ConditionStatus, string, string) 
 		return metav1.ConditionFalse, reason, o.err.Error()
 	}
 	return metav1.ConditionTrue, fleetv1.ReasonHealthy, p.Healthy
+}
+
+// cause is what to add about a component that takes its time to get ready.
+func (o *observation) cause() string {
+	switch {
+	case o.now.Sub(o.component.StartedAt.Time) < startingFor:
+		return ""
+	case o.notReady != "":
+		return ": " + o.notReady
+	case o.err != nil:
+		return ": " + o.err.Error()
+	default:
+		return ""
+	}
 }
 
 func howItEnded(exit *fleetv1.ComponentExit) string {

@@ -35,6 +35,8 @@ type Probe struct {
 // Processes is the part of a supervisor that a monitor needs.
 type Processes interface {
 	Status() []fleetv1.ComponentStatus
+	// NotReady is why a component that was started is not ready; empty when nobody knows.
+	NotReady(component string) string
 	Changed() <-chan struct{}
 }
 
@@ -262,7 +264,7 @@ func (m *Monitor) settle() {
 	})
 	for _, p := range m.probes {
 		p.follow(components[p.Component])
-		status, reason, message := p.verdict(observation{component: components[p.Component], err: p.err, asked: p.asked, started: p.started, now: now})
+		status, reason, message := p.verdict(observation{component: components[p.Component], notReady: m.notReady(components[p.Component]), err: p.err, asked: p.asked, started: p.started, now: now})
 		set(&next, p.Condition, status, reason, message, now)
 	}
 	status, reason, message := ready(next)
@@ -279,6 +281,13 @@ func (m *Monitor) settle() {
 		default:
 		}
 	}
+}
+
+func (m *Monitor) notReady(component *fleetv1.ComponentStatus) string {
+	if component == nil {
+		return ""
+	}
+	return m.processes.NotReady(component.Name)
 }
 
 // set puts a condition in; its time changes only with its status.

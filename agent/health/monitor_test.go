@@ -19,6 +19,7 @@ import (
 type fakeProcesses struct {
 	mu      sync.Mutex
 	states  []fleetv1.ComponentStatus
+	cause   string
 	changed chan struct{}
 }
 
@@ -27,6 +28,8 @@ func (f *fakeProcesses) Status() []fleetv1.ComponentStatus {
 	defer f.mu.Unlock()
 	return append([]fleetv1.ComponentStatus(nil), f.states...)
 }
+
+func (f *fakeProcesses) NotReady(string) string { return f.cause }
 
 func (f *fakeProcesses) Changed() <-chan struct{} { return f.changed }
 
@@ -252,6 +255,21 @@ func TestInconclusiveAnswerLeavesTheConditionAlone(t *testing.T) {
 		time.Sleep(time.Millisecond) // polls the counter
 	}
 	becomes(t, m, fleetv1.ClockSynchronizedCondition, metav1.ConditionTrue, fleetv1.ReasonHealthy)
+}
+
+func TestAComponentThatIsSlowToGetReadySaysWhy(t *testing.T) {
+	started := metav1.NewTime(time.Now().Add(-time.Hour))
+	processes := &fakeProcesses{changed: make(chan struct{}, 1), cause: "import image pause:3.10: no space left on device", states: []fleetv1.ComponentStatus{
+		{Name: fleetv1.ComponentContainerd, State: fleetv1.ComponentStarting, StartedAt: started},
+	}}
+	m := startMonitor(t, processes, nil, Probe{
+		Condition: fleetv1.RuntimeHealthyCondition, Component: fleetv1.ComponentContainerd,
+		Check: func(context.Context) error { return nil }, // containerd itself is well
+	})
+	got := becomes(t, m, fleetv1.RuntimeHealthyCondition, metav1.ConditionFalse, fleetv1.ReasonStarting)
+	if want := "containerd was started and is not healthy yet: import image pause:3.10: no space left on device"; got.Message != want {
+		t.Errorf("message is %q, want %q", got.Message, want)
+	}
 }
 
 func TestAComponentThatNobodyStartedYetIsOnItsWay(t *testing.T) {

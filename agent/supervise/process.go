@@ -15,6 +15,9 @@ import (
 // DefaultStopTimeout is how long a process gets to end after SIGTERM when its Process does not say.
 const DefaultStopTimeout = 10 * time.Second
 
+// DefaultReadyTimeout is how long a process's Ready may take to answer when its Process does not say.
+const DefaultReadyTimeout = 2 * time.Second
+
 // Process is a process that is wanted.
 type Process struct {
 	// Name names the process, its record and its status; unique within an Apply.
@@ -42,6 +45,8 @@ type Process struct {
 	// Ready says whether the process does its work; nil means as soon as it runs. It is asked every few
 	// milliseconds after a start until it returns nil once.
 	Ready func(context.Context) error
+	// ReadyTimeout is how long one answer of Ready may take. Default: DefaultReadyTimeout.
+	ReadyTimeout time.Duration
 	// StopTimeout is the time between SIGTERM and SIGKILL. Default: DefaultStopTimeout.
 	StopTimeout time.Duration
 	// CgroupDirs are directories of cgroups (one in a cgroup v2 hierarchy, one a controller in v1) that the process
@@ -70,6 +75,13 @@ func (p *Process) stopTimeout() time.Duration {
 		return p.StopTimeout
 	}
 	return DefaultStopTimeout
+}
+
+func (p *Process) readyTimeout() time.Duration {
+	if p.ReadyTimeout > 0 {
+		return p.ReadyTimeout
+	}
+	return DefaultReadyTimeout
 }
 
 // validate checks what Apply is given: usable names, and dependencies that exist and form no circle.

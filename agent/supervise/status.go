@@ -22,6 +22,16 @@ func (s *Supervisor) Status() []fleetv1.ComponentStatus {
 	return result
 }
 
+// NotReady is why a process that runs is not ready, by its last answer; empty when it is, or has not been asked.
+func (s *Supervisor) NotReady(name string) string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if u := s.units[name]; u != nil && u.state == fleetv1.ComponentStarting {
+		return u.notReady
+	}
+	return ""
+}
+
 func (u *unit) statusLocked() fleetv1.ComponentStatus {
 	status := fleetv1.ComponentStatus{
 		Name:     u.name,

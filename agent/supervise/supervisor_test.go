@@ -3,6 +3,7 @@ package supervise
 import (
 	"context"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -261,6 +262,41 @@ func TestAProcessLetsThoseItComesAfterGoFirst(t *testing.T) {
 		t.Fatal(err)
 	}
 	runs(t, s, "kubelet")
+}
+
+func TestProcessThatIsNotReadySaysWhyAndGetsItsTime(t *testing.T) {
+	b := newBench(t)
+	var lines logLines
+	b.opts.Log = lines.logger()
+	answers := make(chan error)
+	p := b.sleeper("containerd")
+	p.ReadyTimeout = time.Hour
+	p.Ready = func(ctx context.Context) error {
+		if deadline, _ := ctx.Deadline(); time.Until(deadline) < time.Minute {
+			return fmt.Errorf("%s is too short a time", time.Until(deadline))
+		}
+		select {
+		case err := <-answers:
+			return err
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+	s, _ := b.start(p)
+	for _, want := range []string{"no socket", "no space left"} {
+		eventually(t, "it says why: "+want, func() bool {
+			answers <- errors.New(want)
+			return s.NotReady("containerd") == want && lines.have(want)
+		})
+	}
+	if n := lines.count("no space left"); n != 1 {
+		t.Errorf("the same cause is in the log %d times, want once", n)
+	}
+	close(answers)
+	runs(t, s, "containerd")
+	if got := s.NotReady("containerd"); got != "" {
+		t.Errorf("ready, and still %q", got)
+	}
 }
 
 func TestProcessThatIgnoresSIGTERMIsKilled(t *testing.T) {

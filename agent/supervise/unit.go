@@ -18,6 +18,7 @@ type unit struct {
 	state     fleetv1.ComponentState
 	record    record
 	readyAt   time.Time // zero until the process was ready once
+	notReady  string    // why it is not, by its last answer
 	failures  int       // ends in a row
 }
 
@@ -161,7 +162,7 @@ func (u *unit) start(step context.Context, want *Process) *handle {
 	if u.failures > 0 {
 		rec.Restarts++
 	}
-	u.update(func() { u.record, u.readyAt = rec, time.Time{} })
+	u.update(func() { u.record, u.readyAt, u.notReady = rec, time.Time{}, "" })
 	u.save()
 	h, offset, err := spawn(want)
 	if err != nil {

@@ -6,6 +6,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/go-logr/logr"
 	"golang.org/x/sys/unix"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/utils/ptr"
@@ -19,8 +20,8 @@ const (
 	// readySlowEvery is how often it is asked after readyEagerFor.
 	readySlowEvery = time.Second
 	readyEagerFor  = 20 * time.Second
-	// readyTimeout is how long one answer may take.
-	readyTimeout = 2 * time.Second
+	// notReadyAfter is how long after a start an answer is worth a line in the log; until then it is just early.
+	notReadyAfter = time.Second
 )
 
 // watch waits for the process to end, or for the step to, and meanwhile for it to be ready.
@@ -49,12 +50,17 @@ func (u *unit) watch(step context.Context, want *Process, h *handle) *handle {
 // awaitReady asks the process whether it is ready until it is.
 func (u *unit) awaitReady(ctx context.Context, want *Process) {
 	began := time.Now()
+	log := notReadyLog{log: u.supervisor.opts.Log.WithValues("component", u.name), next: began.Add(notReadyAfter)}
 	for want.Ready != nil {
-		attempt, cancel := context.WithTimeout(ctx, readyTimeout)
+		attempt, cancel := context.WithTimeout(ctx, want.readyTimeout())
 		err := want.Ready(attempt)
 		cancel()
 		if err == nil {
 			break
+		}
+		if ctx.Err() == nil {
+			u.answered(err)
+			log.say(err)
 		}
 		every := readyEvery
 		if time.Since(began) > readyEagerFor {
@@ -69,9 +75,34 @@ func (u *unit) awaitReady(ctx context.Context, want *Process) {
 	if ctx.Err() == nil {
 		u.update(func() {
 			u.readyAt = u.supervisor.opts.Clock.Now()
+			u.notReady = ""
 			u.state = fleetv1.ComponentRunning
 		})
 	}
+}
+
+// answered keeps why the process is not ready. Nobody is woken for it: answers follow each other quickly, and whoever
+// looks at a process that is not ready looks again soon.
+func (u *unit) answered(err error) {
+	u.supervisor.mu.Lock()
+	defer u.supervisor.mu.Unlock()
+	u.notReady = err.Error()
+}
+
+// notReadyLog logs why a process is not ready when that has changed, and not more often than it is worth reading.
+type notReadyLog struct {
+	log  logr.Logger
+	said string
+	next time.Time
+}
+
+func (l *notReadyLog) say(err error) {
+	now := time.Now()
+	if err.Error() == l.said || now.Before(l.next) {
+		return
+	}
+	l.said, l.next = err.Error(), now.Add(readySlowEvery)
+	l.log.Info("Found a process not ready", "cause", l.said)
 }
 
 // ended takes down how a process ended, so that it is started again after its backoff.
