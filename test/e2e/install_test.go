@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -80,11 +79,7 @@ func (w *World) applyInstaller(t *testing.T) {
 		})
 	})
 	for _, file := range []string{filepath.Join(w.Root, "dist", "cluster-api-crds.yaml"), install} {
-		kubectl := exec.CommandContext(t.Context(), filepath.Join(w.Root, ".drover", "bin", "kubectl"),
-			"--kubeconfig="+filepath.Join(w.Root, ".drover", "kubeconfig"), "apply", "--server-side", "--force-conflicts", "--filename="+file)
-		if out, err := kubectl.CombinedOutput(); err != nil {
-			t.Fatalf("%v: %v\n%s", kubectl.Args, err, out)
-		}
+		w.kubectl(t, "apply", "--server-side", "--force-conflicts", "--filename="+file)
 	}
 }
 

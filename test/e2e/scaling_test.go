@@ -16,26 +16,20 @@ import (
 	clusterv1 "sigs.k8s.io/cluster-api/api/core/v1beta2"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
-	autoscalingv1 "k8s.io/api/autoscaling/v1"
-
 	fleetv1 "github.com/drover-dev/drover/api/v1alpha1"
 )
 
-// scale changes a pool's replicas as kubectl scale does: through the scale subresource.
-func (w *World) scale(t *testing.T, name string, replicas int32) {
+// scale changes a pool's replicas as a user does, which goes through the scale subresource.
+func (w *World) scale(t *testing.T, name string, replicas int) {
 	t.Helper()
-	pool := &fleetv1.NodePool{ObjectMeta: metav1.ObjectMeta{Namespace: "default", Name: name}}
-	scale := &autoscalingv1.Scale{Spec: autoscalingv1.ScaleSpec{Replicas: replicas}}
-	if err := w.SubResource("scale").Update(t.Context(), pool, client.WithSubResourceBody(scale)); err != nil {
-		t.Fatalf("scale %s to %d: %v", name, replicas, err)
-	}
+	w.kubectl(t, "scale", "dnp", name, fmt.Sprintf("--replicas=%d", replicas))
 }
 
 func TestScalingUpAndDownKeepsTheServiceAnswering(t *testing.T) {
 	complaints := keepCalling(t, nodePort(t, "e2e-scaling", "hello"))
-	for _, replicas := range []int32{4, 1} {
+	for _, replicas := range []int{4, 1} {
 		world.scale(t, "workers", replicas)
-		world.awaitPool(t, "workers", int(replicas))
+		world.awaitPool(t, "workers", replicas)
 		world.awaitHello(t, 4)
 	}
 	for _, complaint := range complaints() {

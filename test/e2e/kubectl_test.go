@@ -1,0 +1,48 @@
+package e2e
+
+import (
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+// kubectl runs the kubectl that was built, as a user would, and returns what it prints.
+func (w *World) kubectl(t *testing.T, args ...string) string {
+	t.Helper()
+	kubectl := exec.CommandContext(t.Context(), filepath.Join(w.Root, ".drover", "bin", "kubectl"), append(args, "--kubeconfig="+filepath.Join(w.Root, ".drover", "kubeconfig"))...)
+	var complaints strings.Builder
+	kubectl.Stderr = &complaints
+	out, err := kubectl.Output()
+	if err != nil {
+		t.Fatalf("kubectl %s: %v\n%s%s", strings.Join(args, " "), err, out, complaints.String())
+	}
+	return string(out)
+}
+
+func TestKubectlShowsPoolsByTheirShortNameAndTheirCategory(t *testing.T) {
+	world.awaitPool(t, "workers", 2)
+	table := strings.Split(world.kubectl(t, "get", "dnp", "workers"), "\n")
+	if diff := cmp.Diff([]string{"NAME", "DESIRED", "CURRENT", "READY", "UPDATED", "VERSION", "AGE"}, strings.Fields(table[0])); diff != "" {
+		t.Errorf("the columns of kubectl get dnp (-want +got):\n%s", diff)
+	}
+	if row := strings.Fields(table[1]); len(row) != 7 || !slices.Equal(row[:6], []string{"workers", "2", "2", "2", "2", "v1.36.3"}) {
+		t.Errorf("the row of the demo's pool is %q", table[1])
+	}
+	drover := strings.Fields(world.kubectl(t, "get", "drover", "--output=name"))
+	node := world.aNode(t)
+	for _, object := range []string{
+		"nodepool.fleet.drover.dev/workers", "nodeagent.fleet.drover.dev/" + node, "localmachine.fleet.drover.dev/" + node,
+		"localmachinetemplate.fleet.drover.dev/small", "adoptedcluster.fleet.drover.dev/drover", "adoptedcontrolplane.fleet.drover.dev/drover",
+	} {
+		if !slices.Contains(drover, object) {
+			t.Errorf("kubectl get drover does not list %s: %v", object, drover)
+		}
+	}
+	if !slices.ContainsFunc(drover, func(object string) bool { return strings.HasPrefix(object, "nodebundle.fleet.drover.dev/") }) {
+		t.Errorf("kubectl get drover lists no NodeBundle: %v", drover)
+	}
+}
