@@ -5,8 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"os"
 	"slices"
+	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	corev1 "k8s.io/api/core/v1"
@@ -27,10 +30,11 @@ func TestAKilledComponentIsReportedAndRunsAgainUnderRunningPods(t *testing.T) {
 		if err != nil || before.PID == nil {
 			t.Fatalf("%s before it is killed: %+v, %v", name, before, err)
 		}
+		killed := time.Now().Truncate(time.Second) // as precise as the API is
 		kill(t, world.hostPID(t, node, *before.PID))
+		var after *fleetv1.ComponentStatus
 		eventually(t, podsDeadline, name+" runs again and its end is reported", func(ctx context.Context) error {
-			after, err := world.component(ctx, node, name)
-			if err != nil {
+			if after, err = world.component(ctx, node, name); err != nil {
 				return err
 			}
 			if after.State != fleetv1.ComponentRunning || after.PID == nil || *after.PID == *before.PID || after.LastExit == nil || after.LastExit.Signal != "SIGKILL" {
@@ -38,6 +42,16 @@ func TestAKilledComponentIsReportedAndRunsAgainUnderRunningPods(t *testing.T) {
 			}
 			return nil
 		})
+		exit := after.LastExit
+		restarted := ptr.Deref(after.Restarts, 0) == ptr.Deref(before.Restarts, 0)+1 && !after.StartedAt.Before(&exit.Time) && !after.StartedAt.After(time.Now())
+		if !restarted || exit.Code != nil || exit.Time.Time.Before(killed) {
+			t.Errorf("%s was killed at %s: it was %+v, is %+v, its end %+v", name, killed, before, after, exit)
+		}
+		log := must[[]byte](t)(os.ReadFile(fmt.Sprintf("/proc/%d/root%s/%s.log", world.initOf(t, node), fleetv1.LogDir, name)))
+		tail := strings.Split(strings.TrimSpace(exit.LogTail), "\n")
+		if last := tail[len(tail)-1]; last == "" || !strings.Contains(string(log), last) {
+			t.Errorf("the end of %s's log, %q, is not in its log", name, exit.LogTail)
+		}
 	}
 	world.awaitPool(t, "workers", 2)
 	if err := world.Get(t.Context(), client.ObjectKeyFromObject(pod), pod); err != nil {

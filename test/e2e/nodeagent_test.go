@@ -1,0 +1,120 @@
+package e2e
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/utils/ptr"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	fleetv1 "github.com/drover-dev/drover/api/v1alpha1"
+)
+
+func TestEveryAgentSaysAllIsWell(t *testing.T) {
+	want := []string{
+		fleetv1.ClockSynchronizedCondition, fleetv1.DiskHealthyCondition, fleetv1.KubeletHealthyCondition, fleetv1.NetworkHealthyCondition,
+		fleetv1.ProxyHealthyCondition, fleetv1.ReadyCondition, fleetv1.RuntimeHealthyCondition,
+	}
+	eventually(t, podsDeadline, "every NodeAgent has these conditions, and each is True", func(ctx context.Context) error {
+		var agents fleetv1.NodeAgentList
+		if err := world.List(ctx, &agents); err != nil {
+			return err
+		}
+		if len(agents.Items) == 0 {
+			return fmt.Errorf("there is no NodeAgent")
+		}
+		for _, agent := range agents.Items {
+			var has []string
+			good := true
+			for _, c := range agent.Status.Conditions {
+				has = append(has, c.Type)
+				good = good && c.Status == metav1.ConditionTrue
+			}
+			slices.Sort(has)
+			if diff := cmp.Diff(want, has); diff != "" || !good {
+				return fmt.Errorf("%s: conditions (-want +got): %s; %s", agent.Name, diff, describe(agent.Status.Conditions))
+			}
+		}
+		return nil
+	})
+}
+
+func TestAgentReportsItsComponents(t *testing.T) {
+	for _, agent := range agentsOf(t, "workers") {
+		var node corev1.Node
+		if err := world.Get(t.Context(), client.ObjectKey{Name: agent.Name}, &node); err != nil {
+			t.Fatal(err)
+		}
+		runtime := strings.TrimPrefix(node.Status.NodeInfo.ContainerRuntimeVersion, "containerd://")
+		want := map[string]string{
+			fleetv1.ComponentContainerd: "v" + strings.TrimPrefix(runtime, "v"), fleetv1.ComponentKubelet: node.Status.NodeInfo.KubeletVersion,
+			fleetv1.ComponentKubeProxy: agent.Spec.Version, fleetv1.ComponentNetwork: "",
+		}
+		versions := map[string]string{}
+		for _, component := range agent.Status.Components {
+			versions[component.Name] = component.Version
+			if component.State != fleetv1.ComponentRunning {
+				t.Errorf("%s: component %s is %s", agent.Name, component.Name, component.State)
+			}
+			if component.Name != fleetv1.ComponentNetwork {
+				checkProcess(t, &agent, &component)
+			}
+		}
+		if diff := cmp.Diff(want, versions); diff != "" {
+			t.Errorf("%s: components and their versions (-want +got):\n%s", agent.Name, diff)
+		}
+		if agent.Status.AgentVersion == "" {
+			t.Errorf("%s: the agent's version is missing", agent.Name)
+		}
+	}
+}
+
+// checkProcess compares what an agent says of a component's process with the process.
+func checkProcess(t *testing.T, agent *fleetv1.NodeAgent, component *fleetv1.ComponentStatus) {
+	t.Helper()
+	if component.PID == nil || component.Restarts == nil || (*component.Restarts == 0) != (component.LastExit == nil) {
+		t.Fatalf("%s: component %+v lacks something", agent.Name, component)
+	}
+	arguments := must[[]byte](t)(os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", world.hostPID(t, agent.Name, *component.PID))))
+	program, _, _ := strings.Cut(string(arguments), "\x00")
+	if filepath.Base(program) != component.Name {
+		t.Errorf("%s: process %d is %s, not %s", agent.Name, *component.PID, program, component.Name)
+	}
+	if started := component.StartedAt.Time; started.Before(agent.CreationTimestamp.Time) || started.After(time.Now()) {
+		t.Errorf("%s: %s was started at %s", agent.Name, component.Name, started)
+	}
+}
+
+func TestAgentTellsHowLongEachStepOfJoiningTook(t *testing.T) {
+	want := []string{
+		"BundleReady", "ContainerdReady", "Identity", "ImagesImported", "KubeletReady", "KubeletStarted", "NetworkReady", "NodeReady", "NodeRegistered", "Preflight",
+	}
+	order := []string{"Identity", "ContainerdReady", "KubeletStarted", "NodeRegistered", "NodeReady"}
+	for _, agent := range agentsOf(t, "workers") {
+		var steps []string
+		last := int64(0)
+		for _, step := range agent.Status.BootTimeline {
+			if now := ptr.Deref(step.Milliseconds, -1); now < last || now > time.Since(agent.CreationTimestamp.Time).Milliseconds() {
+				t.Errorf("%s: %s was done after %d ms, the step before after %d", agent.Name, step.Step, now, last)
+			}
+			last = ptr.Deref(step.Milliseconds, -1)
+			steps = append(steps, step.Step)
+		}
+		inOrder := slices.DeleteFunc(slices.Clone(steps), func(step string) bool { return !slices.Contains(order, step) })
+		if diff := cmp.Diff(order, inOrder); diff != "" {
+			t.Errorf("%s: the order of the steps (-want +got):\n%s", agent.Name, diff)
+		}
+		if diff := cmp.Diff(want, slices.Sorted(slices.Values(steps))); diff != "" {
+			t.Errorf("%s: the steps of joining (-want +got):\n%s", agent.Name, diff)
+		}
+	}
+}
