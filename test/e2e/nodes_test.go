@@ -3,6 +3,7 @@ package e2e
 import (
 	"bytes"
 	"cmp"
+	"context"
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/pem"
@@ -15,6 +16,8 @@ import (
 
 	gocmp "github.com/google/go-cmp/cmp"
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/utils/ptr"
+	clusterv1 "sigs.k8s.io/cluster-api/api/core/v1beta2"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	fleetv1 "github.com/drover-dev/drover/api/v1alpha1"
@@ -93,4 +96,78 @@ func clusterCA() (*x509.Certificate, error) {
 		return nil, fmt.Errorf("the kubeconfig has not exactly one CA: %s", world.Config.CAData)
 	}
 	return x509.ParseCertificate(block.Bytes)
+}
+
+// Settings are for machines made from then on; labels and taints are for all Nodes at once.
+func TestAChangedTemplateMakesNewMachinesAndLeavesTheOthers(t *testing.T) {
+	pool := world.newPool(t, "e2e-template", 1, func(pool *fleetv1.NodePool) {
+		pool.Spec.Template.Metadata.Labels = map[string]fleetv1.LabelValue{"e2e-kept": "1", "e2e-dropped": ""}
+		pool.Spec.Template.Spec.Taints = append(pool.Spec.Template.Spec.Taints, fleetv1.Taint{Key: "e2e-soft", Effect: corev1.TaintEffectPreferNoSchedule})
+		pool.Spec.Template.Spec.Kubelet.MaxPods = ptr.To[int32](20)
+	})
+	world.awaitPool(t, pool.Name, 1)
+	old := world.onlyMachine(t, pool)
+	awaitNodes(t, pool)
+
+	changed := pool.DeepCopy()
+	changed.Spec.Template.Metadata.Labels = map[string]fleetv1.LabelValue{"e2e-kept": "2"}
+	changed.Spec.Template.Spec.Taints = changed.Spec.Template.Spec.Taints[:1]
+	changed.Spec.Template.Spec.Kubelet.MaxPods = ptr.To[int32](30)
+	if err := world.Patch(t.Context(), changed, client.MergeFrom(pool)); err != nil {
+		t.Fatal(err)
+	}
+	awaitNodes(t, changed)
+	awaitUpdated(t, changed, 1, 0)
+
+	world.scale(t, pool.Name, 2)
+	world.awaitPool(t, pool.Name, 2)
+	awaitNodes(t, changed)
+	awaitUpdated(t, changed, 2, 1)
+	pods := map[string]int64{}
+	for _, node := range must[[]corev1.Node](t)(world.nodes(t.Context(), pool.Name)) {
+		pods[node.Name] = node.Status.Capacity.Pods().Value()
+		if _, has := node.Labels["e2e-dropped"]; has {
+			t.Errorf("%s still has the label that the template dropped", node.Name)
+		}
+	}
+	for _, machine := range must[[]clusterv1.Machine](t)(world.machines(t.Context(), pool.Name)) {
+		want, isOld := int64(30), machine.UID == old.UID
+		if isOld {
+			want = 20
+		}
+		if pods[machine.Name] != want || isOld == (machine.Labels[fleetv1.RevisionLabel] == changed.Status.Revision) {
+			t.Errorf("%s, the one there before: %t, has room for %d pods and revision %s; the pool's is %s",
+				machine.Name, isOld, pods[machine.Name], machine.Labels[fleetv1.RevisionLabel], changed.Status.Revision)
+		}
+		delete(pods, machine.Name)
+	}
+	if len(pods) > 0 {
+		t.Errorf("Nodes of no Machine: %v", pods)
+	}
+}
+
+// awaitNodes waits until the Nodes of a pool are as its template says.
+func awaitNodes(t *testing.T, pool *fleetv1.NodePool) {
+	t.Helper()
+	eventually(t, podsDeadline, "the Nodes are as the template of "+pool.Name+" says", func(ctx context.Context) error {
+		nodes, err := world.nodes(ctx, pool.Name)
+		if err != nil || len(nodes) == 0 {
+			return errors.Join(err, fmt.Errorf("%d ready nodes", len(nodes)))
+		}
+		for _, node := range nodes {
+			err = errors.Join(err, isOfPool(&node, pool))
+		}
+		return err
+	})
+}
+
+// awaitUpdated waits until a pool has so many machines, so many of which are made from its present template.
+func awaitUpdated(t *testing.T, pool *fleetv1.NodePool, replicas, updated int32) {
+	t.Helper()
+	eventually(t, podsDeadline, fmt.Sprintf("%d of %d machines are updated", updated, replicas), func(ctx context.Context) error {
+		err := world.Get(ctx, client.ObjectKeyFromObject(pool), pool)
+		s := pool.Status
+		good := s.ObservedGeneration == pool.Generation && ptr.Deref(s.Replicas, -1) == replicas && ptr.Deref(s.UpdatedReplicas, -1) == updated
+		return errors.Join(err, unless(good, "its status is %+v", s))
+	})
 }
