@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -12,6 +13,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/utils/ptr"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -117,4 +119,39 @@ func TestAgentTellsHowLongEachStepOfJoiningTook(t *testing.T) {
 			t.Errorf("%s: the steps of joining (-want +got):\n%s", agent.Name, diff)
 		}
 	}
+}
+
+// What keeps a node from starting is in its agent's report and in its pool's events: nobody has to look on the machine.
+func TestANodeThatCannotStartSaysWhy(t *testing.T) {
+	t.Run("the kubelet ends", func(t *testing.T) {
+		pool := world.newPool(t, "e2e-kubelet-ends", 1, func(pool *fleetv1.NodePool) {
+			pool.Spec.Template.Spec.Kubelet.SystemReserved = map[corev1.ResourceName]resource.Quantity{corev1.ResourceMemory: resource.MustParse("1Ei")}
+		})
+		eventually(t, podsDeadline, "the agent reports how the kubelet ended", func(ctx context.Context) error {
+			machines, err := world.machines(ctx, pool.Name)
+			if err != nil || len(machines) != 1 {
+				return errors.Join(err, fmt.Errorf("%d machines", len(machines)))
+			}
+			kubelet, err := world.component(ctx, machines[0].Name, fleetv1.ComponentKubelet)
+			if err != nil {
+				return err
+			}
+			exit := ptr.Deref(kubelet.LastExit, fleetv1.ComponentExit{})
+			return unless(ptr.Deref(exit.Code, 0) != 0 && exit.Signal == "" && strings.Contains(exit.LogTail, "Node Allocatable"), "it is %+v, its end %+v", kubelet, exit)
+		})
+		eventually(t, podsDeadline, "the pool's events do too", func(ctx context.Context) error {
+			return hasEvent(ctx, pool, fleetv1.ReasonJoinFailed, "kubelet keeps ending, with code 1")
+		})
+	})
+	t.Run("the preflight fails", func(t *testing.T) {
+		pool := world.newPool(t, "e2e-preflight", 1, func(pool *fleetv1.NodePool) {
+			pool.Spec.Template.Spec.Sysctls = map[string]fleetv1.SysctlValue{"net.ipv4.ip_forward": "perhaps"}
+		})
+		eventually(t, podsDeadline, "the agent reports the parameter", func(ctx context.Context) error {
+			return reports(ctx, pool.Name, fleetv1.ReasonPreflightFailed, "net.ipv4.ip_forward=perhaps")
+		})
+		eventually(t, podsDeadline, "the pool's events do too", func(ctx context.Context) error {
+			return hasEvent(ctx, pool, fleetv1.ReasonJoinFailed, "net.ipv4.ip_forward=perhaps")
+		})
+	})
 }
