@@ -98,6 +98,8 @@ func (a *Agent) publish(probed []metav1.Condition) {
 	a.mu.Lock()
 	current, hindrance, findings := a.current, a.hindrance, a.findings
 	a.mu.Unlock()
+	findings = append(slices.Clone(findings), a.network.Findings()...)
+	host.SortFindings(findings)
 	steps := a.timeline.list()
 	a.reporter.Update(func(s *v1alpha1.NodeAgentStatus) {
 		s.ObservedGeneration, s.Revision, s.AgentVersion = current.ObservedGeneration, current.Spec.Revision, a.opts.Version

@@ -16,6 +16,8 @@ const (
 	Bridge = "cni0"
 	// ConflistName is the file of the CNI configuration.
 	ConflistName = "10-drover.conflist"
+	// networkName is the network's in the CNI configuration, and of its directory in leaseDir.
+	networkName = "drover"
 	// leaseDir holds host-local's leases. No pod outlives a reboot, and neither do they.
 	leaseDir = "/run/drover/cni"
 )
@@ -43,7 +45,7 @@ func Conflist(own []netip.Prefix, mtu int) ([]byte, error) {
 		bridge["mtu"] = mtu
 	}
 	data, err := json.MarshalIndent(object{
-		"cniVersion": "1.0.0", "name": "drover",
+		"cniVersion": "1.0.0", "name": networkName,
 		"plugins": []object{
 			bridge,
 			{"type": "portmap", "capabilities": object{"portMappings": true}, "snat": true, "backend": "nftables"},

@@ -8,6 +8,7 @@ import (
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
+	"github.com/drover-dev/drover/agent/report"
 	"github.com/drover-dev/drover/api/v1alpha1"
 )
 
@@ -19,7 +20,7 @@ func (m *Manager) Health() metav1.Condition {
 
 func (m *Manager) verdict() (status metav1.ConditionStatus, reason, message string) {
 	m.mu.Lock()
-	config, own, routes, applied, failure := m.config, m.own, m.routes, m.applied, m.startErr
+	config, own, routes, ready, failure := m.config, m.own, m.done.routes, m.ready, m.startErr
 	m.mu.Unlock()
 	switch {
 	case config.Settings.Mode == v1alpha1.NetworkModeExternal:
@@ -28,11 +29,21 @@ func (m *Manager) verdict() (status metav1.ConditionStatus, reason, message stri
 		return metav1.ConditionFalse, v1alpha1.ReasonProbeFailed, failure.Error()
 	case len(own) == 0:
 		return metav1.ConditionFalse, v1alpha1.ReasonStarting, "The Node has no pod range yet; the controller manager gives it one (--allocate-node-cidrs)"
-	case !applied:
+	case !ready:
 		return metav1.ConditionFalse, v1alpha1.ReasonStarting, "The pod network is being set up"
 	}
 	if _, err := os.Stat(filepath.Join(m.CNIDir, ConflistName)); err != nil {
 		return metav1.ConditionFalse, v1alpha1.ReasonProbeFailed, fmt.Sprintf("The CNI configuration is gone: %v", err)
+	}
+	addresses, err := m.Kernel.BridgeAddresses()
+	if err != nil {
+		return metav1.ConditionFalse, v1alpha1.ReasonProbeFailed, err.Error()
+	}
+	for _, cidr := range own {
+		if a, hinders := hindering(addresses, cidr); hinders {
+			m.kick()
+			return metav1.ConditionFalse, v1alpha1.ReasonProbeFailed, fmt.Sprintf("No pod can be started: the bridge %s has the address %s, where the Node's range %s wants %s; it is being set again", Bridge, a, cidr, gateway(cidr))
+		}
 	}
 	have, err := m.Kernel.Routes()
 	if err != nil {
@@ -47,6 +58,21 @@ func (m *Manager) verdict() (status metav1.ConditionStatus, reason, message stri
 	return metav1.ConditionTrue, v1alpha1.ReasonHealthy, fmt.Sprintf("Pods have %s", own[0])
 }
 
+// FindingFormerPodRange is the name of the finding about pods that have addresses of a range that was the Node's before.
+const FindingFormerPodRange = "FormerPodRange"
+
+// Findings are what is wrong with the network in parts that the node is healthy without.
+func (m *Manager) Findings() []v1alpha1.Finding {
+	m.mu.Lock()
+	own, former := m.done.own, m.done.former
+	m.mu.Unlock()
+	if len(former) == 0 {
+		return nil
+	}
+	message := fmt.Sprintf("there are pods with addresses of %s, which the Node had before it was made anew with %s: other nodes do not reach them; delete them, so that new ones take their place", former, own)
+	return []v1alpha1.Finding{{Name: FindingFormerPodRange, Severity: v1alpha1.FindingWarning, Message: report.Bounded(message)}}
+}
+
 // Status is the component "network". It has no process.
 func (m *Manager) Status() v1alpha1.ComponentStatus {
 	m.mu.Lock()
@@ -57,7 +83,7 @@ func (m *Manager) Status() v1alpha1.ComponentStatus {
 		status.State = v1alpha1.ComponentDisabled
 	case len(m.own) == 0:
 		status.State = v1alpha1.ComponentWaiting
-	case m.applied:
+	case m.ready:
 		status.State = v1alpha1.ComponentRunning
 	}
 	if !m.started.IsZero() {

@@ -22,9 +22,15 @@ type Kernel interface {
 	AddRoute(Route) error
 	// RemoveRoute removes a route of ours; one that is gone already is no error.
 	RemoveRoute(Route) error
-	// Masquerade makes traffic from own to anything outside of pods leave with the node's address; without own
-	// ranges it removes the rules.
-	Masquerade(own, pods []netip.Prefix) error
+	// Masquerade makes traffic from own to anything outside of pods leave with the node's address, and traffic from
+	// former to anything outside of the bridge; without own ranges it removes the rules.
+	Masquerade(own, former, pods []netip.Prefix) error
+	// BridgeAddresses are those of the bridge but for link-local ones, in the kernel's order; none when it is not there.
+	BridgeAddresses() ([]netip.Prefix, error)
+	// AddBridgeAddress gives the bridge an address, after those that it has.
+	AddBridgeAddress(netip.Prefix) error
+	// RemoveBridgeAddress takes an address off the bridge; one that is gone already is no error.
+	RemoveBridgeAddress(netip.Prefix) error
 	// RemoveBridge removes the bridge; one that is gone already is no error.
 	RemoveBridge() error
 }
@@ -73,12 +79,9 @@ func (kernel) RemoveRoute(r Route) error {
 }
 
 func (kernel) RemoveBridge() error {
-	link, err := netlink.LinkByName(Bridge)
-	if errors.As(err, &netlink.LinkNotFoundError{}) {
-		return nil
-	}
-	if err != nil {
-		return fmt.Errorf("find link %s: %w", Bridge, err)
+	link, err := bridge()
+	if err != nil || link == nil {
+		return err
 	}
 	if err := netlink.LinkDel(link); err != nil {
 		return fmt.Errorf("remove link %s: %w", Bridge, err)
@@ -86,17 +89,69 @@ func (kernel) RemoveBridge() error {
 	return nil
 }
 
-func netlinkRoute(r Route) *netlink.Route {
-	bits := 128
-	if r.Destination.Addr().Is4() {
-		bits = 32
+func (kernel) BridgeAddresses() ([]netip.Prefix, error) {
+	link, err := bridge()
+	if err != nil || link == nil {
+		return nil, err
 	}
+	found, err := netlink.AddrList(link, netlink.FAMILY_ALL)
+	if err != nil {
+		return nil, fmt.Errorf("list the addresses of %s: %w", Bridge, err)
+	}
+	var addresses []netip.Prefix
+	for _, a := range found {
+		if p, ok := prefix(a.IPNet); ok && !p.Addr().IsLinkLocalUnicast() {
+			addresses = append(addresses, p)
+		}
+	}
+	return addresses, nil
+}
+
+func (kernel) AddBridgeAddress(address netip.Prefix) error {
+	link, err := bridge()
+	if err != nil || link == nil {
+		return err
+	}
+	if err := netlink.AddrAdd(link, &netlink.Addr{IPNet: ipNet(address)}); err != nil && !errors.Is(err, unix.EEXIST) {
+		return fmt.Errorf("add address %s to %s: %w", address, Bridge, err)
+	}
+	return nil
+}
+
+func (kernel) RemoveBridgeAddress(address netip.Prefix) error {
+	link, err := bridge()
+	if err != nil || link == nil {
+		return err
+	}
+	if err := netlink.AddrDel(link, &netlink.Addr{IPNet: ipNet(address)}); err != nil && !errors.Is(err, unix.EADDRNOTAVAIL) {
+		return fmt.Errorf("remove address %s from %s: %w", address, Bridge, err)
+	}
+	return nil
+}
+
+// bridge finds the bridge; nil when there is none.
+func bridge() (netlink.Link, error) {
+	link, err := netlink.LinkByName(Bridge)
+	if errors.As(err, &netlink.LinkNotFoundError{}) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("find link %s: %w", Bridge, err)
+	}
+	return link, nil
+}
+
+func netlinkRoute(r Route) *netlink.Route {
 	return &netlink.Route{
-		Dst:      &net.IPNet{IP: r.Destination.Addr().AsSlice(), Mask: net.CIDRMask(r.Destination.Bits(), bits)},
+		Dst:      ipNet(r.Destination),
 		Gw:       r.Gateway.AsSlice(),
 		Protocol: routeProtocol,
 		Table:    unix.RT_TABLE_MAIN,
 	}
+}
+
+func ipNet(p netip.Prefix) *net.IPNet {
+	return &net.IPNet{IP: p.Addr().AsSlice(), Mask: net.CIDRMask(p.Bits(), p.Addr().BitLen())}
 }
 
 func prefix(n *net.IPNet) (netip.Prefix, bool) {

@@ -33,8 +33,10 @@ type Manager struct {
 	StateDir string
 	// CNIDir is where containerd reads its CNI configuration.
 	CNIDir string
-	Kernel Kernel
-	Log    logr.Logger
+	// LeaseDir is where the CNI plugins keep the addresses of pods. Default: the one of the CNI configuration.
+	LeaseDir string
+	Kernel   Kernel
+	Log      logr.Logger
 	// Changed is called after each change of what Health and Status say.
 	Changed func()
 
@@ -46,10 +48,17 @@ type Manager struct {
 	own      []netip.Prefix
 	nodes    []Node
 	synced   bool
-	routes   []Route
-	applied  bool
+	done     applied
+	ready    bool
 	startErr error
 	started  time.Time
+}
+
+// applied is what a run made of the machine.
+type applied struct {
+	// own are the ranges that it made the CNI configuration for, and former those that pods have addresses of beside.
+	own, former []netip.Prefix
+	routes      []Route
 }
 
 func (m *Manager) wake() chan struct{} {
@@ -128,19 +137,20 @@ func (m *Manager) Apply() error {
 		return nil
 	}
 	var err error
-	var routes []Route
+	var did applied
 	if config.Settings.Mode == v1alpha1.NetworkModeExternal {
 		err = m.Remove()
 	} else if len(own) > 0 {
-		routes, err = m.apply(config, own, nodes, synced)
+		did, err = m.apply(config, own, nodes, synced)
+		did.own = own
 	}
 	m.mu.Lock()
-	before := fmt.Sprint(m.applied, m.startErr, m.started.IsZero())
-	m.routes, m.startErr, m.applied = routes, err, err == nil && len(own) > 0
-	if m.applied && m.started.IsZero() {
+	before := fmt.Sprint(m.ready, m.startErr, m.done.own, m.done.former)
+	m.done, m.startErr, m.ready = did, err, err == nil && len(own) > 0
+	if m.ready && m.started.IsZero() {
 		m.started = time.Now()
 	}
-	changed := before != fmt.Sprint(m.applied, m.startErr, m.started.IsZero())
+	changed := before != fmt.Sprint(m.ready, m.startErr, m.done.own, m.done.former)
 	m.mu.Unlock()
 	if changed && m.Changed != nil {
 		m.Changed()
@@ -148,22 +158,28 @@ func (m *Manager) Apply() error {
 	return err
 }
 
-// apply starts with the CNI configuration, because the kubelet waits for it.
-func (m *Manager) apply(config Config, own []netip.Prefix, nodes []Node, synced bool) ([]Route, error) {
+// apply starts with what the CNI plugins need, because the kubelet waits for it. The bridge comes before the
+// configuration, with which no pod could be attached to it otherwise.
+func (m *Manager) apply(config Config, own []netip.Prefix, nodes []Node, synced bool) (applied, error) {
 	mtu := config.MTU
 	if config.Settings.MTU != nil {
 		mtu = int(*config.Settings.MTU)
 	}
+	former, err := m.readdress(config, own, nodes)
+	if err != nil {
+		return applied{}, err
+	}
+	did := applied{former: former}
 	errs := []error{
 		writeConflist(m.CNIDir, own, mtu),
 		storePodCIDRs(m.StateDir, config.Node, own),
-		m.Kernel.Masquerade(own, slices.Concat(config.PodCIDRs, own)),
+		m.Kernel.Masquerade(own, former, slices.Concat(config.PodCIDRs, own)),
 	}
-	if !synced { // nothing is known of the other nodes: the routes of the last run are the best there is
-		return nil, errors.Join(errs...)
+	if synced { // else nothing is known of the other nodes: the routes of the last run are the best there is
+		did.routes = Routes(config.Node, own, nodes)
+		errs = append(errs, m.syncRoutes(did.routes))
 	}
-	want := Routes(config.Node, own, nodes)
-	return want, errors.Join(append(errs, m.syncRoutes(want))...)
+	return did, errors.Join(errs...)
 }
 
 func (m *Manager) syncRoutes(want []Route) error {
@@ -184,5 +200,5 @@ func (m *Manager) syncRoutes(want []Route) error {
 
 // Remove takes back everything the manager made, but for the bridge that pods are attached to.
 func (m *Manager) Remove() error {
-	return errors.Join(removeConflist(m.CNIDir), m.syncRoutes(nil), m.Kernel.Masquerade(nil, nil))
+	return errors.Join(removeConflist(m.CNIDir), m.syncRoutes(nil), m.Kernel.Masquerade(nil, nil, nil))
 }

@@ -14,7 +14,7 @@ import (
 const Table = "drover"
 
 // Masquerade replaces the whole table in one transaction, so that there is no moment without rules.
-func (kernel) Masquerade(own, pods []netip.Prefix) error {
+func (kernel) Masquerade(own, former, pods []netip.Prefix) error {
 	conn, err := nftables.New()
 	if err != nil {
 		return fmt.Errorf("open nftables: %w", err)
@@ -28,19 +28,26 @@ func (kernel) Masquerade(own, pods []netip.Prefix) error {
 			Name: "postrouting", Table: table, Type: nftables.ChainTypeNAT,
 			Hooknum: nftables.ChainHookPostrouting, Priority: nftables.ChainPriorityNATSource,
 		})
+		for _, cidr := range former { // nobody else has a route to its pods: to whatever they talk, the answer comes to the node
+			conn.AddRule(&nftables.Rule{Table: table, Chain: chain, Exprs: hide(cidr)})
+		}
 		for _, cidr := range pods {
 			conn.AddRule(&nftables.Rule{Table: table, Chain: chain, Exprs: append(match(cidr, destination), &expr.Verdict{Kind: expr.VerdictReturn})})
 		}
 		for _, cidr := range own {
-			// Packets that stay on the bridge, multicast among pods for one, keep their source.
-			exprs := append(match(cidr, source), notOut(Bridge)...)
-			conn.AddRule(&nftables.Rule{Table: table, Chain: chain, Exprs: append(exprs, &expr.Masq{FullyRandom: true})})
+			conn.AddRule(&nftables.Rule{Table: table, Chain: chain, Exprs: hide(cidr)})
 		}
 	}
 	if err := conn.Flush(); err != nil {
 		return fmt.Errorf("set the nftables table %s: %w", Table, err)
 	}
 	return nil
+}
+
+// hide gives packets from a range the node's address. Those that stay on the bridge, multicast among pods for one, keep
+// their source.
+func hide(cidr netip.Prefix) []expr.Any {
+	return append(append(match(cidr, source), notOut(Bridge)...), &expr.Masq{FullyRandom: true})
 }
 
 type direction int

@@ -54,7 +54,7 @@ func inNamespace(t *testing.T) {
 }
 
 func manager(t *testing.T) *Manager {
-	return &Manager{StateDir: t.TempDir(), CNIDir: t.TempDir(), Kernel: NewKernel(), Log: logr.Discard()}
+	return &Manager{StateDir: t.TempDir(), CNIDir: t.TempDir(), LeaseDir: t.TempDir(), Kernel: NewKernel(), Log: logr.Discard()}
 }
 
 func config() Config {
@@ -185,7 +185,7 @@ func TestMasqueradeIsReplacedAsAWholeAndRemoved(t *testing.T) {
 	inNamespace(t)
 	k := NewKernel()
 	for range 2 {
-		if err := k.Masquerade([]netip.Prefix{p("10.244.0.0/24"), p("fd00::/64")}, []netip.Prefix{p("10.244.0.0/16")}); err != nil {
+		if err := k.Masquerade([]netip.Prefix{p("10.244.0.0/24"), p("fd00::/64")}, nil, []netip.Prefix{p("10.244.0.0/16")}); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -198,7 +198,7 @@ func TestMasqueradeIsReplacedAsAWholeAndRemoved(t *testing.T) {
 	if err != nil || len(rules) != 3 {
 		t.Errorf("got %d rules (%v), want one that spares pods and one for each own range", len(rules), err)
 	}
-	if err := k.Masquerade(nil, nil); err != nil {
+	if err := k.Masquerade(nil, nil, nil); err != nil {
 		t.Fatal(err)
 	}
 	if tables, err := conn.ListTables(); err != nil || len(tables) != 0 {

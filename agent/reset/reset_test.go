@@ -111,7 +111,7 @@ func TestResetRemovesWhatTheAgentMadeAndNothingElse(t *testing.T) {
 	mounted(t, o.NetnsDir+"/cni-1234")
 	mounted(t, o.NetnsDir+"/others")
 	mounted(t, o.StateDir+"/shared-bundles")
-	if err := network.NewKernel().Masquerade([]netip.Prefix{netip.MustParsePrefix("10.244.0.0/24")}, nil); err != nil {
+	if err := network.NewKernel().Masquerade([]netip.Prefix{netip.MustParsePrefix("10.244.0.0/24")}, nil, nil); err != nil {
 		t.Fatal(err)
 	}
 	if err := Run(t.Context(), o); err != nil {

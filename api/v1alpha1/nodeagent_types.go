@@ -153,7 +153,8 @@ type NodeAgentStatus struct {
 	// +kubebuilder:validation:MaxItems=8
 	Components []ComponentStatus `json:"components,omitempty"`
 
-	// findings are what the preflight saw that a node needs or would be better off with.
+	// findings are what the agent saw that a node needs or would be better off with: of the machine before it starts
+	// anything on it, and of the pod network at any time.
 	// +optional
 	// +listType=map
 	// +listMapKey=name
@@ -264,7 +265,7 @@ const (
 	FindingInfo FindingSeverity = "Info"
 )
 
-// Finding is something the preflight saw.
+// Finding is something the agent saw of its machine or of the pod network.
 type Finding struct {
 	// name is a stable CamelCase name, such as CgroupV1 or InotifyInstances.
 	// +required
