@@ -24,11 +24,11 @@ var sysctls = []string{
 	"kernel/keys/root_maxkeys", "kernel/keys/root_maxbytes", "fs/inotify/max_user_instances", "fs/inotify/max_user_watches",
 }
 
-// Take looks at the host: mounts, links, routes, network namespaces, nftables tables, cgroups, sysctls, the processes
-// whose executable or arguments lie under dir, and Drover's components.
+// Take looks at the host: mounts, links, routes, network namespaces, nftables tables, cgroups, sysctls, files in /run, the
+// processes whose executable or arguments lie under dir, and Drover's components.
 func Take(dir string) (Snapshot, error) {
 	snapshot := Snapshot{}
-	for _, look := range []func(Snapshot) error{mounts, links, routes, namespaces, tables, cgroups, sysctlValues} {
+	for _, look := range []func(Snapshot) error{mounts, links, routes, namespaces, tables, cgroups, sysctlValues, records} {
 		if err := look(snapshot); err != nil {
 			return nil, err
 		}
@@ -130,6 +130,15 @@ func sysctlValues(s Snapshot) error {
 		s.add("sysctl %s = %s", name, strings.TrimSpace(string(value)))
 	}
 	return nil
+}
+
+// records are files outside of any checkout.
+func records(s Snapshot) error {
+	names, err := filepath.Glob("/run/drover*")
+	for _, name := range names {
+		s.add("file %s", name)
+	}
+	return err
 }
 
 // components are the programs that Drover starts, wherever they lie: inside a machine their paths are the machine's own.

@@ -49,6 +49,9 @@ type Entry struct {
 // Journal is the record of one world.
 type Journal struct {
 	path string
+	copy string
+	// World is the world's folder, if there is a copy, which lies elsewhere.
+	World string `json:"world,omitempty"`
 	// Started is when the first entry was made.
 	Started time.Time `json:"started"`
 	// Complete is true once the control plane was up.
@@ -72,6 +75,10 @@ func Open(path string) (*Journal, error) {
 	}
 	return j, nil
 }
+
+// KeepCopy has a copy written and removed with the journal. It says whose world it tells of, and is there when that
+// world's folder is not.
+func (j *Journal) KeepCopy(path, world string) { j.copy, j.World = path, world }
 
 // Exists is true when something was done and not undone.
 func (j *Journal) Exists() bool { return len(j.Entries) > 0 }
@@ -127,8 +134,10 @@ func (j *Journal) Undo(undo func(Entry) error) error {
 	if len(failed) > 0 {
 		return errors.Join(append(errs, j.write())...)
 	}
-	if err := os.Remove(j.path); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return fmt.Errorf("remove the record of this run: %w", err)
+	for _, path := range j.paths() {
+		if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return fmt.Errorf("remove the record of this run: %w", err)
+		}
 	}
 	return nil
 }
@@ -139,10 +148,19 @@ func (j *Journal) write() error {
 	if err != nil {
 		return fmt.Errorf("record what is done to this host: %w", err)
 	}
-	if err := replaceFile(j.path, append(raw, '\n')); err != nil {
-		return fmt.Errorf("record what is done to this host: %w", err)
+	for _, path := range j.paths() {
+		if err := replaceFile(path, append(raw, '\n')); err != nil {
+			return fmt.Errorf("record what is done to this host: %w", err)
+		}
 	}
 	return nil
+}
+
+func (j *Journal) paths() []string {
+	if j.copy == "" {
+		return []string{j.path}
+	}
+	return []string{j.path, j.copy}
 }
 
 func replaceFile(path string, content []byte) error {

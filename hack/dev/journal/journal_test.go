@@ -105,3 +105,27 @@ func TestOpenRefusesRubbish(t *testing.T) {
 		t.Error("Open took half a file")
 	}
 }
+
+func TestTheCopyTellsTheSame(t *testing.T) {
+	dir := t.TempDir()
+	path, duplicate := filepath.Join(dir, "world.json"), filepath.Join(dir, "run", "copy.json")
+	j := open(t, path)
+	j.KeepCopy(duplicate, dir)
+	record(t, j, journal.Entry{Kind: journal.Link, Name: "drover0"})
+
+	read := open(t, duplicate)
+	if read.World != dir {
+		t.Errorf("the copy is of the world %q, want %q", read.World, dir)
+	}
+	if diff := cmp.Diff(j.Entries, read.Entries); diff != "" {
+		t.Errorf("entries of the copy (-journal +copy):\n%s", diff)
+	}
+	if err := j.Undo(func(journal.Entry) error { return nil }); err != nil {
+		t.Fatal(err)
+	}
+	for _, p := range []string{path, duplicate} {
+		if _, err := os.Stat(p); !errors.Is(err, os.ErrNotExist) {
+			t.Errorf("%s is still there after everything was undone: %v", p, err)
+		}
+	}
+}

@@ -93,6 +93,10 @@ func (l Layout) PKI(name ...string) string { return l.Path(append([]string{"pki"
 // EtcdPKI is a file of etcd's own authority, which signs for nobody but etcd and the API server.
 func (l Layout) EtcdPKI(name string) string { return l.PKI("etcd", name) }
 
+// HostRecord is the copy of the record of whichever world is on this host. It is gone after the host's next boot, as
+// all that it tells of.
+const HostRecord = "/run/drover-dev.json"
+
 // Journal is the file that records what was done to the host.
 func (l Layout) Journal() string { return l.Path("world.json") }
 

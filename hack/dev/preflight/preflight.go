@@ -25,6 +25,10 @@ type Host struct {
 	MissingFiles []string
 	// EarlierRun is true when an earlier run's record is there.
 	EarlierRun bool
+	// OtherWorld is the checkout where a world that is on this host was started, empty for none. OtherLost is true when
+	// its record is gone from there.
+	OtherWorld string
+	OtherLost  bool
 }
 
 // Check returns the problems, the ones to solve first first.
@@ -32,7 +36,12 @@ func Check(h Host) []string {
 	if !h.Root {
 		return []string{"This needs root, to make namespaces, links and cgroups: run it as root (sudo make …)."}
 	}
-	if h.EarlierRun {
+	switch {
+	case h.OtherWorld != "" && h.OtherLost:
+		return []string{fmt.Sprintf("A demo that was started in %s is still on this host, though its record is gone from there: run `make down` here, then try again.", h.OtherWorld)}
+	case h.OtherWorld != "":
+		return []string{fmt.Sprintf("The demo of %s is on this host: run `make down` there, then try again.", h.OtherWorld)}
+	case h.EarlierRun:
 		return []string{"An earlier run was left half-way (.drover/world.json): run `make down`, then try again."}
 	}
 	// Another checkout's world explains every port in use.
@@ -59,7 +68,7 @@ func Check(h Host) []string {
 func linkProblems(links []string) []string {
 	for _, link := range links {
 		if link == layout.Bridge {
-			return []string{fmt.Sprintf("A link %s exists that no run of this checkout made: run `make down` in the checkout that did, or `ip link delete %s`.", link, link)}
+			return []string{fmt.Sprintf("A link %s exists that no demo made as far as is recorded: `ip link delete %s` if nothing needs it, then try again.", link, link)}
 		}
 	}
 	return nil

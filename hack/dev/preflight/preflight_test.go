@@ -34,6 +34,16 @@ func TestCheck(t *testing.T) {
 			host:   preflight.Host{Root: true, EarlierRun: true, Listeners: map[int]string{6443: "x"}},
 			want:   []string{"An earlier run was left half-way (.drover/world.json): run `make down`, then try again."},
 		},
+		"a world of another checkout": {
+			reason: "That one explains the bridge and the ports, and only there it can be removed in an orderly way.",
+			host:   preflight.Host{Root: true, EarlierRun: true, OtherWorld: "/src/drover", Links: []string{"drover0"}},
+			want:   []string{"The demo of /src/drover is on this host: run `make down` there, then try again."},
+		},
+		"a world whose folder is gone": {
+			reason: "There is nowhere else to remove it.",
+			host:   preflight.Host{Root: true, OtherWorld: "/tmp/x", OtherLost: true, Links: []string{"drover0"}},
+			want:   []string{"A demo that was started in /tmp/x is still on this host, though its record is gone from there: run `make down` here, then try again."},
+		},
 		"a kernel feature": {
 			reason: "The kernel's own answer and a remedy are in the sentence.",
 			host:   preflight.Host{Root: true, Features: map[string]string{"nftables": "operation not supported"}},
@@ -45,9 +55,9 @@ func TestCheck(t *testing.T) {
 			want:   []string{"TCP port 6443, for kube-apiserver, is in use by k3s (process 12): stop that first."},
 		},
 		"a bridge": {
-			reason: "It may belong to another checkout's world, which then has the ports too.",
+			reason: "Whose it is cannot be told, but it may explain the ports.",
 			host:   preflight.Host{Root: true, Links: []string{"drover0"}, Listeners: map[int]string{6443: "kube-apiserver (process 3)"}},
-			want:   []string{"A link drover0 exists that no run of this checkout made: run `make down` in the checkout that did, or `ip link delete drover0`."},
+			want:   []string{"A link drover0 exists that no demo made as far as is recorded: `ip link delete drover0` if nothing needs it, then try again."},
 		},
 		"an address range": {
 			reason: "An address of the host inside a range of ours would be cut off.",

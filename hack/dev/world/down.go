@@ -17,23 +17,43 @@ import (
 
 	"github.com/drover-dev/drover/hack/dev/hostnet"
 	"github.com/drover-dev/drover/hack/dev/journal"
+	"github.com/drover-dev/drover/hack/dev/layout"
 	"github.com/drover-dev/drover/hack/dev/process"
 )
 
 // poolsTimeout bounds the wait for pools to be deleted in an orderly way. What is left is ended without ceremony.
 const poolsTimeout = 45 * time.Second
 
-// Down removes everything of the world from this host. It may be called again, and where there is no world.
+// Down removes everything of the world from this host, and of one whose folder is gone. It may be called again, and
+// where there is no world; it does not touch one that another checkout can remove.
 func (w *World) Down(ctx context.Context) error {
 	if os.Geteuid() != 0 {
 		return Problems{"This needs root, to remove namespaces, links and cgroups: run it as root (sudo make down)."}
 	}
-	recorded := w.journal.Exists()
+	other, err := FindOther(layout.HostRecord, w.Layout)
+	if err != nil {
+		return err
+	}
+	if other != nil && !other.Lost {
+		return Problems{fmt.Sprintf("The demo on this host was started in %s: run `make down` there.", other.Folder())}
+	}
+	if other != nil {
+		w.Progress.Note("What was started in " + other.Folder() + ", whose record is gone from there, is removed.")
+		if err := other.remove(ctx, w.Progress); err != nil || !w.journal.Exists() {
+			return err
+		}
+	}
 	if _, alive := w.find(Manager); alive && w.State() == Running {
 		if err := w.Progress.Step("Node pools", func(say func(string)) error { return w.deletePools(ctx, say) }); err != nil {
 			w.Progress.Note("The pools did not go by themselves (" + err.Error() + "); ending their machines.")
 		}
 	}
+	return w.remove(ctx)
+}
+
+// remove undoes what is recorded, and looks for more.
+func (w *World) remove(ctx context.Context) error {
+	recorded := w.journal.Exists()
 	if err := w.Progress.Step("Processes, machines and network", func(say func(string)) error {
 		return w.journal.Undo(func(e journal.Entry) error {
 			say(string(e.Kind) + " " + e.Name)

@@ -52,7 +52,11 @@ func (w *World) Leftovers() ([]string, error) {
 	if w.journal.Exists() {
 		left = append(left, "record "+w.Layout.Journal())
 	}
-	return left, errors.Join(linkErr, tableErr, mountErr)
+	other, otherErr := FindOther(layout.HostRecord, w.Layout)
+	if other != nil {
+		left = append(left, "record "+layout.HostRecord+" of "+other.Folder())
+	}
+	return left, errors.Join(linkErr, tableErr, mountErr, otherErr)
 }
 
 // removeMachines ends whatever runs in local machines and removes what they left, by name alone, so that it does not

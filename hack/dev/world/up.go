@@ -68,6 +68,13 @@ func (w *World) preflight(files []string) error {
 		return err
 	}
 	host.EarlierRun = w.journal.Exists()
+	other, err := FindOther(layout.HostRecord, w.Layout)
+	if err != nil {
+		return err
+	}
+	if other != nil {
+		host.OtherWorld, host.OtherLost = other.Folder(), other.Lost
+	}
 	if problems := preflight.Check(host); len(problems) > 0 {
 		return Problems(problems)
 	}

@@ -44,6 +44,7 @@ func Open(l layout.Layout, p *progress.Printer) (w *World, release func(), err e
 		_ = lock.Close()
 		return nil, nil, err
 	}
+	j.KeepCopy(layout.HostRecord, l.Root())
 	return &World{Layout: l, Progress: p, journal: j}, func() { _ = lock.Close() }, nil
 }
 
