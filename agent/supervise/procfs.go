@@ -44,10 +44,13 @@ func readImage(pid int) (image, error) {
 	return image{start: start, exe: strings.TrimSuffix(exe, " (deleted)"), argv: argv}, nil
 }
 
+// imagePatience is how long a process may show neither executable nor arguments.
+const imagePatience = time.Second
+
 // image is the image of the process. In the middle of an exec the kernel shows no arguments for a moment, which passes.
-// It is empty when the process has ended.
+// It is empty when the process has ended, and all but its start time when it goes on showing nothing else.
 func (h *handle) image() image {
-	for {
+	for deadline := time.Now().Add(imagePatience); ; {
 		img, err := readImage(h.pid)
 		if err == nil {
 			return img
@@ -56,7 +59,19 @@ func (h *handle) image() image {
 		if h.control(func(fd uintptr) { ended = polled(fd, unix.POLLIN, time.Millisecond) }) != nil || ended {
 			return image{}
 		}
+		if time.Now().After(deadline) {
+			return image{start: h.startTime()}
+		}
 	}
+}
+
+// startTime is the process's, 0 when there is none by its number any more.
+func (h *handle) startTime() uint64 {
+	start, err := startTime(filepath.Join("/proc", strconv.Itoa(h.pid)))
+	if err != nil {
+		return 0
+	}
+	return start
 }
 
 // startTime is field 22 of /proc/<pid>/stat. The second field, the name in parentheses, may hold spaces.

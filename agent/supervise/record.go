@@ -109,9 +109,14 @@ func (r *record) find() *handle {
 	if err != nil {
 		return nil
 	}
-	// Read after the handle was taken, so that the PID cannot change hands in between.
+	// Read after the handle was taken, so that the PID cannot change hands in between. It may be a kernel thread's by
+	// now, which has no image.
+	if start := h.startTime(); start == 0 || start != r.StartTime {
+		h.close()
+		return nil
+	}
 	img := h.image()
-	if img.start == 0 || img.start != r.StartTime {
+	if img.start == 0 {
 		h.close()
 		return nil
 	}
