@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"os"
 	"path/filepath"
 	"sync"
 	"time"
@@ -80,6 +81,7 @@ type Agent struct {
 	facts     host.Facts
 	bundle    *bundle.Bundle
 	findings  []v1alpha1.Finding
+	renewal   error // why the agent's certificate was not renewed the last time it failed
 	hindrance *obstacle
 	activated bool      // some state is installed
 	heartbeat time.Time // when the kubelet last said that the Node is Ready
@@ -114,8 +116,7 @@ func New(opts Options) (*Agent, error) {
 		bootstrap: boot, current: current, newest: current, committed: committed,
 		joined: make(chan struct{}), introduced: make(chan struct{}), wanted: make(chan *generation, 1), dirty: make(chan struct{}, 1), rebuild: make(chan struct{}, 1),
 	}
-	_, err = identity.Load(a.identityPaths(), boot.NodeName, time.Now())
-	a.restarted = err == nil
+	a.restarted = hadIdentity(a.identityPaths(), boot.NodeName, committed)
 	a.paths.AgentKubeconfig = a.identityPaths().Kubeconfig()
 	a.paths.ResolvConf = a.system.ResolvConf()
 	a.network = &network.Manager{
@@ -123,6 +124,16 @@ func New(opts Options) (*Agent, error) {
 		Changed: func() { wake(a.dirty); wake(a.rebuild) },
 	}
 	return a, nil
+}
+
+// hadIdentity says whether an earlier agent had an identity. One whose certificate has ended since then is no reason to
+// stop what that agent started.
+func hadIdentity(paths identity.Paths, node string, committed *generation) bool {
+	if _, err := identity.Load(paths, node, time.Now()); err == nil {
+		return true
+	}
+	_, err := os.Stat(paths.Pair())
+	return err == nil && committed != nil
 }
 
 func (a *Agent) identityPaths() identity.Paths { return identity.Paths{StateDir: a.opts.StateDir} }

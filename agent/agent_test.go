@@ -149,7 +149,7 @@ func TestReadySumsUp(t *testing.T) {
 			probed("False", v1alpha1.ReasonProbeFailed, "ProxyHealthy")[2:]...), want: "False ComponentsUnhealthy: KubeletHealthy: ill; ProxyHealthy: ill"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			all := assemble(nil, c.probed, 3, c.hindrance)
+			all := assemble(nil, c.probed, 3, c.hindrance, "")
 			var order []string
 			for _, a := range all {
 				order = append(order, a.Type)
@@ -168,13 +168,21 @@ func TestReadySumsUp(t *testing.T) {
 	}
 }
 
+func TestARemarkIsReadWithTheSumAndChangesNoStatus(t *testing.T) {
+	all := assemble(nil, probed("", ""), 1, nil, "the certificate ends soon")
+	ready := apimeta.FindStatusCondition(all, "Ready")
+	if ready.Status != metav1.ConditionTrue || ready.Message != "Every component is healthy; the certificate ends soon" {
+		t.Errorf("got %s %q", ready.Status, ready.Message)
+	}
+}
+
 func TestTransitionTimesMoveOnlyWithTheStatus(t *testing.T) {
-	first := assemble(nil, probed("", ""), 1, nil)
+	first := assemble(nil, probed("", ""), 1, nil, "")
 	old := metav1.NewTime(time.Unix(1, 0))
 	for i := range first {
 		first[i].LastTransitionTime = old
 	}
-	second := assemble(first, probed("False", v1alpha1.ReasonProbeFailed, "ProxyHealthy"), 2, nil)
+	second := assemble(first, probed("False", v1alpha1.ReasonProbeFailed, "ProxyHealthy"), 2, nil, "")
 	for _, c := range second {
 		moved, want := !c.LastTransitionTime.Equal(&old), c.Type == "ProxyHealthy" || c.Type == "Ready"
 		if moved != want {
@@ -184,7 +192,7 @@ func TestTransitionTimesMoveOnlyWithTheStatus(t *testing.T) {
 }
 
 func TestLongMessagesAreCut(t *testing.T) {
-	all := assemble(nil, nil, 1, &obstacle{reason: v1alpha1.ReasonPreflightFailed, message: strings.Repeat("ü", 5000)})
+	all := assemble(nil, nil, 1, &obstacle{reason: v1alpha1.ReasonPreflightFailed, message: strings.Repeat("ü", 5000)}, "")
 	for _, c := range all {
 		if len(c.Message) > maxMessage || !strings.HasSuffix(c.Message, "...") {
 			t.Errorf("%s has %d bytes", c.Type, len(c.Message))

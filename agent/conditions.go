@@ -34,9 +34,9 @@ type obstacle struct {
 	running bool
 }
 
-// assemble makes all conditions of a node from the last ones, what the probes say and what stands in the way. It
-// keeps the transition time of a condition whose status is what it was.
-func assemble(last, probed []metav1.Condition, generation int64, hindrance *obstacle) []metav1.Condition {
+// assemble makes all conditions of a node from the last ones, what the probes say and what stands in the way; a remark
+// is for whoever reads the sum of them. It keeps the transition time of a condition whose status is what it was.
+func assemble(last, probed []metav1.Condition, generation int64, hindrance *obstacle, remark string) []metav1.Condition {
 	conditions := make([]metav1.Condition, 0, len(conditionOrder))
 	conditions = append(conditions, last...)
 	for _, name := range conditionOrder[1:] {
@@ -49,7 +49,11 @@ func assemble(last, probed []metav1.Condition, generation int64, hindrance *obst
 		}
 		set(&conditions, c, generation)
 	}
-	set(&conditions, ready(conditions, hindrance), generation)
+	sum := ready(conditions, hindrance)
+	if remark != "" {
+		sum.Message += "; " + remark
+	}
+	set(&conditions, sum, generation)
 	return ordered(conditions)
 }
 

@@ -49,7 +49,7 @@ func (a *Agent) join(ctx context.Context) error {
 
 	var parts sync.WaitGroup
 	defer parts.Wait()
-	renewer := &identity.Renewer{API: api, Clock: clock.RealClock{}, Log: a.log.WithName("identity")}
+	renewer := &identity.Renewer{API: api, Clock: clock.RealClock{}, Log: a.log.WithName("identity"), Failed: a.renewalFailed}
 	parts.Go(func() { a.introduceKubelet(ctx, api) })
 	parts.Go(func() { a.reporter.Run(ctx, api) })
 	parts.Go(func() { renewer.Run(ctx, id) })

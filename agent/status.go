@@ -23,6 +23,8 @@ const restartGrace = 3 * time.Second
 const (
 	// clockEvery is the time between two looks at the API server's clock.
 	clockEvery = time.Minute
+	// certificateEvery is the time between two looks at the agent's own certificate.
+	certificateEvery = time.Minute
 	// certificateMargin is how long before its end a certificate that was not renewed is a failure. The kubelet renews
 	// its own when a fifth of their time is left.
 	certificateMargin = 10 * time.Minute
@@ -45,6 +47,8 @@ func (a *Agent) keepStatus(ctx context.Context) error {
 	grace := time.NewTimer(restartGrace)
 	defer grace.Stop()
 	quiet := a.restarted
+	look := time.NewTicker(certificateEvery)
+	defer look.Stop()
 	proxy := a.generation().Spec.Proxy.Mode
 	for {
 		if now := a.generation().Spec.Proxy.Mode; now != proxy {
@@ -65,6 +69,7 @@ func (a *Agent) keepStatus(ctx context.Context) error {
 		case <-processes:
 		case <-conditions:
 		case <-a.dirty:
+		case <-look.C:
 		}
 	}
 }
@@ -99,13 +104,17 @@ func (a *Agent) publish(probed []metav1.Condition) {
 	current, hindrance, findings := a.current, a.hindrance, a.findings
 	a.mu.Unlock()
 	findings = append(slices.Clone(findings), a.network.Findings()...)
+	remark := ""
+	if overdue := a.certificateOverdue(time.Now()); overdue != nil {
+		findings, remark = append(findings, *overdue), overdue.Message
+	}
 	host.SortFindings(findings)
 	steps := a.timeline.list()
 	a.reporter.Update(func(s *v1alpha1.NodeAgentStatus) {
 		s.ObservedGeneration, s.Revision, s.AgentVersion = current.ObservedGeneration, current.Spec.Revision, a.opts.Version
 		s.Components = components(found, current.Spec.Proxy.Mode)
 		s.Findings, s.BootTimeline = findings, steps
-		s.Conditions = assemble(s.Conditions, probed, current.ObservedGeneration, hindrance)
+		s.Conditions = assemble(s.Conditions, probed, current.ObservedGeneration, hindrance, remark)
 	})
 }
 
@@ -156,7 +165,7 @@ func (a *Agent) probes() []health.Probe {
 		},
 		{
 			Condition: v1alpha1.ProxyHealthyCondition, Component: v1alpha1.ComponentKubeProxy, Disabled: g.Spec.Proxy.Mode == v1alpha1.ProxyModeNone,
-			Check: func(ctx context.Context) error { return health.ProxyAnswers(ctx, health.ProxyURL) }, Healthy: "kube-proxy keeps Services' rules",
+			Check: a.proxyHealthy(), Healthy: "kube-proxy keeps Services' rules",
 		},
 		{
 			Condition: v1alpha1.NetworkHealthyCondition, Disabled: g.Spec.Network.Mode == v1alpha1.NetworkModeExternal,
@@ -181,6 +190,18 @@ func (a *Agent) kubeletHealthy() func(context.Context) error {
 		checks = append(checks, health.CertificateValid(path, certificateMargin, time.Now))
 	}
 	return health.All(checks...)
+}
+
+// proxyHealthy wants an answer of kube-proxy and the certificate that it reads Services with, which is the agent's.
+func (a *Agent) proxyHealthy() func(context.Context) error {
+	return health.All(
+		func(ctx context.Context) error { return health.ProxyAnswers(ctx, health.ProxyURL) },
+		a.proxyCertificate(),
+	)
+}
+
+func (a *Agent) proxyCertificate() func(context.Context) error {
+	return health.CertificateValid(a.identityPaths().Pair(), certificateMargin, time.Now)
 }
 
 func (a *Agent) networkHealthy(context.Context) error {

@@ -94,7 +94,8 @@ func ClockMatches(date func(context.Context) (time.Time, error), now func() time
 	}
 }
 
-// CertificateValid checks that the first certificate in a PEM file is good for some time yet. A file that does not
+// CertificateValid checks that the first certificate in a PEM file is good for some time yet: atLeast, or a tenth of its
+// life if that is less. A file that does not
 // exist is no failure: the certificate has yet to be issued.
 func CertificateValid(path string, atLeast time.Duration, now func() time.Time) func(context.Context) error {
 	return func(context.Context) error {
@@ -113,7 +114,8 @@ func CertificateValid(path string, atLeast time.Duration, now func() time.Time) 
 			if err != nil {
 				return fmt.Errorf("check the expiry of %s: %w", path, err)
 			}
-			if now().Add(atLeast).After(certificate.NotAfter) {
+			margin := min(atLeast, certificate.NotAfter.Sub(certificate.NotBefore)/10)
+			if now().Add(margin).After(certificate.NotAfter) {
 				return fmt.Errorf("certificate %s ends %s and was not renewed: see whether its request is approved", path, certificate.NotAfter.UTC().Format(time.RFC3339))
 			}
 			return nil

@@ -120,7 +120,7 @@ func TestCertificateExpiry(t *testing.T) {
 		t.Fatal(err)
 	}
 	now := time.Now()
-	template := &x509.Certificate{SerialNumber: big.NewInt(1), NotBefore: now.Add(-time.Hour), NotAfter: now.Add(time.Hour)}
+	template := &x509.Certificate{SerialNumber: big.NewInt(1), NotBefore: now.Add(-99 * time.Hour), NotAfter: now.Add(time.Hour)}
 	der, err := x509.CreateCertificate(rand.Reader, template, template, &key.PublicKey, key)
 	if err != nil {
 		t.Fatal(err)
@@ -135,6 +135,10 @@ func TestCertificateExpiry(t *testing.T) {
 	}
 	if err := CertificateValid(path, 2*time.Hour, clock)(t.Context()); err == nil || !strings.Contains(err.Error(), "was not renewed") {
 		t.Errorf("a certificate that ends too soon: %v", err)
+	}
+	now = now.Add(-20 * time.Hour)
+	if err := CertificateValid(path, 48*time.Hour, clock)(t.Context()); err != nil {
+		t.Errorf("a certificate with a fifth of its life left, when a margin is longer than its life could bear: %v", err)
 	}
 	if err := CertificateValid(path+".none", time.Hour, clock)(t.Context()); err != nil {
 		t.Errorf("a certificate that was not issued yet: %v", err)

@@ -54,6 +54,12 @@ func Load(paths Paths, node string, now time.Time) (*Identity, error) {
 	return &Identity{Paths: paths, Node: node, NotBefore: cert.NotBefore, NotAfter: cert.NotAfter}, nil
 }
 
+// Overdue says whether the certificate should have been renewed long ago: less than a tenth of its life is left, where
+// the Renewer begins with more than a fifth.
+func (id *Identity) Overdue(now time.Time) bool {
+	return id.NotAfter.Sub(now) < id.NotAfter.Sub(id.NotBefore)/10
+}
+
 func parsePair(data []byte) (*x509.Certificate, error) {
 	pair, err := tls.X509KeyPair(data, data)
 	if err != nil {

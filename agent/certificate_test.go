@@ -1,0 +1,84 @@
+package agent
+
+import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/pem"
+	"errors"
+	"math/big"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/drover-dev/drover/agent/supervise"
+	"github.com/drover-dev/drover/api/v1alpha1"
+)
+
+// certified is a node's agent whose certificate is good for 100 hours from birth on.
+func certified(t *testing.T, birth time.Time) *Agent {
+	t.Helper()
+	a, g := machine(t)
+	a.bootstrap = &g.Bootstrap
+	key, keyErr := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	template := &x509.Certificate{
+		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: v1alpha1.AgentUserPrefix + "node-1"},
+		NotBefore: birth, NotAfter: birth.Add(100 * time.Hour),
+	}
+	der, certErr := x509.CreateCertificate(rand.Reader, template, template, &key.PublicKey, key)
+	encoded, err := x509.MarshalPKCS8PrivateKey(key)
+	pair := slices.Concat(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}), pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: encoded}))
+	path := a.identityPaths().Pair()
+	if err := errors.Join(keyErr, certErr, err, os.MkdirAll(filepath.Dir(path), 0o755), os.WriteFile(path, pair, 0o600)); err != nil {
+		t.Fatal(err)
+	}
+	return a
+}
+
+func TestACertificateThatIsNotRenewedIsAFindingWhileThereIsTime(t *testing.T) {
+	birth := time.Now()
+	a := certified(t, birth)
+	if got := a.certificateOverdue(birth.Add(85 * time.Hour)); got != nil {
+		t.Errorf("%v, although the agent may still be about to renew it", got)
+	}
+	a.renewalFailed(errors.New("the API server is away"))
+	if len(a.dirty) != 1 {
+		t.Error("a renewal that failed does not have the status looked at")
+	}
+	got := a.certificateOverdue(birth.Add(91 * time.Hour))
+	if got == nil || got.Severity != v1alpha1.FindingWarning {
+		t.Fatalf("with 9 of 100 hours left: got %v, want a warning", got)
+	}
+	for _, part := range []string{birth.Add(100 * time.Hour).UTC().Format(time.RFC3339), "kube-proxy", "the API server is away"} {
+		if !strings.Contains(got.Message, part) {
+			t.Errorf("%q does not say %q", got.Message, part)
+		}
+	}
+}
+
+func TestKubeProxyIsNotHealthyWithACertificateThatEnds(t *testing.T) {
+	a := certified(t, time.Now().Add(-100*time.Hour+time.Minute))
+	err := a.proxyCertificate()(t.Context())
+	if err == nil || !strings.Contains(err.Error(), "agent.pem") {
+		t.Errorf("got %v, want the certificate that it reads Services with", err)
+	}
+}
+
+func TestACertificateThatEndedStopsNoComponent(t *testing.T) {
+	a := certified(t, time.Now().Add(-1000*time.Hour))
+	a.restarted = hadIdentity(a.identityPaths(), "node-1", nil)
+	processes := []supervise.Process{{Name: v1alpha1.ComponentContainerd}, {Name: v1alpha1.ComponentKubelet}}
+	a.introduced = make(chan struct{})
+	if got := a.startable(processes); len(got) != 1 {
+		t.Errorf("a new machine starts %v, want containerd alone", got)
+	}
+	a.restarted = hadIdentity(a.identityPaths(), "node-1", a.current)
+	if got := a.startable(processes); len(got) != 2 {
+		t.Errorf("only %v is to go on: the kubelet, which has a certificate of its own, would be stopped", got)
+	}
+}
