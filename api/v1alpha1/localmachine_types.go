@@ -48,10 +48,11 @@ type LocalMachineSpec struct {
 	// +kubebuilder:validation:Maximum=1024
 	CPUs *int32 `json:"cpus,omitempty"`
 
-	// memory is how much of the host's memory the machine may use, and what its Node offers; at least 512Mi.
+	// memory is how much of the host's memory the machine may use, and what its Node offers; from 512Mi to 64Ti.
 	// Default: as much as the host has, shared.
 	// +optional
 	// +kubebuilder:validation:XValidation:rule="quantity(string(self)).compareTo(quantity('512Mi')) >= 0",message="a machine needs at least 512Mi of memory"
+	// +kubebuilder:validation:XValidation:rule="quantity(string(self)).compareTo(quantity('64Ti')) <= 0",message="no machine has more than 64Ti of memory"
 	Memory *resource.Quantity `json:"memory,omitempty"`
 
 	// network says where the machine is attached.

@@ -49,10 +49,14 @@ type KubeletSettings struct {
 	MaxPods *int32 `json:"maxPods,omitempty"`
 
 	// systemReserved is what the node keeps for the operating system, out of cpu, memory, ephemeral-storage and
-	// pid. Default: nothing for a local machine, and by the machine's size elsewhere.
+	// pid. A kubelet does not start that is to keep more than the machine has. Default: nothing for a local machine, and by the machine's size elsewhere.
 	// +optional
 	// +kubebuilder:validation:MaxProperties=4
 	// +kubebuilder:validation:XValidation:rule="self.all(k, k in ['cpu','memory','ephemeral-storage','pid'])",message="only cpu, memory, ephemeral-storage and pid can be reserved"
+	// +kubebuilder:validation:XValidation:rule="!('cpu' in self) || (quantity(string(self['cpu'])).compareTo(quantity('0')) >= 0 && quantity(string(self['cpu'])).compareTo(quantity('1024')) <= 0)",message="cpu can be reserved from 0 to 1024"
+	// +kubebuilder:validation:XValidation:rule="!('memory' in self) || (quantity(string(self['memory'])).compareTo(quantity('0')) >= 0 && quantity(string(self['memory'])).compareTo(quantity('64Ti')) <= 0)",message="memory can be reserved from 0 to 64Ti"
+	// +kubebuilder:validation:XValidation:rule="!('ephemeral-storage' in self) || (quantity(string(self['ephemeral-storage'])).compareTo(quantity('0')) >= 0 && quantity(string(self['ephemeral-storage'])).compareTo(quantity('1Pi')) <= 0)",message="ephemeral-storage can be reserved from 0 to 1Pi"
+	// +kubebuilder:validation:XValidation:rule="!('pid' in self) || (quantity(string(self['pid'])).compareTo(quantity('0')) >= 0 && quantity(string(self['pid'])).compareTo(quantity('4194304')) <= 0)",message="pid can be reserved from 0 to 4194304"
 	SystemReserved map[corev1.ResourceName]resource.Quantity `json:"systemReserved,omitempty"`
 
 	// kubeReserved is what the node keeps for containerd, the kubelet, kube-proxy and the agent, out of the same
@@ -60,6 +64,10 @@ type KubeletSettings struct {
 	// +optional
 	// +kubebuilder:validation:MaxProperties=4
 	// +kubebuilder:validation:XValidation:rule="self.all(k, k in ['cpu','memory','ephemeral-storage','pid'])",message="only cpu, memory, ephemeral-storage and pid can be reserved"
+	// +kubebuilder:validation:XValidation:rule="!('cpu' in self) || (quantity(string(self['cpu'])).compareTo(quantity('0')) >= 0 && quantity(string(self['cpu'])).compareTo(quantity('1024')) <= 0)",message="cpu can be reserved from 0 to 1024"
+	// +kubebuilder:validation:XValidation:rule="!('memory' in self) || (quantity(string(self['memory'])).compareTo(quantity('0')) >= 0 && quantity(string(self['memory'])).compareTo(quantity('64Ti')) <= 0)",message="memory can be reserved from 0 to 64Ti"
+	// +kubebuilder:validation:XValidation:rule="!('ephemeral-storage' in self) || (quantity(string(self['ephemeral-storage'])).compareTo(quantity('0')) >= 0 && quantity(string(self['ephemeral-storage'])).compareTo(quantity('1Pi')) <= 0)",message="ephemeral-storage can be reserved from 0 to 1Pi"
+	// +kubebuilder:validation:XValidation:rule="!('pid' in self) || (quantity(string(self['pid'])).compareTo(quantity('0')) >= 0 && quantity(string(self['pid'])).compareTo(quantity('4194304')) <= 0)",message="pid can be reserved from 0 to 4194304"
 	KubeReserved map[corev1.ResourceName]resource.Quantity `json:"kubeReserved,omitempty"`
 
 	// evictionHard maps an eviction signal to the threshold that makes the kubelet evict pods: a quantity or a
@@ -80,8 +88,10 @@ type KubeletSettings struct {
 	// +optional
 	SwapBehavior SwapBehavior `json:"swapBehavior,omitempty"`
 
-	// containerLogMaxSize is how large a container's log grows before it is rotated. Default: 10Mi.
+	// containerLogMaxSize is how large a container's log grows before it is rotated, from 4Ki to 100Gi in whole bytes.
+	// Default: 10Mi.
 	// +optional
+	// +kubebuilder:validation:XValidation:rule="quantity(string(self)).isInteger() && quantity(string(self)).compareTo(quantity('4Ki')) >= 0 && quantity(string(self)).compareTo(quantity('100Gi')) <= 0",message="a container's log is rotated at a size from 4Ki to 100Gi, in whole bytes"
 	ContainerLogMaxSize *resource.Quantity `json:"containerLogMaxSize,omitempty"`
 
 	// containerLogMaxFiles is how many log files of a container are kept. Default: 5.
@@ -90,19 +100,23 @@ type KubeletSettings struct {
 	// +kubebuilder:validation:Maximum=100
 	ContainerLogMaxFiles *int32 `json:"containerLogMaxFiles,omitempty"`
 
-	// shutdownGracePeriodSeconds is the time pods get to end when the machine shuts down. Default: 30.
+	// shutdownGracePeriodSeconds is the time pods get to end when the machine shuts down or reboots, the last third of
+	// it for critical ones. The kubelet learns of a shutdown from systemd: where there is none, as on every local
+	// machine, this has no effect, and pods end with the machine. Default: 30.
 	// +optional
 	// +kubebuilder:validation:Minimum=0
 	// +kubebuilder:validation:Maximum=3600
 	ShutdownGracePeriodSeconds *int32 `json:"shutdownGracePeriodSeconds,omitempty"`
 
-	// allowedUnsafeSysctls are the sysctls, or patterns ending in *, that pods of this node may set although they
-	// are not namespaced safely.
+	// allowedUnsafeSysctls are the sysctls, or patterns ending in *, that pods of this node may set although they can
+	// harm other pods. They have a namespace in the kernel: net.*, fs.mqueue.*, kernel.shm*, kernel.msg* and kernel.sem,
+	// or some of these.
 	// +optional
 	// +listType=set
 	// +kubebuilder:validation:MaxItems=32
 	// +kubebuilder:validation:items:MinLength=1
 	// +kubebuilder:validation:items:MaxLength=128
+	// +kubebuilder:validation:items:Pattern=`^(kernel[./](sem|shm|shmall|shmmax|shmmni|shm_rmid_forced|msg|msgmax|msgmnb|msgmni)\*?|(net|fs[./]mqueue)([./][a-z0-9]([-_a-z0-9]*[a-z0-9])?)*[./]([a-z0-9][-_a-z0-9]*)?[a-z0-9*])$`
 	AllowedUnsafeSysctls []string `json:"allowedUnsafeSysctls,omitempty"`
 }
 
@@ -116,10 +130,11 @@ const (
 	LimitedSwap SwapBehavior = "LimitedSwap"
 )
 
-// EvictionThreshold is a quantity such as 1Gi or a percentage such as 5%.
+// EvictionThreshold is a quantity such as 1Gi or a percentage such as 5%. 0% and 100% turn the signal off.
 // +kubebuilder:validation:MinLength=1
 // +kubebuilder:validation:MaxLength=32
 // +kubebuilder:validation:Pattern=`^([0-9]+(\.[0-9]+)?%|[0-9]+(\.[0-9]+)?(k|M|G|T|Ki|Mi|Gi|Ti)?)$`
+// +kubebuilder:validation:XValidation:rule="self.endsWith('%') ? double(self.substring(0, size(self) - 1)) <= 100.0 : quantity(self).isGreaterThan(quantity('0'))",message="a threshold is a quantity above 0, or a percentage from 0% to 100%"
 type EvictionThreshold string
 
 // RuntimeSettings configures containerd.

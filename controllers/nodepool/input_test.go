@@ -2,12 +2,14 @@ package nodepool_test
 
 import (
 	"fmt"
+	"maps"
 	"strings"
 	"testing"
 
 	autoscalingv1 "k8s.io/api/autoscaling/v1"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/utils/ptr"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -15,20 +17,30 @@ import (
 	"github.com/drover-dev/drover/api/v1alpha1"
 )
 
+// mistake is something a user may get wrong in a pool, and what the refusal has to say.
+type mistake struct {
+	reason string
+	edit   func(*v1alpha1.NodePool)
+	want   string
+}
+
 // TestBadInput is refused when it is applied, with a sentence about the field.
 func TestBadInput(t *testing.T) {
-	cases := map[string]struct {
-		reason string
-		edit   func(*v1alpha1.NodePool)
-		want   string
-	}{
-		"negative replicas": {"a pool cannot have fewer than no nodes", func(p *v1alpha1.NodePool) { p.Spec.Replicas = ptr.To[int32](-1) }, "spec.replicas"},
-		"absurd replicas":   {"a typing mistake must not buy a million machines", func(p *v1alpha1.NodePool) { p.Spec.Replicas = ptr.To[int32](1_000_000) }, "spec.replicas"},
-		"version without v": {"versions are spelled as Kubernetes spells them", func(p *v1alpha1.NodePool) { p.Spec.Template.Spec.Version = "1.36.3" }, "version"},
-		"half a version":    {"a version has three numbers", func(p *v1alpha1.NodePool) { p.Spec.Template.Spec.Version = "v1.36" }, "version"},
-		"not a template":    {"the reference is to a template", func(p *v1alpha1.NodePool) { p.Spec.Template.Spec.InfrastructureRef.Kind = "LocalMachine" }, "infrastructureRef.kind"},
-		"long name":         {"the pool's name is a label's value", func(p *v1alpha1.NodePool) { p.Name = strings.Repeat("a", 64) }, "at most 63"},
-		"dotted name":       {"the pool's name begins the names of Nodes", func(p *v1alpha1.NodePool) { p.Name = "a.b" }, "at most 63"},
+	cases := map[string]mistake{
+		"negative replicas":       {"a pool cannot have fewer than no nodes", func(p *v1alpha1.NodePool) { p.Spec.Replicas = ptr.To[int32](-1) }, "spec.replicas"},
+		"absurd replicas":         {"a typing mistake must not buy a million machines", func(p *v1alpha1.NodePool) { p.Spec.Replicas = ptr.To[int32](1_000_000) }, "spec.replicas"},
+		"version without v":       {"versions are spelled as Kubernetes spells them", func(p *v1alpha1.NodePool) { p.Spec.Template.Spec.Version = "1.36.3" }, "version"},
+		"half a version":          {"a version has three numbers", func(p *v1alpha1.NodePool) { p.Spec.Template.Spec.Version = "v1.36" }, "version"},
+		"template without a name": {"the reference names one object", func(p *v1alpha1.NodePool) { p.Spec.Template.Spec.InfrastructureRef.Name = "" }, "infrastructureRef.name"},
+		"template's name":         {"names are spelled as Kubernetes spells them", func(p *v1alpha1.NodePool) { p.Spec.Template.Spec.InfrastructureRef.Name = "Small" }, "infrastructureRef.name"},
+		"template's path":         {"a reference does not leave the namespace", func(p *v1alpha1.NodePool) { p.Spec.Template.Spec.InfrastructureRef.Name = "other/small" }, "infrastructureRef.name"},
+		"template's version": {"a group has no version in it", func(p *v1alpha1.NodePool) {
+			p.Spec.Template.Spec.InfrastructureRef.APIGroup = "fleet.drover.dev/v1alpha1"
+		}, "infrastructureRef.apiGroup"},
+		"template without a group": {"a kind is of a group", func(p *v1alpha1.NodePool) { p.Spec.Template.Spec.InfrastructureRef.APIGroup = "" }, "infrastructureRef.apiGroup"},
+		"not a template":           {"the reference is to a template", func(p *v1alpha1.NodePool) { p.Spec.Template.Spec.InfrastructureRef.Kind = "LocalMachine" }, "infrastructureRef.kind"},
+		"long name":                {"the pool's name is a label's value", func(p *v1alpha1.NodePool) { p.Name = strings.Repeat("a", 64) }, "at most 63"},
+		"dotted name":              {"the pool's name begins the names of Nodes", func(p *v1alpha1.NodePool) { p.Name = "a.b" }, "at most 63"},
 
 		"our own label":             {"labels of ours are not a user's", label("fleet.drover.dev/pool", "x"), "set by Drover"},
 		"another's host name":       {"pods with local volumes find their Node by it", label("kubernetes.io/hostname", "database-0"), "for its kubelet to say"},
@@ -54,6 +66,7 @@ func TestBadInput(t *testing.T) {
 			taint(v1alpha1.Taint{Key: "node.kubernetes.io/unreachable", Effect: "NoExecute"}), "for Kubernetes to say"},
 		"a cloud's taint": {"a cloud's controller takes it away", taint(v1alpha1.Taint{Key: "node.cloudprovider.kubernetes.io/uninitialized", Effect: "NoSchedule"}), "for Kubernetes to say"},
 	}
+	maps.Copy(cases, badSettings())
 	s := newSite(t)
 	for name, tc := range cases {
 		t.Run(name, func(t *testing.T) {
@@ -92,6 +105,18 @@ func TestGoodInput(t *testing.T) {
 		{Key: longestPrefix + "/" + longestName, Value: v1alpha1.LabelValue(longestName), Effect: "NoSchedule"},
 		{Key: "node-role.kubernetes.io/web", Effect: "PreferNoSchedule"}, {Key: "a", Effect: "NoSchedule"}, {Key: "a", Effect: "NoExecute"},
 	}
+	kubelet := v1alpha1.KubeletSettings{
+		SystemReserved: map[corev1.ResourceName]resource.Quantity{"cpu": resource.MustParse("0"), "memory": resource.MustParse("64Ti")},
+		KubeReserved: map[corev1.ResourceName]resource.Quantity{
+			"cpu": resource.MustParse("1024"), "memory": resource.MustParse("1.5Gi"), "ephemeral-storage": resource.MustParse("1Pi"), "pid": resource.MustParse("4194304"),
+		},
+		EvictionHard: map[string]v1alpha1.EvictionThreshold{
+			"memory.available": "1.5Gi", "nodefs.available": "100%", "nodefs.inodesFree": "0%", "imagefs.available": "5.5%", "imagefs.inodesFree": "1",
+			"containerfs.available": "1Ki", "containerfs.inodesFree": "99.9%", "pid.available": "10%",
+		},
+		ContainerLogMaxSize:  ptr.To(resource.MustParse("4Ki")),
+		AllowedUnsafeSysctls: []string{"net.*", "net.core.somaxconn", "net/ipv4/conf/eth0.5/forwarding", "kernel.shm*", "kernel.shm_rmid_forced", "kernel.msgmax", "kernel.sem", "fs.mqueue.*"},
+	}
 	for i := len(labels); i < 64; i++ {
 		labels[fmt.Sprintf("%s/%s%02d", longestPrefix, longestName[2:], i)] = "x"
 	}
@@ -101,6 +126,8 @@ func TestGoodInput(t *testing.T) {
 	s := newSite(t)
 	pool := s.pool("workers", 0)
 	pool.Spec.Template.Metadata.Labels, pool.Spec.Template.Spec.Taints = labels, taints
+	pool.Spec.Template.Spec.Kubelet = kubelet
+	pool.Spec.Template.Spec.Sysctls = map[string]v1alpha1.SysctlValue{"net.ipv4.ip_local_port_range": "1024 65535", "net/ipv4/conf/eth0.5/forwarding": "1"}
 	s.create(pool)
 	node := s.node("good-input")
 	node.Labels = map[string]string{}
