@@ -23,6 +23,7 @@ type manager struct {
 	created   map[string]bool
 	deleted   map[types.UID]bool
 	pending   []func() bool // one write each; false ends the round
+	idle      string        // the pool's version when nothing was done and the rest was to be planned at once
 }
 
 func newManager(w *world) *manager {
@@ -33,7 +34,7 @@ func newManager(w *world) *manager {
 
 func (m *manager) restart() {
 	m.catchUp()
-	m.wrotePool, m.created, m.deleted, m.pending = "", map[string]bool{}, map[types.UID]bool{}, nil
+	m.wrotePool, m.created, m.deleted, m.pending, m.idle = "", map[string]bool{}, map[types.UID]bool{}, nil, ""
 }
 
 func (m *manager) crash() {
@@ -147,6 +148,7 @@ func (m *manager) behind() string {
 
 // check holds a plan to the invariants that it can break by itself.
 func (m *manager) check(s Snapshot, result Result) {
+	m.checkRest(s, result)
 	f := newFleet(s)
 	for _, a := range result.Actions {
 		switch {
@@ -171,6 +173,18 @@ func (m *manager) check(s Snapshot, result Result) {
 	if next := s.Pool.Status.NextOrdinal; next != nil && result.NextOrdinal < *next {
 		m.fail("nextOrdinal shrinks from %d to %d", *next, result.NextOrdinal)
 	}
+}
+
+// checkRest allows for one plan in a row that does nothing and wants the next one at once.
+func (m *manager) checkRest(s Snapshot, result Result) {
+	if len(result.Actions) > 0 || result.RequeueAfter != nextBatch {
+		m.idle = ""
+		return
+	}
+	if m.idle == s.Pool.ResourceVersion {
+		m.fail("nothing is done, over and over: the pool is planned each %s, deferred %+v", nextBatch, result.Deferred)
+	}
+	m.idle = s.Pool.ResourceVersion
 }
 
 // apply queues the writes of a plan.

@@ -33,10 +33,11 @@ func Plan(s Snapshot) Result {
 		result.Reserve = reserve
 		result.NextOrdinal = *reserve.First + int64(reserve.Count)
 		result.FinishReservation = true
-	} else if f.Pool.Status.Reserved != nil {
-		result.FinishReservation = up.settles && len(creates) == len(up.creates) && len(discards) == len(up.discards)
+	} else if f.Pool.Status.Reserved != nil && len(creates) == len(up.creates) && len(discards) == len(up.discards) {
+		result.FinishReservation = up.settles
+		// Otherwise what holds up the reservation holds up the rest, and to plan that at once would be to spin.
+		l.deferSome(Create, up.later, DeferredReservation, "the machines of an earlier reservation are made first")
 	}
-	l.deferSome(Create, up.later, DeferredReservation, "the machines of an earlier reservation are made first")
 
 	deletes := l.admitAll(proposeScaleDown(f))
 	releases := l.admitAll(proposeRelease(f))
