@@ -13,6 +13,8 @@ import (
 	"k8s.io/utils/clock"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/drover-dev/drover/api/v1alpha1"
 )
 
 // +kubebuilder:rbac:groups=certificates.k8s.io,resources=certificatesigningrequests,verbs=get;list;watch
@@ -113,11 +115,12 @@ func (r *ApprovalReconciler) answer(ctx context.Context, csr *certificatesv1.Cer
 // tell raises an event on the pool and the Machine that a denied request names, as far as they are known.
 func (r *ApprovalReconciler) tell(f *facts, v verdict) {
 	if f.machine == nil {
-		r.Recorder.Eventf(f.csr, nil, corev1.EventTypeWarning, v.reason, "Deny", "%s", Note(v.String()))
+		r.Recorder.Eventf(f.csr, nil, corev1.EventTypeWarning, v.reason, "Deny", "%s", v1alpha1.Shorten(v.String(), v1alpha1.MaxMessage))
 		return
 	}
-	r.Recorder.Eventf(f.machine, f.csr, corev1.EventTypeWarning, v.reason, "Deny", "%s", Note(v.String()))
+	r.Recorder.Eventf(f.machine, f.csr, corev1.EventTypeWarning, v.reason, "Deny", "%s", v1alpha1.Shorten(v.String(), v1alpha1.MaxMessage))
 	if f.pool != nil {
-		r.Recorder.Eventf(f.pool, f.machine, corev1.EventTypeWarning, v.reason, "Deny", "%s", Note(fmt.Sprintf("Machine %s: %s", f.machine.Name, v)))
+		note := v1alpha1.Shorten(fmt.Sprintf("Machine %s: %s", f.machine.Name, v), v1alpha1.MaxMessage)
+		r.Recorder.Eventf(f.pool, f.machine, corev1.EventTypeWarning, v.reason, "Deny", "%s", note)
 	}
 }

@@ -72,9 +72,6 @@ func completeBootstrap(secret *corev1.Secret, providerID string) ([]byte, error)
 	return json.Marshal(document)
 }
 
-// maxBootProblem bounds what a machine may put into conditions and events, in bytes.
-const maxBootProblem = 1000
-
 // bootProblem is what the machine's agent says it failed at while it has no identity to report with.
 func (r *Reconciler) bootProblem(p Process) string {
 	data, err := r.machines.Host.ReadInside(p, v1alpha1.BootReportPath)
@@ -85,11 +82,7 @@ func (r *Reconciler) bootProblem(p Process) string {
 	if err := json.Unmarshal(data, report); err != nil || report.Reason == "" {
 		return ""
 	}
-	problem := fmt.Sprintf("%s failed (%s): %s", report.Phase, report.Reason, report.Message)
-	if len(problem) > maxBootProblem {
-		problem = strings.ToValidUTF8(problem[:maxBootProblem], "") + "…"
-	}
-	return problem
+	return v1alpha1.Shorten(fmt.Sprintf("%s failed (%s): %s", report.Phase, report.Reason, report.Message), v1alpha1.MaxMessage)
 }
 
 func inClusterAPI(apiVersion string) bool {

@@ -3,7 +3,6 @@ package local
 import (
 	"context"
 	"errors"
-	"strings"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -211,11 +210,7 @@ func (r *Reconciler) wait(ctx context.Context, lm *v1alpha1.LocalMachine, what o
 }
 
 func (r *Reconciler) event(lm *v1alpha1.LocalMachine, kind, reason, message string) {
-	const most = 1024
-	if len(message) > most {
-		message = strings.ToValidUTF8(message[:most], "")
-	}
-	r.Recorder.Eventf(lm, nil, kind, reason, "Provision", "%s", message)
+	r.Recorder.Eventf(lm, nil, kind, reason, "Provision", "%s", v1alpha1.Shorten(message, v1alpha1.MaxMessage))
 }
 
 // owners are the objects a LocalMachine belongs to. Either may be missing.

@@ -53,9 +53,6 @@ func findings(o *observed, said string) string {
 			text += fmt.Sprintf("; %s: %s", finding.Name, finding.Message)
 		}
 	}
-	const most = 700 // An event's note has room for 1,024 bytes.
-	if len(text) > most {
-		text = strings.ToValidUTF8(text[:most], "") + "…"
-	}
-	return text
+	const most = 700 // of v1alpha1.MaxMessage
+	return v1alpha1.Shorten(text, most)
 }

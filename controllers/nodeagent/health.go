@@ -68,6 +68,7 @@ func agentHealth(o *observed) *metav1.Condition {
 	}
 	health.Type = v1alpha1.MachineAgentHealthyCondition
 	health.ObservedGeneration = o.machine.Generation
+	health.Message = v1alpha1.Shorten(health.Message, v1alpha1.MaxMessage)
 	health.LastTransitionTime = metav1.NewTime(o.now)
 	if previous := o.previous(); previous != nil && previous.Status == health.Status {
 		health.LastTransitionTime = previous.LastTransitionTime
@@ -168,11 +169,8 @@ func lastWords(exit *v1alpha1.ComponentExit) string {
 		text = fmt.Sprintf(", with code %d", *exit.Code)
 	}
 	lines := strings.Split(strings.TrimSpace(exit.LogTail), "\n")
-	last := lines[len(lines)-1]
 	const most = 300
-	if len(last) > most {
-		last = strings.ToValidUTF8(last[:most], "") + "…"
-	}
+	last := v1alpha1.Shorten(lines[len(lines)-1], most)
 	if last != "" {
 		text += ", after saying " + strconv.Quote(last)
 	}

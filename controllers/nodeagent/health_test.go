@@ -5,6 +5,7 @@ import (
 	"strings"
 	"testing"
 	"time"
+	"unicode/utf8"
 
 	"github.com/google/go-cmp/cmp"
 	corev1 "k8s.io/api/core/v1"
@@ -251,6 +252,19 @@ func TestAgentHealth(t *testing.T) {
 				t.Errorf("%s: got event %q, want %q", c.reason, event, c.event)
 			}
 		})
+	}
+}
+
+// TestAnAgentCannotBeTooLong is about a NodeAgent's own messages, which may be 32 times as long, and the pool's that
+// quote them.
+func TestAnAgentCannotBeTooLong(t *testing.T) {
+	o := booting()
+	o.join("True")
+	o.had("True", v1alpha1.ReasonHealthy, "")
+	o.says("False", v1alpha1.ReasonComponentsUnhealthy, strings.Repeat("ä", 16*1024))
+	got := agentHealth(o).Message
+	if len(got) > v1alpha1.MaxMessage || !utf8.ValidString(got) || !strings.HasSuffix(got, "ä…") {
+		t.Errorf("the message has %d bytes and ends with %q", len(got), got[len(got)-10:])
 	}
 }
 

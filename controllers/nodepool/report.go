@@ -13,9 +13,6 @@ import (
 	"github.com/drover-dev/drover/controllers/planner"
 )
 
-// maxNote is the most characters an event's note may have.
-const maxNote = 1000
-
 // report writes the pool's status, if it changed, and raises the events.
 func (r *Reconciler) report(ctx context.Context, seen *observation, plan planner.Result, outcome planner.Outcome) error {
 	status, events := planner.Report(seen.Snapshot, plan, outcome)
@@ -43,10 +40,6 @@ func (r *Reconciler) record(pool *v1alpha1.NodePool, events []planner.Event) {
 				ObjectMeta: metav1.ObjectMeta{Namespace: pool.Namespace, Name: e.Machine, UID: e.MachineUID},
 			}
 		}
-		note := e.Note
-		if len(note) > maxNote {
-			note = note[:maxNote] + "…"
-		}
-		r.Recorder.Eventf(pool, related, e.Type, e.Reason, e.Action, "%s", note)
+		r.Recorder.Eventf(pool, related, e.Type, e.Reason, e.Action, "%s", v1alpha1.Shorten(e.Note, v1alpha1.MaxMessage))
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"unicode/utf8"
 
 	"github.com/google/go-cmp/cmp"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -206,6 +207,15 @@ func TestConditionsGoAway(t *testing.T) {
 	}
 	if len(events) > 0 {
 		t.Errorf("nothing happened that a user should see: %+v", events)
+	}
+}
+
+func TestLongMessages(t *testing.T) {
+	s := snapshot(newPool(1, 1), newMachine(0, unready, withCondition(v1alpha1.MachineAgentHealthyCondition, metav1.ConditionFalse, strings.Repeat("ä", 16*1024))))
+	status, _ := Report(s, Plan(s), Outcome{})
+	message := condition(status, v1alpha1.ReadyCondition).Message
+	if len(message) > v1alpha1.MaxMessage || !utf8.ValidString(message) || !strings.HasPrefix(message, "0 of 1 machines are ready") {
+		t.Errorf("what a machine says must not keep the pool's status from being written: %d bytes: %s", len(message), message)
 	}
 }
 
