@@ -85,7 +85,7 @@ func (h *Host) addNetwork(n *net.IPNet, who string) {
 // listeners maps the TCP ports listened on to whoever listens.
 func listeners() (map[int]string, error) {
 	inodes := map[string]int{}
-	for _, file := range []string{"/proc/net/tcp", "/proc/net/tcp6"} {
+	for _, file := range []string{"/proc/thread-self/net/tcp", "/proc/thread-self/net/tcp6"} {
 		raw, err := os.ReadFile(file)
 		if errors.Is(err, fs.ErrNotExist) {
 			continue
