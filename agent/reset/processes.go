@@ -39,34 +39,73 @@ func (r *resetter) stopService(ctx context.Context) error {
 	return nil
 }
 
-// stopAgent ends a running agent, so that nothing is started again.
-func (r *resetter) stopAgent(ctx context.Context) error {
-	file, err := os.OpenFile(filepath.Join(r.RunDir, LockName), os.O_RDWR, 0)
-	if errors.Is(err, os.ErrNotExist) {
-		return nil
+// lock ends a running agent, and keeps another from starting until the lock it returns is closed: whatever started the
+// agent may start it again at once.
+func (r *resetter) lock(ctx context.Context) (*os.File, error) {
+	if err := os.MkdirAll(r.RunDir, 0o755); err != nil {
+		return nil, err
+	}
+	file, err := os.OpenFile(filepath.Join(r.RunDir, LockName), os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		return nil, err
+	}
+	if unix.Flock(int(file.Fd()), unix.LOCK_EX|unix.LOCK_NB) != nil {
+		err = r.stopAgent(ctx, file)
+	}
+	if err == nil {
+		err = file.Truncate(0) // the process it names is no agent that another reset should stop
 	}
 	if err != nil {
-		return err
+		return nil, errors.Join(err, file.Close())
 	}
-	defer func() { _ = file.Close() }()
-	if unix.Flock(int(file.Fd()), unix.LOCK_EX|unix.LOCK_NB) == nil {
-		return nil // nobody holds it
-	}
-	content, err := os.ReadFile(file.Name())
-	if err != nil {
-		return err
-	}
-	pid, err := strconv.Atoi(strings.TrimSpace(string(content)))
-	if err != nil || pid <= 1 {
-		return fmt.Errorf("an agent runs, and %s does not say as which process: stop it", file.Name())
-	}
-	if err := unix.Kill(pid, unix.SIGTERM); err != nil && !errors.Is(err, unix.ESRCH) {
-		return err
-	}
-	if err := until(ctx, func() bool { return unix.Flock(int(file.Fd()), unix.LOCK_EX|unix.LOCK_NB) == nil }); err != nil {
+	return file, nil
+}
+
+// stopAgent ends the agent that holds a lock, and any that is started in its place, and takes the lock.
+func (r *resetter) stopAgent(ctx context.Context, file *os.File) error {
+	var pid int
+	var failed error
+	err := until(ctx, func() bool {
+		if unix.Flock(int(file.Fd()), unix.LOCK_EX|unix.LOCK_NB) == nil {
+			return true
+		}
+		var other int
+		if other, failed = holder(file.Name()); failed == nil && other != 0 && other != pid {
+			pid, failed = other, terminate(other)
+		}
+		return failed != nil
+	})
+	switch {
+	case failed != nil:
+		return failed
+	case err != nil && pid == 0:
+		return fmt.Errorf("another reset holds %s: %w", file.Name(), err)
+	case err != nil:
 		return fmt.Errorf("the agent (process %d) did not end: %w; stop whatever starts it again", pid, err)
+	case pid != 0:
+		r.say("Stopped the agent (process %d)", pid)
 	}
-	r.say("Stopped the agent (process %d)", pid)
+	return nil
+}
+
+// holder is the process that holds the lock, 0 while an agent is about to write it there and for another reset.
+func holder(path string) (int, error) {
+	content, err := os.ReadFile(path)
+	text := strings.TrimSpace(string(content))
+	if err != nil || text == "" {
+		return 0, err
+	}
+	pid, err := strconv.Atoi(text)
+	if err != nil || pid <= 1 {
+		return 0, fmt.Errorf("an agent runs, and %s does not say as which process: stop it", path)
+	}
+	return pid, nil
+}
+
+func terminate(pid int) error {
+	if err := unix.Kill(pid, unix.SIGTERM); err != nil && !errors.Is(err, unix.ESRCH) {
+		return fmt.Errorf("stop process %d: %w", pid, err)
+	}
 	return nil
 }
 
@@ -90,7 +129,7 @@ func (r *resetter) stopProcess(ctx context.Context, name string) error {
 	if !runs() {
 		return nil
 	}
-	if err := unix.Kill(record.PID, unix.SIGTERM); err != nil && !errors.Is(err, unix.ESRCH) {
+	if err := terminate(record.PID); err != nil {
 		return err
 	}
 	if err := until(ctx, func() bool { return !runs() }); err != nil {
@@ -118,7 +157,7 @@ func startTime(pid int) uint64 {
 func until(ctx context.Context, done func() bool) error {
 	ctx, cancel := context.WithTimeout(ctx, stopTimeout)
 	defer cancel()
-	tick := time.NewTicker(50 * time.Millisecond)
+	tick := time.NewTicker(10 * time.Millisecond)
 	defer tick.Stop()
 	for !done() {
 		select {

@@ -39,7 +39,8 @@ var DefaultLeftovers = []string{"/var/lib/cni/results", "/var/log/pods", "/var/l
 // stopTimeout bounds each of the waits for pods and processes to end.
 const stopTimeout = time.Minute
 
-// Run resets the machine. It goes on after a step that failed, and returns all failures.
+// Run resets the machine. Nothing is touched while an agent runs, and none can start meanwhile. It goes on after a step
+// that failed, and returns all failures.
 func Run(ctx context.Context, o Options) error {
 	if o.NetnsDir == "" {
 		o.NetnsDir = "/run/netns"
@@ -52,13 +53,19 @@ func Run(ctx context.Context, o Options) error {
 		r.say("Nothing to reset: no agent has been at work here (%s does not exist)", o.StateDir)
 		return nil
 	}
+	if err := r.stopService(ctx); err != nil {
+		return fmt.Errorf("stop the service: %w", err)
+	}
+	lock, err := r.lock(ctx)
+	if err != nil {
+		return fmt.Errorf("stop the agent: %w", err)
+	}
+	defer func() { _ = lock.Close() }()
 	var errs []error
 	for _, step := range []struct {
 		name string
 		do   func(context.Context) error
 	}{
-		{"stop the service", r.stopService},
-		{"stop the agent", r.stopAgent},
 		{"stop the kubelet", func(ctx context.Context) error { return r.stopProcess(ctx, v1alpha1.ComponentKubelet) }},
 		{"remove the pods", r.removePods},
 		{"stop the components", r.stopComponents},
@@ -74,7 +81,7 @@ func Run(ctx context.Context, o Options) error {
 	if len(errs) > 0 {
 		return errors.Join(append(errs, errors.New("run reset again when this is mended"))...)
 	}
-	return r.remove(o.StateDir)
+	return errors.Join(r.remove(o.StateDir), r.remove(o.RunDir))
 }
 
 type resetter struct {
@@ -113,11 +120,12 @@ func (r *resetter) stopComponents(ctx context.Context) error {
 
 // removeFiles removes what the components left. What the infrastructure provider put on the machine stays.
 func (r *resetter) removeFiles(context.Context) error {
-	var errs []error
-	for _, path := range append([]string{
-		r.Paths.KubeletDir, r.Paths.ContainerdRoot, r.Paths.ContainerdState, r.Paths.ConfigDir, r.Paths.LogDir,
-		filepath.Join(r.Paths.CNIConfDir, network.ConflistName), r.RunDir,
-	}, r.Leftovers...) {
+	paths, err := filepath.Glob(filepath.Join(r.RunDir, "*"))
+	paths = slices.DeleteFunc(paths, func(path string) bool { return filepath.Base(path) == LockName })
+	paths = append(paths, r.Paths.KubeletDir, r.Paths.ContainerdRoot, r.Paths.ContainerdState, r.Paths.ConfigDir, r.Paths.LogDir,
+		filepath.Join(r.Paths.CNIConfDir, network.ConflistName))
+	errs := []error{err}
+	for _, path := range append(paths, r.Leftovers...) {
 		errs = append(errs, r.remove(path))
 	}
 	return errors.Join(errs...)

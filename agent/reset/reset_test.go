@@ -3,10 +3,12 @@ package reset
 import (
 	"bytes"
 	"context"
+	"errors"
 	"net/netip"
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -170,9 +172,43 @@ func TestResetEndsARunningAgentFirst(t *testing.T) {
 	if err := unix.Flock(int(held.Fd()), unix.LOCK_EX); err != nil {
 		t.Fatal(err)
 	}
-	r := &resetter{Options: o}
-	if err := r.stopAgent(t.Context()); err == nil || !strings.Contains(err.Error(), "stop it") {
+	if err := Run(t.Context(), o); err == nil || !strings.Contains(err.Error(), "stop it") {
 		t.Errorf("got %v: an agent that cannot be told from others must be stopped by hand", err)
+	}
+	if _, err := os.Stat(o.Paths.KubeletDir); err != nil {
+		t.Errorf("something was removed under a running agent: %v", err)
+	}
+}
+
+// starter tries at every word of a reset what an agent does that is started again at once.
+type starter struct {
+	lock  string
+	words int
+	began []string
+}
+
+func (s *starter) Write(word []byte) (int, error) {
+	s.words++
+	file, err := os.OpenFile(s.lock, os.O_RDWR, 0)
+	if err == nil {
+		err = errors.Join(unix.Flock(int(file.Fd()), unix.LOCK_EX|unix.LOCK_NB), file.Close())
+	}
+	if !errors.Is(err, unix.EWOULDBLOCK) {
+		s.began = append(s.began, string(word))
+	}
+	return len(word), nil
+}
+
+func TestNoAgentCanStartWhileAResetRuns(t *testing.T) {
+	o, _ := machine(t)
+	agent := &starter{lock: filepath.Join(o.RunDir, LockName)}
+	o.Out = agent
+	startComponent(t, o, "kubelet")
+	if err := Run(t.Context(), o); err != nil {
+		t.Fatal(err)
+	}
+	if last := []string{"Removed " + o.RunDir + "\n"}; agent.words < 5 || !slices.Equal(agent.began, last) {
+		t.Errorf("an agent could have started at %q, want no sooner than at %q", agent.began, last)
 	}
 }
 

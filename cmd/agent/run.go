@@ -78,7 +78,11 @@ func lock(runDir string) (func(), error) {
 	}
 	if err := unix.Flock(int(file.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
 		_ = file.Close()
-		return nil, fmt.Errorf("another agent holds %s: stop it first", path)
+		return nil, fmt.Errorf("another agent, or a reset, holds %s: stop it first", path)
+	}
+	if !isAt(file, path) {
+		_ = file.Close()
+		return nil, fmt.Errorf("a reset has just removed %s: start the agent again", path)
 	}
 	if err := file.Truncate(0); err == nil {
 		_, err = fmt.Fprintln(file, os.Getpid())
@@ -88,4 +92,14 @@ func lock(runDir string) (func(), error) {
 		}
 	}
 	return func() { _ = file.Close() }, nil
+}
+
+// isAt says whether a path still names an open file.
+func isAt(file *os.File, path string) bool {
+	there, err := os.Stat(path)
+	if err != nil {
+		return false
+	}
+	ours, err := file.Stat()
+	return err == nil && os.SameFile(ours, there)
 }
