@@ -116,6 +116,21 @@ const (
 	ReasonCertificateDenied = "CertificateDenied"
 )
 
+// Reasons for the condition Approved of a CertificateSigningRequest; that of Denied is ReasonCertificateDenied, or
+// ReasonNodeNameTaken.
+const (
+	// ReasonJoinTokenUsed: a machine's agent got its first certificate, by the machine's token.
+	ReasonJoinTokenUsed = "JoinTokenUsed"
+	// ReasonAgentRenewed: the agent got its next one.
+	ReasonAgentRenewed = "AgentRenewed"
+	// ReasonKubeletIntroduced: the agent got its kubelet the first certificate.
+	ReasonKubeletIntroduced = "KubeletIntroduced"
+	// ReasonKubeletRenewed: the kubelet got its next one.
+	ReasonKubeletRenewed = "KubeletRenewed"
+	// ReasonKubeletServing: the kubelet got one to serve with.
+	ReasonKubeletServing = "KubeletServing"
+)
+
 // ReasonAdopted goes with the Ready condition of an AdoptedCluster and an AdoptedControlPlane.
 const ReasonAdopted = "Adopted"
 

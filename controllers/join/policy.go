@@ -128,21 +128,21 @@ func decide(f *facts) verdict {
 func chainFor(f *facts) ([]check, verdict) {
 	switch claimOf(f.csr) {
 	case claimToken:
-		return tokenChecks, approval("JoinTokenUsed", "the agent of this Machine joins with its token")
+		return tokenChecks, approval(v1alpha1.ReasonJoinTokenUsed, "the agent of this Machine joins with its token")
 	case claimAgent:
 		switch f.csr.Spec.SignerName {
 		case certificatesv1.KubeAPIServerClientSignerName:
-			return agentRenewalChecks, approval("AgentRenewed", "the agent renews its own certificate")
+			return agentRenewalChecks, approval(v1alpha1.ReasonAgentRenewed, "the agent renews its own certificate")
 		case certificatesv1.KubeAPIServerClientKubeletSignerName:
-			return kubeletChecks, approval("KubeletIntroduced", "the agent asks for its own node's kubelet")
+			return kubeletChecks, approval(v1alpha1.ReasonKubeletIntroduced, "the agent asks for its own node's kubelet")
 		}
 		return []check{refuseSigner}, verdict{}
 	case claimNode:
 		switch f.csr.Spec.SignerName {
 		case certificatesv1.KubeAPIServerClientKubeletSignerName:
-			return kubeletRenewalChecks, approval("KubeletRenewed", "the kubelet renews its own certificate")
+			return kubeletRenewalChecks, approval(v1alpha1.ReasonKubeletRenewed, "the kubelet renews its own certificate")
 		case certificatesv1.KubeletServingSignerName:
-			return servingChecks, approval("KubeletServing", "the kubelet serves under its Machine's addresses")
+			return servingChecks, approval(v1alpha1.ReasonKubeletServing, "the kubelet serves under its Machine's addresses")
 		}
 	case claimNone:
 	}
