@@ -60,6 +60,11 @@ type AdoptedClusterStatus struct {
 	// +kubebuilder:validation:MaxItems=16
 	Conditions []metav1.Condition `json:"conditions,omitempty"`
 
+	// observedGeneration is the generation of the spec that this status is about.
+	// +optional
+	// +kubebuilder:validation:Minimum=0
+	ObservedGeneration int64 `json:"observedGeneration,omitempty"`
+
 	// initialization says, once and for good, that the infrastructure exists.
 	// +optional
 	Initialization AdoptedClusterInitialization `json:"initialization,omitempty,omitzero"`
@@ -125,6 +130,11 @@ type AdoptedControlPlaneStatus struct {
 	// +listMapKey=type
 	// +kubebuilder:validation:MaxItems=16
 	Conditions []metav1.Condition `json:"conditions,omitempty"`
+
+	// observedGeneration is the generation of the spec that this status is about.
+	// +optional
+	// +kubebuilder:validation:Minimum=0
+	ObservedGeneration int64 `json:"observedGeneration,omitempty"`
 
 	// initialization says, once and for good, that the control plane answers.
 	// +optional

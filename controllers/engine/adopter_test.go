@@ -130,6 +130,34 @@ func TestAdopterLeavesAForeignClusterAlone(t *testing.T) {
 	}
 }
 
+func TestAdoptedObjectsSayWhichSpecTheyAreAbout(t *testing.T) {
+	server := apiserver.Shared(t)
+	namespace := server.Namespace(t)
+	a := &adopter{client: server.Client}
+	for generation, f := range []facts{
+		{endpoint: v1alpha1.APIEndpoint{Host: "10.88.0.1", Port: 6443}, version: "v1.36.3"},
+		{endpoint: v1alpha1.APIEndpoint{Host: "10.88.0.2", Port: 6443}, version: "v1.36.4"},
+	} {
+		if err := a.adopt(t.Context(), namespace, f); err != nil {
+			t.Fatal(err)
+		}
+		infrastructure, controlPlane := newAdoptedCluster(namespace), newAdoptedControlPlane(namespace)
+		for _, object := range []client.Object{infrastructure, controlPlane} {
+			if err := server.Client.Get(t.Context(), client.ObjectKeyFromObject(object), object); err != nil {
+				t.Fatal(err)
+			}
+		}
+		want := int64(generation + 1)
+		if infrastructure.Status.ObservedGeneration != want || controlPlane.Status.ObservedGeneration != want {
+			t.Errorf("the status of the infrastructure is about generation %d, of the control plane %d; want %d",
+				infrastructure.Status.ObservedGeneration, controlPlane.Status.ObservedGeneration, want)
+		}
+	}
+	if err := a.release(t.Context(), namespace); err != nil {
+		t.Fatal(err)
+	}
+}
+
 // forceAway deletes an object and takes its finalizers off, as a user does who lost patience.
 func forceAway(t *testing.T, c client.Client, object client.Object) {
 	t.Helper()

@@ -104,6 +104,7 @@ func (f facts) describeCluster(c *v1alpha1.AdoptedCluster) {
 }
 
 func (f facts) reportCluster(c *v1alpha1.AdoptedCluster) {
+	c.Status.ObservedGeneration = c.Generation
 	c.Status.Initialization.Provisioned = ptr.To(true)
 	setReady(&c.Status.Conditions, c.Generation)
 }
@@ -114,6 +115,7 @@ func (f facts) describeControlPlane(c *v1alpha1.AdoptedControlPlane) {
 }
 
 func (f facts) reportControlPlane(c *v1alpha1.AdoptedControlPlane) {
+	c.Status.ObservedGeneration = c.Generation
 	c.Status.Initialization.ControlPlaneInitialized = ptr.To(true)
 	c.Status.ExternalManagedControlPlane = ptr.To(true)
 	c.Status.Version = f.version
