@@ -8,7 +8,6 @@ import (
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
-	"github.com/drover-dev/drover/agent/report"
 	"github.com/drover-dev/drover/api/v1alpha1"
 )
 
@@ -20,7 +19,7 @@ func (m *Manager) Health() metav1.Condition {
 
 func (m *Manager) verdict() (status metav1.ConditionStatus, reason, message string) {
 	m.mu.Lock()
-	config, own, routes, ready, failure := m.config, m.own, m.done.routes, m.ready, m.startErr
+	config, own, routes, ready, failure := m.config, m.own, m.done.routes, m.ready, m.failure
 	m.mu.Unlock()
 	switch {
 	case config.Settings.Mode == v1alpha1.NetworkModeExternal:
@@ -56,21 +55,6 @@ func (m *Manager) verdict() (status metav1.ConditionStatus, reason, message stri
 		}
 	}
 	return metav1.ConditionTrue, v1alpha1.ReasonHealthy, fmt.Sprintf("Pods have %s", own[0])
-}
-
-// FindingFormerPodRange is the name of the finding about pods that have addresses of a range that was the Node's before.
-const FindingFormerPodRange = "FormerPodRange"
-
-// Findings are what is wrong with the network in parts that the node is healthy without.
-func (m *Manager) Findings() []v1alpha1.Finding {
-	m.mu.Lock()
-	own, former := m.done.own, m.done.former
-	m.mu.Unlock()
-	if len(former) == 0 {
-		return nil
-	}
-	message := fmt.Sprintf("there are pods with addresses of %s, which the Node had before it was made anew with %s: other nodes do not reach them; delete them, so that new ones take their place", former, own)
-	return []v1alpha1.Finding{{Name: FindingFormerPodRange, Severity: v1alpha1.FindingWarning, Message: report.Bounded(message)}}
 }
 
 // Status is the component "network". It has no process.

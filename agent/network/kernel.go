@@ -18,7 +18,7 @@ const routeProtocol netlink.RouteProtocol = 208
 type Kernel interface {
 	// Routes lists our routes.
 	Routes() ([]Route, error)
-	// AddRoute makes a route, replacing one to the same destination.
+	// AddRoute makes a route, replacing one to the same destination. ErrUnreachable says that its gateway is at fault.
 	AddRoute(Route) error
 	// RemoveRoute removes a route of ours; one that is gone already is no error.
 	RemoveRoute(Route) error
@@ -34,6 +34,10 @@ type Kernel interface {
 	// RemoveBridge removes the bridge; one that is gone already is no error.
 	RemoveBridge() error
 }
+
+// ErrUnreachable is that a route's gateway is on no link of the machine, or an address that can be none: IPv4 says
+// ENETUNREACH and IPv6 EHOSTUNREACH, and both say EINVAL of an address that is nobody's, such as a broadcast one.
+var ErrUnreachable = errors.New("the nodes share no L2 segment")
 
 // NewKernel is the kernel of the network namespace the process is in.
 func NewKernel() Kernel { return kernel{} }
@@ -62,8 +66,10 @@ func (kernel) Routes() ([]Route, error) {
 
 func (kernel) AddRoute(r Route) error {
 	err := netlink.RouteReplace(netlinkRoute(r))
-	if errors.Is(err, unix.ENETUNREACH) {
-		return fmt.Errorf("add route %s: %w: the nodes share no L2 segment; use a CNI of your own (network.mode External)", r, err)
+	for _, gatewaysFault := range []unix.Errno{unix.ENETUNREACH, unix.EHOSTUNREACH, unix.EINVAL} {
+		if errors.Is(err, gatewaysFault) {
+			return fmt.Errorf("add route %s: %w: %w", r, ErrUnreachable, err)
+		}
 	}
 	if err != nil {
 		return fmt.Errorf("add route %s: %w", r, err)

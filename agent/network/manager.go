@@ -37,28 +37,29 @@ type Manager struct {
 	LeaseDir string
 	Kernel   Kernel
 	Log      logr.Logger
-	// Changed is called after each change of what Health and Status say.
+	// Changed is called after each change of what Health, Findings and Status say.
 	Changed func()
 
 	once    sync.Once
 	trigger chan struct{}
 
-	mu       sync.Mutex
-	config   Config
-	own      []netip.Prefix
-	nodes    []Node
-	synced   bool
-	done     applied
-	ready    bool
-	startErr error
-	started  time.Time
+	mu      sync.Mutex
+	config  Config
+	own     []netip.Prefix
+	nodes   []Node
+	synced  bool
+	done    applied
+	ready   bool
+	failure error
+	started time.Time
 }
 
 // applied is what a run made of the machine.
 type applied struct {
 	// own are the ranges that it made the CNI configuration for, and former those that pods have addresses of beside.
 	own, former []netip.Prefix
-	routes      []Route
+	// routes are those that it made, and unreachable those that there is no way for.
+	routes, unreachable []Route
 }
 
 func (m *Manager) wake() chan struct{} {
@@ -101,8 +102,8 @@ func (m *Manager) SetNodes(nodes []Node) {
 	m.kick()
 }
 
-// retryInterval is the wait after a run that failed, verifyInterval the one after a good run: someone else may have
-// taken a route away.
+// retryInterval is the wait after the first run that left something undone, and twice as much after each one more;
+// verifyInterval is the longest wait, and the one after a good run: someone else may have taken a route away.
 const (
 	retryInterval  = time.Second
 	verifyInterval = 30 * time.Second
@@ -112,6 +113,7 @@ const (
 func (m *Manager) Run(ctx context.Context) {
 	timer := time.NewTimer(verifyInterval)
 	defer timer.Stop()
+	wait, before := verifyInterval, ""
 	for {
 		select {
 		case <-ctx.Done():
@@ -119,13 +121,32 @@ func (m *Manager) Run(ctx context.Context) {
 		case <-m.wake():
 		case <-timer.C:
 		}
-		next := verifyInterval
-		if err := m.Apply(); err != nil {
-			m.Log.Error(err, "Failed to set up the pod network")
-			next = retryInterval
+		err := m.Apply()
+		trouble := m.trouble()
+		switch trouble {
+		case "":
+			wait = verifyInterval
+		case before:
+			wait = min(2*wait, verifyInterval)
+		default:
+			wait = retryInterval
+			if err != nil {
+				m.Log.Error(err, "Failed to set up the pod network")
+			}
 		}
-		timer.Reset(next)
+		before = trouble
+		timer.Reset(wait)
 	}
+}
+
+// trouble is what the last run could not do, empty for none. A link that is down for a moment puts every node out of reach.
+func (m *Manager) trouble() string {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.failure == nil && len(m.done.unreachable) == 0 {
+		return ""
+	}
+	return fmt.Sprint(m.failure, m.done.unreachable)
 }
 
 // Apply makes the machine as the Nodes have it, once.
@@ -145,17 +166,25 @@ func (m *Manager) Apply() error {
 		did.own = own
 	}
 	m.mu.Lock()
-	before := fmt.Sprint(m.ready, m.startErr, m.done.own, m.done.former)
-	m.done, m.startErr, m.ready = did, err, err == nil && len(own) > 0
+	before, unreachable := m.shown(), m.done.unreachable
+	m.done, m.failure, m.ready = did, err, err == nil && len(own) > 0
 	if m.ready && m.started.IsZero() {
 		m.started = time.Now()
 	}
-	changed := before != fmt.Sprint(m.ready, m.startErr, m.done.own, m.done.former)
+	changed := before != m.shown()
 	m.mu.Unlock()
+	if err == nil && !slices.Equal(unreachable, did.unreachable) {
+		m.Log.Info("Found other nodes to be reachable or not", "unreachable", did.unreachable, "before", unreachable)
+	}
 	if changed && m.Changed != nil {
 		m.Changed()
 	}
 	return err
+}
+
+// shown is what Health, Findings and Status say, as far as it does not change by itself.
+func (m *Manager) shown() string {
+	return fmt.Sprint(m.ready, m.failure, m.done.own, m.done.former, m.done.unreachable)
 }
 
 // apply starts with what the CNI plugins need, because the kubelet waits for it. The bridge comes before the
@@ -176,29 +205,41 @@ func (m *Manager) apply(config Config, own []netip.Prefix, nodes []Node, synced 
 		m.Kernel.Masquerade(own, former, slices.Concat(config.PodCIDRs, own)),
 	}
 	if synced { // else nothing is known of the other nodes: the routes of the last run are the best there is
-		did.routes = Routes(config.Node, own, nodes)
-		errs = append(errs, m.syncRoutes(did.routes))
+		did.routes, did.unreachable, err = m.syncRoutes(Routes(config.Node, own, nodes))
+		errs = append(errs, err)
 	}
 	return did, errors.Join(errs...)
 }
 
-func (m *Manager) syncRoutes(want []Route) error {
+// syncRoutes makes the routes those wanted, and returns those that it made or found and those that cannot be made because
+// of where the other node is. That is nothing this node could mend, and no reason to call it ill: a control plane in
+// another subnet, or a single wrong InternalIP, would make every node of the cluster unhealthy.
+func (m *Manager) syncRoutes(want []Route) (made, unreachable []Route, err error) {
 	have, err := m.Kernel.Routes()
 	if err != nil {
-		return err
+		return nil, nil, err
 	}
 	add, remove := diffRoutes(have, want)
 	var errs []error
 	for _, r := range remove {
 		errs = append(errs, m.Kernel.RemoveRoute(r))
 	}
-	for _, r := range add {
-		errs = append(errs, m.Kernel.AddRoute(r))
+	for _, r := range want {
+		if slices.Contains(add, r) {
+			if err := m.Kernel.AddRoute(r); errors.Is(err, ErrUnreachable) {
+				unreachable = append(unreachable, r)
+				continue
+			} else if err != nil {
+				errs = append(errs, err)
+			}
+		}
+		made = append(made, r)
 	}
-	return errors.Join(errs...)
+	return made, unreachable, errors.Join(errs...)
 }
 
 // Remove takes back everything the manager made, but for the bridge that pods are attached to.
 func (m *Manager) Remove() error {
-	return errors.Join(removeConflist(m.CNIDir), m.syncRoutes(nil), m.Kernel.Masquerade(nil, nil, nil))
+	_, _, err := m.syncRoutes(nil)
+	return errors.Join(removeConflist(m.CNIDir), err, m.Kernel.Masquerade(nil, nil, nil))
 }

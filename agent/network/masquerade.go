@@ -1,47 +1,104 @@
 package network
 
 import (
+	"bytes"
+	"crypto/sha256"
+	"errors"
 	"fmt"
 	"net/netip"
+	"slices"
 
 	"github.com/google/nftables"
 	"github.com/google/nftables/binaryutil"
 	"github.com/google/nftables/expr"
+	"github.com/google/nftables/userdata"
 	"golang.org/x/sys/unix"
 )
 
 // Table is the name of our nftables table, family inet.
 const Table = "drover"
 
-// Masquerade replaces the whole table in one transaction, so that there is no moment without rules.
+// Masquerade replaces the whole table in one transaction, so that there is no moment without rules, unless it has
+// these rules already: someone else may have flushed it.
 func (kernel) Masquerade(own, former, pods []netip.Prefix) error {
 	conn, err := nftables.New()
 	if err != nil {
 		return fmt.Errorf("open nftables: %w", err)
 	}
 	table := &nftables.Table{Name: Table, Family: nftables.TableFamilyINet}
+	chain := &nftables.Chain{
+		Name: "postrouting", Table: table, Type: nftables.ChainTypeNAT,
+		Hooknum: nftables.ChainHookPostrouting, Priority: nftables.ChainPriorityNATSource,
+	}
+	rules, err := masquerade(own, former, pods)
+	if err != nil {
+		return err
+	}
+	there, err := hasRules(conn, chain, rules)
+	if err != nil || there {
+		return err
+	}
 	conn.AddTable(table) // so that the deletion finds it
 	conn.DelTable(table)
-	if len(own) > 0 {
+	if len(rules) > 0 {
 		conn.AddTable(table)
-		chain := conn.AddChain(&nftables.Chain{
-			Name: "postrouting", Table: table, Type: nftables.ChainTypeNAT,
-			Hooknum: nftables.ChainHookPostrouting, Priority: nftables.ChainPriorityNATSource,
-		})
-		for _, cidr := range former { // nobody else has a route to its pods: to whatever they talk, the answer comes to the node
-			conn.AddRule(&nftables.Rule{Table: table, Chain: chain, Exprs: hide(cidr)})
-		}
-		for _, cidr := range pods {
-			conn.AddRule(&nftables.Rule{Table: table, Chain: chain, Exprs: append(match(cidr, destination), &expr.Verdict{Kind: expr.VerdictReturn})})
-		}
-		for _, cidr := range own {
-			conn.AddRule(&nftables.Rule{Table: table, Chain: chain, Exprs: hide(cidr)})
+		conn.AddChain(chain)
+		for _, rule := range rules {
+			rule.Table, rule.Chain = table, chain
+			conn.AddRule(rule)
 		}
 	}
 	if err := conn.Flush(); err != nil {
 		return fmt.Errorf("set the nftables table %s: %w", Table, err)
 	}
 	return nil
+}
+
+// masquerade are the rules, each with a digest of what it does as its comment; none without own ranges.
+func masquerade(own, former, pods []netip.Prefix) ([]*nftables.Rule, error) {
+	if len(own) == 0 {
+		return nil, nil
+	}
+	var all [][]expr.Any
+	for _, cidr := range former { // nobody else has a route to its pods: to whatever they talk, the answer comes to the node
+		all = append(all, hide(cidr))
+	}
+	for _, cidr := range pods {
+		all = append(all, append(match(cidr, destination), &expr.Verdict{Kind: expr.VerdictReturn}))
+	}
+	for _, cidr := range own {
+		all = append(all, hide(cidr))
+	}
+	var rules []*nftables.Rule
+	for _, exprs := range all {
+		digest := sha256.New()
+		for _, e := range exprs {
+			data, err := expr.Marshal(byte(nftables.TableFamilyINet), e)
+			if err != nil {
+				return nil, fmt.Errorf("encode a rule of the nftables table %s: %w", Table, err)
+			}
+			digest.Write(data)
+		}
+		comment := userdata.AppendString(nil, userdata.TypeComment, fmt.Sprintf("%x", digest.Sum(nil)[:8]))
+		rules = append(rules, &nftables.Rule{Exprs: exprs, UserData: comment})
+	}
+	return rules, nil
+}
+
+// hasRules says whether the table has exactly these rules; without rules, whether there is no such table.
+func hasRules(conn *nftables.Conn, chain *nftables.Chain, want []*nftables.Rule) (bool, error) {
+	tables, err := conn.ListTablesOfFamily(chain.Table.Family)
+	if err != nil {
+		return false, fmt.Errorf("list nftables tables: %w", err)
+	}
+	if !slices.ContainsFunc(tables, func(t *nftables.Table) bool { return t.Name == Table }) {
+		return len(want) == 0, nil
+	}
+	have, err := conn.GetRules(chain.Table, chain)
+	if err != nil && !errors.Is(err, unix.ENOENT) {
+		return false, fmt.Errorf("list the rules of the nftables table %s: %w", Table, err)
+	}
+	return len(want) > 0 && slices.EqualFunc(have, want, func(a, b *nftables.Rule) bool { return bytes.Equal(a.UserData, b.UserData) }), nil
 }
 
 // hide gives packets from a range the node's address. Those that stay on the bridge, multicast among pods for one, keep

@@ -1,14 +1,20 @@
 package network
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"net"
 	"net/netip"
 	"os"
 	"runtime"
+	"strings"
+	"sync"
 	"testing"
+	"time"
 
 	"github.com/go-logr/logr"
+	"github.com/go-logr/logr/funcr"
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/nftables"
 	"github.com/vishvananda/netlink"
@@ -168,16 +174,184 @@ func TestAMissingRouteIsSeen(t *testing.T) {
 	}
 }
 
-func TestNodesOnAnotherSegmentAreAnErrorWithAWayOut(t *testing.T) {
+func TestNodesOnAnotherSegmentAreNamedAndNoReasonToBeIll(t *testing.T) {
 	inNamespace(t)
 	m := manager(t)
 	m.Configure(config())
-	m.SetNodes([]Node{three()[0], node("far", "192.0.2.1", "10.244.9.0/24")})
-	if err := m.Apply(); err == nil {
-		t.Fatal("a gateway that is not on the link was accepted")
+	wrong := node("wrong", "10.99.0.255", "10.244.8.0/24") // nobody has a broadcast address
+	m.SetNodes(append(three(), node("far", "192.0.2.1", "10.244.9.0/24"), wrong))
+	apply(t, m)
+	if got := routes(t); got != "[10.244.1.0/24 via 10.99.0.2 10.244.2.0/24 via 10.99.0.3]" {
+		t.Errorf("got routes %s, want those to the nodes that can be reached", got)
 	}
-	if c := m.Health(); c.Status != "False" {
-		t.Errorf("got %s: %s", c.Status, c.Message)
+	if c, s := m.Health(), m.Status(); c.Status != "True" || s.State != v1alpha1.ComponentRunning {
+		t.Errorf("got %s: %s, %s; want a healthy node", c.Status, c.Message, s.State)
+	}
+	found := m.Findings()
+	if len(found) != 1 || found[0].Name != FindingNodesUnreachable || found[0].Severity != v1alpha1.FindingWarning ||
+		!strings.Contains(found[0].Message, "wrong (10.244.8.0/24 via 10.99.0.255), far (10.244.9.0/24 via 192.0.2.1)") || !strings.Contains(found[0].Message, "network.mode External") {
+		t.Errorf("got %v, want a warning with the nodes and a way out", found)
+	}
+	changes := 0
+	m.Changed = func() { changes++ }
+	apply(t, m)
+	if changes != 0 {
+		t.Error("nothing has changed, and it was told")
+	}
+	m.SetNodes(three())
+	apply(t, m)
+	if found := m.Findings(); len(found) != 0 || changes != 1 {
+		t.Errorf("got %v after the Nodes were gone, and %d changes", found, changes)
+	}
+}
+
+func TestANodeThatComesWithinReachGetsItsRouteSoon(t *testing.T) {
+	inNamespace(t)
+	m := manager(t)
+	m.Configure(config())
+	m.SetNodes(three())
+	link, err := netlink.LinkByName("eth0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := netlink.LinkSetDown(link); err != nil {
+		t.Fatal(err)
+	}
+	told := make(chan struct{}, 1)
+	m.Changed = func() { told <- struct{}{} }
+	inside, err := netns.Get()
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		runtime.LockOSThread() // the thread ends with the goroutine
+		if err := netns.Set(inside); err != nil {
+			t.Error(err)
+			return
+		}
+		m.Run(ctx)
+	}()
+	defer func() { cancel(); <-done; _ = inside.Close() }()
+	hear := func(what string) {
+		t.Helper()
+		select {
+		case <-told:
+		case <-time.After(verifyInterval / 2):
+			t.Fatalf("it was never told that %s", what)
+		}
+	}
+	hear("the link is down")
+	if len(m.Findings()) != 1 {
+		t.Errorf("got %v while the link is down", m.Findings())
+	}
+	if err := netlink.LinkSetUp(link); err != nil {
+		t.Fatal(err)
+	}
+	hear("the link is up")
+	if len(m.Findings()) != 0 || routes(t) == "[]" {
+		t.Errorf("got %v and routes %s after the link came up", m.Findings(), routes(t))
+	}
+}
+
+func TestManyNodesOutOfReachAreAFindingThatTheAPITakes(t *testing.T) {
+	inNamespace(t)
+	m := manager(t)
+	m.Configure(config())
+	nodes := three()
+	for i := range 200 {
+		nodes = append(nodes, node(fmt.Sprintf("far-%d-%s", i, strings.Repeat("x", 200)), "192.0.2.1", fmt.Sprintf("10.245.%d.0/24", i)))
+	}
+	m.SetNodes(nodes)
+	apply(t, m)
+	found := m.Findings()
+	if len(found) != 1 || len(found[0].Message) > 1024 || !strings.Contains(found[0].Message, " more") {
+		t.Errorf("got %v", found)
+	}
+}
+
+// broken is a kernel in which rules cannot be set; each try is counted.
+type broken struct {
+	Kernel
+	tries chan time.Time
+}
+
+func (b broken) Masquerade(_, _, _ []netip.Prefix) error {
+	b.tries <- time.Now()
+	return errors.New("no nftables here")
+}
+
+func TestFailuresAreTriedLessAndLessAndLoggedOnce(t *testing.T) {
+	m := manager(t)
+	tries := make(chan time.Time)
+	m.Kernel = broken{nothing{}, tries}
+	var mu sync.Mutex
+	var logged []string
+	m.Log = funcr.New(func(_, args string) { mu.Lock(); defer mu.Unlock(); logged = append(logged, args) }, funcr.Options{})
+	m.Configure(config())
+	m.SetNodes(three())
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan struct{})
+	go func() { defer close(done); m.Run(ctx) }()
+	first, second, third := <-tries, <-tries, <-tries
+	cancel()
+	<-done
+	if third.Sub(second) < 3*second.Sub(first)/2 {
+		t.Errorf("waited %s and then %s, want about twice as long", second.Sub(first), third.Sub(second))
+	}
+	if len(logged) != 1 || !strings.Contains(logged[0], "no nftables here") {
+		t.Errorf("logged %q, want the failure once", logged)
+	}
+}
+
+// nothing is a kernel without routes and bridge.
+type nothing struct{ Kernel }
+
+func (nothing) Routes() ([]Route, error)                 { return nil, nil }
+func (nothing) AddRoute(Route) error                     { return nil }
+func (nothing) BridgeAddresses() ([]netip.Prefix, error) { return nil, nil }
+
+func TestRulesAreReplacedOnlyWhenTheyDiffer(t *testing.T) {
+	inNamespace(t)
+	conn, err := nftables.New()
+	if err != nil {
+		t.Fatal(err)
+	}
+	must := func(err error) {
+		t.Helper()
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	set := func(own, former string) {
+		t.Helper()
+		must(NewKernel().Masquerade(list(own), list(former), list("10.244.0.0/16")))
+	}
+	table := &nftables.Table{Name: Table, Family: nftables.TableFamilyINet}
+	marked := func() bool {
+		t.Helper()
+		sets, err := conn.GetSets(table)
+		must(err)
+		return len(sets) == 1
+	}
+	set("10.244.0.0/24", "")
+	must(conn.AddSet(&nftables.Set{Table: table, Name: "marker", KeyType: nftables.TypeIPAddr}, nil)) // which goes with the table
+	must(conn.Flush())
+	set("10.244.0.0/24", "")
+	if !marked() {
+		t.Error("the table was replaced by an equal one")
+	}
+	set("10.244.0.0/24", "10.244.7.0/24")
+	if marked() || rules(t) != 3 {
+		t.Errorf("got %d rules, want those of another range too", rules(t))
+	}
+	conn.FlushTable(table)
+	must(conn.Flush())
+	set("10.244.0.0/24", "10.244.7.0/24")
+	if rules(t) != 3 {
+		t.Errorf("got %d rules, want those that someone flushed", rules(t))
 	}
 }
 

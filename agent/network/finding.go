@@ -1,0 +1,51 @@
+package network
+
+import (
+	"fmt"
+	"slices"
+
+	"github.com/drover-dev/drover/agent/report"
+	"github.com/drover-dev/drover/api/v1alpha1"
+)
+
+// Names of findings. They are stable: other tools match on them.
+const (
+	// FindingFormerPodRange is about pods that have addresses of a range that was the Node's before.
+	FindingFormerPodRange = "FormerPodRange"
+	// FindingNodesUnreachable is about other nodes to whose pods no route can be made.
+	FindingNodesUnreachable = "NodesUnreachable"
+)
+
+// Findings are what is wrong with the network in parts that the node is healthy without: whoever has to mend it finds it
+// here, and the condition stays True, for pods run here and the node's own part of the network is in place.
+func (m *Manager) Findings() []v1alpha1.Finding {
+	m.mu.Lock()
+	done, nodes := m.done, m.nodes
+	m.mu.Unlock()
+	var found []v1alpha1.Finding
+	if len(done.former) > 0 {
+		found = append(found, warning(FindingFormerPodRange, "there are pods with addresses of %s, which the Node had before it was made anew with %s: other nodes do not reach them; delete them, so that new ones take their place", done.former, done.own))
+	}
+	if len(done.unreachable) > 0 {
+		var peers []string
+		for _, r := range done.unreachable {
+			peers = append(peers, fmt.Sprintf("%s (%s)", owner(nodes, r), r))
+		}
+		found = append(found, warning(FindingNodesUnreachable, "pods here do not reach those of nodes whose InternalIP is on no link of this one: correct the address, put the nodes on one L2 segment, or use a CNI of your own (network.mode External): %s", report.List(peers)))
+	}
+	return found
+}
+
+// owner is the name of the Node that a route goes to.
+func owner(nodes []Node, r Route) string {
+	for _, n := range nodes {
+		if slices.Contains(n.Addresses, r.Gateway) && slices.Contains(n.PodCIDRs, r.Destination) {
+			return n.Name
+		}
+	}
+	return "a node"
+}
+
+func warning(name, format string, args ...any) v1alpha1.Finding {
+	return v1alpha1.Finding{Name: name, Severity: v1alpha1.FindingWarning, Message: report.Bounded(fmt.Sprintf(format, args...))}
+}
