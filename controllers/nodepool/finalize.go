@@ -136,17 +136,27 @@ func machineKind(template v1alpha1.InfrastructureReference) schema.GroupKind {
 	return schema.GroupKind{Group: template.APIGroup, Kind: strings.TrimSuffix(template.Kind, clusterv1.TemplateSuffix)}
 }
 
-// releaseOrphans lets go the Machines, already being deleted, of a pool that somebody forced out of existence.
-func (r *Reconciler) releaseOrphans(ctx context.Context, pool types.NamespacedName) error {
+// releaseOrphans lets go the Machines, already being deleted, that carry a pool's name and that no pool counts: its
+// finalizer was taken by force, it may have been made again since under its name, or somebody edited a Machine's labels.
+// A pool that is there keeps what it counts, and what has an ordinal of its own whose reservation is not over.
+func (r *Reconciler) releaseOrphans(ctx context.Context, key types.NamespacedName, pool *v1alpha1.NodePool) error {
 	list := &clusterv1.MachineList{}
-	if err := r.Client.List(ctx, list, client.InNamespace(pool.Namespace), client.MatchingLabels{v1alpha1.PoolLabel: pool.Name}); err != nil {
-		return fmt.Errorf("list the Machines that NodePool %s left: %w", pool, err)
+	if err := r.Client.List(ctx, list, client.InNamespace(key.Namespace), client.MatchingLabels{v1alpha1.PoolLabel: key.Name}, client.UnsafeDisableDeepCopy); err != nil {
+		return fmt.Errorf("list the Machines that carry the name of NodePool %s: %w", key, err)
 	}
 	var errs []error
 	for i := range list.Items {
-		if !list.Items[i].DeletionTimestamp.IsZero() {
-			errs = append(errs, r.releaseMachine(ctx, &list.Items[i]))
+		machine := &list.Items[i]
+		if !machine.DeletionTimestamp.IsZero() && !keeps(pool, machine) {
+			errs = append(errs, r.releaseMachine(ctx, machine))
 		}
 	}
 	return errors.Join(errs...)
+}
+
+func keeps(pool *v1alpha1.NodePool, machine *clusterv1.Machine) bool {
+	if pool == nil {
+		return false
+	}
+	return machine.Labels[v1alpha1.PoolUIDLabel] == string(pool.UID) || !planner.Settled(pool, machine)
 }

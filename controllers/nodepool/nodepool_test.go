@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 
@@ -273,4 +274,81 @@ func TestClusterDeletedInUse(t *testing.T) {
 		return s.hasCondition(pool, v1alpha1.ReconcilingCondition, v1alpha1.ReasonClusterNotReady)
 	})
 	update(s, cluster, func(c *clusterv1.Cluster) { c.Finalizers = nil })
+}
+
+// TestMachinesThatNoPoolCounts leave their ordinals, and the Machines go.
+func TestMachinesThatNoPoolCounts(t *testing.T) {
+	orphan := func(s *site, pool *v1alpha1.NodePool) {
+		update(s, pool, func(p *v1alpha1.NodePool) { p.Finalizers = nil })
+		if err := s.Client.Delete(t.Context(), pool); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for name, tc := range map[string]struct {
+		reason string
+		leave  func(*site, *v1alpha1.NodePool)
+		active int
+	}{
+		"a pool made again": {
+			reason: "the new pool's UID is another",
+			leave: func(s *site, pool *v1alpha1.NodePool) {
+				orphan(s, pool)
+				s.create(s.pool(pool.Name, 0))
+			},
+		},
+		"labels edited": {
+			reason: "without the pool's UID the pool does not know it, and makes another",
+			leave: func(s *site, _ *v1alpha1.NodePool) {
+				machine := s.machines()[0]
+				update(s, &machine, func(m *clusterv1.Machine) { delete(m.Labels, v1alpha1.PoolUIDLabel) })
+			},
+			active: 1,
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := newSite(t)
+			pool := s.pool("workers", 1)
+			s.create(pool)
+			s.reconcileUntil(newDying(s, 1000, false), pool, func() error { return s.counts(1, 0) })
+			old := s.machines()[0]
+			tc.leave(s, pool)
+			s.startManager()
+			s.eventually("the pool has what it wants", func() error { return s.counts(1+tc.active, 0) })
+			if err := s.Client.Delete(t.Context(), &old); err != nil {
+				t.Fatal(err)
+			}
+			s.eventually(tc.reason+": the Machine goes", func() error {
+				s.clusterAPI()
+				return s.gone(&old)
+			})
+		})
+	}
+}
+
+// TestPoolHeldByOthers has lost our finalizer, but not another's.
+func TestPoolHeldByOthers(t *testing.T) {
+	s := newSite(t)
+	pool := s.pool("workers", 1)
+	s.create(pool)
+	s.reconcileUntil(newDying(s, 1000, false), pool, func() error { return s.counts(1, 0) })
+	machine := s.machines()[0]
+	for _, object := range []client.Object{pool, &machine} {
+		if err := s.Client.Delete(t.Context(), object, client.PropagationPolicy(metav1.DeletePropagationForeground)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	update(s, pool, func(p *v1alpha1.NodePool) { p.Finalizers = []string{metav1.FinalizerDeleteDependents} })
+	s.startManager()
+	s.eventually("the Machine goes", func() error {
+		s.clusterAPI()
+		err := s.Client.Get(t.Context(), client.ObjectKeyFromObject(&machine), &machine)
+		if client.IgnoreNotFound(err) != nil {
+			return err
+		}
+		if err == nil && slices.Contains(machine.Finalizers, v1alpha1.OrdinalFinalizer) {
+			return fmt.Errorf("it has finalizers %v", machine.Finalizers)
+		}
+		return nil
+	})
+	update(s, pool, func(p *v1alpha1.NodePool) { p.Finalizers = nil })
 }

@@ -79,12 +79,13 @@ func (r *Reconciler) Reconcile(ctx context.Context, request ctrl.Request) (ctrl.
 	if err := r.Client.Get(ctx, request.NamespacedName, pool); err != nil {
 		if apierrors.IsNotFound(err) {
 			r.written.forget(request.NamespacedName)
-			return ctrl.Result{}, r.releaseOrphans(ctx, request.NamespacedName)
+			return ctrl.Result{}, r.releaseOrphans(ctx, request.NamespacedName, nil)
 		}
 		return ctrl.Result{}, fmt.Errorf("read NodePool %s: %w", request, err)
 	}
 	if !pool.DeletionTimestamp.IsZero() && !controllerutil.ContainsFinalizer(pool, v1alpha1.NodePoolFinalizer) {
-		return ctrl.Result{}, nil
+		// Somebody took our finalizer. What else keeps the pool may be that its Machines must go first.
+		return ctrl.Result{}, r.releaseOrphans(ctx, request.NamespacedName, nil)
 	}
 	result, err := r.round(ctx, pool)
 	if apierrors.IsConflict(err) {
@@ -110,6 +111,9 @@ func (r *Reconciler) round(ctx context.Context, pool *v1alpha1.NodePool) (ctrl.R
 	}
 	if plan.Finalize {
 		return r.finalize(ctx, seen)
+	}
+	if err := r.releaseOrphans(ctx, client.ObjectKeyFromObject(seen.Pool), seen.Pool); err != nil {
+		return ctrl.Result{}, err
 	}
 	outcome, applyErr := r.apply(ctx, seen, plan)
 	if apierrors.IsConflict(applyErr) {
