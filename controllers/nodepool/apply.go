@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync/atomic"
 
 	"golang.org/x/sync/errgroup"
 	appsv1 "k8s.io/api/apps/v1"
@@ -35,15 +36,16 @@ func (r *Reconciler) apply(ctx context.Context, seen *observation, plan planner.
 	}
 	created, createErrs := r.forEach(ctx, creates, func(ctx context.Context, action planner.Action) error {
 		return r.createMachine(ctx, seen, action)
-	})
+	}, refused)
 	outcome.Created = created
 	outcome.Failures = failures(creates, createErrs)
+	r.refusals.remember(seen, outcome.Failures)
 	discardErr := r.discard(ctx, seen, plan.Of(planner.Discard))
 	outcome.ReservationFinished = plan.FinishReservation && len(created) == len(creates) && discardErr == nil
 
 	deleted, deleteErrs := r.forEach(ctx, plan.Of(planner.Delete), func(ctx context.Context, action planner.Action) error {
 		return r.deleteMachine(ctx, seen.Pool, action)
-	})
+	}, never)
 	outcome.Deleted = deleted
 	releaseErr := r.release(ctx, seen.Machines, plan.Of(planner.Release))
 	pruneErr := r.prune(ctx, seen, plan.PruneRevisions)
@@ -52,14 +54,27 @@ func (r *Reconciler) apply(ctx context.Context, seen *observation, plan planner.
 	return outcome, errors.Join(worthRetrying(createErrs), discardErr, errors.Join(deleteErrs...), releaseErr, pruneErr)
 }
 
-// forEach takes actions, several at a time, and returns those that succeeded; errs has an entry for each action.
-func (r *Reconciler) forEach(ctx context.Context, actions []planner.Action, take func(context.Context, planner.Action) error) (done []planner.Action, errs []error) {
+// errNotTried is the error of an action that came after one whose error ended the batch.
+var errNotTried = errors.New("not tried")
+
+func never(error) bool { return false }
+
+// forEach takes actions, several at a time, and returns those that succeeded; errs has an entry for each action. After an
+// error that ends the batch no other action is begun.
+func (r *Reconciler) forEach(ctx context.Context, actions []planner.Action, take func(context.Context, planner.Action) error, ends func(error) bool) (done []planner.Action, errs []error) {
 	errs = make([]error, len(actions))
 	var group errgroup.Group
+	var ended atomic.Bool
 	group.SetLimit(r.concurrency())
 	for i, action := range actions {
 		group.Go(func() error {
-			errs[i] = take(ctx, action)
+			// The first is always tried, so that the same trouble is told of the same machine.
+			if errs[i] = errNotTried; i > 0 && ended.Load() {
+				return nil
+			}
+			if errs[i] = take(ctx, action); errs[i] != nil && ends(errs[i]) {
+				ended.Store(true)
+			}
 			return nil
 		})
 	}
@@ -106,7 +121,7 @@ func (r *Reconciler) release(ctx context.Context, machines []*clusterv1.Machine,
 	}
 	_, errs := r.forEach(ctx, actions, func(ctx context.Context, action planner.Action) error {
 		return r.releaseMachine(ctx, byName[action.Name])
-	})
+	}, never)
 	return errors.Join(errs...)
 }
 
@@ -138,7 +153,7 @@ func (r *Reconciler) prune(ctx context.Context, seen *observation, revisions []s
 func failures(actions []planner.Action, errs []error) []planner.Failure {
 	var list []planner.Failure
 	for i, err := range errs {
-		if err != nil {
+		if err != nil && !errors.Is(err, errNotTried) {
 			list = append(list, planner.Failure{Name: actions[i].Name, Message: err.Error(), Passing: !refused(err)})
 		}
 	}
@@ -149,7 +164,7 @@ func failures(actions []planner.Action, errs []error) []planner.Failure {
 func worthRetrying(errs []error) error {
 	var list []error
 	for _, err := range errs {
-		if err != nil && !refused(err) {
+		if err != nil && !errors.Is(err, errNotTried) && !refused(err) {
 			list = append(list, err)
 		}
 	}

@@ -48,7 +48,11 @@ func (r *Reconciler) observe(ctx context.Context, pool *v1alpha1.NodePool) (*obs
 	if err := r.observeNodes(ctx, seen); err != nil {
 		return nil, err
 	}
-	return seen, r.resolve(ctx, seen)
+	if err := r.resolve(ctx, seen); err != nil {
+		return nil, err
+	}
+	seen.Refused = r.refusals.lately(seen)
+	return seen, nil
 }
 
 // observeMachines reads the pool's Machines from the cache. Where their number is about to change it reads the pool, and

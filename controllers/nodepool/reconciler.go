@@ -70,6 +70,7 @@ type Reconciler struct {
 	CreateConcurrency int
 
 	written   written
+	refusals  refusals
 	templates *templateWatches
 }
 
@@ -79,6 +80,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, request ctrl.Request) (ctrl.
 	if err := r.Client.Get(ctx, request.NamespacedName, pool); err != nil {
 		if apierrors.IsNotFound(err) {
 			r.written.forget(request.NamespacedName)
+			r.refusals.forget(request.NamespacedName)
 			return ctrl.Result{}, r.releaseOrphans(ctx, request.NamespacedName, nil)
 		}
 		return ctrl.Result{}, fmt.Errorf("read NodePool %s: %w", request, err)

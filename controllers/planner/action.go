@@ -55,6 +55,7 @@ const (
 	DeferredPaused      = "Paused"
 	DeferredDeleting    = "Deleting"
 	DeferredStalled     = "Stalled"
+	DeferredRefused     = "Refused"
 	DeferredReservation = "ReservationOpen"
 	DeferredBatch       = "BatchFull"
 )

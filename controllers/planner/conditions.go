@@ -95,14 +95,21 @@ func judgeProblems(_ *fleet, result Result, _ Outcome, _ tally) *verdict {
 	return &verdict{reason: p.Reason, message: p.Message, stalled: !p.Passing, progressing: p.Passing}
 }
 
-func judgeFailures(_ *fleet, _ Result, outcome Outcome, _ tally) *verdict {
-	if len(outcome.Failures) == 0 {
+func judgeFailures(f *fleet, result Result, outcome Outcome, t tally) *verdict {
+	failed := outcome.Failures
+	if len(failed) == 0 && result.deferredFor(DeferredRefused) {
+		failed = []Failure{{Name: f.Refused.Name, Message: f.Refused.Message}}
+	}
+	if len(failed) == 0 {
 		return nil
 	}
-	first := outcome.Failures[0]
+	first, lacking := failed[0], len(failed)
+	if !first.Passing {
+		lacking = t.want - t.active // the others were not even tried
+	}
 	return &verdict{
 		reason:      v1alpha1.ReasonMachineCreateFailed,
-		message:     fmt.Sprintf("%d machines could not be made; %s: %s", len(outcome.Failures), first.Name, first.Message),
+		message:     fmt.Sprintf("%d machines could not be made; %s: %s", lacking, first.Name, first.Message),
 		stalled:     !first.Passing,
 		progressing: first.Passing,
 	}

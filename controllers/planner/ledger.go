@@ -6,7 +6,7 @@ import "fmt"
 type check func(*ledger, Action) (reason, message string)
 
 // checks are asked in this order. The first that objects is the reason kept.
-var checks = []check{cacheBehind, paused, poolDeleting, stalled, unconfirmed, batchFull}
+var checks = []check{cacheBehind, paused, poolDeleting, stalled, refused, unconfirmed, batchFull}
 
 // ledger admits or defers what the proposers propose. Every change to a machine goes through it.
 type ledger struct {
@@ -97,6 +97,14 @@ func stalled(l *ledger, action Action) (string, string) {
 		return DeferredStalled, "the revision of the template is not known"
 	}
 	return "", ""
+}
+
+// refused keeps each event of a pool from trying again what a quota or a policy does not allow.
+func refused(l *ledger, action Action) (string, string) {
+	if l.Refused == nil || action.Verb != Create {
+		return "", ""
+	}
+	return DeferredRefused, l.Refused.Message
 }
 
 func batchFull(l *ledger, action Action) (string, string) {

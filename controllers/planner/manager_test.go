@@ -4,6 +4,7 @@ import (
 	"maps"
 	"reflect"
 	"slices"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/types"
@@ -119,7 +120,9 @@ func (m *manager) observe() (Snapshot, bool) {
 		s.Nodes[name] = &corev1.Node{}
 	}
 	s.Revision = m.revision
-	if m.stalledNow && s.Pool.DeletionTimestamp.IsZero() {
+	if m.stalledNow && s.Pool.DeletionTimestamp.IsZero() && m.rng.IntN(2) == 0 {
+		s.Refused = &Refusal{Name: "m", Message: "quota", RetryAfter: time.Second}
+	} else if m.stalledNow && s.Pool.DeletionTimestamp.IsZero() {
 		s.Problems = []Problem{{Reason: v1alpha1.ReasonBundleNotFound, Message: "stalled"}}
 		if m.rng.IntN(2) == 0 {
 			s.Revision = ""
@@ -158,6 +161,8 @@ func (m *manager) check(s Snapshot, result Result) {
 			m.fail("invariant 6: a pool that is being deleted makes %s", a.Name)
 		case len(s.Problems) > 0 && a.Verb == Create:
 			m.fail("a stalled pool makes %s", a.Name)
+		case s.Refused != nil && a.Verb == Create:
+			m.fail("%s is made although that was just refused", a.Name)
 		case s.CacheBehind != "":
 			m.fail("%s %s was decided on a cache that is behind", a.Verb, a.Name)
 		case a.Verb == Create && m.foreign[a.Name]:

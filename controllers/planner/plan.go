@@ -82,6 +82,9 @@ func requeue(f *fleet, result Result) time.Duration {
 		return nextBatch // what leaves is released once the reservation is over
 	}
 	var after time.Duration
+	if result.deferredFor(DeferredRefused) {
+		after = f.Refused.RetryAfter
+	}
 	for _, p := range result.Problems {
 		if p.RetryAfter > 0 && (after == 0 || p.RetryAfter < after) {
 			after = p.RetryAfter

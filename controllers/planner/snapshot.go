@@ -36,6 +36,18 @@ type Snapshot struct {
 	StoredRevisions []string
 	// Problems are what was found wrong, the gravest first.
 	Problems []Problem
+	// Refused is what the API server refused lately and it is too early to try again; nil when there is nothing.
+	Refused *Refusal
+}
+
+// Refusal is a Create that the API server refused for good, as far as one can tell.
+type Refusal struct {
+	// Name is the machine's.
+	Name string
+	// Message says what was refused and why.
+	Message string
+	// RetryAfter is when to try again.
+	RetryAfter time.Duration
 }
 
 // Problem is something that keeps a pool from making machines.

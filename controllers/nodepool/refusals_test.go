@@ -1,0 +1,65 @@
+package nodepool_test
+
+import (
+	"context"
+	"errors"
+	"testing"
+	"time"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	clocktesting "k8s.io/utils/clock/testing"
+	"k8s.io/utils/ptr"
+	clusterv1 "sigs.k8s.io/cluster-api/api/core/v1beta2"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/drover-dev/drover/api/v1alpha1"
+)
+
+// overQuota may make no Machines.
+type overQuota struct {
+	client.Client
+	tried int
+}
+
+func (q *overQuota) Create(ctx context.Context, object client.Object, opts ...client.CreateOption) error {
+	if _, isMachine := object.(*clusterv1.Machine); isMachine {
+		q.tried++
+		return apierrors.NewForbidden(schema.GroupResource{Group: "cluster.x-k8s.io", Resource: "machines"}, "", errors.New("exceeded quota"))
+	}
+	return q.Client.Create(ctx, object, opts...)
+}
+
+// TestRefusedCreates are not tried for each machine of a batch, nor at each event.
+func TestRefusedCreates(t *testing.T) {
+	s := newSite(t)
+	quota := &overQuota{Client: s.Client}
+	r := s.reconciler(quota)
+	clock := clocktesting.NewFakePassiveClock(time.Now())
+	r.Clock = clock
+	pool := s.pool("workers", 5)
+	s.create(pool)
+	for _, step := range []struct {
+		reason string
+		change func()
+		tried  int
+	}{
+		{"the first refusal ends the batch", func() {}, 1},
+		{"an event a moment later tries nothing", func() { clock.SetTime(clock.Now().Add(time.Second)) }, 1},
+		{"half a minute later it may be over", func() { clock.SetTime(clock.Now().Add(30 * time.Second)) }, 2},
+		{"another spec is another question", func() { update(s, pool, func(p *v1alpha1.NodePool) { p.Spec.Replicas = ptr.To[int32](4) }) }, 3},
+	} {
+		step.change()
+		result, err := r.Reconcile(t.Context(), ctrl.Request{NamespacedName: client.ObjectKeyFromObject(pool)})
+		if err != nil || result.RequeueAfter < leastRetry || result.RequeueAfter > 30*time.Second {
+			t.Errorf("%s: again after %s, error %v", step.reason, result.RequeueAfter, err)
+		}
+		if quota.tried != step.tried || len(s.localMachines()) != 1 {
+			t.Errorf("%s: %d Machines were tried, not %d, and %d infrastructure machines are there", step.reason, quota.tried, step.tried, len(s.localMachines()))
+		}
+		if err := s.hasCondition(pool, v1alpha1.StalledCondition, v1alpha1.ReasonMachineCreateFailed); err != nil {
+			t.Errorf("%s: %v", step.reason, err)
+		}
+	}
+}
