@@ -16,7 +16,6 @@ import (
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/utils/ptr"
-	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	fleetv1 "github.com/drover-dev/drover/api/v1alpha1"
 )
@@ -52,10 +51,7 @@ func TestEveryAgentSaysAllIsWell(t *testing.T) {
 
 func TestAgentReportsItsComponents(t *testing.T) {
 	for _, agent := range agentsOf(t, "workers") {
-		var node corev1.Node
-		if err := world.Get(t.Context(), client.ObjectKey{Name: agent.Name}, &node); err != nil {
-			t.Fatal(err)
-		}
+		node := must[*corev1.Node](t)(world.node(t.Context(), agent.Name))
 		runtime := strings.TrimPrefix(node.Status.NodeInfo.ContainerRuntimeVersion, "containerd://")
 		want := map[string]string{
 			fleetv1.ComponentContainerd: "v" + strings.TrimPrefix(runtime, "v"), fleetv1.ComponentKubelet: node.Status.NodeInfo.KubeletVersion,

@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"testing"
 
@@ -37,8 +38,16 @@ func onNode(node string) func(*corev1.Pod) {
 	}
 }
 
-// startPod makes a pod, which goes at the test's end, and waits until it is in the phase.
+// startPod makes a pod, which goes at the test's end, and waits until it is in the phase, and ready if that is Running.
 func (w *World) startPod(t *testing.T, pod *corev1.Pod, phase corev1.PodPhase) *corev1.Pod {
+	t.Helper()
+	w.createPod(t, pod)
+	w.awaitPod(t, pod, phase, phase == corev1.PodRunning)
+	return pod
+}
+
+// createPod makes a pod, which goes at the test's end.
+func (w *World) createPod(t *testing.T, pod *corev1.Pod) {
 	t.Helper()
 	if err := w.Create(t.Context(), pod); err != nil {
 		t.Fatal(err)
@@ -48,16 +57,15 @@ func (w *World) startPod(t *testing.T, pod *corev1.Pod, phase corev1.PodPhase) *
 			t.Errorf("delete pod %s: %v", pod.Name, err)
 		}
 	})
-	eventually(t, podsDeadline, fmt.Sprintf("pod %s is %s", pod.Name, phase), func(ctx context.Context) error {
-		if err := w.Get(ctx, client.ObjectKeyFromObject(pod), pod); err != nil {
-			return err
-		}
-		if pod.Status.Phase != phase || phase == corev1.PodRunning && !podReady(pod) {
-			return fmt.Errorf("it is %s: %+v", pod.Status.Phase, pod.Status.ContainerStatuses)
-		}
-		return nil
+}
+
+// awaitPod waits until a pod is in the phase, and ready or not.
+func (w *World) awaitPod(t *testing.T, pod *corev1.Pod, phase corev1.PodPhase, ready bool) {
+	t.Helper()
+	eventually(t, podsDeadline, fmt.Sprintf("pod %s is %s, ready: %t", pod.Name, phase, ready), func(ctx context.Context) error {
+		err := w.Get(ctx, client.ObjectKeyFromObject(pod), pod)
+		return errors.Join(err, unless(pod.Status.Phase == phase && podReady(pod) == ready, "it is %s: %+v", pod.Status.Phase, pod.Status.ContainerStatuses))
 	})
-	return pod
 }
 
 // log returns what a container of a pod wrote.

@@ -72,6 +72,12 @@ func (w *World) nodes(ctx context.Context, pool string) ([]corev1.Node, error) {
 	return slices.DeleteFunc(all.Items, func(node corev1.Node) bool { return !nodeReady(&node) }), nil
 }
 
+// node returns a Node.
+func (w *World) node(ctx context.Context, name string) (*corev1.Node, error) {
+	node := &corev1.Node{}
+	return node, w.Get(ctx, client.ObjectKey{Name: name}, node)
+}
+
 // machines lists the Machines of a pool.
 func (w *World) machines(ctx context.Context, pool string) ([]clusterv1.Machine, error) {
 	var all clusterv1.MachineList

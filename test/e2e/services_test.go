@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 	"testing"
@@ -108,4 +109,39 @@ func address(node *corev1.Node, kind corev1.NodeAddressType) string {
 		}
 	}
 	return ""
+}
+
+// What serves is not called before it says that it is ready, and no more when it says that it is not.
+func TestAPodGetsTrafficOnlyWhileItsReadinessProbeSucceeds(t *testing.T) {
+	const name = "e2e-readiness"
+	caller := must[[]corev1.Pod](t)(world.pods(t.Context(), client.MatchingLabels{"app": "hello"}))[0]
+	url := fmt.Sprintf("http://%s:%d/", address(must[*corev1.Node](t)(world.node(t.Context(), caller.Spec.NodeName)), corev1.NodeInternalIP), nodePort(t, name, name))
+	pod := busybox(name, "mkdir /www && echo ok > /www/index.html && exec httpd -f -p 8080 -h /www", func(pod *corev1.Pod) {
+		pod.Labels = map[string]string{"app": name}
+		pod.Spec.Containers[0].ReadinessProbe = &corev1.Probe{
+			ProbeHandler:  corev1.ProbeHandler{HTTPGet: &corev1.HTTPGetAction{Path: "/ready", Port: intstr.FromInt32(8080)}},
+			PeriodSeconds: 1, FailureThreshold: 1,
+		}
+	})
+	world.createPod(t, pod)
+	for _, step := range []struct {
+		command string
+		ready   bool
+	}{{"true", false}, {"touch /www/ready", true}, {"rm /www/ready", false}} {
+		eventually(t, podsDeadline, "the pod answers those who call it by its address", func(ctx context.Context) error {
+			if err := world.Get(ctx, client.ObjectKeyFromObject(pod), pod); err != nil || pod.Status.PodIP == "" {
+				return errors.Join(err, fmt.Errorf("its address is %q", pod.Status.PodIP))
+			}
+			_, err := world.exec(ctx, &caller, "/hello", "get", "http://"+pod.Status.PodIP+":8080/")
+			return err
+		})
+		if _, err := world.exec(t.Context(), pod, "/bin/sh", "-c", step.command); err != nil {
+			t.Fatal(err)
+		}
+		world.awaitPod(t, pod, corev1.PodRunning, step.ready)
+		eventually(t, podsDeadline, fmt.Sprintf("its Service answers: %t, after %s", step.ready, step.command), func(ctx context.Context) error {
+			err := get(ctx, url)
+			return unless((err == nil) == step.ready, "%s: %v", url, err)
+		})
+	}
 }
