@@ -12,6 +12,7 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/tools/portforward"
 	"k8s.io/client-go/transport/spdy"
@@ -19,6 +20,8 @@ import (
 	"k8s.io/streaming/pkg/httpstream"
 	"k8s.io/utils/ptr"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	fleetv1 "github.com/drover-dev/drover/api/v1alpha1"
 )
 
 func TestInitAndSidecarContainersRunInOrder(t *testing.T) {
@@ -89,6 +92,32 @@ func TestAFailingLivenessProbeRestartsTheContainer(t *testing.T) {
 		}
 		return fmt.Errorf("container statuses are %+v", pod.Status.ContainerStatuses)
 	})
+}
+
+// The pool leaves its pods some 140 MiB: what its machine has, less what is reserved and the threshold.
+func TestAPodThatTakesTheNodesMemoryIsEvicted(t *testing.T) {
+	pool := world.newPool(t, "e2e-eviction", 1, func(pool *fleetv1.NodePool) {
+		pool.Spec.Template.Spec.Kubelet.EvictionHard = map[string]fleetv1.EvictionThreshold{"memory.available": "1400Mi"}
+	})
+	world.awaitPool(t, pool.Name, 1)
+	node := world.onlyMachine(t, pool).Name
+	modest := world.startPod(t, busybox("e2e-modest", idle, onNode(node), func(pod *corev1.Pod) {
+		// What takes no more than it asked for goes last.
+		pod.Spec.Containers[0].Resources.Requests = corev1.ResourceList{corev1.ResourceMemory: resource.MustParse("16Mi")}
+	}), corev1.PodRunning)
+	// It heeds no signal, so that it fails: a pod that ends well when it is evicted counts as Succeeded.
+	greedy := busybox("e2e-greedy", "head -c 300m /dev/zero > /memory/file; while :; do sleep 0.2; done", onNode(node), func(pod *corev1.Pod) {
+		pod.Spec.Volumes = []corev1.Volume{{Name: "memory", VolumeSource: corev1.VolumeSource{EmptyDir: &corev1.EmptyDirVolumeSource{Medium: corev1.StorageMediumMemory}}}}
+		pod.Spec.Containers[0].VolumeMounts = []corev1.VolumeMount{{Name: "memory", MountPath: "/memory"}}
+	})
+	world.createPod(t, greedy)
+	world.awaitPod(t, greedy, corev1.PodFailed, false)
+	if greedy.Status.Reason != "Evicted" || !strings.Contains(greedy.Status.Message, "low on resource: memory") {
+		t.Errorf("the pod failed because of %s: %s", greedy.Status.Reason, greedy.Status.Message)
+	}
+	if err := world.Get(t.Context(), client.ObjectKeyFromObject(modest), modest); err != nil || !podReady(modest) {
+		t.Errorf("the pod that took little does not run: %v, %+v", err, modest.Status)
+	}
 }
 
 func TestPortForwardReachesAPod(t *testing.T) {
