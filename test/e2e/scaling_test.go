@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -191,4 +192,24 @@ func TestForegroundDeletionDrainsJustTheSame(t *testing.T) {
 		t.Fatal(err)
 	}
 	world.deletePool(t, b.pool)
+}
+
+// It boots again, for its pod is protected still, and goes for good when that is over.
+func TestAMachineWhoseInitDiesWhileItsDrainIsBlockedGoesAllTheSame(t *testing.T) {
+	b := blockedPool(t, "e2e-init-killed-draining")
+	world.scale(t, b.pool.Name, 0)
+	world.awaitCondition(t, b.pool.Name, fleetv1.DrainBlockedCondition, fleetv1.ReasonPodDisruptionBudget)
+	init := world.initOf(t, b.machine.Name)
+	kill(t, init)
+	eventually(t, nodesDeadline, "it boots again", func(ctx context.Context) error {
+		var local fleetv1.LocalMachine
+		err := world.Get(ctx, client.ObjectKeyFromObject(b.machine), &local)
+		return errors.Join(err, unless(local.Status.PID != nil && int(*local.Status.PID) != init, "its status is %+v", local.Status))
+	})
+	footprint := world.footprint(t, b.machine)
+	if err := world.Delete(t.Context(), b.budget); err != nil {
+		t.Fatal(err)
+	}
+	world.awaitNoMachine(t, footprint)
+	world.awaitPool(t, b.pool.Name, 0)
 }
