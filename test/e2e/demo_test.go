@@ -22,8 +22,17 @@ func TestDemoSpreadsHelloOverBothNodes(t *testing.T) {
 	for _, pod := range pods {
 		perNode[pod.Spec.NodeName]++
 	}
-	if len(pods) != 4 || len(perNode) != 2 {
-		t.Errorf("4 ready pods on 2 nodes wanted, got %d on %v", len(pods), perNode)
+	nodes, err := world.nodes(t.Context(), "workers")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, node := range nodes {
+		if perNode[node.Name] != 2 {
+			t.Errorf("%d ready pods of hello are on %s, want 2 of 4: %v", perNode[node.Name], node.Name, perNode)
+		}
+	}
+	if len(nodes) != 2 || len(pods) != 4 {
+		t.Errorf("%d ready pods on %d nodes, want 4 on 2", len(pods), len(nodes))
 	}
 }
 

@@ -20,7 +20,7 @@ const (
 	greeting   = "Hello from "
 )
 
-// call calls the Service from a pod on each node, and checks that the hello pods are on all of them.
+// call calls the Service from a pod on each node, and shows who answered.
 func (d *demo) call(ctx context.Context, say func(string)) error {
 	var nodes corev1.NodeList
 	if err := d.client.List(ctx, &nodes, client.HasLabels{"fleet.drover.dev/pool"}); err != nil {
