@@ -3,12 +3,14 @@ package host
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/netip"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 	"time"
+	"unicode/utf8"
 
 	"github.com/google/go-cmp/cmp"
 	"k8s.io/utils/ptr"
@@ -338,6 +340,24 @@ func TestSysctlsOfASharedKernelAreTheHosts(t *testing.T) {
 		if got := s.text("/" + name); (got == "2") != own[name] {
 			t.Errorf("%s is %s; that it is the machine's own is %t", name, got, own[name])
 		}
+	}
+}
+
+func TestManyRefusedSysctlsAreAFindingThatTheAPITakes(t *testing.T) {
+	for name, value := range map[string]v1alpha1.SysctlValue{"short": "1", "long": v1alpha1.SysctlValue(strings.Repeat("é", 512))} {
+		user := map[string]v1alpha1.SysctlValue{}
+		for i := range 64 {
+			user[fmt.Sprintf("kernel.no_such_parameter_of_ours_%02d", i)] = value
+		}
+		for _, shared := range []bool{true, false} {
+			found := machine(t, common).ApplySysctls(user, shared)
+			if len(found) != 1 || len(found[0].Message) > 1024 || !utf8.ValidString(found[0].Message) || !strings.Contains(found[0].Message, "_00=") {
+				t.Errorf("%s: got %v, want a message of at most 1024 bytes", name, found)
+			}
+		}
+	}
+	if found := machine(t, common).ApplySysctls(map[string]v1alpha1.SysctlValue{"vm.a": "1", "vm.b": "2"}, true); !strings.Contains(found[0].Message, "set it on the host") {
+		t.Errorf("got %v, want what to do", found)
 	}
 }
 

@@ -11,6 +11,7 @@ import (
 
 	"k8s.io/apimachinery/pkg/util/version"
 
+	"github.com/drover-dev/drover/agent/report"
 	"github.com/drover-dev/drover/api/v1alpha1"
 )
 
@@ -217,5 +218,5 @@ func info(name, format string, args ...any) v1alpha1.Finding {
 }
 
 func finding(severity v1alpha1.FindingSeverity, name, format string, args ...any) v1alpha1.Finding {
-	return v1alpha1.Finding{Name: name, Severity: severity, Message: fmt.Sprintf(format, args...)}
+	return v1alpha1.Finding{Name: name, Severity: severity, Message: report.Bounded(fmt.Sprintf(format, args...))}
 }
