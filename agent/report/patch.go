@@ -4,18 +4,25 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"reflect"
+	"strings"
 
 	"github.com/drover-dev/drover/api/v1alpha1"
 )
 
 // patch is the JSON merge patch from one status to another, nil when they are equal. A list is replaced as a whole.
-// Without a status to start from it sets every field of the new one.
+// Without a status to start from it sets every field of the new one and removes every other: nobody knows what the
+// object has of an earlier agent.
 func patch(from *v1alpha1.NodeAgentStatus, to v1alpha1.NodeAgentStatus) ([]byte, error) {
 	have := map[string]json.RawMessage{}
 	if from != nil {
 		var err error
 		if have, err = fields(*from); err != nil {
 			return nil, err
+		}
+	} else {
+		for _, name := range names {
+			have[name] = nil
 		}
 	}
 	want, err := fields(to)
@@ -42,6 +49,16 @@ func patch(from *v1alpha1.NodeAgentStatus, to v1alpha1.NodeAgentStatus) ([]byte,
 	}
 	return data, nil
 }
+
+// names are those of all fields of a status.
+var names = func() []string {
+	var all []string
+	for _, field := range reflect.VisibleFields(reflect.TypeFor[v1alpha1.NodeAgentStatus]()) {
+		name, _, _ := strings.Cut(field.Tag.Get("json"), ",")
+		all = append(all, name)
+	}
+	return all
+}()
 
 func fields(status v1alpha1.NodeAgentStatus) (map[string]json.RawMessage, error) {
 	data, err := json.Marshal(status)

@@ -47,6 +47,7 @@ type Reporter struct {
 
 	mu     sync.Mutex
 	status v1alpha1.NodeAgentStatus
+	known  bool // Update was called, so that what is empty is so
 	uid    types.UID
 	anew   bool
 
@@ -64,6 +65,7 @@ func (r *Reporter) Update(change func(*v1alpha1.NodeAgentStatus)) {
 	r.init()
 	r.mu.Lock()
 	change(&r.status)
+	r.known = true
 	r.mu.Unlock()
 	signal(r.changed)
 }
@@ -141,14 +143,15 @@ type writer struct {
 	*Reporter
 	api   Writer
 	limit *rate.Limiter
-	last  *v1alpha1.NodeAgentStatus
+	// last is what the object has as far as is known; nil for nothing.
+	last *v1alpha1.NodeAgentStatus
 }
 
 // write makes the object's status the newest one, trying until it is; false says that the context ended.
 func (w *writer) write(ctx context.Context, heartbeat bool) bool {
 	for wait := firstRetry; ; wait = min(2*wait, lastRetry) {
-		status := w.newest()
-		data, err := patch(w.last, status)
+		status, known := w.newest()
+		data, err := patch(w.from(known), status)
 		if err != nil {
 			w.Log.Error(err, "Failed to encode the status")
 			return true
@@ -159,13 +162,15 @@ func (w *writer) write(ctx context.Context, heartbeat bool) bool {
 		if !w.sleep(ctx, w.limit.ReserveN(w.Clock.Now(), 1).DelayFrom(w.Clock.Now())) {
 			return false
 		}
-		status = w.newest() // it may have gone on while the budget was short
+		status, known = w.newest() // it may have gone on while the budget was short
 		status.HeartbeatTime = metav1.NewTime(w.Clock.Now().Truncate(time.Second))
-		if data, err = patch(w.last, status); err == nil && data != nil {
+		if data, err = patch(w.from(known), status); err == nil && data != nil {
 			err = w.api.PatchNodeAgentStatus(ctx, w.Node, data)
 		}
 		if err == nil {
-			w.last = &status
+			if known {
+				w.last = &status
+			}
 			if w.Written != nil {
 				w.Written(len(data))
 			}
@@ -183,18 +188,28 @@ func (w *writer) write(ctx context.Context, heartbeat bool) bool {
 	}
 }
 
-// newest is a copy of the status with the heartbeat of the last write, so that it alone is no difference.
-func (w *writer) newest() v1alpha1.NodeAgentStatus {
+// from is what to take as the status that the object has. A heartbeat that comes before anything is known must not take
+// away what an earlier agent knew.
+func (w *writer) from(known bool) *v1alpha1.NodeAgentStatus {
+	if !known {
+		return &v1alpha1.NodeAgentStatus{}
+	}
+	return w.last
+}
+
+// newest is a copy of the status with the heartbeat of the last write, so that it alone is no difference, and whether
+// what it lacks is known to be none.
+func (w *writer) newest() (status v1alpha1.NodeAgentStatus, known bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if w.anew {
 		w.last, w.anew = nil, false
 	}
-	status := *w.status.DeepCopy()
+	status = *w.status.DeepCopy()
 	if w.last != nil {
 		status.HeartbeatTime = w.last.HeartbeatTime
 	}
-	return status
+	return status, w.known
 }
 
 func (w *writer) waitToRetry(ctx context.Context, d time.Duration) bool {

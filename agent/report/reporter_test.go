@@ -173,6 +173,28 @@ func TestPatchRemovesWhatIsGone(t *testing.T) {
 	}
 }
 
+func TestTheFirstPatchRemovesWhatAnEarlierAgentLeft(t *testing.T) {
+	r, o, clock := start(t)
+	until(t, clock, gather, "the first heartbeat", func() bool { return len(o.writes()) == 1 })
+	if first := o.writes()[0]; len(first) != 1 || first["heartbeatTime"] == nil {
+		t.Errorf("an agent that knows nothing yet wrote %s, want only that it lives", first)
+	}
+	r.Update(func(s *v1alpha1.NodeAgentStatus) {
+		s.AgentVersion, s.Components = "v2", []v1alpha1.ComponentStatus{{Name: "kubelet"}}
+	})
+	until(t, clock, gather, "the first status", func() bool { return o.last("agentVersion") == `"v2"` })
+	for field, want := range map[string]string{"findings": "null", "conditions": "null", "revision": "null", "agentVersion": `"v2"`, "components": `[{"name":"kubelet"}]`} {
+		if got := o.last(field); got != want {
+			t.Errorf("%s: got %q, want %s", field, got, want)
+		}
+	}
+	r.Update(version("v3"))
+	until(t, clock, gather, "the next status", func() bool { return o.last("agentVersion") == `"v3"` })
+	if last := o.writes()[len(o.writes())-1]; len(last) > 2 {
+		t.Errorf("the next patch is %s, want the changed field and the heartbeat", last)
+	}
+}
+
 func TestSeedComesBeforeWhatIsNotKnownYet(t *testing.T) {
 	r := &Reporter{Node: "n"}
 	r.Seed([]metav1.Condition{{Type: "A", Status: "True"}})
