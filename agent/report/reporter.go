@@ -145,13 +145,15 @@ type writer struct {
 	limit *rate.Limiter
 	// last is what the object has as far as is known; nil for nothing.
 	last *v1alpha1.NodeAgentStatus
+	// refused is what the API server would not take, nil for nothing.
+	refused *refusal
 }
 
 // write makes the object's status the newest one, trying until it is; false says that the context ended.
 func (w *writer) write(ctx context.Context, heartbeat bool) bool {
 	for wait := firstRetry; ; wait = min(2*wait, lastRetry) {
 		status, known := w.newest()
-		data, err := patch(w.from(known), status)
+		data, err := patch(w.from(known), w.fit(status))
 		if err != nil {
 			w.Log.Error(err, "Failed to encode the status")
 			return true
@@ -164,20 +166,15 @@ func (w *writer) write(ctx context.Context, heartbeat bool) bool {
 		}
 		status, known = w.newest() // it may have gone on while the budget was short
 		status.HeartbeatTime = metav1.NewTime(w.Clock.Now().Truncate(time.Second))
-		if data, err = patch(w.from(known), status); err == nil && data != nil {
-			err = w.api.PatchNodeAgentStatus(ctx, w.Node, data)
-		}
-		if err == nil {
-			if known {
-				w.last = &status
-			}
-			if w.Written != nil {
-				w.Written(len(data))
-			}
+		if err = w.send(ctx, w.fit(status), known); err == nil {
 			return true
 		}
 		if ctx.Err() != nil {
 			return false
+		}
+		if known && apierrors.IsInvalid(err) && w.refuse(status, err) {
+			w.Log.Error(err, "Left out of the report what the API server may have refused", "nodeAgent", w.Node)
+			continue
 		}
 		if !apierrors.IsNotFound(err) {
 			w.Log.Error(err, "Failed to report", "nodeAgent", w.Node)
@@ -186,6 +183,24 @@ func (w *writer) write(ctx context.Context, heartbeat bool) bool {
 			return false
 		}
 	}
+}
+
+// send makes the object's status this one.
+func (w *writer) send(ctx context.Context, status v1alpha1.NodeAgentStatus, known bool) error {
+	data, err := patch(w.from(known), status)
+	if err == nil && data != nil {
+		err = w.api.PatchNodeAgentStatus(ctx, w.Node, data)
+	}
+	if err != nil {
+		return err
+	}
+	if known {
+		w.last = &status
+	}
+	if w.Written != nil {
+		w.Written(len(data))
+	}
+	return nil
 }
 
 // from is what to take as the status that the object has. A heartbeat that comes before anything is known must not take

@@ -65,13 +65,20 @@ func (o *object) last(field string) string {
 
 func start(t *testing.T) (*Reporter, *object, *clocktesting.FakeClock) {
 	t.Helper()
+	o := &object{}
+	r, clock := startWith(t, o)
+	return r, o, clock
+}
+
+func startWith(t *testing.T, o Writer) (*Reporter, *clocktesting.FakeClock) {
+	t.Helper()
 	clock := clocktesting.NewFakeClock(time.Unix(1_700_000_000, 0))
-	r, o := &Reporter{Node: "n", Log: logr.Discard(), Clock: clock}, &object{}
+	r := &Reporter{Node: "n", Log: logr.Discard(), Clock: clock}
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan struct{})
 	go func() { defer close(done); r.Run(ctx, o) }()
 	t.Cleanup(func() { cancel(); <-done })
-	return r, o, clock
+	return r, clock
 }
 
 // until lets the fake clock run, in small steps, until the condition holds.
