@@ -69,6 +69,8 @@ type Agent struct {
 	restarted  bool          // an earlier agent had an identity already
 	joined     chan struct{} // closed when there is an identity
 	introduced chan struct{} // closed when the kubelet has one too, or must ask for it itself
+	claimed    chan struct{} // closed when the components' directories are known to be the agent's
+	claimOnce  sync.Once
 	wanted     chan *generation
 	dirty      chan struct{} // something that the status shows has changed
 	rebuild    chan struct{} // something that the components' configuration depends on has changed
@@ -114,7 +116,8 @@ func New(opts Options) (*Agent, error) {
 		boot:      newBootReporter(opts.RunDir, opts.Log),
 		paths:     component.DefaultPaths(),
 		bootstrap: boot, current: current, newest: current, committed: committed,
-		joined: make(chan struct{}), introduced: make(chan struct{}), wanted: make(chan *generation, 1), dirty: make(chan struct{}, 1), rebuild: make(chan struct{}, 1),
+		joined: make(chan struct{}), introduced: make(chan struct{}), claimed: make(chan struct{}),
+		wanted: make(chan *generation, 1), dirty: make(chan struct{}, 1), rebuild: make(chan struct{}, 1),
 	}
 	a.restarted = hadIdentity(a.identityPaths(), boot.NodeName, committed)
 	a.paths.AgentKubeconfig = a.identityPaths().Kubeconfig()

@@ -73,7 +73,6 @@ func TestACertificateThatEndedStopsNoComponent(t *testing.T) {
 	a := certified(t, time.Now().Add(-1000*time.Hour))
 	a.restarted = hadIdentity(a.identityPaths(), "node-1", nil)
 	processes := []supervise.Process{{Name: v1alpha1.ComponentContainerd}, {Name: v1alpha1.ComponentKubelet}}
-	a.introduced = make(chan struct{})
 	if got := a.startable(processes); len(got) != 1 {
 		t.Errorf("a new machine starts %v, want containerd alone", got)
 	}

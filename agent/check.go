@@ -20,6 +20,9 @@ const addressPatience = 2 * time.Second
 // findingNodeAddress names the finding of a node that goes on with the address it had.
 const findingNodeAddress = "NodeAddress"
 
+// findingOtherRuntime names the finding of a machine that has a container runtime or a kubelet already.
+const findingOtherRuntime = "OtherRuntime"
+
 // check gathers the facts and makes the machine ready for the state. What the preflight finds keeps a new state from
 // being installed. It does not keep one that was installed before from going on: without its supervisor, and after a
 // reboot without the kubelet, which alone evicts pods and removes images, such a machine would never mend.
@@ -30,6 +33,7 @@ func (a *Agent) check(ctx context.Context, g *generation) error {
 		return err
 	}
 	doubtful := len(findings) > 0
+	findings = append(findings, a.claim()...)
 	sharedKernel := strings.HasPrefix(g.ProviderID, v1alpha1.LocalProviderIDPrefix)
 	findings = append(findings, a.tolerateFullDisk(g, host.Preflight(facts, g.NodeName, &g.Spec, time.Now()))...)
 	findings = append(findings, a.system.ApplySysctls(g.Spec.Sysctls, sharedKernel)...)
@@ -52,6 +56,23 @@ func (a *Agent) check(ctx context.Context, g *generation) error {
 		Node: g.NodeName, Settings: g.Spec.Network, PodCIDRs: prefixes(g.Spec.Cluster.PodCIDRs), MTU: facts.MTU,
 	})
 	a.step(stepPreflight)
+	return nil
+}
+
+// claim takes the components' directories for the agent, unless others use them.
+func (a *Agent) claim() []v1alpha1.Finding {
+	a.mu.Lock()
+	known := a.committed != nil
+	a.mu.Unlock()
+	others, err := a.paths.Claim(known)
+	switch {
+	case err != nil:
+		return []v1alpha1.Finding{{Name: findingOtherRuntime, Severity: v1alpha1.FindingError, Message: err.Error()}}
+	case len(others) > 0:
+		return []v1alpha1.Finding{{Name: findingOtherRuntime, Severity: v1alpha1.FindingError, Message: fmt.Sprintf(
+			"another container runtime or kubelet is installed here: it uses %s; remove it and what it left there, or use a machine without one", strings.Join(others, ", "))}}
+	}
+	a.claimOnce.Do(func() { close(a.claimed) })
 	return nil
 }
 

@@ -77,7 +77,11 @@ func machine(t *testing.T) (*Agent, *generation) {
 		},
 		network: &network.Manager{StateDir: dir}, supervise: processes, restarted: true, current: g, newest: g,
 		bundle: &bundle.Bundle{Dir: filepath.Join(dir, "bundle"), Versions: map[string]string{"pause": "1"}},
-		paths:  component.Paths{ConfigDir: filepath.Join(dir, "etc"), LogDir: dir, KubeletDir: dir, ContainerdRoot: dir, ContainerdState: dir},
+		paths: component.Paths{
+			ConfigDir: filepath.Join(dir, "etc"), LogDir: dir,
+			KubeletDir: filepath.Join(dir, "kubelet"), ContainerdRoot: filepath.Join(dir, "containerd"), ContainerdState: filepath.Join(dir, "run", "containerd"),
+		},
+		introduced: make(chan struct{}), claimed: make(chan struct{}),
 		wanted: make(chan *generation, 1), dirty: make(chan struct{}, 1), rebuild: make(chan struct{}, 1),
 	}
 	return a, g
@@ -156,6 +160,26 @@ func TestAFullDiskDoesNotMatterToWhatNeedNotBeFetched(t *testing.T) {
 	}
 	if len(a.findings) != 1 || a.findings[0].Severity != v1alpha1.FindingWarning {
 		t.Errorf("findings are %v, want a warning", a.findings)
+	}
+}
+
+func TestAMachineWithAKubeletOfOthersIsLeftAlone(t *testing.T) {
+	a, g := machine(t)
+	theirs := filepath.Join(a.paths.KubeletDir, "pki", "kubelet-client-current.pem")
+	if err := errors.Join(os.MkdirAll(filepath.Dir(theirs), 0o755), os.WriteFile(theirs, nil, 0o600)); err != nil {
+		t.Fatal(err)
+	}
+	if err := a.check(t.Context(), g); err == nil || !strings.Contains(err.Error(), "another container runtime or kubelet is installed here: it uses "+a.paths.KubeletDir) {
+		t.Errorf("got %v", err)
+	}
+	if closed(a.claimed) {
+		t.Error("the kubelet's certificate would be written over theirs")
+	}
+	if err := os.RemoveAll(a.paths.KubeletDir); err != nil {
+		t.Fatal(err)
+	}
+	if err := a.check(t.Context(), g); err != nil || !closed(a.claimed) {
+		t.Errorf("after it was removed: %v", err)
 	}
 }
 

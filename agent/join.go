@@ -63,6 +63,11 @@ func (a *Agent) join(ctx context.Context) error {
 func (a *Agent) introduceKubelet(ctx context.Context, api identity.API) {
 	defer wake(a.rebuild)
 	defer close(a.introduced)
+	select {
+	case <-a.claimed: // the certificate's place may be another kubelet's
+	case <-ctx.Done():
+		return
+	}
 	ctx, cancel := context.WithTimeout(ctx, introductionPatience)
 	defer cancel()
 	kubelet := identity.Kubelet{

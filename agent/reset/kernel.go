@@ -42,7 +42,11 @@ func boundToItself(dir string) bool {
 // unmount takes down the mounts of the kubelet, containerd and the network namespaces of pods.
 func (r *resetter) unmount(context.Context) error {
 	var errs []error
-	for _, dir := range []string{r.Paths.KubeletDir, r.Paths.ContainerdState, r.Paths.ContainerdRoot, r.NetnsDir} {
+	dirs := r.claimed()
+	if r.isOurs(r.Paths.ContainerdRoot) {
+		dirs = append(dirs, r.NetnsDir)
+	}
+	for _, dir := range dirs {
 		points, err := mountsAt(dir)
 		errs = append(errs, err)
 		for _, p := range points {
@@ -66,8 +70,8 @@ func (r *resetter) unmount(context.Context) error {
 	return errors.Join(errs...)
 }
 
-// ourTables are the nftables tables of the agent, kube-proxy and the portmap plugin.
-var ourTables = []string{network.Table, "kube-proxy", "cni_hostport"}
+// kubeletTables are the nftables tables of kube-proxy and the portmap plugin, who come with a kubelet.
+var kubeletTables = []string{"kube-proxy", "cni_hostport"}
 
 func (r *resetter) removeNetwork(context.Context) error {
 	kernel := network.NewKernel()
@@ -88,13 +92,14 @@ func (r *resetter) removeTables() error {
 	if err != nil {
 		return fmt.Errorf("list nftables tables: %w", err)
 	}
+	ours := r.isOurs(r.Paths.KubeletDir)
 	for _, t := range tables {
-		if slices.Contains(ourTables, t.Name) {
+		if t.Name == network.Table || ours && slices.Contains(kubeletTables, t.Name) {
 			conn.DelTable(t)
 			r.say("Removed nftables table %s", t.Name)
 		}
 	}
-	if err := conn.Flush(); err != nil {
+	if err := conn.Flush(); err != nil || !ours {
 		return err
 	}
 	return r.removeKubeletChains(conn)
@@ -143,6 +148,9 @@ func jumpsToKubelet(e expr.Any) bool {
 
 // removeCgroups removes the cgroups of pods, the innermost first. One that still has a process is an error.
 func (r *resetter) removeCgroups(context.Context) error {
+	if !r.isOurs(r.Paths.KubeletDir) {
+		return nil
+	}
 	var errs []error
 	for _, pattern := range []string{
 		filepath.Join("/sys/fs/cgroup", r.CgroupRoot, "kubepods*"),

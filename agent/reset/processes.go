@@ -173,7 +173,7 @@ func until(ctx context.Context, done func() bool) error {
 // containerd there is nothing that could: their leftovers go with the mounts, the cgroups and the files.
 func (r *resetter) removePods(ctx context.Context) error {
 	socket := r.Paths.Socket()
-	if _, err := os.Stat(socket); err != nil {
+	if _, err := os.Stat(socket); err != nil || !r.isOurs(r.Paths.ContainerdState) {
 		return nil
 	}
 	conn, err := grpc.NewClient("unix://"+socket, grpc.WithTransportCredentials(insecure.NewCredentials()))

@@ -81,7 +81,10 @@ func Run(ctx context.Context, o Options) error {
 	if len(errs) > 0 {
 		return errors.Join(append(errs, errors.New("run reset again when this is mended"))...)
 	}
-	return errors.Join(r.remove(o.StateDir), r.remove(o.RunDir))
+	for _, dir := range append(r.claimed(), o.StateDir, o.RunDir) {
+		errs = append(errs, r.remove(dir))
+	}
+	return errors.Join(errs...)
 }
 
 type resetter struct {
@@ -91,6 +94,14 @@ type resetter struct {
 func (r *resetter) say(format string, args ...any) {
 	_, _ = fmt.Fprintf(r.Out, format+"\n", args...)
 }
+
+// claimed are the directories of containerd and the kubelet that the agent marked as its own. Those without its mark are
+// another container runtime's or kubelet's.
+func (r *resetter) claimed() []string {
+	return slices.DeleteFunc([]string{r.Paths.KubeletDir, r.Paths.ContainerdState, r.Paths.ContainerdRoot}, func(dir string) bool { return !r.isOurs(dir) })
+}
+
+func (r *resetter) isOurs(dir string) bool { return component.Claimed(dir) }
 
 func (r *resetter) present() bool {
 	for _, dir := range []string{r.StateDir, r.RunDir} {
@@ -118,15 +129,25 @@ func (r *resetter) stopComponents(ctx context.Context) error {
 	return nil
 }
 
-// removeFiles removes what the components left. What the infrastructure provider put on the machine stays.
+// removeFiles removes what the components left. What the infrastructure provider put on the machine stays, and so do
+// the marks of the directories that have one, by which another reset knows them if this one has to be run again.
 func (r *resetter) removeFiles(context.Context) error {
 	paths, err := filepath.Glob(filepath.Join(r.RunDir, "*"))
 	paths = slices.DeleteFunc(paths, func(path string) bool { return filepath.Base(path) == LockName })
-	paths = append(paths, r.Paths.KubeletDir, r.Paths.ContainerdRoot, r.Paths.ContainerdState, r.Paths.ConfigDir, r.Paths.LogDir,
-		filepath.Join(r.Paths.CNIConfDir, network.ConflistName))
+	paths = append(paths, r.Paths.ConfigDir, r.Paths.LogDir, filepath.Join(r.Paths.CNIConfDir, network.ConflistName))
+	if r.isOurs(r.Paths.KubeletDir) {
+		paths = append(paths, r.Leftovers...)
+	}
 	errs := []error{err}
-	for _, path := range append(paths, r.Leftovers...) {
+	for _, path := range paths {
 		errs = append(errs, r.remove(path))
+	}
+	for _, dir := range r.claimed() {
+		mounts, err := mountsAt(dir)
+		if err == nil {
+			err = empty(dir, append(mounts, component.Marker(dir)))
+		}
+		errs = append(errs, err)
 	}
 	return errors.Join(errs...)
 }
@@ -137,8 +158,13 @@ func (r *resetter) remove(path string) error {
 	if _, err := os.Lstat(path); errors.Is(err, os.ErrNotExist) {
 		return nil
 	}
-	if mounts, err := mountsAt(path); err != nil || len(mounts) > 0 {
-		return errors.Join(err, r.removeAround(path, mounts))
+	mounts, err := mountsAt(path)
+	switch {
+	case err != nil:
+		return err
+	case len(mounts) > 0:
+		r.say("Kept %s, where something of others is mounted: %s", path, strings.Join(mounts, ", "))
+		return empty(path, mounts)
 	}
 	if err := os.RemoveAll(path); err != nil {
 		return err
@@ -147,14 +173,18 @@ func (r *resetter) remove(path string) error {
 	return nil
 }
 
-// removeAround deletes what is in a directory, but for the mounts in it.
-func (r *resetter) removeAround(dir string, mounts []string) error {
-	r.say("Kept %s, where something of others is mounted: %s", dir, strings.Join(mounts, ", "))
+// empty deletes what is in a directory, but for what is to be kept and the directories above that.
+func empty(dir string, kept []string) error {
 	entries, err := os.ReadDir(dir)
 	errs := []error{err}
 	for _, entry := range entries {
-		if path := filepath.Join(dir, entry.Name()); !slices.Contains(mounts, path) {
-			errs = append(errs, r.remove(path))
+		path := filepath.Join(dir, entry.Name())
+		switch {
+		case slices.Contains(kept, path):
+		case slices.ContainsFunc(kept, func(k string) bool { return strings.HasPrefix(k, path+"/") }):
+			errs = append(errs, empty(path, kept))
+		default:
+			errs = append(errs, os.RemoveAll(path))
 		}
 	}
 	return errors.Join(errs...)

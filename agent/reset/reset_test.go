@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"net"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -59,6 +60,9 @@ func machine(t *testing.T) (Options, *bytes.Buffer) {
 		}
 	}
 	if err := os.WriteFile(paths.CNIConfDir+"/99-others.conf", nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := paths.Claim(true); err != nil {
 		t.Fatal(err)
 	}
 	return o, out
@@ -143,6 +147,74 @@ func TestResetRemovesWhatTheAgentMadeAndNothingElse(t *testing.T) {
 		if !strings.Contains(out.String(), line) {
 			t.Errorf("it did not say %q; it said:\n%s", line, out)
 		}
+	}
+}
+
+func TestResetLeavesAnotherRuntimeAndKubeletAlone(t *testing.T) {
+	o, out := machine(t)
+	socket := &net.ListenConfig{}
+	listener, err := socket.Listen(t.Context(), "unix", o.Paths.Socket())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = listener.Close() }()
+	asked := make(chan struct{})
+	go func() {
+		if conn, err := listener.Accept(); err == nil {
+			close(asked)
+			_ = conn.Close()
+		}
+	}()
+	theirs := []string{o.Paths.KubeletDir, o.Paths.ContainerdRoot, o.Paths.ContainerdState}
+	for _, dir := range theirs {
+		if err := os.Remove(component.Marker(dir)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	mounted(t, o.Paths.KubeletDir+"/pods/x")
+	mounted(t, o.NetnsDir+"/cni-1234")
+	conn, err := nftables.New()
+	if err != nil {
+		t.Fatal(err)
+	}
+	conn.AddTable(&nftables.Table{Family: nftables.TableFamilyIPv4, Name: "kube-proxy"})
+	if err := conn.Flush(); err != nil {
+		t.Fatal(err)
+	}
+	if err := Run(t.Context(), o); err != nil {
+		t.Fatal(err)
+	}
+	for _, kept := range append(theirs, o.Leftovers...) {
+		if _, err := os.Stat(kept); err != nil {
+			t.Errorf("another's %s is gone: %v; it said:\n%s", kept, err, out)
+		}
+	}
+	for _, dir := range []string{o.Paths.KubeletDir + "/pods/x", o.NetnsDir + "/cni-1234"} {
+		if points, err := mountsAt(dir); err != nil || len(points) != 1 {
+			t.Errorf("another's mount at %s: %v, %v", dir, points, err)
+		}
+	}
+	if tables, err := conn.ListTables(); err != nil || len(tables) != 1 {
+		t.Errorf("another's table: %v, %v", tables, err)
+	}
+	select {
+	case <-asked:
+		t.Error("another's containerd was asked for its pods")
+	default:
+	}
+	if _, err := os.Stat(o.StateDir); err == nil {
+		t.Error("our own state is left")
+	}
+}
+
+func TestAResetThatFailedKnowsItsDirectoriesTheNextTime(t *testing.T) {
+	o, _ := machine(t)
+	r := &resetter{Options: o}
+	if err := r.removeFiles(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if entries, err := os.ReadDir(o.Paths.KubeletDir); err != nil || len(entries) != 1 || len(r.claimed()) != 3 {
+		t.Errorf("the kubelet's directory has %v (%v), want its mark alone; known are %v", entries, err, r.claimed())
 	}
 }
 
