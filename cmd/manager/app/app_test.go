@@ -15,6 +15,7 @@ import (
 
 	"github.com/spf13/pflag"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/util/wait"
 	"k8s.io/client-go/rest"
 
 	"github.com/drover-dev/drover/test/apiserver"
@@ -96,39 +97,50 @@ func TestEndpoints(t *testing.T) {
 	options := testOptions()
 	options.HealthProbeBindAddress, options.MetricsBindAddress = freeAddress(t), freeAddress(t)
 	ctx, cancel := context.WithCancel(context.Background())
-	mgr, err := New(ctx, server.Config, options)
+	mgr, err := New(ctx, ownConfig(t, server), options)
 	if err != nil {
 		t.Fatal(err)
 	}
 	run(ctx, t, mgr, cancel)
-	insecure := rest.TLSClientConfig{Insecure: true}
-	status := func(config *rest.Config, url string) int {
-		httpClient, err := rest.HTTPClientFor(config)
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer httpClient.CloseIdleConnections()
-		response, err := httpClient.Get(url)
-		if err != nil {
-			return 0
-		}
-		_, _ = io.Copy(io.Discard, response.Body)
-		_ = response.Body.Close()
-		return response.StatusCode
-	}
-	// Either is served a moment before or after the other.
-	for url, want := range map[string]int{
-		"http://" + options.HealthProbeBindAddress + "/readyz": http.StatusOK,
-		"https://" + options.MetricsBindAddress + "/metrics":   http.StatusUnauthorized,
+	probes, metrics := "http://"+options.HealthProbeBindAddress, "https://"+options.MetricsBindAddress+"/metrics"
+	bind(t, server, "drover-metrics-reader", "scraper")
+	for _, c := range []struct {
+		who, url, token string
+		want            int
+	}{
+		{"anybody", probes + "/healthz", "", http.StatusOK},
+		{"anybody", probes + "/readyz", "", http.StatusOK},
+		{"somebody without a token", metrics, "", http.StatusUnauthorized},
+		{"somebody without rights", metrics, serviceAccountToken(t, server, "stranger"), http.StatusForbidden},
+		{"whoever is bound to drover-metrics-reader", metrics, serviceAccountToken(t, server, "scraper"), http.StatusOK},
 	} {
-		deadline := time.Now().Add(patience)
-		for got := 0; got != want; got = status(&rest.Config{TLSClientConfig: insecure}, url) {
-			if time.Now().After(deadline) {
-				t.Fatalf("%s without a token: got status %d, want %d", url, got, want)
-			}
-			<-time.After(50 * time.Millisecond)
+		// Each endpoint is served a moment after the manager has started, and rights count a moment after they were given.
+		got := 0
+		err := wait.PollUntilContextTimeout(t.Context(), 50*time.Millisecond, patience, true, func(context.Context) (bool, error) {
+			got = status(t, c.url, c.token)
+			return got == c.want, nil
+		})
+		if err != nil {
+			t.Errorf("%s gets status %d from %s, want %d", c.who, got, c.url, c.want)
 		}
 	}
+}
+
+// status is what a server answers, or 0 when there is none.
+func status(t *testing.T, url, token string) int {
+	t.Helper()
+	httpClient, err := rest.HTTPClientFor(&rest.Config{BearerToken: token, TLSClientConfig: rest.TLSClientConfig{Insecure: true}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer httpClient.CloseIdleConnections()
+	response, err := httpClient.Get(url)
+	if err != nil {
+		return 0
+	}
+	_, _ = io.Copy(io.Discard, response.Body)
+	_ = response.Body.Close()
+	return response.StatusCode
 }
 
 func TestLogsAreJSONOnRequest(t *testing.T) {
