@@ -5,6 +5,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"time"
 
 	"github.com/spf13/pflag"
 
@@ -49,6 +50,8 @@ type Options struct {
 
 	// repeated allows several managers in one process, which only tests start.
 	repeated bool
+	// leaseDuration is how long a leader that says nothing is waited for. Default: controller-runtime's 15 s.
+	leaseDuration time.Duration
 }
 
 // DefaultOptions are those of a manager without flags.

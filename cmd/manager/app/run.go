@@ -90,7 +90,7 @@ func New(ctx context.Context, restConfig *rest.Config, options Options) (manager
 }
 
 func managerOptions(options Options, scheme *runtime.Scheme) ctrl.Options {
-	return ctrl.Options{
+	managerOptions := ctrl.Options{
 		Scheme:                        scheme,
 		Cache:                         engine.CacheOptions(),
 		Client:                        engine.ClientOptions(),
@@ -108,6 +108,10 @@ func managerOptions(options Options, scheme *runtime.Scheme) ctrl.Options {
 			CertDir:        options.MetricsCertDir,
 		},
 	}
+	if lease := options.leaseDuration; lease > 0 {
+		managerOptions.LeaseDuration, managerOptions.RenewDeadline, managerOptions.RetryPeriod = ptr.To(lease), ptr.To(lease*2/3), ptr.To(lease/10)
+	}
+	return managerOptions
 }
 
 func loadConfig(kubeconfig string) (*rest.Config, error) {
