@@ -56,7 +56,7 @@ func ownMachine() Config {
 	cfg.ProviderID = ""
 	cfg.Facts = host.Facts{
 		CgroupVersion: 2, CgroupDriver: host.CgroupDriverSystemd, CgroupRoot: "/", HasSystemd: true,
-		CanRaiseOOMScore: true, ConntrackWritable: true, CPUs: 16, HostCPUs: 16,
+		CanRaiseOOMScore: true, ConntrackWritable: ptr.To(true), CPUs: 16, HostCPUs: 16,
 		MemoryBytes: 64 * gib, HostMemoryBytes: 64 * gib, StateDiskBytes: 40 * gib, NodeIP: netip.MustParseAddr("fd00::10"),
 	}
 	return cfg

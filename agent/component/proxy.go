@@ -66,8 +66,9 @@ func (c *Config) proxyConfig(mode fleetv1.ProxyMode) *proxyv1alpha1.KubeProxyCon
 	if !c.Facts.CanRaiseOOMScore {
 		config.OOMScoreAdj = ptr.To[int32](0)
 	}
-	if !c.Facts.ConntrackWritable {
-		// Zero leaves the kernel's limit alone, where kube-proxy would otherwise end with an error.
+	if !ptr.Deref(c.Facts.ConntrackWritable, false) {
+		// Zero leaves the kernel's limit alone, where kube-proxy would otherwise end with an error; without connection
+		// tracking as well, for then there is no limit to set.
 		config.Conntrack.MaxPerCore, config.Conntrack.Min = ptr.To[int32](0), ptr.To[int32](0)
 	}
 	return config

@@ -7,6 +7,8 @@ import (
 	"os"
 	"strconv"
 	"strings"
+
+	"k8s.io/utils/ptr"
 )
 
 // The cgroup drivers that the kubelet and containerd know.
@@ -39,8 +41,9 @@ type Facts struct {
 	// CanRaiseOOMScore says whether processes may be protected from the OOM killer (CAP_SYS_RESOURCE). Where they
 	// may not, containerd must restrict the scores it sets, or no sandbox starts.
 	CanRaiseOOMScore bool
-	// ConntrackWritable says whether nf_conntrack_max may be written; kube-proxy must leave it alone otherwise.
-	ConntrackWritable bool
+	// ConntrackWritable says whether nf_conntrack_max may be written; kube-proxy must leave it alone otherwise. It is
+	// nil, for not known, as long as the kernel has no connection tracking.
+	ConntrackWritable *bool
 
 	// CPUs is how many processors' time the machine may use: the host's, or its cgroup's limit rounded up.
 	CPUs int
@@ -89,15 +92,14 @@ type GatherOptions struct {
 // Gather reads the facts. It fails only when a fact that nothing can do without is missing.
 func (s *System) Gather(ctx context.Context, opts GatherOptions) (Facts, error) {
 	f := Facts{
-		HasSystemd:        s.exists("/run/systemd/system"),
-		CanRaiseOOMScore:  s.hasCapability(capSysResource),
-		ConntrackWritable: s.conntrackWritable(),
-		Overlayfs:         s.hasFilesystem("overlay"),
-		BridgeNetfilter:   s.exists("/proc/sys/net/bridge/bridge-nf-call-iptables"),
-		Swap:              len(s.lines("/proc/swaps")) > 1,
-		InotifyInstances:  s.integer("/proc/sys/fs/inotify/max_user_instances"),
-		HostCPUs:          s.processors(),
-		KernelRelease:     s.text("/proc/sys/kernel/osrelease"),
+		HasSystemd:       s.exists("/run/systemd/system"),
+		CanRaiseOOMScore: s.hasCapability(capSysResource),
+		Overlayfs:        s.hasFilesystem("overlay"),
+		BridgeNetfilter:  s.exists(bridgeNetfilter),
+		Swap:             len(s.lines("/proc/swaps")) > 1,
+		InotifyInstances: s.integer("/proc/sys/fs/inotify/max_user_instances"),
+		HostCPUs:         s.processors(),
+		KernelRelease:    s.text("/proc/sys/kernel/osrelease"),
 	}
 	var err error
 	if f.Hostname, err = s.Hostname(); err != nil {
@@ -106,6 +108,7 @@ func (s *System) Gather(ctx context.Context, opts GatherOptions) (Facts, error) 
 	if err := s.gatherCgroups(&f); err != nil {
 		return f, err
 	}
+	f.ConntrackWritable = s.conntrackWritable(f.SharesHost)
 	s.gatherSize(&f)
 	f.MissingTools = s.missingTools()
 	if err := s.NFTables(); err != nil {
@@ -175,23 +178,37 @@ func (s *System) hasFilesystem(name string) bool {
 func (s *System) missingTools() []string {
 	var missing []string
 	for _, tool := range []string{"nft", "iptables", "mount", "umount"} {
-		found := false
-		for _, dir := range []string{"/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin"} {
-			found = found || s.exists(dir+"/"+tool)
-		}
-		if !found {
+		if s.tool(tool) == "" {
 			missing = append(missing, tool)
 		}
 	}
 	return missing
 }
 
-// conntrackWritable tries to write the value that is there. It is read-only in every network namespace but the first.
-func (s *System) conntrackWritable() bool {
-	const path = "/proc/sys/net/netfilter/nf_conntrack_max"
-	value := s.text(path)
-	if value == "" {
-		return false
+// tool is the path of a program of the machine, empty where there is none.
+func (s *System) tool(name string) string {
+	for _, dir := range []string{"/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin"} {
+		if path := dir + "/" + name; s.exists(path) {
+			return path
+		}
 	}
-	return os.WriteFile(s.path(path), []byte(value), 0o644) == nil
+	return ""
+}
+
+const (
+	bridgeNetfilter = "/proc/sys/net/bridge/bridge-nf-call-iptables"
+	conntrackMax    = "/proc/sys/net/netfilter/nf_conntrack_max"
+)
+
+// conntrackWritable tries to write the value that is there. It is read-only in every network namespace but the first
+// since Linux 5.13; before, it would be the host's limit that a machine that shares its host changes.
+func (s *System) conntrackWritable(sharesHost bool) *bool {
+	value := s.text(conntrackMax)
+	switch {
+	case sharesHost:
+		return ptr.To(false)
+	case value == "":
+		return nil
+	}
+	return ptr.To(os.WriteFile(s.path(conntrackMax), []byte(value), 0o644) == nil)
 }

@@ -163,10 +163,22 @@ func TestFacts(t *testing.T) {
 			want:   true,
 		},
 		"no conntrack": {
-			reason: "without the file there is nothing to write to",
+			reason: "without the file nobody knows whether it can be written",
 			files:  without(with(common, v1("/")), "proc/sys/net/netfilter/nf_conntrack_max"),
 			check:  func(f Facts) any { return f.ConntrackWritable },
-			want:   false,
+			want:   (*bool)(nil),
+		},
+		"conntrack of one's own": {
+			reason: "the file can be written",
+			files:  with(common, v1("/")),
+			check:  func(f Facts) any { return f.ConntrackWritable },
+			want:   ptr.To(true),
+		},
+		"conntrack of the host": {
+			reason: "the limit is the host's, loaded or not, so that kube-proxy's configuration stays what it is",
+			files:  without(with(common, v1("/drover/m1/system")), "proc/sys/net/netfilter/nf_conntrack_max"),
+			check:  func(f Facts) any { return f.ConntrackWritable },
+			want:   ptr.To(false),
 		},
 		"address": {
 			reason: "the node's address is the source of packets to the API server",
@@ -244,7 +256,7 @@ func prefixes(texts ...string) (result []netip.Prefix) {
 func good() Facts {
 	return Facts{
 		Hostname: "node-1", KernelRelease: "6.1.0-18-amd64", CgroupVersion: 2, Controllers: []string{"cpu", "cpuset", "memory", "pids"},
-		CanRaiseOOMScore: true, ConntrackWritable: true, MemoryBytes: 4 << 30, InotifyInstances: 8192, Overlayfs: true,
+		CanRaiseOOMScore: true, ConntrackWritable: ptr.To(true), MemoryBytes: 4 << 30, InotifyInstances: 8192, Overlayfs: true,
 		BridgeNetfilter: true, StateDiskFreeBytes: 50 << 30,
 	}
 }
@@ -271,14 +283,15 @@ func TestPreflight(t *testing.T) {
 		"several": {reason: "the worst comes first", facts: func(f *Facts) {
 			f.Hostname, f.InotifyInstances, f.Overlayfs, f.CanRaiseOOMScore = "other", 128, false, false
 		}, want: []string{"Error Overlayfs", "Warning InotifyInstances", "Info HostnameMismatch", "Info NoOOMScoreAdjust"}},
-		"swap":            {reason: "swap is fine by default", facts: func(f *Facts) { f.Swap = true }, want: []string{"Info Swap"}},
-		"swap forbidden":  {reason: "the kubelet would refuse to start", facts: func(f *Facts) { f.Swap = true }, spec: func(s *v1alpha1.NodeAgentSpec) { s.Kubelet.FailSwapOn = ptr.To(true) }, want: []string{"Error Swap"}},
-		"small disk":      {reason: "a bundle needs room", facts: func(f *Facts) { f.StateDiskFreeBytes = 100 << 20 }, want: []string{"Error DiskSpace"}},
-		"little disk":     {reason: "images need room", facts: func(f *Facts) { f.StateDiskFreeBytes = 2 << 30 }, want: []string{"Warning DiskSpace"}},
-		"no conntrack":    {reason: "kube-proxy adapts", facts: func(f *Facts) { f.ConntrackWritable = false }, want: []string{"Info ConntrackReadOnly"}},
-		"no br_netfilter": {reason: "Services on the same node break", facts: func(f *Facts) { f.BridgeNetfilter = false }, want: []string{"Warning BridgeNetfilter"}},
-		"little memory":   {reason: "the components alone take that much", facts: func(f *Facts) { f.MemoryBytes = 256 << 20 }, want: []string{"Error Memory"}},
-		"tool":            {reason: "kube-proxy runs nft", facts: func(f *Facts) { f.MissingTools = []string{"nft", "iptables"} }, want: []string{"Error ToolMissing"}},
+		"swap":                 {reason: "swap is fine by default", facts: func(f *Facts) { f.Swap = true }, want: []string{"Info Swap"}},
+		"swap forbidden":       {reason: "the kubelet would refuse to start", facts: func(f *Facts) { f.Swap = true }, spec: func(s *v1alpha1.NodeAgentSpec) { s.Kubelet.FailSwapOn = ptr.To(true) }, want: []string{"Error Swap"}},
+		"small disk":           {reason: "a bundle needs room", facts: func(f *Facts) { f.StateDiskFreeBytes = 100 << 20 }, want: []string{"Error DiskSpace"}},
+		"little disk":          {reason: "images need room", facts: func(f *Facts) { f.StateDiskFreeBytes = 2 << 30 }, want: []string{"Warning DiskSpace"}},
+		"no conntrack":         {reason: "kube-proxy adapts", facts: func(f *Facts) { f.ConntrackWritable = ptr.To(false) }, want: []string{"Info ConntrackReadOnly"}},
+		"conntrack not loaded": {reason: "nobody knows yet", facts: func(f *Facts) { f.ConntrackWritable = nil }},
+		"no br_netfilter":      {reason: "Services on the same node break", facts: func(f *Facts) { f.BridgeNetfilter = false }, want: []string{"Warning BridgeNetfilter"}},
+		"little memory":        {reason: "the components alone take that much", facts: func(f *Facts) { f.MemoryBytes = 256 << 20 }, want: []string{"Error Memory"}},
+		"tool":                 {reason: "kube-proxy runs nft", facts: func(f *Facts) { f.MissingTools = []string{"nft", "iptables"} }, want: []string{"Error ToolMissing"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			f, spec := good(), &v1alpha1.NodeAgentSpec{}

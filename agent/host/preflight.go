@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"k8s.io/apimachinery/pkg/util/version"
+	"k8s.io/utils/ptr"
 
 	"github.com/drover-dev/drover/agent/report"
 	"github.com/drover-dev/drover/api/v1alpha1"
@@ -131,7 +132,7 @@ func checkNetfilter(f Facts, spec *v1alpha1.NodeAgentSpec) []v1alpha1.Finding {
 	if !f.BridgeNetfilter && spec.Network.Mode != v1alpha1.NetworkModeExternal {
 		found = append(found, warn(FindingBridgeNetfilter, "bridged packets pass the packet filter by: a pod cannot reach a Service whose pod is on the same node; load the module (modprobe br_netfilter)"))
 	}
-	if !f.ConntrackWritable && spec.Proxy.Mode != v1alpha1.ProxyModeNone {
+	if !ptr.Deref(f.ConntrackWritable, true) && spec.Proxy.Mode != v1alpha1.ProxyModeNone {
 		found = append(found, info(FindingConntrackReadOnly, "nf_conntrack_max cannot be written here: kube-proxy leaves it as it is"))
 	}
 	return found

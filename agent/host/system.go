@@ -27,6 +27,8 @@ type System struct {
 	Addresses func() ([]Route, error)
 	// DiskBytes are the size of, and the room on, the filesystem of a path, or of the nearest directory above it that exists.
 	DiskBytes func(path string) (size, free int64, err error)
+	// Run runs a program of the machine to its end.
+	Run func(ctx context.Context, program string, args ...string) error
 	// NFTables fails where nftables cannot be used.
 	NFTables func() error
 }
@@ -50,6 +52,7 @@ func NewSystem() *System {
 		RouteTo:    routeTo,
 		Addresses:  addresses,
 		DiskBytes:  diskBytes,
+		Run:        run,
 		NFTables:   probeNFTables,
 	}
 }
