@@ -35,6 +35,10 @@ func TestMain(m *testing.M) {
 		}
 		return
 	}
+	if err := removeStale(); err != nil {
+		fmt.Fprintln(os.Stderr, "remove what killed tests left:", err)
+		os.Exit(1)
+	}
 	os.Exit(apiserver.Run(m))
 }
 

@@ -40,8 +40,8 @@ func newWorld(t *testing.T) *world {
 	if os.Geteuid() != 0 {
 		t.Fatal("real machines need root: run the tests as root")
 	}
-	makeBridge(t)
 	root := filepath.Join(diskDir(t), "machines")
+	makeBridge(t)
 	w := &world{t: t, Machines: &Machines{Root: root, AgentBinary: buildAgent(t), SharedBundles: filepath.Join(filepath.Dir(root), "bundles"),
 		CgroupParent: testCgroup, Host: LinuxHost{}, Log: testr.New(t)}}
 	t.Cleanup(func() {
@@ -61,7 +61,7 @@ func newWorld(t *testing.T) *world {
 // diskDir is a directory that machines do not have hidden already, as /tmp is.
 func diskDir(t *testing.T) string {
 	t.Helper()
-	dir, err := os.MkdirTemp("/srv", "drover-test-")
+	dir, err := os.MkdirTemp("/srv", fmt.Sprintf("%s%d-", diskPrefix, os.Getpid()))
 	if err != nil {
 		t.Fatal(err)
 	}

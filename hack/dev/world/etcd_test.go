@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -81,6 +82,7 @@ func startEtcd(t *testing.T, l layout.Layout) string {
 	var log bytes.Buffer
 	etcd := exec.Command(filepath.Join(assets, Etcd), args...)
 	etcd.Stderr = &log
+	etcd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL} // it ends with the tests, however they end
 	if err := etcd.Start(); err != nil {
 		t.Fatal(err)
 	}
