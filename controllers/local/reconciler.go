@@ -65,6 +65,7 @@ type Reconciler struct {
 // +kubebuilder:rbac:groups=fleet.drover.dev,resources=localmachines/status,verbs=patch
 // +kubebuilder:rbac:groups=fleet.drover.dev,resources=localmachines/finalizers,verbs=update
 // +kubebuilder:rbac:groups=cluster.x-k8s.io,resources=clusters;machines,verbs=get;list;watch
+// +kubebuilder:rbac:groups="",resources=namespaces,verbs=get
 // +kubebuilder:rbac:groups="",resources=secrets,verbs=get;list;watch
 // +kubebuilder:rbac:groups=events.k8s.io,resources=events,verbs=create;patch
 
@@ -89,7 +90,11 @@ func (r *Reconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Resu
 	case owners.paused(lm):
 		return ctrl.Result{}, nil
 	case !lm.DeletionTimestamp.IsZero():
-		if wait := awaitDrain(lm, owners.machine, time.Now()); wait > 0 {
+		terminating, err := r.terminating(ctx, lm, owners.machine)
+		if err != nil {
+			return ctrl.Result{}, err
+		}
+		if wait := awaitDrain(lm, owners.machine, terminating, time.Now()); wait > 0 {
 			return ctrl.Result{RequeueAfter: wait}, nil
 		}
 		return ctrl.Result{}, r.remove(ctx, lm)
@@ -98,16 +103,28 @@ func (r *Reconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Resu
 }
 
 // awaitDrain is how long a machine that is being deleted stays for its pods, zero for no longer. Who deletes a whole
-// namespace deletes its LocalMachines beside the Machines; a Machine that is not deleted in time is one whose
-// LocalMachine was deleted by hand.
-func awaitDrain(lm *v1alpha1.LocalMachine, machine *clusterv1.Machine, now time.Time) time.Duration {
+// namespace deletes its LocalMachines beside the Machines, one kind after the other in any order. Outside of such a
+// namespace, a Machine that is not deleted in time is one whose LocalMachine was deleted by hand.
+func awaitDrain(lm *v1alpha1.LocalMachine, machine *clusterv1.Machine, terminating bool, now time.Time) time.Duration {
 	switch {
 	case machine == nil || v1alpha1.Drained(machine):
 		return 0
-	case !machine.DeletionTimestamp.IsZero():
+	case terminating || !machine.DeletionTimestamp.IsZero():
 		return drainRecheck
 	}
 	return max(0, lm.DeletionTimestamp.Add(ownerGrace).Sub(now))
+}
+
+// terminating says whether the namespace is being deleted, where that matters: its Machine is about to be, too.
+func (r *Reconciler) terminating(ctx context.Context, lm *v1alpha1.LocalMachine, machine *clusterv1.Machine) (bool, error) {
+	if machine == nil || !machine.DeletionTimestamp.IsZero() {
+		return false, nil
+	}
+	namespace := &corev1.Namespace{}
+	if err := r.APIReader.Get(ctx, client.ObjectKey{Name: lm.Namespace}, namespace); err != nil {
+		return false, client.IgnoreNotFound(err)
+	}
+	return !namespace.DeletionTimestamp.IsZero(), nil
 }
 
 // remove takes the machine apart, then lets go of the object.

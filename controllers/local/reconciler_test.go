@@ -361,6 +361,28 @@ func TestDeletionLeavesNothing(t *testing.T) {
 	s.reconcile()
 }
 
+// TestDeletionOfANamespace deletes the LocalMachine long before its Machine.
+func TestDeletionOfANamespace(t *testing.T) {
+	deleted := metav1.NewTime(time.Now().Add(-time.Hour))
+	namespace := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: "default", DeletionTimestamp: &deleted, Finalizers: []string{"kubernetes"}}}
+	s := newStage(t, func(objects []client.Object) {
+		lm := as[*v1alpha1.LocalMachine](objects[3])
+		lm.DeletionTimestamp, lm.Finalizers = &deleted, []string{v1alpha1.LocalMachineFinalizer}
+		objects[2] = namespace
+	})
+	if result := s.reconcile(); result.RequeueAfter == 0 {
+		t.Errorf("its pods are not drained yet: %+v", result)
+	}
+	namespace.Finalizers = nil
+	if err := s.client.Update(t.Context(), namespace); err != nil {
+		t.Fatal(err)
+	}
+	s.reconcile()
+	if err := s.client.Get(t.Context(), machineKey, &v1alpha1.LocalMachine{}); client.IgnoreNotFound(err) != nil || err == nil {
+		t.Errorf("a LocalMachine that was deleted by hand is still there (%v)", err)
+	}
+}
+
 func TestMachineThatLostItsDiskIsNotMadeAgain(t *testing.T) {
 	s := newStage(t, nil)
 	s.reconcile()
