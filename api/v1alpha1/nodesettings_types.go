@@ -157,7 +157,9 @@ type RegistryMirror struct {
 	// +kubebuilder:validation:Pattern=`^(_default|[a-zA-Z0-9]([a-zA-Z0-9.-]*[a-zA-Z0-9])?(:[0-9]{1,5})?)$`
 	Registry string `json:"registry,omitempty"`
 
-	// endpoints are asked in this order, as URLs. When all fail, the registry itself is asked.
+	// endpoints are asked in this order, as URLs. When all fail, the registry itself is asked. They have no user name or
+	// password: whoever may read the pool, and every node of the cluster, would read it. Let a mirror know its nodes by
+	// their addresses.
 	// +required
 	// +listType=atomic
 	// +kubebuilder:validation:MinItems=1
@@ -165,6 +167,7 @@ type RegistryMirror struct {
 	// +kubebuilder:validation:items:MinLength=8
 	// +kubebuilder:validation:items:MaxLength=512
 	// +kubebuilder:validation:items:Pattern=`^https?://[^\s"'\\]+$`
+	// +kubebuilder:validation:XValidation:rule="self.all(e, !e.matches('^[a-z]+://[^/?#]*@'))",message="an endpoint's URL has no user name or password: all who may read the pool, and every node, would read it"
 	Endpoints []string `json:"endpoints,omitempty"`
 
 	// caBundle is the PEM bundle the endpoints' certificates are checked with. Default: the machine's own roots,

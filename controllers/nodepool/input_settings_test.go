@@ -44,6 +44,9 @@ func badSettings() map[string]mistake {
 		"threshold of nought": {"a kubelet does not start with it", evict("memory.available", "0.0Gi"), "a quantity above 0"},
 		"more than all":       {"a kubelet does not start with it", evict("nodefs.available", "101%"), "from 0% to 100%"},
 
+		"mirror with a password": {"every node of the cluster would read it", mirror("https://puller:secret@mirror.example.com/v2"), "no user name or password"},
+		"mirror with a token":    {"a user name alone may be a secret", mirror("https://token@mirror.example.com"), "no user name or password"},
+
 		"negative log":      {"a kubelet would stop rotating logs", logSize("-1"), "from 4Ki to 100Gi"},
 		"tiny log":          {"a log would be rotated at each line", logSize("1"), "from 4Ki to 100Gi"},
 		"absurd log":        {"a log would fill any disk first", logSize("1Ti"), "from 4Ki to 100Gi"},
@@ -70,6 +73,12 @@ func reserve(name corev1.ResourceName, quantity string) func(*v1alpha1.NodePool)
 func evict(signal string, threshold v1alpha1.EvictionThreshold) func(*v1alpha1.NodePool) {
 	return func(p *v1alpha1.NodePool) {
 		p.Spec.Template.Spec.Kubelet.EvictionHard = map[string]v1alpha1.EvictionThreshold{signal: threshold}
+	}
+}
+
+func mirror(endpoint string) func(*v1alpha1.NodePool) {
+	return func(p *v1alpha1.NodePool) {
+		p.Spec.Template.Spec.Runtime.RegistryMirrors = []v1alpha1.RegistryMirror{{Registry: "docker.io", Endpoints: []string{endpoint}}}
 	}
 }
 
