@@ -6,6 +6,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"testing"
 
@@ -157,5 +158,29 @@ func must(t *testing.T, err error) {
 	t.Helper()
 	if err != nil {
 		t.Fatal(err)
+	}
+}
+
+// TestLargeBlobIsNoManifest asks for one as a manifest, which anybody may: it must cost no memory.
+func TestLargeBlobIsNoManifest(t *testing.T) {
+	root := t.TempDir()
+	registry := serve(t, root)
+	push(t, root, "large", "x")
+	digest := strings.Repeat("ab", 32)
+	must(t, os.WriteFile(filepath.Join(root, "large/blobs/sha256", digest), nil, 0o644))
+	must(t, os.Truncate(filepath.Join(root, "large/blobs/sha256", digest), 1<<30))
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	for range 10 {
+		response, err := http.Get("http://" + registry + "/v2/large/manifests/sha256:" + digest)
+		must(t, err)
+		must(t, response.Body.Close())
+		if response.StatusCode != http.StatusNotFound {
+			t.Errorf("got %s, want not found", response.Status)
+		}
+	}
+	runtime.ReadMemStats(&after)
+	if used := after.TotalAlloc - before.TotalAlloc; used > 4<<20 {
+		t.Errorf("ten requests took %d bytes of memory", used)
 	}
 }

@@ -95,6 +95,9 @@ func (l *layout) manifest(digest v1.Hash) ([]byte, types.MediaType, error) {
 		return nil, "", err
 	}
 	defer func() { _ = file.Close() }()
+	if info, err := file.Stat(); err != nil || info.Size() > maxManifest {
+		return nil, "", errors.Join(fs.ErrNotExist, err) // a blob, but no manifest
+	}
 	content, err := io.ReadAll(io.LimitReader(file, maxManifest+1))
 	if err != nil {
 		return nil, "", err

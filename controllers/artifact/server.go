@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net"
 	"net/http"
 	"time"
@@ -26,6 +27,9 @@ const (
 	// who they are. A fleet that fetches for the first time waits its turn.
 	maxConnections = 512
 	maxHeaderBytes = 16 << 10
+
+	// slogV2 is logr's V(2) in slog's terms.
+	slogV2 = slog.Level(-2)
 )
 
 // Server serves Handler(Root) over TLS; it is a manager.Runnable of every replica, leader or not.
@@ -68,6 +72,8 @@ func (s *Server) serve(ctx context.Context, listener net.Listener, certificate *
 		WriteTimeout:      writeTimeout,
 		IdleTimeout:       idleTimeout,
 		MaxHeaderBytes:    maxHeaderBytes,
+		// Not an error of ours: each probe that only connects fails its TLS handshake.
+		ErrorLog: slog.NewLogLogger(logr.ToSlogHandler(s.Log), slogV2),
 	}
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { return certificate.Start(ctx) })

@@ -15,9 +15,11 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
+	"github.com/go-logr/logr/funcr"
 	"github.com/go-logr/logr/testr"
 
 	"github.com/drover-dev/drover/controllers/artifact"
@@ -139,6 +141,39 @@ func TestServerKeepsFileDescriptorsForOthers(t *testing.T) {
 	})
 	must(t, silent[0].Close())
 	eventually(t, "there is room again", answers)
+}
+
+// TestServerKeepsQuietAboutProbes that only connect, as a readiness probe of a TCP socket does every few seconds.
+func TestServerKeepsQuietAboutProbes(t *testing.T) {
+	dir := t.TempDir()
+	var mutex sync.Mutex
+	var said []string
+	server := &artifact.Server{Root: dir, BindAddress: freeAddress(t),
+		Log: funcr.New(func(_, args string) {
+			mutex.Lock()
+			defer mutex.Unlock()
+			said = append(said, args)
+		}, funcr.Options{Verbosity: 2}),
+		CertFile: filepath.Join(dir, "tls.crt"), KeyFile: filepath.Join(dir, "tls.key")}
+	writePair(t, server.CertFile, server.KeyFile, 1)
+	ctx, stop := context.WithCancel(t.Context())
+	stopped := make(chan error, 1)
+	go func() { stopped <- server.Start(ctx) }()
+	defer func() { stop(); must(t, <-stopped) }()
+	eventually(t, "the server starts", func() error { _, err := serial(server.BindAddress); return err })
+	probe, err := net.Dial("tcp", server.BindAddress)
+	must(t, err)
+	must(t, probe.Close())
+	eventually(t, "the probe is logged where one looks for it only", func() error {
+		mutex.Lock()
+		defer mutex.Unlock()
+		for _, line := range said {
+			if strings.Contains(line, "TLS handshake error") && strings.Contains(line, `"level"=2`) {
+				return nil
+			}
+		}
+		return fmt.Errorf("the log has %q", said)
+	})
 }
 
 func TestServerSaysWhichFlagIsWrong(t *testing.T) {
