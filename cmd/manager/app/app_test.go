@@ -14,9 +14,12 @@ import (
 	"time"
 
 	"github.com/spf13/pflag"
+	appsv1 "k8s.io/api/apps/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/util/wait"
 	"k8s.io/client-go/rest"
+	"k8s.io/utils/ptr"
+	"sigs.k8s.io/yaml"
 
 	"github.com/drover-dev/drover/test/apiserver"
 )
@@ -160,4 +163,20 @@ func freeAddress(t *testing.T) string {
 	}
 	defer func() { _ = listener.Close() }()
 	return listener.Addr().String()
+}
+
+// TestDeploymentLetsReconcilesEnd compares what the process asks for at its end with what a kubelet gives it.
+func TestDeploymentLetsReconcilesEnd(t *testing.T) {
+	raw, err := os.ReadFile("../../../config/manager/deployment.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	deployment := &appsv1.Deployment{}
+	if err := yaml.Unmarshal(raw, deployment); err != nil {
+		t.Fatal(err)
+	}
+	grace := time.Duration(ptr.Deref(deployment.Spec.Template.Spec.TerminationGracePeriodSeconds, 30)) * time.Second
+	if grace <= shutdownTimeout {
+		t.Errorf("the manager is killed after %s, and takes up to %s", grace, shutdownTimeout)
+	}
 }
