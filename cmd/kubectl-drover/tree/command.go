@@ -52,6 +52,7 @@ func NewCommand() *cobra.Command {
 			if len(args) == 1 && !fleet.keepPool(args[0]) {
 				return errors.New("no node pool is called " + args[0] + " here")
 			}
+			cmd.PrintErr(fleet.missing())
 			return Render(cmd.OutOrStdout(), Build(fleet), time.Now())
 		},
 	}

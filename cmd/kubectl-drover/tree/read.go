@@ -4,7 +4,9 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strings"
 
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/runtime"
 	utilruntime "k8s.io/apimachinery/pkg/util/runtime"
 	clusterv1 "sigs.k8s.io/cluster-api/api/core/v1beta2"
@@ -18,23 +20,48 @@ type Fleet struct {
 	Pools    []v1alpha1.NodePool
 	Machines []clusterv1.Machine
 	Agents   []v1alpha1.NodeAgent
+	// Forbidden are the kinds that the user may not list, and which the tree is without.
+	Forbidden []string
 }
 
-// Read lists the pools and machines of a namespace, or of all for an empty one, and the agents.
+// Read lists the pools and machines of a namespace, or of all for an empty one, and the agents, as far as the user may.
 func Read(ctx context.Context, c client.Client, namespace string) (*Fleet, error) {
 	var pools v1alpha1.NodePoolList
 	if err := c.List(ctx, &pools, client.InNamespace(namespace)); err != nil {
 		return nil, fmt.Errorf("list node pools: %w", err)
 	}
+	f := &Fleet{Pools: pools.Items}
 	var machines clusterv1.MachineList
-	if err := c.List(ctx, &machines, client.InNamespace(namespace), client.HasLabels{v1alpha1.PoolUIDLabel}); err != nil {
-		return nil, fmt.Errorf("list machines: %w", err)
+	err := c.List(ctx, &machines, client.InNamespace(namespace), client.HasLabels{v1alpha1.PoolUIDLabel})
+	if err := f.unlessForbidden("machines", err); err != nil {
+		return nil, err
 	}
 	var agents v1alpha1.NodeAgentList
-	if err := c.List(ctx, &agents); err != nil {
-		return nil, fmt.Errorf("list node agents: %w", err)
+	if err := f.unlessForbidden("node agents", c.List(ctx, &agents)); err != nil {
+		return nil, err
 	}
-	return &Fleet{Pools: pools.Items, Machines: machines.Items, Agents: agents.Items}, nil
+	f.Machines, f.Agents = machines.Items, agents.Items
+	return f, nil
+}
+
+// unlessForbidden is the error of listing a kind, unless the user may not: a tree without it is better than none.
+func (f *Fleet) unlessForbidden(kind string, err error) error {
+	if apierrors.IsForbidden(err) {
+		f.Forbidden = append(f.Forbidden, kind)
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("list %s: %w", kind, err)
+	}
+	return nil
+}
+
+// missing says, in a line, what the tree is without; empty when that is nothing.
+func (f *Fleet) missing() string {
+	if len(f.Forbidden) == 0 {
+		return ""
+	}
+	return fmt.Sprintf("Without %s, which you may not list: ask for the ClusterRole drover-viewer, bound for the whole cluster.\n", strings.Join(f.Forbidden, " and "))
 }
 
 // keepPool drops all pools but those of that name, and tells whether there is one.
