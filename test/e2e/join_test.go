@@ -1,6 +1,9 @@
 package e2e
 
 import (
+	"context"
+	"errors"
+	"fmt"
 	"strings"
 	"testing"
 
@@ -11,11 +14,20 @@ import (
 	fleetv1 "github.com/drover-dev/drover/api/v1alpha1"
 )
 
-// A join that goes well is nothing to warn of, and is told once for each machine. The pool's name is the longest there
-// can be.
-func TestAHealthyJoinWarnsOfNothing(t *testing.T) {
+// A join that goes well is nothing to warn of, is told once for each machine, and can be followed step by step. The pool's
+// name is the longest there can be.
+func TestAHealthyJoinWarnsOfNothingAndTellsItsSteps(t *testing.T) {
 	pool := world.newPool(t, "e2e-"+strings.Repeat("long-", 11)+"name", 2)
 	world.awaitPool(t, pool.Name, 2)
+	eventually(t, podsDeadline, "each agent has told the steps of its joining", func(context.Context) error {
+		var wrong error
+		for _, agent := range agentsOf(t, pool.Name) {
+			if err := toldItsSteps(&agent); err != nil {
+				wrong = errors.Join(wrong, fmt.Errorf("%s: %w", agent.Name, err))
+			}
+		}
+		return wrong
+	})
 	var events eventsv1.EventList
 	if err := world.List(t.Context(), &events, client.InNamespace(pool.Namespace)); err != nil {
 		t.Fatal(err)
