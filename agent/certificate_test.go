@@ -54,6 +54,11 @@ func TestACertificateThatIsNotRenewedIsAFindingWhileThereIsTime(t *testing.T) {
 	if got == nil || got.Severity != v1alpha1.FindingWarning {
 		t.Fatalf("with 9 of 100 hours left: got %v, want a warning", got)
 	}
+	a.renewalFailed(errors.New("the API server is away" + strings.Repeat(" and away", 1000)))
+	got = a.certificateOverdue(birth.Add(91 * time.Hour))
+	if len(got.Message) > maxMessage {
+		t.Errorf("the API server takes no message of %d bytes, and with it none of the status", len(got.Message))
+	}
 	for _, part := range []string{birth.Add(100 * time.Hour).UTC().Format(time.RFC3339), "kube-proxy", "the API server is away"} {
 		if !strings.Contains(got.Message, part) {
 			t.Errorf("%q does not say %q", got.Message, part)

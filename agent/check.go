@@ -11,6 +11,7 @@ import (
 
 	"github.com/drover-dev/drover/agent/host"
 	"github.com/drover-dev/drover/agent/network"
+	"github.com/drover-dev/drover/agent/report"
 	"github.com/drover-dev/drover/api/v1alpha1"
 )
 
@@ -67,7 +68,7 @@ func (a *Agent) claim() []v1alpha1.Finding {
 	others, err := a.paths.Claim(known)
 	switch {
 	case err != nil:
-		return []v1alpha1.Finding{{Name: findingOtherRuntime, Severity: v1alpha1.FindingError, Message: err.Error()}}
+		return []v1alpha1.Finding{{Name: findingOtherRuntime, Severity: v1alpha1.FindingError, Message: report.Bounded(err.Error())}}
 	case len(others) > 0:
 		return []v1alpha1.Finding{{Name: findingOtherRuntime, Severity: v1alpha1.FindingError, Message: fmt.Sprintf(
 			"another container runtime or kubelet is installed here: it uses %s; remove it and what it left there, or use a machine without one", strings.Join(others, ", "))}}
@@ -106,7 +107,8 @@ func (a *Agent) gather(ctx context.Context, g, before *generation) (host.Facts, 
 	a.log.Info("Took the address that the node had before", "address", nodeIP, "cause", err.Error())
 	facts.NodeIP, facts.MTU = nodeIP, before.MTU
 	return facts, []v1alpha1.Finding{{
-		Name: findingNodeAddress, Severity: v1alpha1.FindingWarning, Message: fmt.Sprintf("%s goes on as the node's address, as before: %s", nodeIP, err),
+		Name: findingNodeAddress, Severity: v1alpha1.FindingWarning,
+		Message: report.Bounded(fmt.Sprintf("%s goes on as the node's address, as before: %s", nodeIP, err)),
 	}}, nil
 }
 
