@@ -49,16 +49,14 @@ type Process struct {
 	ReadyTimeout time.Duration
 	// StopTimeout is the time between SIGTERM and SIGKILL. Default: DefaultStopTimeout.
 	StopTimeout time.Duration
-	// CgroupDirs are directories of cgroups (one in a cgroup v2 hierarchy, one a controller in v1) that the process
-	// is put into. They are made if missing.
-	CgroupDirs []string
 	// OOMScoreAdj is written to the process's oom_score_adj as far as the kernel lets us; nil leaves it alone.
 	OOMScoreAdj *int
 }
 
-// digest names everything about a process that takes a restart to change.
+// digest names everything about a process that takes a restart to change. Another agent's must be the same for the same
+// process, or an upgrade of the agent would restart it: the nil was a field that no process had.
 func (p *Process) digest() string {
-	data, err := json.Marshal([]any{p.Path, p.Args, p.Env, p.Dir, p.LogFile, p.ConfigDigest, p.CgroupDirs, p.OOMScoreAdj})
+	data, err := json.Marshal([]any{p.Path, p.Args, p.Env, p.Dir, p.LogFile, p.ConfigDigest, nil, p.OOMScoreAdj})
 	if err != nil {
 		panic(err) // strings and numbers always marshal
 	}

@@ -48,7 +48,7 @@ func spawn(p *Process) (h *handle, logOffset int64, err error) {
 	if err != nil {
 		return nil, logOffset, err
 	}
-	if err := place(p, pid); err != nil {
+	if err := setOOMScore(p, pid); err != nil {
 		err = errors.Join(err, h.signal(syscall.SIGKILL))
 		_, _ = syscall.Wait4(pid, nil, 0, nil)
 		h.close()
@@ -75,16 +75,8 @@ func openLog(path string) (*os.File, int64, error) {
 	return log, info.Size(), nil
 }
 
-// place puts a process that was just started into its cgroups and sets its OOM score.
-func place(p *Process, pid int) error {
-	for _, dir := range p.CgroupDirs {
-		if err := os.MkdirAll(dir, 0o755); err != nil {
-			return fmt.Errorf("make the cgroup of %s: %w", p.Name, err)
-		}
-		if err := os.WriteFile(filepath.Join(dir, "cgroup.procs"), []byte(strconv.Itoa(pid)), 0o644); err != nil {
-			return fmt.Errorf("put %s into its cgroup: %w", p.Name, err)
-		}
-	}
+// setOOMScore sets the score of a process that was just started.
+func setOOMScore(p *Process, pid int) error {
 	if p.OOMScoreAdj == nil {
 		return nil
 	}

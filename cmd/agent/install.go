@@ -14,8 +14,8 @@ import (
 	"github.com/drover-dev/drover/agent/reset"
 )
 
-// unit is the systemd unit. KillMode=process leaves the node's components alone when the agent stops or is replaced;
-// Delegate=yes lets it make cgroups below its own.
+// unit is the systemd unit. KillMode=process leaves the node's components, which are in the unit's cgroup, alone when the
+// agent stops or is replaced; Delegate=yes keeps systemd out of what a container runtime makes of cgroups there.
 func unit(binary string) string {
 	return strings.NewReplacer("@binary@", binary).Replace(`[Unit]
 Description=Drover node agent
