@@ -33,7 +33,8 @@ type LocalMachine struct {
 	Status LocalMachineStatus `json:"status,omitempty,omitzero"`
 }
 
-// LocalMachineSpec is a machine wanted.
+// LocalMachineSpec is a machine wanted. Other cpus and memory count from the machine's next start, another network not at
+// all: a machine keeps its address.
 type LocalMachineSpec struct {
 	// providerID identifies the machine, as drover-local://<namespace>/<name>. The manager sets it.
 	// +optional

@@ -9,7 +9,6 @@ import (
 // +kubebuilder:object:root=true
 // +kubebuilder:resource:scope=Cluster,shortName=dnb,categories=drover
 // +kubebuilder:printcolumn:name="Version",type=string,JSONPath=`.spec.kubernetesVersion`
-// +kubebuilder:printcolumn:name="Architectures",type=string,JSONPath=`.spec.artifacts[*].architecture`
 // +kubebuilder:printcolumn:name="Age",type=date,JSONPath=`.metadata.creationTimestamp`
 type NodeBundle struct {
 	metav1.TypeMeta `json:",inline"`
