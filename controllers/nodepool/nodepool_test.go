@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"slices"
 	"strings"
 	"testing"
 
@@ -332,23 +331,17 @@ func TestPoolHeldByOthers(t *testing.T) {
 	s.create(pool)
 	s.reconcileUntil(newDying(s, 1000, false), pool, func() error { return s.counts(1, 0) })
 	machine := s.machines()[0]
+	update(s, pool, func(p *v1alpha1.NodePool) { p.Finalizers = append(p.Finalizers, "example.com/kept") })
 	for _, object := range []client.Object{pool, &machine} {
-		if err := s.Client.Delete(t.Context(), object, client.PropagationPolicy(metav1.DeletePropagationForeground)); err != nil {
+		if err := s.Client.Delete(t.Context(), object); err != nil {
 			t.Fatal(err)
 		}
 	}
-	update(s, pool, func(p *v1alpha1.NodePool) { p.Finalizers = []string{metav1.FinalizerDeleteDependents} })
+	update(s, pool, func(p *v1alpha1.NodePool) { p.Finalizers = []string{"example.com/kept"} })
 	s.startManager()
 	s.eventually("the Machine goes", func() error {
 		s.clusterAPI()
-		err := s.Client.Get(t.Context(), client.ObjectKeyFromObject(&machine), &machine)
-		if client.IgnoreNotFound(err) != nil {
-			return err
-		}
-		if err == nil && slices.Contains(machine.Finalizers, v1alpha1.OrdinalFinalizer) {
-			return fmt.Errorf("it has finalizers %v", machine.Finalizers)
-		}
-		return nil
+		return s.gone(&machine)
 	})
 	update(s, pool, func(p *v1alpha1.NodePool) { p.Finalizers = nil })
 }
