@@ -100,12 +100,20 @@ func (o *observed) silence() *metav1.Condition {
 	}
 	if age := o.now.Sub(o.machine.CreationTimestamp.Time); age >= joinDeadline {
 		return condition(metav1.ConditionFalse, v1alpha1.ReasonNotReported,
-			fmt.Sprintf("the agent has not reported within %s: see the machine's console and its log %s/agent.log, or delete the Machine", joinDeadline, v1alpha1.LogDir))
+			fmt.Sprintf("the agent has not reported within %s: see %s, or delete the Machine", joinDeadline, o.agentLog()))
 	}
 	if o.previous() != nil {
 		return condition(metav1.ConditionUnknown, v1alpha1.ReasonNotReported, "the agent has not reported yet")
 	}
 	return nil
+}
+
+// agentLog is where the agent of the machine logs to: its standard error.
+func (o *observed) agentLog() string {
+	if o.local != nil {
+		return "console.log in the machine's directory on its host"
+	}
+	return "the machine's console and the agent's log there (journalctl -u drover-agent)"
 }
 
 // report is the condition that the agent's own report amounts to.

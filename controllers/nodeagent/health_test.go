@@ -155,7 +155,9 @@ func TestAgentHealth(t *testing.T) {
 		{reason: "a boot failure that went away leaves Unknown", set: func(o *observed) { o.had("False", v1alpha1.ReasonBootFailed, "x") },
 			want: "Unknown NotReported the agent has not reported yet"},
 		{reason: "silence until the join deadline is told", set: func(o *observed) { o.now = made.Add(joinDeadline) },
-			want: "False NotReported the agent has not reported within 15m0s", event: "JoinFailed: Machine workers-abcde-0 does not join: NotReported"},
+			want: "False NotReported the agent has not reported within 15m0s: see the machine's console and the agent's log there (journalctl -u drover-agent), or", event: "JoinFailed: Machine workers-abcde-0 does not join: NotReported"},
+		{reason: "a local machine's agent logs to its console", set: func(o *observed) { o.now, o.local = made.Add(joinDeadline), &v1alpha1.LocalMachine{} },
+			want: "False NotReported the agent has not reported within 15m0s: see console.log in the machine's directory on its host, or", event: "JoinFailed: Machine workers-abcde-0 does not join: NotReported"},
 		{reason: "health is mirrored", set: func(o *observed) { o.says("True", v1alpha1.ReasonHealthy, "fine"); o.join("True") },
 			want: "True Healthy fine"},
 		{reason: "an illness after joining is mirrored, without an event", set: func(o *observed) {
