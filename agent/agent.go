@@ -105,7 +105,9 @@ func New(opts Options) (*Agent, error) {
 		current = firstGeneration(boot)
 	}
 	boot.Spec.Cluster = current.Spec.Cluster
-	processes, err := supervise.New(supervise.Options{RunDir: opts.RunDir, Log: opts.Log.WithName("supervise")})
+	processes, err := supervise.New(supervise.Options{
+		RunDir: opts.RunDir, Log: opts.Log.WithName("supervise"), OwnLog: filepath.Join(component.DefaultPaths().LogDir, "agent.log"),
+	})
 	if err != nil {
 		return nil, err
 	}

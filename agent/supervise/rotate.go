@@ -6,7 +6,10 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // Rotation bounds the logs. A log is copied and cut, not renamed, because the process keeps it open; the process
@@ -44,12 +47,31 @@ func (s *Supervisor) rotateLogs(ctx context.Context) {
 		case <-ticker.C():
 		}
 		for _, path := range s.logFiles() {
-			if err := s.opts.Rotation.rotate(path); err != nil {
+			if err := s.opts.Rotation.rotate(path, path); err != nil {
 				s.opts.Log.Error(err, "Failed to rotate a log", "log", path)
+			}
+		}
+		if s.opts.OwnLog != "" && isAppendedTo(os.Stderr) {
+			if err := s.opts.Rotation.rotate(openFile(os.Stderr), s.opts.OwnLog); err != nil {
+				s.opts.Log.Error(err, "Failed to rotate the agent's own log", "log", s.opts.OwnLog)
 			}
 		}
 	}
 }
+
+// isAppendedTo says whether an open file may be cut while it is written to: what a pipe, a socket or a terminal takes is
+// another's to keep, and a writer that does not append would leave a hole.
+func isAppendedTo(file *os.File) bool {
+	info, err := file.Stat()
+	if err != nil || !info.Mode().IsRegular() {
+		return false
+	}
+	flags, err := unix.FcntlInt(file.Fd(), unix.F_GETFL, 0)
+	return err == nil && flags&unix.O_APPEND != 0
+}
+
+// openFile is a name of an open file whose own name may be out of our sight.
+func openFile(file *os.File) string { return fmt.Sprintf("/proc/self/fd/%d", file.Fd()) }
 
 func (s *Supervisor) logFiles() []string {
 	s.mu.Lock()
@@ -63,8 +85,8 @@ func (s *Supervisor) logFiles() []string {
 	return paths
 }
 
-// rotate rotates one log if it has outgrown the limit.
-func (r Rotation) rotate(path string) error {
+// rotate rotates one log if it has outgrown the limit. Its old parts are kept beside the name base.
+func (r Rotation) rotate(path, base string) error {
 	info, err := os.Stat(path)
 	if errors.Is(err, os.ErrNotExist) || (err == nil && info.Size() <= r.MaxBytes) {
 		return nil
@@ -72,13 +94,16 @@ func (r Rotation) rotate(path string) error {
 	if err != nil {
 		return fmt.Errorf("rotate log: %w", err)
 	}
+	if err := os.MkdirAll(filepath.Dir(base), 0o755); err != nil {
+		return fmt.Errorf("rotate log: %w", err)
+	}
 	for i := r.Keep - 1; i >= 1; i-- {
-		err := os.Rename(fmt.Sprintf("%s.%d", path, i), fmt.Sprintf("%s.%d", path, i+1))
+		err := os.Rename(fmt.Sprintf("%s.%d", base, i), fmt.Sprintf("%s.%d", base, i+1))
 		if err != nil && !errors.Is(err, os.ErrNotExist) {
 			return fmt.Errorf("rotate log: %w", err)
 		}
 	}
-	if err := copyFile(path, path+".1", info.Mode()); err != nil {
+	if err := copyFile(path, base+".1", info.Mode()); err != nil {
 		return fmt.Errorf("rotate log: %w", err)
 	}
 	if err := os.Truncate(path, 0); err != nil {

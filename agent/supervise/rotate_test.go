@@ -36,18 +36,68 @@ func TestRotationKeepsTheProcessWriting(t *testing.T) {
 func TestRotateLeavesASmallOrMissingLogAlone(t *testing.T) {
 	r := Rotation{MaxBytes: 10}.withDefaults()
 	path := filepath.Join(t.TempDir(), "log")
-	if err := r.rotate(path); err != nil {
+	if err := r.rotate(path, path); err != nil {
 		t.Errorf("a missing log: %v", err)
 	}
 	if err := os.WriteFile(path, []byte("0123456789"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if err := r.rotate(path); err != nil {
+	if err := r.rotate(path, path); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := os.Stat(fmt.Sprintf("%s.%d", path, 1)); err == nil || read(path) != "0123456789" {
 		t.Error("a log at its limit was rotated")
 	}
+}
+
+func TestAnOpenFileIsRotatedWhereItsNameIsOutOfSight(t *testing.T) {
+	dir := t.TempDir()
+	console := filepath.Join(dir, "console.log")
+	file, err := os.OpenFile(console, os.O_WRONLY|os.O_APPEND|os.O_CREATE, 0o600)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = file.Close() }()
+	if !isAppendedTo(file) {
+		t.Error("a file that is appended to is not seen as one")
+	}
+	hidden := filepath.Join(dir, "hidden")
+	if err := os.Rename(console, hidden); err != nil {
+		t.Fatal(err)
+	}
+	base := filepath.Join(dir, "log", "agent.log")
+	r := Rotation{MaxBytes: 3, Keep: 2}.withDefaults()
+	for _, line := range []string{"first", "second", "third", "end"} {
+		if _, err := file.WriteString(line); err != nil {
+			t.Fatal(err)
+		}
+		if err := r.rotate(openFile(file), base); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for path, want := range map[string]string{hidden: "end", base + ".1": "third", base + ".2": "second", base + ".3": ""} {
+		if got := read(path); got != want {
+			t.Errorf("%s has %q, want %q", filepath.Base(path), got, want)
+		}
+	}
+}
+
+func TestOnlyAFileThatIsAppendedToIsCut(t *testing.T) {
+	in, out, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	plain, err := os.Create(filepath.Join(t.TempDir(), "plain"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, file := range map[string]*os.File{"a pipe": out, "a file that is written at an offset": plain} {
+		if isAppendedTo(file) {
+			t.Errorf("%s would be cut", name)
+		}
+		_ = file.Close()
+	}
+	_ = in.Close()
 }
 
 func lastLine(path string) string {

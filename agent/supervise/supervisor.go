@@ -25,6 +25,9 @@ type Options struct {
 	Backoff Backoff
 	// Rotation is how logs are rotated.
 	Rotation Rotation
+	// OwnLog, when it is set, has standard error rotated as well where it is a file that is appended to; the old parts are
+	// OwnLog.1 and so on.
+	OwnLog string
 	// Chance returns a number in [0, 1) for jitter. Default: a random one.
 	Chance func() float64
 }
