@@ -86,8 +86,21 @@ func TestForbiddenTemplate(t *testing.T) {
 		s.eventually("a pool without machines goes", func() error { return s.gone(pool) })
 	}
 
-	s.allow("stranger", "with-provider", func(*rbacv1.ClusterRole) {})
+	s.allow("stranger", "with-templates", func(role *rbacv1.ClusterRole) {
+		role.Rules = []rbacv1.PolicyRule{{APIGroups: []string{"fleet.drover.dev"}, Resources: providerKinds[1:], Verbs: []string{"get", "list", "watch"}}}
+	})
 	s.eventually("the user may list templates", func() error { return s.mayList(user, &v1alpha1.LocalMachineTemplateList{}) })
+	blind := s.pool("blind", 1)
+	s.create(blind)
+	s.eventually("Cluster API would wait for the machines it may not list", func() error {
+		return s.hasCondition(blind, v1alpha1.StalledCondition, v1alpha1.ReasonTemplateForbidden)
+	})
+	if err := s.Client.Delete(t.Context(), blind); err != nil {
+		t.Fatal(err)
+	}
+
+	s.allow("stranger", "with-provider", func(*rbacv1.ClusterRole) {})
+	s.eventually("the user may list machines", func() error { return s.mayList(user, &v1alpha1.LocalMachineList{}) })
 	update(s, pools[0], func(p *v1alpha1.NodePool) { p.Spec.Replicas = ptr.To[int32](2) })
 	s.eventually("the pool goes on", func() error { return s.counts(2, 0) })
 }

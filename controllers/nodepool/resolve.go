@@ -109,8 +109,8 @@ func (r *Reconciler) resolveTemplate(ctx context.Context, seen *observation) err
 	if apierrors.IsForbidden(err) {
 		seen.problem(planner.Problem{
 			Reason: v1alpha1.ReasonTemplateForbidden,
-			Message: fmt.Sprintf("The manager may not read %s: let a ClusterRole allow it to get, list and watch %s, and to get, list, watch, "+
-				"create, patch and delete the machines made from them; bind it to the manager's ServiceAccount", kind, mapping.Resource.GroupResource()),
+			Message: fmt.Sprintf("The manager may not read %s or the machines made from it: let a ClusterRole allow it to get, list and watch %s, and to get, list, watch, "+
+				"create, patch and delete the machines; bind it to the manager's ServiceAccount", kind, mapping.Resource.GroupResource()),
 			RetryAfter: retryUnserved,
 		})
 		return nil
@@ -146,12 +146,19 @@ func leaves(cluster *clusterv1.Cluster) bool {
 	return !cluster.DeletionTimestamp.IsZero() && !controllerutil.ContainsFinalizer(cluster, v1alpha1.AdoptedClusterFinalizer)
 }
 
-// mayList finds out whether the API server lets us list a kind, in all namespaces as the cache does.
-func (r *Reconciler) mayList(ctx context.Context, kind schema.GroupVersionKind) error {
-	list := &unstructured.UnstructuredList{}
-	list.SetGroupVersionKind(kind.GroupVersion().WithKind(kind.Kind + "List"))
-	if err := r.APIReader.List(ctx, list, client.Limit(1)); err != nil {
-		return fmt.Errorf("list %s: %w", kind.GroupKind(), err)
+// mayList finds out whether the API server lets us list a kind of templates, and that of the machines made from them,
+// which Cluster API reads from the same cache; in all namespaces, as the cache does.
+func (r *Reconciler) mayList(ctx context.Context, template schema.GroupVersionKind) error {
+	for _, kind := range []string{template.Kind, strings.TrimSuffix(template.Kind, clusterv1.TemplateSuffix)} {
+		list := &unstructured.UnstructuredList{}
+		list.SetGroupVersionKind(template.GroupVersion().WithKind(kind + "List"))
+		err := r.APIReader.List(ctx, list, client.Limit(1))
+		if meta.IsNoMatchError(err) && kind != template.Kind {
+			continue // creating one says so
+		}
+		if err != nil {
+			return fmt.Errorf("list %s: %w", schema.GroupKind{Group: template.Group, Kind: kind}, err)
+		}
 	}
 	return nil
 }
