@@ -22,16 +22,20 @@ in_module() { (cd "$1" && mapfile -t packages < <(go list ./... | grep -v '/test
 
 tests() { "$bin/gotestsum" --format="$2" --hide-summary=skipped,output --jsonfile="$results/$1.json" -- -count=1 "${@:3}"; }
 
+# Tests of machines that are ended from outside leave these behind, and remove such when they begin.
+clean() {
+	! compgen -G '/srv/drover-test-*' >/dev/null || hack/step.sh 'Remove what killed tests left' '' go test -count=1 -run='^$' ./controllers/local
+}
+
 # An interrupt reaches the tests too, which clean up and end; so does this then, after a look at what is left.
 finish() {
 	part leftovers "$bin/drover-traces" since "$results/before"
 	echo && printf '%s\n' "${summary[@]}"
 	[ ${#failed[@]} = 0 ] || { echo "Failed: ${failed[*]}" && exit 1; }
 }
-trap 'trap "" INT TERM; failed+=(interrupted); finish' INT TERM
+trap 'trap "" INT TERM; failed+=(interrupted); clean; finish' INT TERM
 
-# What tests of machines left that were killed goes before it is noted what is there: those tests begin with that.
-! compgen -G '/srv/drover-test-*' >/dev/null || go test -count=1 -run='^$' ./controllers/local >/dev/null
+clean
 "$bin/drover-traces" take "$results/before"
 for module in "$@"; do
 	# A module of upstream's programs has no test, and takes long to compile for none.
