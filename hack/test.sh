@@ -33,7 +33,7 @@ finish() {
 	echo && printf '%s\n' "${summary[@]}"
 	[ ${#failed[@]} = 0 ] || { echo "Failed: ${failed[*]}" && exit 1; }
 }
-trap 'trap "" INT TERM; failed+=(interrupted); clean; finish' INT TERM
+trap 'trap "" INT TERM; failed+=(interrupted); clean || failed+=(clean); finish' INT TERM
 
 clean
 "$bin/drover-traces" take "$results/before"
