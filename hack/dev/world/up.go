@@ -34,6 +34,9 @@ func (w *World) start(ctx context.Context) error {
 	if err := w.Progress.Step("Preflight", func(func(string)) error { return w.preflight(Binaries(w.Layout)) }); err != nil {
 		return err
 	}
+	if err := w.pruneArtifacts(); err != nil {
+		return err
+	}
 	if err := w.Progress.Step("Keys and certificates", func(func(string)) error {
 		return w.makePKI()
 	}); err != nil {
