@@ -7,6 +7,7 @@ import (
 	apimeta "k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
+	"github.com/drover-dev/drover/agent/report"
 	"github.com/drover-dev/drover/api/v1alpha1"
 )
 
@@ -23,9 +24,6 @@ var conditionOrder = []string{
 
 // componentOrder is how the components are listed, always.
 var componentOrder = []string{v1alpha1.ComponentContainerd, v1alpha1.ComponentKubelet, v1alpha1.ComponentKubeProxy, v1alpha1.ComponentNetwork}
-
-// maxMessage is the API's bound on a condition's message; less of it is easier to read.
-const maxMessage = 1024
 
 // obstacle is why the desired state is not installed: a preflight that failed or a bundle that cannot be fetched.
 type obstacle struct {
@@ -58,9 +56,7 @@ func assemble(last, probed []metav1.Condition, generation int64, hindrance *obst
 }
 
 func set(conditions *[]metav1.Condition, c metav1.Condition, generation int64) {
-	if len(c.Message) > maxMessage {
-		c.Message = strings.ToValidUTF8(c.Message[:maxMessage-3], "") + "..."
-	}
+	c.Message = report.Bounded(c.Message)
 	c.ObservedGeneration = generation
 	c.LastTransitionTime = metav1.Time{} // the helper sets it when the status changes
 	apimeta.SetStatusCondition(conditions, c)

@@ -11,13 +11,9 @@ import (
 	fleetv1 "github.com/drover-dev/drover/api/v1alpha1"
 )
 
-const (
-	// startingFor is how long a component that was just started may be unhealthy without its answers being shown:
-	// they change from one attempt to the next.
-	startingFor = 10 * time.Second
-	// maxMessage bounds a condition's message, in bytes.
-	maxMessage = 1024
-)
+// startingFor is how long a component that was just started may be unhealthy without its answers being shown: they
+// change from one attempt to the next.
+const startingFor = 10 * time.Second
 
 // observation is all that a condition is derived from.
 type observation struct {
@@ -110,12 +106,4 @@ func ready(conditions []metav1.Condition) (metav1.ConditionStatus, string, strin
 		return metav1.ConditionFalse, fleetv1.ReasonComponentsUnhealthy, strings.Join(bad, "; ")
 	}
 	return metav1.ConditionTrue, fleetv1.ReasonHealthy, "every component is healthy"
-}
-
-// bounded cuts a message at the bound.
-func bounded(message string) string {
-	if len(message) <= maxMessage {
-		return message
-	}
-	return strings.ToValidUTF8(message[:maxMessage-3], "") + "..."
 }
