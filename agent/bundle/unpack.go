@@ -161,7 +161,7 @@ func (u *unpacker) write(file File, content io.Reader) error {
 		return err
 	}
 	hash := sha256.New()
-	size, err := io.Copy(io.MultiWriter(target, hash), content)
+	size, err := copyIn(io.MultiWriter(target, hash), content)
 	if err == nil && (size != file.Size || hex.EncodeToString(hash.Sum(nil)) != file.SHA256) {
 		err = fmt.Errorf("%w: the file is not the one listed", ErrDigestMismatch)
 	}

@@ -6,7 +6,6 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -143,7 +142,7 @@ func hashFile(path string, want File) error {
 	}
 	defer func() { _ = file.Close() }()
 	hash := sha256.New()
-	if _, err := io.Copy(hash, file); err != nil {
+	if _, err := copyOut(hash, file); err != nil {
 		return err
 	}
 	if got := hex.EncodeToString(hash.Sum(nil)); got != want.SHA256 {
