@@ -5,12 +5,14 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"runtime"
 	"runtime/debug"
 	"strings"
 	"time"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
+	"k8s.io/apimachinery/pkg/util/wait"
 )
 
 // The agent's heap is a few megabytes: collecting it twice as often as Go would costs next to nothing and halves it.
@@ -24,11 +26,15 @@ const (
 // relocated is where the kernel puts a program that relocates itself, which writes into what is read-only later.
 const relocated = 1 << 32
 
-// settleTime is when the agent has done most of what it does once.
-const settleTime = 20 * time.Second
+const (
+	// settleTime is when the agent has done most of what it does once.
+	settleTime = 20 * time.Second
+	// saveInterval is between giving back what the heap kept for its peaks; it takes some milliseconds.
+	saveInterval = time.Minute
+)
 
 // saveMemory bounds the heap, and later gives back what only the start needed: of a binary of this size, most of what
-// was mapped in by then is the initialization of packages.
+// was mapped in by then is the initialization of packages. It returns when the context ends.
 func saveMemory(ctx context.Context) {
 	debug.SetGCPercent(gcPercentFirst)
 	debug.SetMemoryLimit(memoryLimit)
@@ -40,8 +46,9 @@ func saveMemory(ctx context.Context) {
 	case <-timer.C:
 	}
 	debug.SetGCPercent(gcPercent)
-	debug.FreeOSMemory()
 	unmapProgram()
+	runtime.GC() // what is in a sync.Pool, as buffers of a megabyte are, outlives one collection
+	wait.UntilWithContext(ctx, func(context.Context) { debug.FreeOSMemory() }, saveInterval)
 }
 
 // unmapProgram drops the pages of the program itself from the process; they are in the page cache, and those still
