@@ -3,7 +3,6 @@ package health
 import (
 	"errors"
 	"fmt"
-	"strings"
 	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -92,18 +91,4 @@ func howItEnded(exit *fleetv1.ComponentExit) string {
 	default:
 		return "ended unseen"
 	}
-}
-
-// ready sums up the other conditions.
-func ready(conditions []metav1.Condition) (metav1.ConditionStatus, string, string) {
-	var bad []string
-	for _, condition := range conditions {
-		if condition.Type != fleetv1.ReadyCondition && condition.Status != metav1.ConditionTrue {
-			bad = append(bad, condition.Type+": "+condition.Message)
-		}
-	}
-	if len(bad) > 0 {
-		return metav1.ConditionFalse, fleetv1.ReasonComponentsUnhealthy, strings.Join(bad, "; ")
-	}
-	return metav1.ConditionTrue, fleetv1.ReasonHealthy, "every component is healthy"
 }

@@ -106,7 +106,7 @@ func (m *Monitor) Seed(conditions []metav1.Condition) {
 	}
 }
 
-// SetProbes replaces the probes. Conditions of no probe, Ready aside, are dropped.
+// SetProbes replaces the probes. Conditions of no probe are dropped.
 func (m *Monitor) SetProbes(probes ...Probe) {
 	m.mu.Lock()
 	m.probes = m.probes[:0:0]
@@ -124,7 +124,7 @@ func (m *Monitor) SetProbes(probes ...Probe) {
 	m.poke()
 }
 
-// Conditions are the present conditions, Ready first. Their messages and times change only when they do.
+// Conditions are the present conditions of the probes. Their messages and times change only when they do.
 func (m *Monitor) Conditions() []metav1.Condition {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -261,20 +261,17 @@ func (m *Monitor) settle() {
 	now := m.now()
 	next := slices.Clone(m.conditions)
 	next = slices.DeleteFunc(next, func(c metav1.Condition) bool {
-		return c.Type != fleetv1.ReadyCondition && !slices.ContainsFunc(m.probes, func(p *probeState) bool { return p.Condition == c.Type })
+		return !slices.ContainsFunc(m.probes, func(p *probeState) bool { return p.Condition == c.Type })
 	})
 	for _, p := range m.probes {
 		p.follow(components[p.Component])
 		status, reason, message := p.verdict(observation{component: components[p.Component], notReady: m.notReady(components[p.Component]), err: p.err, asked: p.asked, started: p.started, now: now})
 		set(&next, p.Condition, status, reason, message, now)
 	}
-	status, reason, message := ready(next)
-	set(&next, fleetv1.ReadyCondition, status, reason, message, now)
-	slices.SortStableFunc(next, func(a, b metav1.Condition) int { return rank(a) - rank(b) })
 	if slices.Equal(next, m.conditions) {
 		return
 	}
-	m.log.V(1).Info("Saw the node's health change", "ready", string(status), "message", message)
+	m.log.V(1).Info("Saw the node's health change", "unhealthy", unhealthy(next))
 	m.conditions = next
 	for _, reader := range m.readers {
 		select {
@@ -299,10 +296,13 @@ func set(conditions *[]metav1.Condition, kind string, status metav1.ConditionSta
 	})
 }
 
-// rank puts Ready first and leaves the others where they are.
-func rank(c metav1.Condition) int {
-	if c.Type == fleetv1.ReadyCondition {
-		return 0
+// unhealthy are the conditions that are not True.
+func unhealthy(conditions []metav1.Condition) []string {
+	var bad []string
+	for _, c := range conditions {
+		if c.Status != metav1.ConditionTrue {
+			bad = append(bad, c.Type+": "+c.Message)
+		}
 	}
-	return 1
+	return bad
 }

@@ -86,7 +86,6 @@ func TestMonitorFollowsAProcess(t *testing.T) {
 	becomes(t, m, fleetv1.KubeletHealthyCondition, metav1.ConditionFalse, fleetv1.ReasonStarting)
 	processes.set(kubelet(fleetv1.ComponentRunning))
 	becomes(t, m, fleetv1.KubeletHealthyCondition, metav1.ConditionTrue, fleetv1.ReasonHealthy)
-	becomes(t, m, fleetv1.ReadyCondition, metav1.ConditionTrue, fleetv1.ReasonHealthy)
 
 	down := kubelet(fleetv1.ComponentBackOff)
 	down.LastExit = &fleetv1.ComponentExit{Signal: "SIGKILL"}
@@ -98,13 +97,6 @@ func TestMonitorFollowsAProcess(t *testing.T) {
 	}
 	if want := "kubelet was ended by SIGKILL and is about to be started again"; got.Message != want {
 		t.Errorf("message is %q, want %q", got.Message, want)
-	}
-	ready := becomes(t, m, fleetv1.ReadyCondition, metav1.ConditionFalse, fleetv1.ReasonComponentsUnhealthy)
-	if want := "KubeletHealthy: " + got.Message; ready.Message != want {
-		t.Errorf("Ready says %q, want %q", ready.Message, want)
-	}
-	if m.Conditions()[0].Type != fleetv1.ReadyCondition {
-		t.Error("Ready is not the first condition")
 	}
 }
 
@@ -204,7 +196,7 @@ func TestOneLateAnswerIsForgivenTwoAreNot(t *testing.T) {
 			return nil
 		},
 	})
-	becomes(t, m, fleetv1.ReadyCondition, metav1.ConditionTrue, fleetv1.ReasonHealthy)
+	becomes(t, m, fleetv1.KubeletHealthyCondition, metav1.ConditionTrue, fleetv1.ReasonHealthy)
 	changed := m.Changed()
 	fails.Store(1)
 	for from := asked.Load(); asked.Load() < from+5; {
@@ -223,7 +215,6 @@ func TestOneLateAnswerIsForgivenTwoAreNot(t *testing.T) {
 func TestConditionsKeepTheirTimeOverARestartOfTheAgent(t *testing.T) {
 	long := metav1.NewTime(time.Now().Add(-time.Hour).Truncate(time.Second))
 	seed := []metav1.Condition{
-		{Type: fleetv1.ReadyCondition, Status: metav1.ConditionTrue, Reason: fleetv1.ReasonHealthy, LastTransitionTime: long},
 		{Type: fleetv1.DiskHealthyCondition, Status: metav1.ConditionTrue, Reason: fleetv1.ReasonHealthy, LastTransitionTime: long},
 		{Type: "Gone", Status: metav1.ConditionTrue, Reason: "X", LastTransitionTime: long},
 	}
