@@ -13,7 +13,6 @@ import (
 	apimeta "k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
-	"github.com/drover-dev/drover/agent/report"
 	"github.com/drover-dev/drover/api/v1alpha1"
 )
 
@@ -195,7 +194,7 @@ func TestTransitionTimesMoveOnlyWithTheStatus(t *testing.T) {
 func TestLongMessagesAreCut(t *testing.T) {
 	all := assemble(nil, nil, 1, &obstacle{reason: v1alpha1.ReasonPreflightFailed, message: strings.Repeat("ü", 5000)}, "")
 	for _, c := range all {
-		if len(c.Message) > report.MaxMessage || !strings.HasSuffix(c.Message, "...") {
+		if len(c.Message) > v1alpha1.MaxMessage || !strings.HasSuffix(c.Message, "…") {
 			t.Errorf("%s has %d bytes", c.Type, len(c.Message))
 		}
 	}

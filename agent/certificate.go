@@ -5,7 +5,6 @@ import (
 	"time"
 
 	"github.com/drover-dev/drover/agent/identity"
-	"github.com/drover-dev/drover/agent/report"
 	"github.com/drover-dev/drover/api/v1alpha1"
 )
 
@@ -34,5 +33,5 @@ func (a *Agent) certificateOverdue(now time.Time) *v1alpha1.Finding {
 	if a.renewal != nil {
 		message += ": " + a.renewal.Error()
 	}
-	return &v1alpha1.Finding{Name: findingAgentCertificate, Severity: v1alpha1.FindingWarning, Message: report.Bounded(message)}
+	return &v1alpha1.Finding{Name: findingAgentCertificate, Severity: v1alpha1.FindingWarning, Message: v1alpha1.BoundMessage(message)}
 }

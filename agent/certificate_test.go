@@ -16,7 +16,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/drover-dev/drover/agent/report"
 	"github.com/drover-dev/drover/agent/supervise"
 	"github.com/drover-dev/drover/api/v1alpha1"
 )
@@ -57,7 +56,7 @@ func TestACertificateThatIsNotRenewedIsAFindingWhileThereIsTime(t *testing.T) {
 	}
 	a.renewalFailed(errors.New("the API server is away" + strings.Repeat(" and away", 1000)))
 	got = a.certificateOverdue(birth.Add(91 * time.Hour))
-	if len(got.Message) > report.MaxMessage {
+	if len(got.Message) > v1alpha1.MaxMessage {
 		t.Errorf("the API server takes no message of %d bytes, and with it none of the status", len(got.Message))
 	}
 	for _, part := range []string{birth.Add(100 * time.Hour).UTC().Format(time.RFC3339), "kube-proxy", "the API server is away"} {

@@ -11,7 +11,6 @@ import (
 
 	"github.com/drover-dev/drover/agent/host"
 	"github.com/drover-dev/drover/agent/network"
-	"github.com/drover-dev/drover/agent/report"
 	"github.com/drover-dev/drover/api/v1alpha1"
 )
 
@@ -68,7 +67,7 @@ func (a *Agent) claim() []v1alpha1.Finding {
 	others, err := a.paths.Claim(known)
 	switch {
 	case err != nil:
-		return []v1alpha1.Finding{{Name: findingOtherRuntime, Severity: v1alpha1.FindingError, Message: report.Bounded(err.Error())}}
+		return []v1alpha1.Finding{{Name: findingOtherRuntime, Severity: v1alpha1.FindingError, Message: v1alpha1.BoundMessage(err.Error())}}
 	case len(others) > 0:
 		return []v1alpha1.Finding{{Name: findingOtherRuntime, Severity: v1alpha1.FindingError, Message: fmt.Sprintf(
 			"another container runtime or kubelet is installed here: it uses %s; remove it and what it left there, or use a machine without one", strings.Join(others, ", "))}}
@@ -108,7 +107,7 @@ func (a *Agent) gather(ctx context.Context, g, before *generation) (host.Facts, 
 	facts.NodeIP, facts.MTU = nodeIP, before.MTU
 	return facts, []v1alpha1.Finding{{
 		Name: findingNodeAddress, Severity: v1alpha1.FindingWarning,
-		Message: report.Bounded(fmt.Sprintf("%s goes on as the node's address, as before: %s", nodeIP, err)),
+		Message: v1alpha1.BoundMessage(fmt.Sprintf("%s goes on as the node's address, as before: %s", nodeIP, err)),
 	}}, nil
 }
 

@@ -7,7 +7,6 @@ import (
 	apimeta "k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
-	"github.com/drover-dev/drover/agent/report"
 	"github.com/drover-dev/drover/api/v1alpha1"
 )
 
@@ -56,7 +55,7 @@ func assemble(last, probed []metav1.Condition, generation int64, hindrance *obst
 }
 
 func set(conditions *[]metav1.Condition, c metav1.Condition, generation int64) {
-	c.Message = report.Bounded(c.Message)
+	c.Message = v1alpha1.BoundMessage(c.Message)
 	c.ObservedGeneration = generation
 	c.LastTransitionTime = metav1.Time{} // the helper sets it when the status changes
 	apimeta.SetStatusCondition(conditions, c)

@@ -11,7 +11,6 @@ import (
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
-	"github.com/drover-dev/drover/agent/report"
 	fleetv1 "github.com/drover-dev/drover/api/v1alpha1"
 )
 
@@ -291,7 +290,7 @@ func (m *Monitor) notReady(component *fleetv1.ComponentStatus) string {
 // set puts a condition in; its time changes only with its status.
 func set(conditions *[]metav1.Condition, kind string, status metav1.ConditionStatus, reason, message string, now time.Time) {
 	meta.SetStatusCondition(conditions, metav1.Condition{
-		Type: kind, Status: status, Reason: reason, Message: report.Bounded(message),
+		Type: kind, Status: status, Reason: reason, Message: fleetv1.BoundMessage(message),
 		LastTransitionTime: metav1.NewTime(now.Truncate(time.Second)),
 	})
 }

@@ -12,7 +12,6 @@ import (
 	"k8s.io/apimachinery/pkg/util/version"
 	"k8s.io/utils/ptr"
 
-	"github.com/drover-dev/drover/agent/report"
 	"github.com/drover-dev/drover/api/v1alpha1"
 )
 
@@ -219,5 +218,5 @@ func info(name, format string, args ...any) v1alpha1.Finding {
 }
 
 func finding(severity v1alpha1.FindingSeverity, name, format string, args ...any) v1alpha1.Finding {
-	return v1alpha1.Finding{Name: name, Severity: severity, Message: report.Bounded(fmt.Sprintf(format, args...))}
+	return v1alpha1.Finding{Name: name, Severity: severity, Message: v1alpha1.BoundMessage(fmt.Sprintf(format, args...))}
 }

@@ -47,5 +47,5 @@ func owner(nodes []Node, r Route) string {
 }
 
 func warning(name, format string, args ...any) v1alpha1.Finding {
-	return v1alpha1.Finding{Name: name, Severity: v1alpha1.FindingWarning, Message: report.Bounded(fmt.Sprintf(format, args...))}
+	return v1alpha1.Finding{Name: name, Severity: v1alpha1.FindingWarning, Message: v1alpha1.BoundMessage(fmt.Sprintf(format, args...))}
 }

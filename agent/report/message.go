@@ -1,22 +1,6 @@
 package report
 
-import (
-	"fmt"
-	"strings"
-)
-
-// MaxMessage is the API's bound on a message, of a finding as of a condition. The API counts characters; bytes are
-// never fewer.
-const MaxMessage = 1024
-
-// Bounded is a message that the API takes: valid UTF-8, its end cut off where it is too long.
-func Bounded(message string) string {
-	message = strings.ToValidUTF8(message, "�")
-	if len(message) > MaxMessage {
-		message = strings.ToValidUTF8(message[:MaxMessage-3], "") + "..."
-	}
-	return message
-}
+import "fmt"
 
 // maxListed bounds a list within a message, so that what the message says to do about it has room.
 const maxListed = 600

@@ -4,23 +4,7 @@ import (
 	"fmt"
 	"strings"
 	"testing"
-	"unicode/utf8"
 )
-
-func TestBoundedIsWhatTheAPITakes(t *testing.T) {
-	for name, c := range map[string]struct{ message, want string }{
-		"short":   {"all is well", "all is well"},
-		"exact":   {strings.Repeat("x", MaxMessage), strings.Repeat("x", MaxMessage)},
-		"long":    {strings.Repeat("x", MaxMessage+1), strings.Repeat("x", MaxMessage-3) + "..."},
-		"cut":     {strings.Repeat("é", MaxMessage), strings.Repeat("é", (MaxMessage-3)/2) + "..."},
-		"no text": {"from \xff to \xfe", "from � to �"},
-	} {
-		got := Bounded(c.message)
-		if got != c.want || !utf8.ValidString(got) {
-			t.Errorf("%s: got %q, want %q", name, got, c.want)
-		}
-	}
-}
 
 func TestListCountsWhatHasNoRoom(t *testing.T) {
 	var items []string

@@ -43,7 +43,7 @@ func (r *refusal) reduce(status v1alpha1.NodeAgentStatus) v1alpha1.NodeAgentStat
 	}
 	reduced.Findings = []v1alpha1.Finding{{
 		Name: FindingStatusRefused, Severity: v1alpha1.FindingWarning,
-		Message: Bounded("the API server refused a part of this status, which is left out; the agent's log has it all: " + r.why),
+		Message: v1alpha1.BoundMessage("the API server refused a part of this status, which is left out; the agent's log has it all: " + r.why),
 	}}
 	return reduced
 }

@@ -3,6 +3,7 @@ package v1alpha1
 import (
 	"strings"
 	"testing"
+	"unicode/utf8"
 )
 
 func TestShorten(t *testing.T) {
@@ -18,5 +19,19 @@ func TestShorten(t *testing.T) {
 				t.Errorf("%s: got %q, want %q", tc.reason, got, tc.want)
 			}
 		})
+	}
+}
+
+func TestBoundMessageIsWhatTheAPITakes(t *testing.T) {
+	for name, tc := range map[string]struct{ message, want string }{
+		"short":   {"all is well", "all is well"},
+		"exact":   {strings.Repeat("x", MaxMessage), strings.Repeat("x", MaxMessage)},
+		"long":    {strings.Repeat("x", MaxMessage+1), strings.Repeat("x", MaxMessage-3) + "…"},
+		"cut":     {strings.Repeat("é", MaxMessage), strings.Repeat("é", (MaxMessage-3)/2) + "…"},
+		"no text": {"from \xff to \xfe", "from ? to ?"},
+	} {
+		if got := BoundMessage(tc.message); got != tc.want || !utf8.ValidString(got) {
+			t.Errorf("%s: got %q, want %q", name, got, tc.want)
+		}
 	}
 }

@@ -115,12 +115,12 @@ func (r *ApprovalReconciler) answer(ctx context.Context, csr *certificatesv1.Cer
 // tell raises an event on the pool and the Machine that a denied request names, as far as they are known.
 func (r *ApprovalReconciler) tell(f *facts, v verdict) {
 	if f.machine == nil {
-		r.Recorder.Eventf(f.csr, nil, corev1.EventTypeWarning, v.reason, "Deny", "%s", v1alpha1.Shorten(v.String(), v1alpha1.MaxMessage))
+		r.Recorder.Eventf(f.csr, nil, corev1.EventTypeWarning, v.reason, "Deny", "%s", v1alpha1.BoundMessage(v.String()))
 		return
 	}
-	r.Recorder.Eventf(f.machine, f.csr, corev1.EventTypeWarning, v.reason, "Deny", "%s", v1alpha1.Shorten(v.String(), v1alpha1.MaxMessage))
+	r.Recorder.Eventf(f.machine, f.csr, corev1.EventTypeWarning, v.reason, "Deny", "%s", v1alpha1.BoundMessage(v.String()))
 	if f.pool != nil {
-		note := v1alpha1.Shorten(fmt.Sprintf("Machine %s: %s", f.machine.Name, v), v1alpha1.MaxMessage)
+		note := v1alpha1.BoundMessage(fmt.Sprintf("Machine %s: %s", f.machine.Name, v))
 		r.Recorder.Eventf(f.pool, f.machine, corev1.EventTypeWarning, v.reason, "Deny", "%s", note)
 	}
 }

@@ -120,7 +120,7 @@ func (r *TokenReconciler) letIn(ctx context.Context, machine *clusterv1.Machine)
 	if t == nil || !t.published {
 		if t, err = r.publish(ctx, machine, pool, t); err != nil {
 			if errors.Is(err, errNotOurs) {
-				r.Recorder.Eventf(pool, machine, corev1.EventTypeWarning, v1alpha1.ReasonJoinFailed, "MakeBootstrapData", "%s", v1alpha1.Shorten(err.Error(), v1alpha1.MaxMessage))
+				r.Recorder.Eventf(pool, machine, corev1.EventTypeWarning, v1alpha1.ReasonJoinFailed, "MakeBootstrapData", "%s", v1alpha1.BoundMessage(err.Error()))
 			}
 			return ctrl.Result{}, err
 		}

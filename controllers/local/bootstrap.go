@@ -82,7 +82,7 @@ func (r *Reconciler) bootProblem(p Process) string {
 	if err := json.Unmarshal(data, report); err != nil || report.Reason == "" {
 		return ""
 	}
-	return v1alpha1.Shorten(fmt.Sprintf("%s failed (%s): %s", report.Phase, report.Reason, report.Message), v1alpha1.MaxMessage)
+	return v1alpha1.BoundMessage(fmt.Sprintf("%s failed (%s): %s", report.Phase, report.Reason, report.Message))
 }
 
 func inClusterAPI(apiVersion string) bool {

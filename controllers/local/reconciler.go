@@ -227,7 +227,7 @@ func (r *Reconciler) wait(ctx context.Context, lm *v1alpha1.LocalMachine, what o
 }
 
 func (r *Reconciler) event(lm *v1alpha1.LocalMachine, kind, reason, message string) {
-	r.Recorder.Eventf(lm, nil, kind, reason, "Provision", "%s", v1alpha1.Shorten(message, v1alpha1.MaxMessage))
+	r.Recorder.Eventf(lm, nil, kind, reason, "Provision", "%s", v1alpha1.BoundMessage(message))
 }
 
 // owners are the objects a LocalMachine belongs to. Either may be missing.

@@ -68,7 +68,7 @@ func agentHealth(o *observed) *metav1.Condition {
 	}
 	health.Type = v1alpha1.MachineAgentHealthyCondition
 	health.ObservedGeneration = o.machine.Generation
-	health.Message = v1alpha1.Shorten(health.Message, v1alpha1.MaxMessage)
+	health.Message = v1alpha1.BoundMessage(health.Message)
 	health.LastTransitionTime = metav1.NewTime(o.now)
 	if previous := o.previous(); previous != nil && previous.Status == health.Status {
 		health.LastTransitionTime = previous.LastTransitionTime

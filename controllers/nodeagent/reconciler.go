@@ -118,7 +118,7 @@ func (r *Reconciler) mirror(ctx context.Context, o *observed) error {
 	r.written.remember(o.machine.UID, version)
 	ctrl.LoggerFrom(ctx).Info("Mirrored the agent's health", "status", next.Status, "reason", next.Reason, "message", next.Message)
 	if event := announce(o, next); event != nil {
-		r.Recorder.Eventf(o.pool, o.machine, event.kind, event.reason, "Join", "%s", v1alpha1.Shorten(event.message, v1alpha1.MaxMessage))
+		r.Recorder.Eventf(o.pool, o.machine, event.kind, event.reason, "Join", "%s", v1alpha1.BoundMessage(event.message))
 	}
 	return nil
 }

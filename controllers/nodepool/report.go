@@ -40,6 +40,6 @@ func (r *Reconciler) record(pool *v1alpha1.NodePool, events []planner.Event) {
 				ObjectMeta: metav1.ObjectMeta{Namespace: pool.Namespace, Name: e.Machine, UID: e.MachineUID},
 			}
 		}
-		r.Recorder.Eventf(pool, related, e.Type, e.Reason, e.Action, "%s", v1alpha1.Shorten(e.Note, v1alpha1.MaxMessage))
+		r.Recorder.Eventf(pool, related, e.Type, e.Reason, e.Action, "%s", v1alpha1.BoundMessage(e.Note))
 	}
 }

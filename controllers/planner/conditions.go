@@ -30,7 +30,7 @@ func setConditions(status *v1alpha1.NodePoolStatus, f *fleet, result Result, out
 	set := func(conditionType string, truth bool, reason, message string) {
 		meta.SetStatusCondition(&status.Conditions, metav1.Condition{
 			Type: conditionType, Status: conditionStatus(truth), ObservedGeneration: f.Pool.Generation,
-			LastTransitionTime: metav1.NewTime(f.Now), Reason: reason, Message: v1alpha1.Shorten(message, v1alpha1.MaxMessage),
+			LastTransitionTime: metav1.NewTime(f.Now), Reason: reason, Message: v1alpha1.BoundMessage(message),
 		})
 	}
 	setWhile := func(conditionType string, truth bool, reason, message string) {
