@@ -39,14 +39,18 @@ func (b *bench) kill(ctx context.Context, n *node, component string) (reported, 
 	if err != nil {
 		return 0, 0, err
 	}
+	pid, err := pidOf(processes, component)
+	if err != nil {
+		return 0, 0, err
+	}
 	agent := &v1alpha1.NodeAgent{}
 	if err := b.client.Get(ctx, client.ObjectKey{Name: n.name}, agent); err != nil {
 		return 0, 0, fmt.Errorf("read the NodeAgent: %w", err)
 	}
 	before := componentOf(agent, component)
 	start := time.Now()
-	if err := syscall.Kill(processes[component], syscall.SIGKILL); err != nil || processes[component] == 0 {
-		return 0, 0, fmt.Errorf("kill %s, which is process %d: %w", component, processes[component], err)
+	if err := syscall.Kill(pid, syscall.SIGKILL); err != nil {
+		return 0, 0, fmt.Errorf("kill %s, which is process %d: %w", component, pid, err)
 	}
 	at, err := b.awaitComponent(ctx, n.name, component, func(c v1alpha1.ComponentStatus) bool {
 		return c.State != v1alpha1.ComponentRunning || ptr.Deref(c.PID, 0) != ptr.Deref(before.PID, 0)
@@ -58,6 +62,14 @@ func (b *bench) kill(ctx context.Context, n *node, component string) (reported, 
 		return c.State == v1alpha1.ComponentRunning && ptr.Deref(c.PID, 0) != ptr.Deref(before.PID, 0)
 	})
 	return at.Sub(start), again.Sub(start), err
+}
+
+// pidOf never returns 0: a signal to that would end this program and all of its process group.
+func pidOf(processes map[string]int, component string) (int, error) {
+	if pid := processes[component]; pid > 0 {
+		return pid, nil
+	}
+	return 0, fmt.Errorf("kill %s: no such process runs on the node", component)
 }
 
 func (b *bench) awaitComponent(ctx context.Context, node, name string, done func(v1alpha1.ComponentStatus) bool) (time.Time, error) {
