@@ -23,10 +23,11 @@ const findingNodeAddress = "NodeAddress"
 // findingOtherRuntime names the finding of a machine that has a container runtime or a kubelet already.
 const findingOtherRuntime = "OtherRuntime"
 
-// check gathers the facts and makes the machine ready for the state. What the preflight finds keeps a new state from
+// check loads what the kernel lacks, gathers the facts and makes the machine ready for the state. What the preflight finds keeps a new state from
 // being installed. It does not keep one that was installed before from going on: without its supervisor, and after a
 // reboot without the kubelet, which alone evicts pods and removes images, such a machine would never mend.
 func (a *Agent) check(ctx context.Context, g *generation) error {
+	a.loadModules(ctx)
 	before := a.before(g)
 	facts, findings, err := a.gather(ctx, g, before)
 	if err != nil {
@@ -57,6 +58,18 @@ func (a *Agent) check(ctx context.Context, g *generation) error {
 	})
 	a.step(stepPreflight)
 	return nil
+}
+
+// loadModules has the kernel's modules loaded before the machine is looked at. What cannot be loaded is found by the
+// preflight, which says what a node misses by it.
+func (a *Agent) loadModules(ctx context.Context) {
+	loaded, err := a.system.LoadModules(ctx)
+	if len(loaded) > 0 {
+		a.log.Info("Loaded kernel modules", "modules", loaded)
+	}
+	if err != nil {
+		a.log.Error(err, "Failed to load kernel modules")
+	}
 }
 
 // claim takes the components' directories for the agent, unless others use them.

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/go-logr/logr"
+	"github.com/go-logr/logr/funcr"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/empty"
 	"github.com/google/go-containerregistry/pkg/v1/mutate"
@@ -160,6 +161,47 @@ func TestAFullDiskDoesNotMatterToWhatNeedNotBeFetched(t *testing.T) {
 	}
 	if len(a.findings) != 1 || a.findings[0].Severity != v1alpha1.FindingWarning {
 		t.Errorf("findings are %v, want a warning", a.findings)
+	}
+}
+
+func TestModulesAreLoadedBeforeTheMachineIsLookedAt(t *testing.T) {
+	a, g := machine(t)
+	var lines []string
+	a.log = funcr.New(func(_, args string) { lines = append(lines, args) }, funcr.Options{})
+	modular := map[string]string{}
+	for _, name := range []string{"proc/filesystems", "proc/sys/net/netfilter/nf_conntrack_max", "proc/sys/net/bridge/bridge-nf-call-iptables"} {
+		modular[name] = sound[name]
+		if err := os.Remove(filepath.Join(a.system.Root, name)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := os.WriteFile(filepath.Join(a.system.Root, "usr/sbin/modprobe"), nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	a.system.Run = func(context.Context, string, ...string) error { return errors.New("exit status 1") }
+	if err := a.check(t.Context(), g); err == nil || !strings.Contains(strings.Join(lines, "\n"), "Failed to load kernel modules") {
+		t.Errorf("got %v, want a preflight that fails and a cause in the log:\n%s", err, strings.Join(lines, "\n"))
+	}
+	runs := 0
+	a.system.Run = func(context.Context, string, ...string) error {
+		runs++
+		for name, content := range modular {
+			if err := os.WriteFile(filepath.Join(a.system.Root, name), []byte(content), 0o600); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	for range 2 {
+		if err := a.check(t.Context(), g); err != nil || len(a.findings) > 0 {
+			t.Errorf("a machine whose kernel has it all as modules: %v, %v", err, a.findings)
+		}
+	}
+	if f := a.facts; !f.Overlayfs || !f.BridgeNetfilter || f.ConntrackWritable == nil || !*f.ConntrackWritable {
+		t.Errorf("the facts are from before the modules: %+v", f)
+	}
+	if runs != 1 || !strings.Contains(strings.Join(lines, "\n"), "Loaded kernel modules") {
+		t.Errorf("modprobe ran %d times, want once and a word of it in the log:\n%s", runs, strings.Join(lines, "\n"))
 	}
 }
 

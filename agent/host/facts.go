@@ -152,8 +152,11 @@ func (s *System) processors() int {
 	return max(n, 1)
 }
 
-// capSysResource is CAP_SYS_RESOURCE's bit, see capabilities(7).
-const capSysResource = 24
+// The bits of capabilities, see capabilities(7).
+const (
+	capSysModule   = 16
+	capSysResource = 24
+)
 
 func (s *System) hasCapability(bit uint) bool {
 	for _, line := range s.lines("/proc/self/status") {

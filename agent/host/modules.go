@@ -2,8 +2,10 @@ package host
 
 import (
 	"context"
+	"fmt"
 	"os/exec"
 	"slices"
+	"strings"
 	"time"
 )
 
@@ -26,23 +28,35 @@ func (s *System) missingModules() []string {
 }
 
 // LoadModules loads the modules that a node needs into the kernel of a machine of its own, as after each boot, and
-// returns those that it loaded. A machine that shares its host's kernel leaves that kernel alone. What cannot be loaded
-// is seen in the facts.
-func (s *System) LoadModules(ctx context.Context) []string {
+// returns those that it loaded, with an error that names those that it could not load. A machine that shares its host's
+// kernel leaves that kernel alone, and so does one that may load nothing or has nothing to load with. What is not there
+// afterwards is seen in the facts.
+func (s *System) LoadModules(ctx context.Context) ([]string, error) {
+	missing := s.missingModules()
+	if len(missing) == 0 || !s.hasCapability(capSysModule) {
+		return nil, nil
+	}
 	var f Facts
 	if err := s.gatherCgroups(&f); err != nil || f.SharesHost {
-		return nil
+		return nil, nil
 	}
-	missing := s.missingModules()
 	program := s.modprobe()
-	if len(missing) == 0 || program == "" {
-		return nil
+	if program == "" {
+		return nil, nil
 	}
 	ctx, cancel := context.WithTimeout(ctx, modprobePatience)
 	defer cancel()
-	_ = s.Run(ctx, program, append([]string{"-a"}, missing...)...) // it fails when one of them fails
+	err := s.Run(ctx, program, append([]string{"-a"}, missing...)...) // it fails when one of them fails
 	still := s.missingModules()
-	return slices.DeleteFunc(missing, func(name string) bool { return slices.Contains(still, name) })
+	if err == nil || len(still) == 0 {
+		return others(missing, still), nil
+	}
+	return others(missing, still), fmt.Errorf("load %s with %s: %w", strings.Join(still, ", "), program, err)
+}
+
+// others are those of all that are not among some.
+func others(all, some []string) []string {
+	return slices.DeleteFunc(all, func(name string) bool { return slices.Contains(some, name) })
 }
 
 // modprobe is the program that the kernel itself would run, empty where there is none.
@@ -54,5 +68,9 @@ func (s *System) modprobe() string {
 }
 
 func run(ctx context.Context, program string, args ...string) error {
-	return exec.CommandContext(ctx, program, args...).Run()
+	out, err := exec.CommandContext(ctx, program, args...).CombinedOutput()
+	if err != nil {
+		return fmt.Errorf("%w: %s", err, strings.TrimSpace(string(out)))
+	}
+	return nil
 }

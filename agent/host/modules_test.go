@@ -37,6 +37,7 @@ func TestModulesAreLoadedIntoAKernelOfOnesOwn(t *testing.T) {
 		"not to be had":   {reason: "the preflight says what is missing", files: own(bare), fails: true, ran: "/sbin/modprobe -a overlay br_netfilter nf_conntrack"},
 		"shared host":     {reason: "the kernel is somebody else's", files: with(own(bare), v1("/drover/m1/system"))},
 		"local machine":   {reason: "a cgroup namespace makes no kernel", files: with(without(own(bare), "proc/self/cgroup"), map[string]string{"sys/fs/cgroup/cgroup.controllers": "cpu\n", "proc/self/cgroup": "0::/system\n"})},
+		"no capability":   {reason: "a container may load nothing", files: with(own(bare), map[string]string{"proc/self/status": "CapEff:\t000001fffffeffff\n"})},
 		"no modprobe":     {reason: "there is nothing to run", files: without(own(bare), "sbin/modprobe")},
 		"kernel's choice": {reason: "a distribution may have it elsewhere", files: with(own(without(common, conntrack)), map[string]string{"run/sw/modprobe": "", "proc/sys/kernel/modprobe": "/run/sw/modprobe\n"}), ran: "/run/sw/modprobe -a nf_conntrack", loaded: []string{"nf_conntrack"}},
 		"not said":        {reason: "it is looked for where programs are", files: without(own(without(common, conntrack)), "proc/sys/kernel/modprobe"), ran: "/sbin/modprobe -a nf_conntrack", loaded: []string{"nf_conntrack"}},
@@ -57,7 +58,10 @@ func TestModulesAreLoadedIntoAKernelOfOnesOwn(t *testing.T) {
 				}
 				return nil
 			}
-			loaded := s.LoadModules(t.Context())
+			loaded, err := s.LoadModules(t.Context())
+			if (err != nil) != c.fails {
+				t.Errorf("%s: got %v, want an error: %t", c.reason, err, c.fails)
+			}
 			if diff := cmp.Diff(c.ran, ran); diff != "" {
 				t.Errorf("%s (-want +got):\n%s", c.reason, diff)
 			}
