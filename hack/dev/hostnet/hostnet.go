@@ -5,6 +5,7 @@ package hostnet
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"net"
 	"net/netip"
 	"os"
@@ -91,8 +92,13 @@ func SetSysctl(name, value string) error {
 }
 
 // RestoreSysctl gives one its former value, if it still has the one it was set to: a later change is somebody else's.
+// One that is gone, with its kernel module for one, needs nothing.
 func RestoreSysctl(name, set, former string) error {
-	if now, err := Sysctl(name); err != nil || now != set {
+	now, err := Sysctl(name)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil || now != set {
 		return err
 	}
 	return SetSysctl(name, former)

@@ -44,3 +44,9 @@ func TestRestoreSysctl(t *testing.T) {
 		})
 	}
 }
+
+func TestRestoreSysctlThatIsGone(t *testing.T) {
+	if err := hostnet.RestoreSysctl("net.ipv4.no_such_parameter", "1", "0"); err != nil {
+		t.Errorf("RestoreSysctl of a parameter that went with its module: %v", err)
+	}
+}

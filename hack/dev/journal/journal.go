@@ -11,6 +11,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"time"
 )
 
@@ -54,13 +55,18 @@ type Journal struct {
 	World string `json:"world,omitempty"`
 	// Started is when the first entry was made.
 	Started time.Time `json:"started"`
+	// Boot is the ID of the host's boot that it was made in. A record without one, of an older program, counts as of
+	// this boot.
+	Boot string `json:"boot,omitempty"`
 	// Complete is true once the control plane was up.
 	Complete bool `json:"complete"`
 	// Entries are in the order of the deeds.
 	Entries []Entry `json:"entries"`
 }
 
-// Open reads the journal at path, or starts an empty one that is first written by Record. Exists tells which.
+// Open reads the journal at path, or starts an empty one that is first written by Record. Exists tells which. Of a
+// record that an earlier boot left it keeps only what is on disk: the rest went with that boot, and what has its name
+// or its value now is somebody else's.
 func Open(path string) (*Journal, error) {
 	j := &Journal{path: path}
 	raw, err := os.ReadFile(path)
@@ -73,7 +79,27 @@ func Open(path string) (*Journal, error) {
 	if err := json.Unmarshal(raw, j); err != nil {
 		return nil, fmt.Errorf("read the record of an earlier run, %s: %w", path, err)
 	}
+	if j.OfEarlierBoot() {
+		j.Complete = false
+		j.Entries = slices.DeleteFunc(j.Entries, func(e Entry) bool { return endsWithBoot(e.Kind) })
+	}
 	return j, nil
+}
+
+// OfEarlierBoot is true when the host was booted again since.
+func (j *Journal) OfEarlierBoot() bool {
+	now := bootID()
+	return j.Boot != "" && now != "" && j.Boot != now
+}
+
+func endsWithBoot(kind Kind) bool {
+	return slices.Contains([]Kind{Process, Link, Sysctl, NFTable}, kind)
+}
+
+// bootID is empty where the kernel does not tell it (random(4)).
+func bootID() string {
+	raw, _ := os.ReadFile("/proc/sys/kernel/random/boot_id")
+	return strings.TrimSpace(string(raw))
 }
 
 // KeepCopy has a copy written and removed with the journal. It says whose world it tells of, and is there when that
@@ -86,8 +112,8 @@ func (j *Journal) Exists() bool { return len(j.Entries) > 0 }
 // Record adds an entry, or replaces the one of the same kind and name, and writes the journal. A sysctl's former
 // value is never replaced.
 func (j *Journal) Record(e Entry) error {
-	if j.Started.IsZero() {
-		j.Started = time.Now().UTC().Truncate(time.Second)
+	if !j.Exists() {
+		j.Started, j.Boot = time.Now().UTC().Truncate(time.Second), bootID()
 	}
 	i := slices.IndexFunc(j.Entries, func(o Entry) bool { return o.Kind == e.Kind && o.Name == e.Name })
 	switch {

@@ -129,3 +129,54 @@ func TestTheCopyTellsTheSame(t *testing.T) {
 		}
 	}
 }
+
+func TestAnEarlierBootLeavesWhatIsOnDisk(t *testing.T) {
+	link := journal.Entry{Kind: journal.Link, Name: "drover0"}
+	sysctl := journal.Entry{Kind: journal.Sysctl, Name: "net.ipv4.ip_forward", Former: "0", Set: "1"}
+	table := journal.Entry{Kind: journal.NFTable, Name: "drover_dev"}
+	data := journal.Entry{Kind: journal.Files, Name: "etcd"}
+	etcd := journal.Entry{Kind: journal.Process, Name: "etcd", PID: 7, StartTime: 9}
+	machines := journal.Entry{Kind: journal.Machines, Name: "machines"}
+	all := []journal.Entry{link, sysctl, table, data, etcd, machines}
+	tests := map[string]struct {
+		reason  string
+		boot    func(string) string
+		want    []journal.Entry
+		earlier bool
+	}{
+		"this boot": {
+			reason: "All of it is there to undo.",
+			boot:   func(now string) string { return now },
+			want:   all,
+		},
+		"an earlier boot": {
+			reason:  "The host may have set ip_forward itself since, and PIDs are others' now.",
+			boot:    func(string) string { return "5ab1b1c2-0000-4000-8000-000000000000" },
+			want:    []journal.Entry{data, machines},
+			earlier: true,
+		},
+		"no boot": {
+			reason: "An older program did not record it, and its world may run.",
+			boot:   func(string) string { return "" },
+			want:   all,
+		},
+	}
+	for name, tc := range tests {
+		t.Run(name, func(t *testing.T) {
+			path := filepath.Join(t.TempDir(), "world.json")
+			j := open(t, path)
+			record(t, j, all...)
+			j.Boot = tc.boot(j.Boot)
+			if err := j.MarkComplete(); err != nil {
+				t.Fatal(err)
+			}
+			read := open(t, path)
+			if diff := cmp.Diff(tc.want, read.Entries); diff != "" {
+				t.Errorf("entries (-want +got): %s\n%s", tc.reason, diff)
+			}
+			if read.OfEarlierBoot() != tc.earlier || read.Complete == tc.earlier {
+				t.Errorf("of an earlier boot: %t, complete: %t; want %t and the contrary: %s", read.OfEarlierBoot(), read.Complete, tc.earlier, tc.reason)
+			}
+		})
+	}
+}

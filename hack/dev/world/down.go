@@ -53,7 +53,7 @@ func (w *World) Down(ctx context.Context) error {
 
 // remove undoes what is recorded, and looks for more.
 func (w *World) remove(ctx context.Context) error {
-	recorded := w.journal.Exists()
+	recorded := w.journal.Exists() && !w.journal.OfEarlierBoot()
 	if err := w.Progress.Step("Processes, machines and network", func(say func(string)) error {
 		return w.journal.Undo(func(e journal.Entry) error {
 			say(string(e.Kind) + " " + e.Name)
@@ -65,8 +65,8 @@ func (w *World) remove(ctx context.Context) error {
 	return w.Progress.Step("Look for anything left", func(func(string)) error { return w.verify(ctx, recorded) })
 }
 
-// verify removes what the record did not tell of, and returns an error that lists what stays. Without a record, this
-// checkout made nothing: a bridge, links and cgroups that are there are another checkout's, and stay.
+// verify removes what the record did not tell of, and returns an error that lists what stays. Without a record of this
+// boot, this checkout made nothing: a bridge, links and cgroups that are there are somebody else's, and stay.
 func (w *World) verify(ctx context.Context, recorded bool) error {
 	if !recorded {
 		return w.verifyOwn(ctx)
@@ -112,6 +112,9 @@ func (w *World) undo(ctx context.Context, e journal.Entry) error {
 	case journal.NFTable:
 		return hostnet.RemoveTable(e.Name)
 	case journal.Machines:
+		if w.journal.OfEarlierBoot() {
+			return w.removeMachinesFolder(e.Name)
+		}
 		return w.removeMachines(ctx, e.Name)
 	case journal.Files:
 		return os.RemoveAll(e.Name)

@@ -77,13 +77,17 @@ func (w *World) removeMachines(ctx context.Context, dir string) error {
 			err = errors.Join(err, fmt.Errorf("unmount %s: %w", path, e))
 		}
 	}
-	if left, e := w.mounts(); e != nil || len(left) > 0 {
-		return errors.Join(err, e, fmt.Errorf("%s is kept, for there are mounts in it", dir))
+	return errors.Join(err, w.removeMachinesFolder(dir))
+}
+
+func (w *World) removeMachinesFolder(dir string) error {
+	if left, err := w.mounts(); err != nil || len(left) > 0 {
+		return errors.Join(err, fmt.Errorf("%s is kept, for there are mounts in it", dir))
 	}
-	if e := os.RemoveAll(dir); e != nil {
-		err = errors.Join(err, fmt.Errorf("remove the machines' folder: %w", e))
+	if err := os.RemoveAll(dir); err != nil {
+		return fmt.Errorf("remove the machines' folder: %w", err)
 	}
-	return err
+	return nil
 }
 
 // mounts are the mount points below the world's folder, the innermost first.
