@@ -19,16 +19,16 @@ func hasJoined(machine *clusterv1.Machine, agent *v1alpha1.NodeAgent) bool {
 	for i := range machine.Status.Conditions {
 		condition := &machine.Status.Conditions[i]
 		if condition.Type == v1alpha1.MachineAgentHealthyCondition {
-			return !slices.Contains(beforeReport, condition.Reason)
+			return !slices.Contains(BeforeReport, condition.Reason)
 		}
 	}
 	return false
 }
 
-// beforeReport are the reasons that AgentHealthy may have although no agent ever reported.
-var beforeReport = []string{
+// BeforeReport are the reasons that AgentHealthy may have although no agent ever reported.
+var BeforeReport = []string{
 	v1alpha1.ReasonNotReported, v1alpha1.ReasonBootFailed, v1alpha1.ReasonProvisionFailed,
-	v1alpha1.ReasonAddressesExhausted, v1alpha1.ReasonNodeNameTaken,
+	v1alpha1.ReasonAddressesExhausted, v1alpha1.ReasonStopped, v1alpha1.ReasonNodeNameTaken,
 	v1alpha1.ReasonRevisionUnusable, v1alpha1.ReasonNodeAgentRefused,
 }
 

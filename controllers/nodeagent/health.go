@@ -28,7 +28,7 @@ const (
 // joinFailures are the reasons that do not go away with time alone.
 var joinFailures = []string{v1alpha1.ReasonPreflightFailed, v1alpha1.ReasonBundleFetchFailed, v1alpha1.ReasonCertificateDenied}
 
-// providerFailures are a local machine's of that kind.
+// providerFailures are a local machine's of that kind. They say nothing about whether an agent ever reported.
 var providerFailures = []string{v1alpha1.ReasonBootFailed, v1alpha1.ReasonProvisionFailed, v1alpha1.ReasonAddressesExhausted, v1alpha1.ReasonStopped}
 
 // observed is one machine as this controller sees it. What does not exist is nil.
@@ -214,11 +214,12 @@ func onlyStarting(conditions []metav1.Condition) bool {
 	return true
 }
 
-// foreignNode says why the Node of the machine's name is somebody else's, or "".
+// foreignNode says why the Node of the machine's name is somebody else's, or "". Once Cluster API has found the Node by
+// its provider ID, its age says nothing: the API server's clock may have been set back in between.
 func (o *observed) foreignNode() string {
 	nodeID, machineID := o.node.Spec.ProviderID, o.machine.Spec.ProviderID
 	switch {
-	case o.node.CreationTimestamp.Before(&o.machine.CreationTimestamp):
+	case !o.joined() && o.node.CreationTimestamp.Before(&o.machine.CreationTimestamp):
 		return "it is older"
 	case nodeID != "" && machineID != "" && nodeID != machineID:
 		return fmt.Sprintf("it has provider ID %s, not %s", nodeID, machineID)

@@ -2,6 +2,7 @@ package nodeagent
 
 import (
 	"errors"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -13,6 +14,7 @@ import (
 	clusterv1 "sigs.k8s.io/cluster-api/api/core/v1beta2"
 
 	"github.com/drover-dev/drover/api/v1alpha1"
+	"github.com/drover-dev/drover/controllers/join"
 )
 
 var made = time.Date(2026, 5, 1, 12, 0, 0, 0, time.UTC)
@@ -259,6 +261,39 @@ func TestAgentHealth(t *testing.T) {
 
 // TestAnAgentCannotBeTooLong is about a NodeAgent's own messages, which may be 32 times as long, and the pool's that
 // quote them.
+// What this controller says before the first report must not look like a report: the machine's token ends with that.
+func TestAMachineThatNeverReportedMayStillJoin(t *testing.T) {
+	for _, reason := range providerFailures {
+		o := booting()
+		o.local = &v1alpha1.LocalMachine{}
+		o.local.Status.Conditions = []metav1.Condition{{Type: v1alpha1.ReadyCondition, Status: "False", Reason: reason}}
+		health := agentHealth(o)
+		if health == nil || health.Reason != reason {
+			t.Fatalf("got %+v, want reason %s", health, reason)
+		}
+		if !slices.Contains(join.BeforeReport, health.Reason) {
+			t.Errorf("%s counts as a report of the agent", reason)
+		}
+	}
+}
+
+func TestAClockThatWasSetBackMakesNoNodeForeign(t *testing.T) {
+	o := booting()
+	o.join(corev1.ConditionTrue)
+	o.node.CreationTimestamp = metav1.NewTime(made.Add(-time.Hour))
+	if got := o.foreignNode(); got != "" {
+		t.Errorf("the Node that Cluster API found is foreign: %s", got)
+	}
+	o.node.Spec.ProviderID = "aws:///i-1"
+	if o.foreignNode() == "" {
+		t.Error("a Node of another provider ID is taken for the machine's")
+	}
+	o.node.Spec.ProviderID, o.machine.Status.NodeRef = o.machine.Spec.ProviderID, clusterv1.MachineNodeReference{}
+	if o.foreignNode() == "" {
+		t.Error("an older Node that Cluster API did not find is taken for the machine's")
+	}
+}
+
 func TestAnAgentCannotBeTooLong(t *testing.T) {
 	o := booting()
 	o.join("True")
