@@ -131,9 +131,6 @@ func (r *Reconciler) releaseMachine(ctx context.Context, seen *clusterv1.Machine
 		return nil
 	}
 	err := r.Client.Patch(ctx, machine, client.MergeFromWithOptions(seen, client.MergeFromWithOptimisticLock{}))
-	if apierrors.IsConflict(err) {
-		return nil // Cluster API wrote it too; the event of that brings us back
-	}
 	return ignoreGone(err, "release Machine %s", machine.Name)
 }
 
