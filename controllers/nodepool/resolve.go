@@ -146,6 +146,9 @@ func leaves(cluster *clusterv1.Cluster) bool {
 	return !cluster.DeletionTimestamp.IsZero() && !controllerutil.ContainsFinalizer(cluster, v1alpha1.AdoptedClusterFinalizer)
 }
 
+// adopted says that a Cluster is the engine's, which leaves those of others alone.
+func adopted(cluster *clusterv1.Cluster) bool { return cluster.Labels[v1alpha1.ManagedLabel] == "true" }
+
 // mayList finds out whether the API server lets us list a kind of templates, and that of the machines made from them,
 // which Cluster API reads from the same cache; in all namespaces, as the cache does.
 func (r *Reconciler) mayList(ctx context.Context, template schema.GroupVersionKind) error {
@@ -170,6 +173,14 @@ func (r *Reconciler) resolveCluster(ctx context.Context, seen *observation) erro
 	err := r.Client.Get(ctx, key, cluster)
 	if client.IgnoreNotFound(err) != nil {
 		return fmt.Errorf("read Cluster %s: %w", key, err)
+	}
+	if err == nil && !adopted(cluster) {
+		seen.problem(planner.Problem{
+			Reason: v1alpha1.ReasonClusterNotReady,
+			Message: fmt.Sprintf("Cluster %s exists and is not Drover's, so machines of it would not join this cluster: "+
+				"remove that Cluster, or make the pool in another namespace", key),
+		})
+		return nil
 	}
 	why := ""
 	switch initialized := cluster.Status.Initialization.ControlPlaneInitialized; {

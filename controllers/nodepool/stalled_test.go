@@ -73,6 +73,16 @@ func TestStalled(t *testing.T) {
 			want:    v1alpha1.ReasonClusterNotReady,
 			message: "does not exist yet",
 		},
+		"another's cluster": {
+			reason: "machines of a Cluster that Drover did not make would join another one",
+			spoil: func(s *site, _ *v1alpha1.NodePool, _ *nodepool.Reconciler) {
+				cluster := &clusterv1.Cluster{}
+				cluster.Namespace, cluster.Name = s.namespace, v1alpha1.AdoptedClusterName
+				update(s, cluster, func(c *clusterv1.Cluster) { c.Labels = nil })
+			},
+			want:    v1alpha1.ReasonClusterNotReady,
+			message: "is not Drover's",
+		},
 		"discovery fails": {
 			reason: "what discovery says is passed on",
 			spoil: func(_ *site, _ *v1alpha1.NodePool, r *nodepool.Reconciler) {

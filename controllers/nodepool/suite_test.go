@@ -75,7 +75,9 @@ func bundle(name, version string) *v1alpha1.NodeBundle {
 
 func (s *site) adoptCluster() {
 	cluster := &clusterv1.Cluster{
-		ObjectMeta: metav1.ObjectMeta{Namespace: s.namespace, Name: v1alpha1.AdoptedClusterName},
+		ObjectMeta: metav1.ObjectMeta{
+			Namespace: s.namespace, Name: v1alpha1.AdoptedClusterName, Labels: map[string]string{v1alpha1.ManagedLabel: "true"},
+		},
 		Spec: clusterv1.ClusterSpec{InfrastructureRef: clusterv1.ContractVersionedObjectReference{
 			APIGroup: v1alpha1.GroupVersion.Group, Kind: "AdoptedCluster", Name: v1alpha1.AdoptedClusterName,
 		}},

@@ -100,7 +100,7 @@ func clusterChanged() predicate.Predicate {
 	return predicate.Funcs{UpdateFunc: func(e event.UpdateEvent) bool {
 		before, ok := e.ObjectOld.(*clusterv1.Cluster)
 		after, ok2 := e.ObjectNew.(*clusterv1.Cluster)
-		return !ok || !ok2 || leaves(before) != leaves(after) ||
+		return !ok || !ok2 || leaves(before) != leaves(after) || adopted(before) != adopted(after) ||
 			!equality.Semantic.DeepEqual(before.Status.Initialization, after.Status.Initialization)
 	}}
 }
