@@ -9,6 +9,8 @@ import (
 	"net/url"
 
 	"github.com/vishvananda/netlink"
+
+	"github.com/drover-dev/drover/agent/dump"
 )
 
 // ErrNoAddress is why Gather fails when it has every other fact.
@@ -96,13 +98,13 @@ func routeTo(dst netip.Addr) (Route, error) {
 
 // addresses looks through every link's.
 func addresses() ([]Route, error) {
-	links, err := netlink.LinkList()
+	links, err := dump.Whole(netlink.LinkList)
 	if err != nil {
 		return nil, err
 	}
 	var have []Route
 	for _, link := range links {
-		addrs, err := netlink.AddrList(link, netlink.FAMILY_ALL)
+		addrs, err := dump.Whole(func() ([]netlink.Addr, error) { return netlink.AddrList(link, netlink.FAMILY_ALL) })
 		if err != nil {
 			return nil, err
 		}

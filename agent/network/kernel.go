@@ -9,6 +9,8 @@ import (
 
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
+
+	"github.com/drover-dev/drover/agent/dump"
 )
 
 // routeProtocol marks our routes (rtnetlink(7), rtm_protocol); nothing in iproute2's rt_protos has the number.
@@ -45,7 +47,9 @@ func NewKernel() Kernel { return kernel{} }
 type kernel struct{}
 
 func (kernel) Routes() ([]Route, error) {
-	found, err := netlink.RouteListFiltered(netlink.FAMILY_ALL, &netlink.Route{Protocol: routeProtocol, Table: unix.RT_TABLE_MAIN}, netlink.RT_FILTER_PROTOCOL|netlink.RT_FILTER_TABLE)
+	found, err := dump.Whole(func() ([]netlink.Route, error) {
+		return netlink.RouteListFiltered(netlink.FAMILY_ALL, &netlink.Route{Protocol: routeProtocol, Table: unix.RT_TABLE_MAIN}, netlink.RT_FILTER_PROTOCOL|netlink.RT_FILTER_TABLE)
+	})
 	if err != nil {
 		return nil, fmt.Errorf("list routes: %w", err)
 	}
@@ -100,7 +104,7 @@ func (kernel) BridgeAddresses() ([]netip.Prefix, error) {
 	if err != nil || link == nil {
 		return nil, err
 	}
-	found, err := netlink.AddrList(link, netlink.FAMILY_ALL)
+	found, err := dump.Whole(func() ([]netlink.Addr, error) { return netlink.AddrList(link, netlink.FAMILY_ALL) })
 	if err != nil {
 		return nil, fmt.Errorf("list the addresses of %s: %w", Bridge, err)
 	}
