@@ -200,19 +200,29 @@ func (m *Machines) settle(ctx context.Context, l layout, want Wanted) (*record, 
 	return r, saveJSON(l.record(), r)
 }
 
-// nameIsFree: a machine's name is its Node's and its cgroup's, so it is one machine's over all namespaces.
+// nameIsFree says, in a sentence, when another namespace's machine has the name.
 func (m *Machines) nameIsFree(l layout) error {
-	others, err := filepath.Glob(filepath.Join(l.root, "*", l.name, "record.json"))
-	if err != nil {
-		return fmt.Errorf("list the machines: %w", err)
+	namespace, err := namesake(l)
+	if err != nil || namespace == "" {
+		return err
 	}
-	for _, other := range others {
-		if other != l.record() {
-			namespace := filepath.Base(filepath.Dir(filepath.Dir(other)))
-			return provisionFailed(fmt.Sprintf("Namespace %s has a local machine of the same name, which would be the same Node: give this one another name.", namespace))
+	return provisionFailed(fmt.Sprintf("Namespace %s has a local machine of the same name, which would be the same Node: give this one another name.", namespace))
+}
+
+// namesake is another namespace that has a machine of this name, empty if there is none. The name is its Node's and its
+// cgroup's, so it is one machine's over all namespaces: its whose record is there. The answer holds as long as the
+// addresses are locked.
+func namesake(l layout) (namespace string, err error) {
+	records, err := filepath.Glob(filepath.Join(l.root, "*", l.name, filepath.Base(l.record())))
+	if err != nil {
+		return "", fmt.Errorf("list the machines: %w", err)
+	}
+	for _, record := range records {
+		if record != l.record() {
+			return filepath.Base(filepath.Dir(filepath.Dir(record))), nil
 		}
 	}
-	return nil
+	return "", nil
 }
 
 // prepare lays out the machine's directories. It never ran yet, so nothing in them can lead elsewhere.
@@ -248,7 +258,7 @@ func (m *Machines) Remove(ctx context.Context, key types.NamespacedName) error {
 func (m *Machines) remove(ctx context.Context, l layout) error {
 	r, err := loadRecord(l.record())
 	if err != nil {
-		// What a record cannot tell, the names do: cgroup, link and directory.
+		// What a record cannot tell, the names do: link, directory and, if no other machine has it, cgroup.
 		m.Log.Error(err, "Removed a machine without its record", "namespace", l.namespace, "machine", l.name)
 	}
 	if r != nil && r.Process != nil {
@@ -259,11 +269,7 @@ func (m *Machines) remove(ctx context.Context, l layout) error {
 	if err := m.Host.RemoveLink(l.linkName()); err != nil {
 		return err
 	}
-	facts, err := m.Host.Facts(l.root)
-	if err != nil {
-		return err
-	}
-	if err := m.Host.RemoveCgroups(ctx, renderCgroups(inputs{layout: l, facts: facts, cgroupParent: m.cgroupParent()})); err != nil {
+	if err := m.removeCgroups(ctx, l); err != nil {
 		return err
 	}
 	if err := m.Host.RemoveTree(l.dir()); err != nil {
@@ -273,6 +279,29 @@ func (m *Machines) remove(ctx context.Context, l layout) error {
 		return fmt.Errorf("remove the machine's directory %s: it is still there", l.dir())
 	}
 	return nil
+}
+
+// removeCgroups ends what runs in the machine's cgroups and removes them. They are named by the machine's name alone: one
+// that was refused because another namespace's machine has that name has none of its own.
+func (m *Machines) removeCgroups(ctx context.Context, l layout) error {
+	facts, err := m.Host.Facts(l.root)
+	if err != nil {
+		return err
+	}
+	unlock, err := lockAddresses(ctx, l.root)
+	if err != nil {
+		return err
+	}
+	namespace, err := namesake(l)
+	if m.Exists(types.NamespacedName{Namespace: l.namespace, Name: l.name}) {
+		unlock() // The record keeps the name from others, and others need not wait for the kernel.
+	} else {
+		defer unlock()
+	}
+	if err != nil || namespace != "" {
+		return err
+	}
+	return m.Host.RemoveCgroups(ctx, renderCgroups(inputs{layout: l, facts: facts, cgroupParent: m.cgroupParent()}))
 }
 
 func (m *Machines) cgroupParent() string {
