@@ -74,10 +74,11 @@ func (m *Manager) kick() {
 	}
 }
 
-// Configure sets what to work from. The first time it takes the node's own ranges from the disk.
+// Configure sets what to work from. As long as no Node told the node's own ranges, it takes them from the disk.
 func (m *Manager) Configure(c Config) {
 	m.mu.Lock()
 	m.config = c
+	m.learnOwn()
 	if m.own == nil {
 		m.own = CachedPodCIDRs(m.StateDir, c.Node)
 	}
@@ -93,13 +94,19 @@ func (m *Manager) SetNodes(nodes []Node) {
 		return
 	}
 	m.nodes, m.synced = nodes, true
-	for _, n := range nodes {
+	m.learnOwn()
+	m.mu.Unlock()
+	m.kick()
+}
+
+// learnOwn takes the node's own ranges from the Nodes. A Node that has none, or is not there, takes none away: its pods
+// have addresses of those it had. The Nodes may be known before the configuration, which has the node's name.
+func (m *Manager) learnOwn() {
+	for _, n := range m.nodes {
 		if n.Name == m.config.Node && len(n.PodCIDRs) > 0 {
 			m.own = n.PodCIDRs
 		}
 	}
-	m.mu.Unlock()
-	m.kick()
 }
 
 // retryInterval is the wait after the first run that left something undone, and twice as much after each one more;

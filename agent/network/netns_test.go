@@ -134,6 +134,33 @@ func TestARouteSomeoneElseMadeIsLeftAlone(t *testing.T) {
 	}
 }
 
+func TestNodesMayBeKnownBeforeTheConfiguration(t *testing.T) {
+	inNamespace(t)
+	m := manager(t) // of a machine that was reset, whose Node is still there
+	m.SetNodes(three())
+	m.Configure(config())
+	m.SetNodes(three()) // the same once more: no news
+	apply(t, m)
+	if c := m.Health(); c.Status != "True" {
+		t.Errorf("got %s: %s, want the range that the Node has", c.Reason, c.Message)
+	}
+	if got := routes(t); got != "[10.244.1.0/24 via 10.99.0.2 10.244.2.0/24 via 10.99.0.3]" {
+		t.Errorf("got routes %s", got)
+	}
+}
+
+func TestTheNodesRangeIsWorthMoreThanTheOneOnDisk(t *testing.T) {
+	m := manager(t)
+	if err := storePodCIDRs(m.StateDir, "a", list("10.244.9.0/24")); err != nil {
+		t.Fatal(err)
+	}
+	m.SetNodes(three())
+	m.Configure(config())
+	if diff := cmp.Diff("[10.244.0.0/24]", fmt.Sprint(m.own)); diff != "" {
+		t.Errorf("the Node was made anew with another range (-want +got):\n%s", diff)
+	}
+}
+
 func TestARestartNeedsNobody(t *testing.T) {
 	inNamespace(t)
 	first := manager(t)
