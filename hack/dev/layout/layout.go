@@ -18,7 +18,6 @@ const (
 	DNSDomain     = "cluster.local"
 	NFTable       = "drover_dev"
 	CgroupName    = "drover"
-	LinkPrefix    = "drv"
 	ManagerUser   = "system:serviceaccount:drover-system:drover-manager"
 	ManagerSystem = "drover-system"
 )

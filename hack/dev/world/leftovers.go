@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -20,10 +21,11 @@ import (
 	"github.com/drover-dev/drover/hack/dev/process"
 )
 
+// machineLink matches the names that controllers/local gives the machines' links, and not others' such as drv-lan.
+var machineLink = regexp.MustCompile(`^drv[0-9a-f]{12}$`)
+
 // ours matches the names of the links that a world makes.
-func ours(link string) bool {
-	return link == layout.Bridge || strings.HasPrefix(link, layout.LinkPrefix)
-}
+func ours(link string) bool { return link == layout.Bridge || machineLink.MatchString(link) }
 
 // oursTable matches the names of the nftables tables that a world makes on the host.
 func oursTable(name string) bool { return name == layout.NFTable }
@@ -63,9 +65,7 @@ func (w *World) Leftovers() ([]string, error) {
 // depend on any record being whole.
 func (w *World) removeMachines(ctx context.Context, dir string) error {
 	err := killCgroups(ctx)
-	links, linkErr := hostnet.Links(func(name string) bool {
-		return strings.HasPrefix(name, layout.LinkPrefix) && ours(name) && name != layout.Bridge
-	})
+	links, linkErr := hostnet.Links(machineLink.MatchString)
 	err = errors.Join(err, linkErr)
 	for _, name := range links {
 		err = errors.Join(err, hostnet.RemoveLink(name))
