@@ -146,10 +146,15 @@ func killCgroups(ctx context.Context) error {
 
 func killCgroup(dir string) {
 	_ = filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
-		if err == nil && d.Name() == "cgroup.procs" {
+		switch {
+		case err != nil: // whatever cannot be read just went
+		case d.Name() == "freezer.state":
+			// With cgroup v1, a frozen process does not take a signal.
+			_ = os.WriteFile(path, []byte("THAWED"), 0)
+		case d.Name() == "cgroup.procs":
 			killMembers(path)
 		}
-		return nil // whatever cannot be read just went
+		return nil
 	})
 }
 
