@@ -17,14 +17,15 @@ import (
 	"github.com/drover-dev/drover/api/v1alpha1"
 )
 
-// overQuota may make no Machines.
+// overQuota may make Machines while there are fewer than so many.
 type overQuota struct {
 	client.Client
-	tried int
+	*site
+	most, tried int
 }
 
 func (q *overQuota) Create(ctx context.Context, object client.Object, opts ...client.CreateOption) error {
-	if _, isMachine := object.(*clusterv1.Machine); isMachine {
+	if _, isMachine := object.(*clusterv1.Machine); isMachine && len(q.machines()) >= q.most {
 		q.tried++
 		return apierrors.NewForbidden(schema.GroupResource{Group: "cluster.x-k8s.io", Resource: "machines"}, "", errors.New("exceeded quota"))
 	}
@@ -34,7 +35,7 @@ func (q *overQuota) Create(ctx context.Context, object client.Object, opts ...cl
 // TestRefusedCreates are not tried for each machine of a batch, nor at each event.
 func TestRefusedCreates(t *testing.T) {
 	s := newSite(t)
-	quota := &overQuota{Client: s.Client}
+	quota := &overQuota{Client: s.Client, site: s}
 	r := s.reconciler(quota)
 	clock := clocktesting.NewFakePassiveClock(time.Now())
 	r.Clock = clock
@@ -61,5 +62,37 @@ func TestRefusedCreates(t *testing.T) {
 		if err := s.hasCondition(pool, v1alpha1.StalledCondition, v1alpha1.ReasonMachineCreateFailed); err != nil {
 			t.Errorf("%s: %v", step.reason, err)
 		}
+	}
+}
+
+// TestAMachineThatLeavesIsLetGoAtTheQuota, for until it is gone no other can take its place.
+func TestAMachineThatLeavesIsLetGoAtTheQuota(t *testing.T) {
+	s := newSite(t)
+	r := s.reconciler(&overQuota{Client: s.Client, site: s, most: 2})
+	clock := clocktesting.NewFakePassiveClock(time.Now())
+	r.Clock = clock
+	pool := s.pool("workers", 5)
+	s.create(pool)
+	rounds := func() {
+		for range 5 {
+			s.clusterAPI()
+			if _, err := r.Reconcile(t.Context(), ctrl.Request{NamespacedName: client.ObjectKeyFromObject(pool)}); err != nil {
+				t.Fatal(err)
+			}
+			clock.SetTime(clock.Now().Add(31 * time.Second))
+		}
+	}
+	rounds()
+	first := s.machines()
+	if len(first) != 2 {
+		t.Fatalf("%d machines were made, want as many as the quota allows", len(first))
+	}
+	if err := s.Client.Delete(t.Context(), &first[0]); err != nil {
+		t.Fatal(err)
+	}
+	rounds()
+	now := s.machines()
+	if len(now) != 2 || now[0].Name == first[0].Name || now[1].Name == first[0].Name {
+		t.Errorf("machines are %v and %v, want another one in the place of %s", now[0].Name, now[1].Name, first[0].Name)
 	}
 }

@@ -12,7 +12,7 @@
 //
 //  1. status.nextOrdinal and status.reserved are written, with an optimistic lock;
 //  2. the infrastructure machine and the Machine of each reserved ordinal are created;
-//  3. status.reserved is cleared, once each of these Machines was created or is known to exist;
+//  3. status.reserved is narrowed from both ends by those whose Machine was created or is known to exist, until it is gone;
 //  4. from then on, a Machine that is being deleted may lose its [v1alpha1.OrdinalFinalizer].
 //
 // Step 1 rests on a live read of the pool, and of its Machines after it: all machines of earlier reservations are then

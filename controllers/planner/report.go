@@ -59,9 +59,7 @@ func Report(s Snapshot, result Result, outcome Outcome) (v1alpha1.NodePoolStatus
 		next := f.nextOrdinal()
 		status.NextOrdinal = &next
 	}
-	if outcome.ReservationFinished {
-		status.Reserved = nil
-	}
+	status.Reserved = stillReserved(f, outcome)
 	tally := count(f, outcome)
 	tally.writeTo(&status)
 	drains := blockedDrains(f)
