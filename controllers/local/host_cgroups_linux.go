@@ -138,8 +138,8 @@ func killCgroup(dir string) {
 	_ = os.WriteFile(filepath.Join(dir, "freezer.state"), []byte("THAWED"), 0)
 	procs, _ := os.ReadFile(filepath.Join(dir, "cgroup.procs"))
 	for _, field := range strings.Fields(string(procs)) {
-		if pid, err := strconv.Atoi(field); err == nil && pid > 1 && pid != os.Getpid() {
-			_ = unix.Kill(pid, unix.SIGKILL)
+		if pid, err := strconv.Atoi(field); err == nil && pid != os.Getpid() {
+			killOne(pid)
 		}
 	}
 }

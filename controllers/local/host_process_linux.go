@@ -54,7 +54,7 @@ func (h LinuxHost) Launch(l Launch) (_ Waiting, err error) {
 	}
 	w.process = Process{PID: cmd.Process.Pid}
 	_ = cmd.Process.Release()
-	if w.process, err = identify(w.process.PID); err != nil {
+	if err := w.identify(); err != nil {
 		w.Abort()
 		return nil, err
 	}
@@ -74,15 +74,42 @@ type waiting struct {
 
 func (w *waiting) Process() Process { return w.process }
 
+// identify completes what is known of the process. If it cannot, the ID stays for Abort.
+func (w *waiting) identify() error {
+	p, err := identify(w.process.PID)
+	if err != nil {
+		return err
+	}
+	w.process = p
+	return nil
+}
+
 func (w *waiting) close() { _ = errors.Join(w.gate.Close(), w.answer.Close()) }
 
 // Abort ends the process, which waits for a word that never comes, and returns when it is gone.
 func (w *waiting) Abort() {
 	w.close()
-	_ = unix.Kill(w.process.PID, unix.SIGKILL)
+	killOne(w.process.PID)
+	collect(w.process.PID, 0)
+}
+
+// isOne says whether the ID is one process's that may be a machine's. To kill(2) and wait4(2), zero and negative ones
+// are groups, this process's own among them; 1 is the host's init.
+func isOne(pid int) bool { return pid > 1 }
+
+// killOne kills that process, and nothing if the ID is not one's.
+func killOne(pid int) {
+	if isOne(pid) {
+		_ = unix.Kill(pid, unix.SIGKILL)
+	}
+}
+
+// collect waits for that process, as wait4(2)'s options say, if it is this one's child. Adopted ones are the host's
+// init's to collect.
+func collect(pid, options int) {
 	var status unix.WaitStatus
-	for {
-		if _, err := unix.Wait4(w.process.PID, &status, 0, nil); !errors.Is(err, unix.EINTR) {
+	for isOne(pid) {
+		if _, err := unix.Wait4(pid, &status, options, nil); !errors.Is(err, unix.EINTR) {
 			return
 		}
 	}
@@ -170,6 +197,9 @@ func (h LinuxHost) Signal(p Process, s syscall.Signal) error {
 
 // open returns a descriptor of that very process, or ESRCH.
 func (h LinuxHost) open(p Process) (int, error) {
+	if !isOne(p.PID) {
+		return -1, unix.ESRCH
+	}
 	fd, err := unix.PidfdOpen(p.PID, unix.PIDFD_NONBLOCK)
 	if err != nil {
 		return -1, fmt.Errorf("open the machine's process %d: %w", p.PID, err)
@@ -187,7 +217,7 @@ func (h LinuxHost) Watch(ctx context.Context, p Process) (<-chan struct{}, error
 	gone := make(chan struct{})
 	fd, err := h.open(p)
 	if errors.Is(err, unix.ESRCH) {
-		reap(p.PID)
+		collect(p.PID, unix.WNOHANG)
 		close(gone)
 		return gone, nil
 	}
@@ -211,14 +241,8 @@ func (h LinuxHost) Watch(ctx context.Context, p Process) (<-chan struct{}, error
 			return err == nil && n > 0
 		})
 		if err == nil {
-			reap(p.PID)
+			collect(p.PID, unix.WNOHANG)
 		}
 	}()
 	return gone, nil
-}
-
-// reap collects the process if it is this one's child and ended. Adopted ones are collected by the host's init.
-func reap(pid int) {
-	var status unix.WaitStatus
-	_, _ = unix.Wait4(pid, &status, unix.WNOHANG, nil)
 }
