@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"testing"
 	"time"
 
@@ -56,7 +57,7 @@ func sleeper(t *testing.T, l layout.Layout) process.ID {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { _ = process.Stop(t.Context(), id, time.Second) })
+	t.Cleanup(func() { _ = process.Stop(context.WithoutCancel(t.Context()), id, time.Second) })
 	return id
 }
 

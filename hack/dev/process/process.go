@@ -105,7 +105,7 @@ func Find(world, name string) []ID {
 }
 
 // Stop ends the process: SIGTERM, and SIGKILL after grace. It returns an error if the process is still there a
-// while after that.
+// while after that, or when the context ends.
 func Stop(ctx context.Context, id ID, grace time.Duration) error {
 	fd, err := unix.PidfdOpen(id.PID, 0)
 	if errors.Is(err, unix.ESRCH) {
@@ -130,6 +130,9 @@ func Stop(ctx context.Context, id ID, grace time.Duration) error {
 		}
 		if waitEnd(ctx, id, step.wait) {
 			return nil
+		}
+		if ctx.Err() != nil {
+			return fmt.Errorf("stop process %d: no longer waited for its end after %s: %w", id.PID, unix.SignalName(step.signal), ctx.Err())
 		}
 	}
 	return fmt.Errorf("stop process %d: it is still there after SIGKILL", id.PID)

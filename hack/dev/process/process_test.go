@@ -1,6 +1,8 @@
 package process_test
 
 import (
+	"context"
+	"errors"
 	"os"
 	"path/filepath"
 	"testing"
@@ -17,7 +19,7 @@ func start(t *testing.T, script string) (process.ID, process.Command) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { _ = process.Stop(t.Context(), id, 0) })
+	t.Cleanup(func() { _ = process.Stop(context.WithoutCancel(t.Context()), id, 0) })
 	return id, c
 }
 
@@ -46,6 +48,20 @@ func TestStopKillsWhatIgnoresIt(t *testing.T) {
 	}
 	if process.Alive(id) {
 		t.Error("it is alive after Stop")
+	}
+}
+
+// An interrupt is no reason to kill what has not had its time to end, nor to say that SIGKILL did not help.
+func TestStopInterrupted(t *testing.T) {
+	id, c := start(t, "trap '' TERM; echo deaf; while :; do sleep 0.05; done")
+	awaitLog(t, c.Log)
+	ctx, interrupt := context.WithCancel(t.Context())
+	interrupt()
+	if err := process.Stop(ctx, id, 5*time.Second); !errors.Is(err, context.Canceled) {
+		t.Errorf("Stop returned %v, want that it was interrupted", err)
+	}
+	if !process.Alive(id) {
+		t.Error("it was killed at once")
 	}
 }
 

@@ -21,8 +21,12 @@ import (
 	"github.com/drover-dev/drover/hack/dev/process"
 )
 
-// poolsTimeout bounds the wait for pools to be deleted in an orderly way. What is left is ended without ceremony.
-const poolsTimeout = 45 * time.Second
+const (
+	// poolsTimeout bounds the wait for pools to be deleted in an orderly way. What is left is ended without ceremony.
+	poolsTimeout = 45 * time.Second
+	// removeTimeout bounds the removal, which no interrupt ends. It takes seconds.
+	removeTimeout = 2 * time.Minute
+)
 
 // Down removes everything of the world from this host, and of one whose folder is gone. It may be called again, and
 // where there is no world; it does not touch one that another checkout can remove.
@@ -44,15 +48,30 @@ func (w *World) Down(ctx context.Context) error {
 		}
 	}
 	if _, alive := w.find(Manager); alive && w.State() == Running {
-		if err := w.Progress.Step("Node pools", func(say func(string)) error { return w.deletePools(ctx, say) }); err != nil {
+		if err := w.Progress.Step("Node pools", func(say func(string)) error { return w.deletePools(ctx, say) }); err != nil && ctx.Err() == nil {
 			w.Progress.Note("The pools did not go by themselves (" + err.Error() + "); ending their machines.")
 		}
 	}
 	return w.remove(ctx)
 }
 
+// removal is the context to remove a world in. An interrupt before it leaves the world as it is; one that comes later
+// does not leave half of it, and does not take the time to end from the processes.
+func removal(ctx context.Context) (context.Context, context.CancelFunc, error) {
+	if ctx.Err() != nil {
+		return nil, nil, Problems{"Interrupted before everything was removed: run `make down` again."}
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), removeTimeout)
+	return ctx, cancel, nil
+}
+
 // remove undoes what is recorded, and looks for more.
 func (w *World) remove(ctx context.Context) error {
+	ctx, cancel, err := removal(ctx)
+	if err != nil {
+		return err
+	}
+	defer cancel()
 	recorded := w.journal.Exists() && !w.journal.OfEarlierBoot()
 	if err := w.Progress.Step("Processes, machines and network", func(say func(string)) error {
 		return w.journal.Undo(func(e journal.Entry) error {

@@ -91,7 +91,7 @@ func (w *World) stopStale(ctx context.Context, name string) error {
 	return nil
 }
 
-// awaitReady polls until the process answers, ends, or takes too long.
+// awaitReady polls until the process answers, ends, or takes too long, or the user has enough.
 func (w *World) awaitReady(ctx context.Context, name string, id process.ID, say func(string)) error {
 	ctx, cancel := context.WithTimeout(ctx, startTimeout)
 	defer cancel()
@@ -112,6 +112,9 @@ func (w *World) awaitReady(ctx context.Context, name string, id process.ID, say 
 		}
 		select {
 		case <-ctx.Done():
+			if errors.Is(ctx.Err(), context.Canceled) {
+				return Problems{fmt.Sprintf("Interrupted while %s was starting: run `make down` to remove what was started.", name)}
+			}
 			return fmt.Errorf("%s is not ready after %s (%w); the last lines of %s:\n%s", name, startTimeout, err, w.Layout.Logs(name), logTail(w.Layout.Logs(name)))
 		case <-tick.C:
 			say("waits for " + health[name])
