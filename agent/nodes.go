@@ -20,7 +20,8 @@ type nodeWatch struct {
 	self string
 	// known says that the Node was there when an earlier agent ran.
 	known bool
-	// changed hears of all Nodes, sorted by name, after each change of what the network needs.
+	// changed hears of all Nodes, sorted by name, after each change of what the network needs. Changes that come while it
+	// runs are told together.
 	changed func([]network.Node)
 	// registered is called when the own Node is there, and ready, with the time its kubelet said so, when it is Ready.
 	registered func()
@@ -30,9 +31,11 @@ type nodeWatch struct {
 	// patience is that while: a Node made anew in between is none lost.
 	patience time.Duration
 
-	mu       sync.Mutex
-	absent   *time.Timer
 	informer cache.SharedIndexInformer
+	news     chan struct{} // the network has not heard of a change yet
+
+	mu     sync.Mutex
+	absent *time.Timer
 }
 
 // trim keeps of a Node only what is needed, which for a big cluster is a hundredth of it.
@@ -64,21 +67,28 @@ func (w *nodeWatch) run(ctx context.Context, nodes cache.ListerWatcher) error {
 	if err := w.informer.SetTransform(trim); err != nil {
 		return err
 	}
-	if _, err := w.informer.AddEventHandler(cache.ResourceEventHandlerFuncs{
-		AddFunc:    func(obj any) { w.saw(obj); w.publish() },
-		UpdateFunc: func(_, obj any) { w.saw(obj); w.publish() },
-		DeleteFunc: func(obj any) { w.gone(obj); w.publish() },
+	w.news = make(chan struct{}, 1)
+	if _, err := w.informer.AddEventHandler(cache.ResourceEventHandlerDetailedFuncs{
+		AddFunc: func(obj any, first bool) {
+			w.saw(obj)
+			if !first { // the first list is told as a whole
+				wake(w.news)
+			}
+		},
+		UpdateFunc: func(before, obj any) {
+			w.saw(obj)
+			if !sameForNetwork(before, obj) {
+				wake(w.news)
+			}
+		},
+		DeleteFunc: func(obj any) { w.gone(obj); wake(w.news) },
 	}); err != nil {
 		return err
 	}
-	go func() {
-		select {
-		case <-w.informer.HasSyncedChecker().Done():
-			w.synced()
-		case <-ctx.Done():
-		}
-	}()
+	var telling sync.WaitGroup
+	telling.Go(func() { w.tell(ctx) })
 	w.informer.RunWithContext(ctx)
+	telling.Wait()
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if w.absent != nil {
@@ -117,19 +127,39 @@ func (w *nodeWatch) gone(obj any) {
 	}
 }
 
-// publish tells of all Nodes once the first list is complete; before, routes to the others would be taken for stale.
-func (w *nodeWatch) publish() {
-	if w.informer.HasSynced() {
+// tell tells of all Nodes once the first list is complete, and then after changes; before, routes to the others would be
+// taken for stale.
+func (w *nodeWatch) tell(ctx context.Context) {
+	select {
+	case <-w.informer.HasSyncedChecker().Done():
+	case <-ctx.Done():
+		return
+	}
+	w.noticeAbsence()
+	for {
 		w.changed(list(w.informer.GetStore().List()))
+		select {
+		case <-w.news:
+		case <-ctx.Done():
+			return
+		}
 	}
 }
 
-// synced is called once, when the first list is complete: a Node that was deleted while no agent ran is noticed here.
-func (w *nodeWatch) synced() {
-	w.publish()
+// noticeAbsence is called once, when the first list is complete: it notices a Node that was deleted while no agent ran.
+func (w *nodeWatch) noticeAbsence() {
 	if _, there, err := w.informer.GetStore().GetByKey(w.self); err == nil && !there && w.known {
 		w.gone(cache.ExplicitKey(w.self))
 	}
+}
+
+// sameForNetwork is true for a Node of which nothing that convert reads has changed. A Node's status is written every five
+// minutes at least, so that in a big cluster hardly any event is news.
+func sameForNetwork(before, after any) bool {
+	a, _ := before.(*corev1.Node)
+	b, _ := after.(*corev1.Node)
+	return a != nil && b != nil && slices.Equal(a.Status.Addresses, b.Status.Addresses) &&
+		a.Spec.PodCIDR == b.Spec.PodCIDR && slices.Equal(a.Spec.PodCIDRs, b.Spec.PodCIDRs)
 }
 
 func list(objs []any) []network.Node {

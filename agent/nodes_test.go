@@ -2,6 +2,7 @@ package agent
 
 import (
 	"context"
+	"fmt"
 	"sync"
 	"testing"
 	"time"
@@ -18,6 +19,8 @@ import (
 type watched struct {
 	*nodeWatch
 	source *fcache.FakeControllerSource
+
+	busy sync.Mutex // held to keep the network busy with the Nodes that it was told
 
 	mu    sync.Mutex
 	said  map[string]int
@@ -36,7 +39,14 @@ func watchNodes(t *testing.T, known bool, patience time.Duration, first ...*core
 	}
 	w.nodeWatch = &nodeWatch{
 		self: "a", known: known, patience: patience, registered: note("registered"), ready: func(time.Time) { note("ready")() }, lost: note("lost"),
-		changed: func(n []network.Node) { w.mu.Lock(); w.nodes = n; w.mu.Unlock() },
+		changed: func(n []network.Node) {
+			note("changed")()
+			w.busy.Lock()
+			defer w.busy.Unlock()
+			w.mu.Lock()
+			defer w.mu.Unlock()
+			w.nodes = n
+		},
 	}
 	for _, n := range first {
 		w.source.Add(n)
@@ -83,6 +93,69 @@ func TestTheNetworkHearsOfAllNodes(t *testing.T) {
 	w.until(t, "the own range", func() bool { return len(w.nodes[0].PodCIDRs) == 1 })
 	w.source.Delete(node("b", "10.0.0.2", ""))
 	w.until(t, "one Node left", func() bool { return len(w.nodes) == 1 })
+}
+
+// heartbeat is what the kubelet of node a writes; after it was seen, so was whatever happened before.
+func heartbeat(t *testing.T, w *watched) {
+	t.Helper()
+	n := node("a", "10.0.0.1", "10.244.0.0/24")
+	n.Status.Conditions = []corev1.NodeCondition{{Type: corev1.NodeReady, Status: "True"}}
+	w.mu.Lock()
+	seen := w.said["ready"]
+	w.mu.Unlock()
+	w.source.Modify(n)
+	w.until(t, "the heartbeat", func() bool { return w.said["ready"] > seen })
+}
+
+func others(from, to int) []*corev1.Node {
+	var nodes []*corev1.Node
+	for i := from; i < to; i++ {
+		nodes = append(nodes, node(fmt.Sprintf("n%d", i), fmt.Sprintf("10.0.%d.%d", i>>8, i&255), fmt.Sprintf("10.%d.%d.0/24", 100+i>>8, i&255)))
+	}
+	return nodes
+}
+
+func TestTheNetworkHearsOnlyOfWhatItNeeds(t *testing.T) {
+	w := watchNodes(t, false, time.Hour, append(others(0, 300), node("a", "10.0.0.1", "10.244.0.0/24"))...)
+	w.until(t, "the first list", func() bool { return len(w.nodes) == 301 })
+	for range 20 {
+		heartbeat(t, w)
+	}
+	w.until(t, "one word of the first list and none of heartbeats", func() bool { return w.said["changed"] == 1 })
+	w.busy.Lock()
+	for _, n := range others(300, 600) {
+		w.source.Add(n)
+	}
+	heartbeat(t, w)
+	w.busy.Unlock()
+	w.until(t, "all that came", func() bool { return len(w.nodes) == 601 })
+	if w.mu.Lock(); w.said["changed"] > 3 {
+		t.Errorf("while the network was busy 300 Nodes came, of which it was told in %d parts", w.said["changed"]-1)
+	}
+	w.mu.Unlock()
+}
+
+func TestWhatIsNewsForTheNetwork(t *testing.T) {
+	for name, c := range map[string]struct {
+		change func(*corev1.Node)
+		news   bool
+	}{
+		"a heartbeat": {func(n *corev1.Node) {
+			n.ResourceVersion = "2"
+			n.Status.Conditions = []corev1.NodeCondition{{Type: "Ready"}}
+		}, false},
+		"an address":        {func(n *corev1.Node) { n.Status.Addresses[1].Address = "10.0.0.9" }, true},
+		"one address less":  {func(n *corev1.Node) { n.Status.Addresses = n.Status.Addresses[:1] }, true},
+		"a range":           {func(n *corev1.Node) { n.Spec.PodCIDRs = []string{"10.244.0.0/24", "fd00::/64"} }, true},
+		"a range of an old": {func(n *corev1.Node) { n.Spec.PodCIDR = "10.244.7.0/24" }, true},
+	} {
+		before := node("b", "10.0.0.2", "10.244.0.0/24")
+		after := before.DeepCopy()
+		c.change(after)
+		if sameForNetwork(before, after) == c.news {
+			t.Errorf("%s: news is %v, want %v", name, !c.news, c.news)
+		}
+	}
 }
 
 func TestAClusterWithoutNodesIsHeardOf(t *testing.T) {
