@@ -106,7 +106,7 @@ func TestAnotherMachineOfTheNameStartsAfresh(t *testing.T) {
 	}
 	want.UID = "2"
 	second, err := m.Ensure(context.Background(), want)
-	if err != nil || second.Boots != 1 || second.Process == first.Process || host.Alive(first.Process) {
+	if err != nil || second.Boots != 1 || second.Process == first.Process || host.processes()[first.Process] {
 		t.Errorf("the second machine is %+v (%v), the first was %+v", second, err, first)
 	}
 }

@@ -29,27 +29,31 @@ const (
 )
 
 // adopt says whether the machine runs. One found between the word to go and its answer gets a moment; one whose
-// manager ended before the word ends by itself.
-func (m *Machines) adopt(ctx context.Context, l layout, r *record) bool {
-	if r.Process == nil || !m.Host.Alive(*r.Process) {
-		return false
+// manager ended before the word ends by itself. An error says that nobody knows, and the machine is to be left alone.
+func (m *Machines) adopt(ctx context.Context, l layout, r *record) (bool, error) {
+	if r.Process == nil {
+		return false, nil
 	}
-	if r.Started {
-		return true
+	alive, err := m.Host.Alive(*r.Process)
+	if err != nil || !alive || r.Started {
+		return alive, err
 	}
-	for deadline := m.now().Add(adoptTimeout); m.now().Before(deadline) && m.Host.Alive(*r.Process); {
+	for deadline := m.now().Add(adoptTimeout); m.now().Before(deadline); {
 		id, err := m.Host.ReadInside(*r.Process, v1alpha1.BootIDPath)
 		if err == nil && strings.TrimSpace(string(id)) == r.BootID {
 			r.Started = true
-			return saveJSON(l.record(), r) == nil
+			return true, saveJSON(l.record(), r)
 		}
 		select {
 		case <-ctx.Done():
-			return false
+			return false, fmt.Errorf("wait for the machine to stand: %w", ctx.Err())
 		case <-time.After(adoptRetry):
 		}
+		if alive, err := m.Host.Alive(*r.Process); err != nil || !alive {
+			return false, err
+		}
 	}
-	return false
+	return false, nil
 }
 
 // boot starts the machine. Its first process waits until the record names it: a manager killed at any point leaves
@@ -149,8 +153,8 @@ func (m *Machines) Reboot(ctx context.Context, key types.NamespacedName) error {
 
 // stop ends a machine's processes: asked first, then killed. It returns once all are gone.
 func (m *Machines) stop(ctx context.Context, p Process) error {
-	if !m.Host.Alive(p) {
-		return nil
+	if alive, err := m.Host.Alive(p); err != nil || !alive {
+		return err
 	}
 	if err := m.Host.Signal(p, syscall.SIGTERM); err != nil {
 		return err
@@ -162,8 +166,8 @@ func (m *Machines) stop(ctx context.Context, p Process) error {
 }
 
 func (m *Machines) kill(ctx context.Context, p Process) error {
-	if !m.Host.Alive(p) {
-		return nil
+	if alive, err := m.Host.Alive(p); err != nil || !alive {
+		return err
 	}
 	if err := m.Host.Signal(p, syscall.SIGKILL); err != nil {
 		return err
@@ -184,8 +188,9 @@ func (m *Machines) await(ctx context.Context, p Process, timeout time.Duration) 
 		return err
 	}
 	<-gone
-	if m.Host.Alive(p) {
+	alive, err := m.Host.Alive(p)
+	if err == nil && alive {
 		return errStillRunning
 	}
-	return nil
+	return err
 }

@@ -22,6 +22,7 @@ type fakeHost struct {
 
 	noBridge error
 	noStart  error
+	noLook   error
 }
 
 var _ Host = &fakeHost{}
@@ -108,11 +109,11 @@ func (h *fakeHost) AttachLink(l Link, _ Process) error {
 
 func (h *fakeHost) RemoveLink(name string) error { delete(h.links, name); return nil }
 
-func (h *fakeHost) Alive(p Process) bool {
+func (h *fakeHost) Alive(p Process) (bool, error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	_, ok := h.running[p]
-	return ok
+	return ok && h.noLook == nil, h.noLook
 }
 
 func (h *fakeHost) Watch(ctx context.Context, p Process) (<-chan struct{}, error) {

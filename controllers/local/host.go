@@ -26,8 +26,9 @@ type Host interface {
 	AttachLink(link Link, p Process) error
 	// RemoveLink removes the host's end, and so both.
 	RemoveLink(name string) error
-	// Alive says whether that very process is running.
-	Alive(p Process) bool
+	// Alive says whether that very process is running. Its error says that nobody knows: who cannot look must not take
+	// the process for dead.
+	Alive(p Process) (bool, error)
 	// Watch returns a channel that is closed once the process, and with it everything in its pid namespace, is
 	// gone, or ctx is done.
 	Watch(ctx context.Context, p Process) (<-chan struct{}, error)

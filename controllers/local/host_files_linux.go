@@ -62,8 +62,8 @@ func (h LinuxHost) readInside(p Process, name string) ([]byte, error) {
 		return nil, fmt.Errorf("open the machine's root: %w", err)
 	}
 	defer closeFD(root)
-	if !h.Alive(p) {
-		return nil, fmt.Errorf("open the machine's root: %w", unix.ESRCH)
+	if err := h.find(p); err != nil {
+		return nil, fmt.Errorf("open the machine's root: %w", err)
 	}
 	fd, err := unix.Openat2(root, strings.TrimPrefix(name, "/"), &unix.OpenHow{
 		Flags: unix.O_RDONLY | unix.O_NONBLOCK | unix.O_CLOEXEC, Resolve: unix.RESOLVE_IN_ROOT | unix.RESOLVE_NO_MAGICLINKS})

@@ -24,11 +24,11 @@ func (LinuxHost) Facts(root string) (Facts, error) {
 	if err := requirements(root); err != nil {
 		return Facts{}, err
 	}
-	bootID, err := os.ReadFile("/proc/sys/kernel/random/boot_id")
+	bootID, err := hostBootID()
 	if err != nil {
-		return Facts{}, fmt.Errorf("read the kernel's boot ID: %w", err)
+		return Facts{}, err
 	}
-	facts := Facts{BootID: strings.TrimSpace(string(bootID)), ResolvConf: resolvConf(os.ReadFile)}
+	facts := Facts{BootID: bootID, ResolvConf: resolvConf(os.ReadFile)}
 	mounts, err := mountinfo.GetMounts(func(m *mountinfo.Info) (skip, stop bool) {
 		return m.FSType != "cgroup" && m.FSType != "cgroup2", false
 	})

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -147,11 +148,16 @@ func identify(pid int) (Process, error) {
 	if err != nil {
 		return Process{}, err
 	}
+	bootID, err := hostBootID()
+	return Process{PID: pid, StartTime: start, HostBootID: bootID}, err
+}
+
+func hostBootID() (string, error) {
 	bootID, err := os.ReadFile("/proc/sys/kernel/random/boot_id")
 	if err != nil {
-		return Process{}, fmt.Errorf("read the kernel's boot ID: %w", err)
+		return "", fmt.Errorf("read the kernel's boot ID: %w", err)
 	}
-	return Process{PID: pid, StartTime: start, HostBootID: strings.TrimSpace(string(bootID))}, nil
+	return strings.TrimSpace(string(bootID)), nil
 }
 
 // readStat reads a process's start time and state (proc_pid_stat(5), fields 22 and 3).
@@ -170,13 +176,28 @@ func readStat(pid int) (start uint64, state string, err error) {
 }
 
 // Alive implements Host.
-func (LinuxHost) Alive(p Process) bool {
-	_, state, err := readStat(p.PID)
-	if err != nil || state == "Z" || state == "X" {
-		return false
+func (LinuxHost) Alive(p Process) (bool, error) {
+	start, state, err := readStat(p.PID)
+	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, unix.ESRCH) {
+		return false, nil
 	}
-	now, err := identify(p.PID)
-	return err == nil && now == p
+	if err != nil {
+		return false, err
+	}
+	if state == "Z" || state == "X" || start != p.StartTime {
+		return false, nil
+	}
+	bootID, err := hostBootID()
+	return err == nil && bootID == p.HostBootID, err
+}
+
+// find returns ESRCH if that very process is gone, and another error if nobody knows.
+func (h LinuxHost) find(p Process) error {
+	alive, err := h.Alive(p)
+	if err == nil && !alive {
+		return unix.ESRCH
+	}
+	return err
 }
 
 // Signal implements Host.
@@ -204,9 +225,9 @@ func (h LinuxHost) open(p Process) (int, error) {
 	if err != nil {
 		return -1, fmt.Errorf("open the machine's process %d: %w", p.PID, err)
 	}
-	if !h.Alive(p) {
+	if err := h.find(p); err != nil {
 		_ = unix.Close(fd)
-		return -1, unix.ESRCH
+		return -1, err
 	}
 	return fd, nil
 }

@@ -110,3 +110,45 @@ func TestWhatIsNoProcessIsNotKilled(t *testing.T) {
 		t.Errorf("a child was killed in its stead: %v", err)
 	}
 }
+
+func TestWhoCannotLookDoesNotTakeAProcessForDead(t *testing.T) {
+	if !alone(t) {
+		return
+	}
+	w, host := launched(t), LinuxHost{}
+	if err := w.identify(); err != nil {
+		t.Fatal(err)
+	}
+	p := w.Process()
+	if alive, err := host.Alive(p); err != nil || !alive {
+		t.Errorf("got %t, %v of a process that runs", alive, err)
+	}
+	withoutDescriptors(t, func() {
+		if alive, err := host.Alive(p); !errors.Is(err, unix.EMFILE) || alive {
+			t.Errorf("got %t, %v without descriptors, want EMFILE", alive, err)
+		}
+		if err := host.Signal(p, syscall.SIGKILL); !errors.Is(err, unix.EMFILE) {
+			t.Errorf("signalled without descriptors: got %v, want EMFILE", err)
+		}
+		if _, err := host.Watch(t.Context(), p); !errors.Is(err, unix.EMFILE) {
+			t.Errorf("watched without descriptors: got %v, want EMFILE", err)
+		}
+	})
+	later, elsewhere := p, p
+	later.StartTime++
+	elsewhere.HostBootID = "another"
+	for what, other := range map[string]Process{"a later process of the ID": later, "one of another boot": elsewhere, "nobody": {}} {
+		if alive, err := host.Alive(other); err != nil || alive {
+			t.Errorf("got %t, %v of %s, want it known to be gone", alive, err, what)
+		}
+	}
+	killOne(p.PID)
+	eventually(t, "a dead process that nobody collected is gone", func() bool {
+		alive, err := host.Alive(p)
+		return err == nil && !alive
+	})
+	w.Abort()
+	if alive, err := host.Alive(p); err != nil || alive {
+		t.Errorf("got %t, %v of a process that ended", alive, err)
+	}
+}

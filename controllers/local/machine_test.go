@@ -171,8 +171,8 @@ func eventually(t *testing.T, what string, holds func() bool) {
 func (w *world) nothingLeft(key types.NamespacedName, p Process) {
 	w.t.Helper()
 	l := w.layout(key)
-	if (LinuxHost{}).Alive(p) {
-		w.t.Errorf("process %d still runs", p.PID)
+	if alive, err := (LinuxHost{}).Alive(p); err != nil || alive {
+		w.t.Errorf("process %d still runs (%v)", p.PID, err)
 	}
 	if _, err := os.Lstat(l.dir()); !os.IsNotExist(err) {
 		w.t.Errorf("directory %s is still there (%v)", l.dir(), err)
@@ -341,7 +341,10 @@ func TestMachineCannotLeadItsHostAstray(t *testing.T) {
 	if err := syscall.Kill(state.Process.PID, syscall.SIGKILL); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, "the machine ended", func() bool { return !(LinuxHost{}).Alive(state.Process) })
+	eventually(t, "the machine ended", func() bool {
+		alive, err := (LinuxHost{}).Alive(state.Process)
+		return err == nil && !alive
+	})
 	rebooted := w.ensure(want)
 	if entries, err := os.ReadDir(victim); err != nil || len(entries) != 0 {
 		t.Errorf("the machine's links reached its host: %v %v", entries, err)

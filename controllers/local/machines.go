@@ -138,8 +138,8 @@ func (m *Machines) Ensure(ctx context.Context, want Wanted) (State, error) {
 			return State{}, err
 		}
 	}
-	if m.adopt(ctx, l, r) {
-		return stateOf(r, true), nil
+	if runs, err := m.adopt(ctx, l, r); err != nil || runs {
+		return stateOf(r, runs), err
 	}
 	if delay := r.bootDelay(m.now()); delay > 0 {
 		state := stateOf(r, false)
