@@ -11,6 +11,14 @@ seconds() { echo "$(($1 / 1000000)).$(($1 / 100000 % 10))"; }
 say() { printf '%6ss  %s\n' "$(seconds $(($(now) - ${DROVER_STARTED:-$began})))" "$1"; }
 # Lines are rewritten only where no other step's come between.
 in_place() { [ -t 1 ] && [[ ${MAKEFLAGS:-} != *-j* ]]; }
+# Of a line that wraps, only the last row would be rewritten.
+fit() {
+	local LC_ALL=C.UTF-8 line=$1 columns=
+	{ columns=$(stty size <&3 2>/dev/null) || true; } 3>&1
+	columns=${columns#* }
+	[ "${columns:-0}" -lt 2 ] || [ ${#line} -lt "$columns" ] || line=${line:0:columns-2}…
+	printf '\r\033[K%s' "$line"
+}
 
 announce() {
 	local never wait=2
@@ -18,7 +26,7 @@ announce() {
 	while read -rt "$wait" -u "$never" || kill -0 $$ 2>/dev/null; do
 		wait=1
 		in_place || { say "… $name$hint" && return; }
-		printf '\r\033[K%s' "$(say "… $name ($(seconds $(($(now) - began))) s)$hint")"
+		fit "$(say "… $name ($(seconds $(($(now) - began))) s)$hint")"
 	done
 }
 

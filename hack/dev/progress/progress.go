@@ -4,8 +4,11 @@ package progress
 import (
 	"fmt"
 	"io"
+	"os"
 	"sync"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // Printer prints steps. On a terminal the line of the present step is kept up to date; elsewhere each change of its
@@ -39,7 +42,8 @@ func (p *Printer) Step(name string, do func(say func(detail string)) error) erro
 		defer p.mu.Unlock()
 		switch {
 		case p.terminal:
-			p.printf("\r\033[K%s  … %s (%s) %s", p.stamp(), name, Seconds(p.now().Sub(start)), clip(detail, 70))
+			line := fmt.Sprintf("%s  … %s (%s) %s", p.stamp(), name, Seconds(p.now().Sub(start)), detail)
+			p.printf("\r\033[K%s", clip(line, p.width()))
 		case detail != said:
 			p.printf("%s  … %s: %s\n", p.stamp(), name, clip(detail, 160))
 		}
@@ -81,6 +85,18 @@ func (p *Printer) stamp() string { return fmt.Sprintf("%6.1fs", p.Elapsed().Seco
 
 // printf ignores errors: there is nobody left to tell.
 func (p *Printer) printf(format string, args ...any) { _, _ = fmt.Fprintf(p.out, format, args...) }
+
+// width is how many columns a line may fill that is to be rewritten: of one that wraps, only the last row would be. The
+// last column is left free, as some terminals wrap there before anything comes after it.
+func (p *Printer) width() int {
+	const usual = 80
+	if f, ok := p.out.(*os.File); ok {
+		if size, err := unix.IoctlGetWinsize(int(f.Fd()), unix.TIOCGWINSZ); err == nil && size.Col > 1 {
+			return int(size.Col) - 1
+		}
+	}
+	return usual - 1
+}
 
 func clip(s string, most int) string {
 	if r := []rune(s); len(r) > most {
