@@ -67,6 +67,7 @@ type Agent struct {
 
 	bootstrap  *v1alpha1.Bootstrap
 	restarted  bool          // an earlier agent had an identity already
+	settledIn  bool          // it had a state installed as well, so that its kubelet has been at work
 	joined     chan struct{} // closed when there is an identity
 	introduced chan struct{} // closed when the kubelet has one too, or must ask for it itself
 	claimed    chan struct{} // closed when the components' directories are known to be the agent's
@@ -122,6 +123,7 @@ func New(opts Options) (*Agent, error) {
 		wanted: make(chan *generation, 1), dirty: make(chan struct{}, 1), rebuild: make(chan struct{}, 1),
 	}
 	a.restarted = hadIdentity(a.identityPaths(), boot.NodeName, committed)
+	a.settledIn = a.restarted && committed != nil
 	a.paths.AgentKubeconfig = a.identityPaths().Kubeconfig()
 	a.paths.ResolvConf = a.system.ResolvConf()
 	a.network = &network.Manager{

@@ -2,6 +2,7 @@ package agent
 
 import (
 	"encoding/json"
+	"errors"
 	"os"
 	"path/filepath"
 	"strings"
@@ -13,6 +14,7 @@ import (
 	apimeta "k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
+	"github.com/drover-dev/drover/agent/identity"
 	"github.com/drover-dev/drover/api/v1alpha1"
 )
 
@@ -61,6 +63,50 @@ func TestARestartBeginsWithTheCommittedGeneration(t *testing.T) {
 	}
 	if data, _ := os.ReadFile(generationPath(dir)); strings.Contains(string(data), "0123456789abcdef") {
 		t.Error("the join token is on disk a second time")
+	}
+}
+
+func TestTheNodeIsKnownToAnAgentThatFollowsOneAtWork(t *testing.T) {
+	for name, c := range map[string]struct {
+		reason          string
+		identity, state bool
+		network         v1alpha1.NetworkMode
+		known           bool
+	}{
+		"the first start":      {"there is no Node yet that could be missed", false, false, "", false},
+		"joined, not begun":    {"no kubelet was ever started", true, false, "", false},
+		"begun, not joined":    {"nor was one without identity", false, true, "", false},
+		"with routes":          {"a Node that is not there was deleted meanwhile", true, true, v1alpha1.NetworkModeRoutes, true},
+		"with another network": {"so it was where others keep the pods' ranges", true, true, v1alpha1.NetworkModeExternal, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			dir := t.TempDir()
+			opts := Options{BootstrapPath: bootstrap(t, dir), StateDir: dir, RunDir: filepath.Join(dir, "run"), Log: logr.Discard()}
+			b, err := loadBootstrap(opts.BootstrapPath)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if c.identity {
+				pair := identity.Paths{StateDir: dir}.Pair()
+				if err := errors.Join(os.MkdirAll(filepath.Dir(pair), 0o755), os.WriteFile(pair, nil, 0o600)); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if c.state {
+				g := firstGeneration(b)
+				g.Spec.Network.Mode = c.network
+				if err := g.commit(dir); err != nil {
+					t.Fatal(err)
+				}
+			}
+			a, err := New(opts)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got := a.nodes().known; got != c.known {
+				t.Errorf("known is %v, want %v: %s", got, c.known, c.reason)
+			}
+		})
 	}
 }
 

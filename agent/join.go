@@ -14,7 +14,6 @@ import (
 
 	"github.com/drover-dev/drover/agent/identity"
 	"github.com/drover-dev/drover/agent/kubeapi"
-	"github.com/drover-dev/drover/agent/network"
 	"github.com/drover-dev/drover/api/v1alpha1"
 )
 
@@ -80,8 +79,9 @@ func (a *Agent) introduceKubelet(ctx context.Context, api identity.API) {
 
 func (a *Agent) nodes() *nodeWatch {
 	return &nodeWatch{
-		self:       a.bootstrap.NodeName,
-		known:      len(network.CachedPodCIDRs(a.opts.StateDir, a.bootstrap.NodeName)) > 0,
+		self: a.bootstrap.NodeName,
+		// A kubelet that was at work has registered its Node; one that was not that far yet loses nothing by a restart.
+		known:      a.settledIn,
 		changed:    a.network.SetNodes,
 		registered: func() { a.step(stepNodeRegistered) },
 		ready:      a.nodeReady,
