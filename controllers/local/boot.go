@@ -41,7 +41,7 @@ func (m *Machines) adopt(ctx context.Context, l layout, r *record) (bool, error)
 	for deadline := m.now().Add(adoptTimeout); m.now().Before(deadline); {
 		id, err := m.Host.ReadInside(*r.Process, v1alpha1.BootIDPath)
 		if err == nil && strings.TrimSpace(string(id)) == r.BootID {
-			r.Started = true
+			r.stands()
 			return true, saveJSON(l.record(), r)
 		}
 		select {
@@ -87,11 +87,20 @@ func (m *Machines) boot(ctx context.Context, in inputs, r *record) error {
 		return err
 	}
 	if err := waiting.Go(ctx, startTimeout); err != nil {
-		return provisionFailed(fmt.Sprintf("The machine did not start: %v.", err))
+		return m.didNotStart(in.layout, r, err)
 	}
-	r.Started = true
+	r.stands()
 	m.Log.Info("Started a machine", "namespace", in.layout.namespace, "machine", in.layout.name, "pid", r.Process.PID, "address", r.Address, "boot", r.Boots)
 	return saveJSON(in.layout.record(), r)
+}
+
+// didNotStart keeps the cause for as long as the next boot is put off.
+func (m *Machines) didNotStart(l layout, r *record, cause error) error {
+	r.LastError = fmt.Sprintf("The machine did not start: %v.", cause)
+	if err := saveJSON(l.record(), r); err != nil {
+		m.Log.Error(err, "Failed to keep why a machine did not start", "namespace", l.namespace, "machine", l.name)
+	}
+	return r.startProblem()
 }
 
 // clear removes what the last boot left outside of the machine.

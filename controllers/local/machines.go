@@ -64,7 +64,7 @@ type State struct {
 	// BootID is of this boot, Boots how many there were.
 	BootID string
 	Boots  int
-	// RetryAfter is set while a machine that ended by itself too often waits for its next boot.
+	// RetryAfter is set while a machine that ended by itself, or did not start, too often waits for its next boot.
 	RetryAfter time.Duration
 }
 
@@ -100,7 +100,8 @@ func (m *Machines) List() ([]types.NamespacedName, error) {
 	return keys, nil
 }
 
-// Ensure brings the machine to run: it makes a new one, adopts one that runs and boots one that ended.
+// Ensure brings the machine to run: it makes a new one, adopts one that runs and boots one that ended. While the next
+// boot of one that did not start is put off, the error is still the last boot's.
 func (m *Machines) Ensure(ctx context.Context, want Wanted) (State, error) {
 	facts, err := m.check()
 	if err != nil {
@@ -144,7 +145,7 @@ func (m *Machines) Ensure(ctx context.Context, want Wanted) (State, error) {
 	if delay := r.bootDelay(m.now()); delay > 0 {
 		state := stateOf(r, false)
 		state.RetryAfter = delay
-		return state, nil
+		return state, r.startProblem()
 	}
 	if err := m.boot(ctx, inputs{layout: l, facts: facts, limits: want.Limits}, r); err != nil {
 		return stateOf(r, false), err

@@ -342,6 +342,43 @@ func TestMachineThatEndsIsRebooted(t *testing.T) {
 	}
 }
 
+// TestMachineThatNeverStartsKeepsSayingWhy, also while its next start is put off.
+func TestMachineThatNeverStartsKeepsSayingWhy(t *testing.T) {
+	s := newStage(t, nil)
+	s.host.noStart = errors.New("mount overlay on /: invalid argument")
+	now, putOff := time.Now(), false
+	s.machines.Now = func() time.Time { return now }
+	for range 20 {
+		launches := len(s.host.launch)
+		result := s.reconcile()
+		putOff = putOff || len(s.host.launch) == launches
+		if got := s.ready(); got.Reason != v1alpha1.ReasonProvisionFailed || !strings.Contains(got.Message, "mount overlay") || result.RequeueAfter == 0 {
+			t.Fatalf("after %d starts, Ready is %+v and the result %+v", len(s.host.launch), got, result)
+		}
+		now = now.Add(result.RequeueAfter)
+	}
+	if !putOff || len(s.host.launch) < 7 {
+		t.Errorf("%d starts, put off: %t; want at least 7 and the later ones put off", len(s.host.launch), putOff)
+	}
+	if len(s.events.Events) != 1 {
+		t.Errorf("%d events tell of one cause", len(s.events.Events))
+	}
+	if diff := cmp.Diff([]string{"patch", "patch status"}, s.writes); diff != "" {
+		t.Errorf("writes (-want +got):\n%s", diff)
+	}
+	s.host.noStart = nil
+	now = now.Add(maxBootDelay)
+	if s.reconcile(); s.ready().Reason != v1alpha1.ReasonProvisioned {
+		t.Fatalf("with the cause gone, Ready is %+v", s.ready())
+	}
+	for p := range s.host.processes() {
+		s.host.end(p)
+	}
+	if s.reconcile(); s.ready().Reason != v1alpha1.ReasonStopped {
+		t.Errorf("a machine that started and ended still says why it once did not start: %+v", s.ready())
+	}
+}
+
 func TestDeletionLeavesNothing(t *testing.T) {
 	s := newStage(t, nil)
 	s.reconcile()

@@ -28,6 +28,8 @@ type record struct {
 	Process *Process `json:"process,omitempty"`
 	// Started is true once that process answered that the machine stands.
 	Started bool `json:"started,omitempty"`
+	// LastError is the sentence that says why the last boot did not get there. The next one that does clears it.
+	LastError string `json:"lastError,omitempty"`
 	// BootID is of the last boot.
 	BootID string `json:"bootID,omitempty"`
 	// Boots counts them; LastBoots are the latest, oldest first.
@@ -69,6 +71,17 @@ func (r *record) booting(p Process, bootID string, now time.Time) {
 	if n := len(r.LastBoots); n > rememberedBoots {
 		r.LastBoots = r.LastBoots[n-rememberedBoots:]
 	}
+}
+
+// stands notes that the machine answered.
+func (r *record) stands() { r.Started, r.LastError = true, "" }
+
+// startProblem is why the last boot did not start the machine, nil if it did.
+func (r *record) startProblem() error {
+	if r.LastError == "" {
+		return nil
+	}
+	return provisionFailed(r.LastError)
 }
 
 // loadRecord returns nil without an error if there is none.
