@@ -16,6 +16,7 @@ import (
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/empty"
 	"github.com/google/go-containerregistry/pkg/v1/mutate"
+	"k8s.io/apimachinery/pkg/util/wait"
 
 	"github.com/drover-dev/drover/agent/bundle"
 	"github.com/drover-dev/drover/agent/component"
@@ -255,5 +256,40 @@ func TestANodeKeepsItsAddressWhileTheResolverIsSilent(t *testing.T) {
 	}
 	if again, err := loadCommitted(a.opts.StateDir, "node-1"); err != nil || again.NodeIP != "10.88.0.10" || again.MTU != 1450 {
 		t.Errorf("the address is lost for the next start: %v, %v", again, err)
+	}
+}
+
+func TestAChangeThatFailedIsMadeOnceThereIsRoom(t *testing.T) {
+	a, g := machine(t)
+	reborn(t, a, g)
+	ticks, done, installed := make(chan time.Time), make(chan struct{}), a.committed
+	ctx, cancel := context.WithCancel(t.Context())
+	go func() { defer close(done); a.stay(ctx, installed, ticks) }()
+	defer func() { cancel(); <-done }()
+	until := func(what string, ok func() bool) {
+		t.Helper()
+		if wait.PollUntilContextTimeout(ctx, time.Millisecond, 10*time.Second, true, func(context.Context) (bool, error) { return ok(), nil }) != nil {
+			t.Fatalf("%s: never", what)
+		}
+	}
+
+	aside := a.paths.ConfigDir + ".aside"
+	if err := errors.Join(os.Rename(a.paths.ConfigDir, aside), os.WriteFile(a.paths.ConfigDir, nil, 0o600),
+		os.WriteFile(filepath.Join(a.opts.StateDir, "network.json"), []byte(`{"node":"node-1","podCIDRs":["10.244.3.0/28"]}`), 0o600)); err != nil {
+		t.Fatal(err)
+	}
+	wake(a.rebuild) // as the network does when the Node's range is another one
+	until("nothing can be written", a.hindered)
+	ticks <- time.Now()
+	if ticks <- time.Now(); !a.hindered() {
+		t.Error("still nothing can be written, and nobody sees it any more")
+	}
+	if err := errors.Join(os.Remove(a.paths.ConfigDir), os.Rename(aside, a.paths.ConfigDir)); err != nil {
+		t.Fatal(err)
+	}
+	ticks <- time.Now()
+	until("the change is made", func() bool { return !a.hindered() })
+	if data, err := os.ReadFile(filepath.Join(a.paths.ConfigDir, "kubelet.yaml")); err != nil || !strings.Contains(string(data), "maxPods: 13") {
+		t.Errorf("got %v, %s; want what the Node's range has room for", err, data)
 	}
 }

@@ -18,7 +18,7 @@ import (
 )
 
 const (
-	// mendInterval is how often a machine that failed the preflight is looked at again.
+	// mendInterval is how often a machine that failed the preflight, or a change of its configuration, is looked at again.
 	mendInterval = 10 * time.Second
 	// collectDelay is how long after a state was installed the bundles of others are removed.
 	collectDelay = 5 * time.Minute
@@ -56,11 +56,17 @@ func (a *Agent) bring(ctx context.Context, g *generation) *generation {
 			return next
 		}
 	}
-	collect := time.NewTimer(collectDelay)
-	defer collect.Stop()
 	mend := time.NewTicker(mendInterval)
 	defer mend.Stop()
-	for {
+	return a.stay(ctx, g, mend.C)
+}
+
+// stay keeps a state that is installed as the machine needs it. What fails, and what the preflight found, is tried and
+// looked at again at each tick of mend.
+func (a *Agent) stay(ctx context.Context, g *generation, mend <-chan time.Time) *generation {
+	collect := time.NewTimer(collectDelay)
+	defer collect.Stop()
+	for failed := false; ; {
 		select {
 		case <-ctx.Done():
 			return nil
@@ -69,26 +75,27 @@ func (a *Agent) bring(ctx context.Context, g *generation) *generation {
 		case <-collect.C:
 			a.collect(ctx, g)
 		case <-a.rebuild:
-			a.again(ctx, g, a.activate)
-		case <-mend.C:
-			if a.isFlawed() {
-				a.again(ctx, g, a.check, a.activate)
+			failed = !a.again(ctx, g, a.activate)
+		case <-mend:
+			if failed || a.isFlawed() {
+				failed = !a.again(ctx, g, a.check, a.activate)
 			}
 		}
 	}
 }
 
-// again repeats steps for a state that is installed.
-func (a *Agent) again(ctx context.Context, g *generation, steps ...func(context.Context, *generation) error) {
+// again repeats steps for a state that is installed, and says whether all of them worked.
+func (a *Agent) again(ctx context.Context, g *generation, steps ...func(context.Context, *generation) error) bool {
 	for _, step := range steps {
 		if err := step(ctx, g); err != nil {
 			if ctx.Err() == nil {
 				a.hinder(&obstacle{reason: v1alpha1.ReasonPreflightFailed, message: err.Error()})
 			}
-			return
+			return false
 		}
 	}
 	a.overcome(v1alpha1.ReasonPreflightFailed)
+	return true
 }
 
 // attempt does one stage until it works. A newer desired state or the end of the context stops it. An obstacle stays
