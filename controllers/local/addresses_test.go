@@ -130,6 +130,8 @@ func TestBootDelay(t *testing.T) {
 		"Often":    {"Then twice as long each time.", record{LastBoots: ago(40, 30, 20, 2)}, 2 * time.Second},
 		"Most":     {"At most a minute.", record{LastBoots: ago(90, 80, 70, 60, 50, 40, 30, 0)}, time.Minute},
 		"Old":      {"Boots long ago do not count.", record{LastBoots: ago(4000, 3000, 2000)}, 0},
+		"SetBack":  {"Boots of a time to come were before the clock was set back.", record{LastBoots: ago(-86400, -90000)}, 0},
+		"SetMixed": {"Those since then count as ever.", record{LastBoots: ago(-90000, 9, 1, -3600, 0)}, 2 * time.Second},
 		"AskedFor": {"A reboot that was asked for is at once.", record{LastBoots: ago(3, 2, 1), Asked: true}, 0},
 	}
 	for name, tc := range cases {

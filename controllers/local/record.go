@@ -46,16 +46,16 @@ const (
 	maxBootDelay = time.Minute
 )
 
-// bootDelay is how long the next boot of a machine that ended by itself must wait: a machine that keeps ending is
-// started less and less often.
+// bootDelay is how long the next boot of a machine that ended by itself must wait, maxBootDelay at most: a machine that
+// keeps ending is started less and less often. Boots after now, from before the clock was set back, do not count.
 func (r *record) bootDelay(now time.Time) time.Duration {
 	var recent int
 	var last time.Time
 	for _, at := range r.LastBoots {
-		if now.Sub(at) < bootWindow {
+		if age := now.Sub(at); age >= 0 && age < bootWindow {
 			recent++
+			last = at
 		}
-		last = at
 	}
 	if recent < 2 || r.Asked {
 		return 0
