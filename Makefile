@@ -22,9 +22,10 @@ ifndef DROVER_STARTED
 export DROVER_STARTED := $(shell date +%s%6N)
 endif
 
-# One toolchain, the installed one, and no cgo: a binary runs wherever the kernel does.
+# One toolchain, the installed one, and no cgo: a binary runs wherever the kernel does. LDFLAGS say the version; Go need
+# not ask git, which answers nobody but the checkout's owner.
 export GOTOOLCHAIN := local
-export GOFLAGS := -trimpath
+export GOFLAGS := -trimpath -buildvcs=false
 export CGO_ENABLED := 0
 LDFLAGS := -s -w -X github.com/drover-dev/drover/version.Version=$(VERSION) -X main.version=$(VERSION) -X github.com/drover-dev/drover/cmd/manager/app.version=$(VERSION)
 
