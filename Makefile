@@ -5,6 +5,10 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 MAKEFLAGS += --no-builtin-rules
 
+ifneq ($(words $(CURDIR)),1)
+$(error The path of this checkout has a space in it, which make does not take ($(CURDIR)): move it to a path without one)
+endif
+
 DROVER := $(CURDIR)/.drover
 BIN := $(DROVER)/bin
 ARTIFACTS := $(DROVER)/artifacts
