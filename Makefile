@@ -160,7 +160,8 @@ vet: ## Run go vet over every module
 	@for dir in $(MODULES); do (cd $$dir && go vet ./...); done
 
 # Every module but the tools' has code of ours.
-MODULES = $(filter-out hack/tools,$(patsubst %/,%,$(dir $(shell git ls-files -co --exclude-standard 'go.mod' '*/go.mod'))))
+MODULES = $(or $(filter-out hack/tools,$(patsubst %/,%,$(dir $(shell git ls-files -co --exclude-standard 'go.mod' '*/go.mod')))),\
+	$(error The modules to test are unknown, as git does not list the files of this checkout: run `git status` and mend what it says))
 RESULTS := $(DROVER)/test-results
 
 .PHONY: test-modules
