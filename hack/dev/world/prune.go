@@ -1,8 +1,13 @@
 package world
 
 import (
+	"context"
+	"fmt"
 	"time"
 
+	"github.com/go-logr/logr"
+
+	"github.com/drover-dev/drover/agent/bundle"
 	"github.com/drover-dev/drover/hack/artifacts/oci"
 	"github.com/drover-dev/drover/hack/dev/layout"
 )
@@ -24,6 +29,19 @@ func (w *World) pruneArtifacts() error {
 		if err := artifacts.Prune(time.Now().Add(-building)); err != nil {
 			return err
 		}
+	}
+	return nil
+}
+
+// pruneBundles removes the unpacked bundles of former builds. No machine may run that was started with one.
+func (w *World) pruneBundles(ctx context.Context) error {
+	image, err := w.bundleImage()
+	if err != nil {
+		return err
+	}
+	store := &bundle.Store{Root: w.Layout.Bundles(), Log: logr.Discard()}
+	if err := store.Collect(ctx, image); err != nil {
+		return fmt.Errorf("remove the bundles of former builds: %w", err)
 	}
 	return nil
 }

@@ -20,11 +20,7 @@ const unpackTimeout = 2 * time.Minute
 func (w *World) unpack(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, unpackTimeout)
 	defer cancel()
-	digests, err := layout.ReadDigests(w.Layout)
-	if err != nil {
-		return err
-	}
-	image, err := digests.Image("bundles/kubernetes")
+	image, err := w.bundleImage()
 	if err != nil {
 		return err
 	}
@@ -37,4 +33,13 @@ func (w *World) unpack(ctx context.Context) error {
 	store := &bundle.Store{Root: w.Layout.Bundles(), Roots: func() *x509.CertPool { return roots }, Log: logr.Discard()}
 	_, err = store.Ensure(ctx, image)
 	return err
+}
+
+// bundleImage is the bundle that was built last.
+func (w *World) bundleImage() (string, error) {
+	digests, err := layout.ReadDigests(w.Layout)
+	if err != nil {
+		return "", err
+	}
+	return digests.Image("bundles/kubernetes")
 }

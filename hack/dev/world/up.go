@@ -15,7 +15,8 @@ import (
 
 // Up starts the world, or what is missing of it if it runs.
 func (w *World) Up(ctx context.Context) error {
-	if w.State() != Running {
+	fresh := w.State() != Running
+	if fresh {
 		if err := w.start(ctx); err != nil {
 			return err
 		}
@@ -26,7 +27,12 @@ func (w *World) Up(ctx context.Context) error {
 	if err := w.Progress.Step("Drover's manager", func(say func(string)) error { return w.startManager(ctx, say) }); err != nil {
 		return err
 	}
-	return w.Progress.Step("Node bundle, unpacked once for all machines", func(func(string)) error { return w.unpack(ctx) })
+	return w.Progress.Step("Node bundle, unpacked once for all machines", func(func(string)) error {
+		if err := w.unpack(ctx); err != nil || !fresh {
+			return err
+		}
+		return w.pruneBundles(ctx)
+	})
 }
 
 // start starts the control plane, on a host that has nothing of it.
