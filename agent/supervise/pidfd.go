@@ -39,16 +39,25 @@ func (h *handle) close() {
 	_ = h.file.Close()
 }
 
-// wait returns nil when the process has ended, and the context's error when that ends first.
+// wait returns nil when the process has ended, and the context's error when that ends first. One wait at a time is under
+// way, and none leaves its read deadline to the next.
 func (h *handle) wait(ctx context.Context) error {
-	if err := h.file.SetReadDeadline(time.Time{}); err != nil {
-		return fmt.Errorf("wait for process %d: %w", h.pid, err)
-	}
-	stop := context.AfterFunc(ctx, func() { _ = h.file.SetReadDeadline(time.Unix(1, 0)) })
-	defer stop()
 	if ctx.Err() != nil {
 		return ctx.Err()
 	}
+	if err := h.file.SetReadDeadline(time.Time{}); err != nil {
+		return fmt.Errorf("wait for process %d: %w", h.pid, err)
+	}
+	set := make(chan struct{})
+	stop := context.AfterFunc(ctx, func() {
+		defer close(set)
+		_ = h.file.SetReadDeadline(time.Unix(1, 0))
+	})
+	defer func() {
+		if !stop() {
+			<-set
+		}
+	}()
 	conn, err := h.file.SyscallConn()
 	if err != nil {
 		return fmt.Errorf("wait for process %d: %w", h.pid, err)

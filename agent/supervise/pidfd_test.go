@@ -127,3 +127,54 @@ func TestWaitEndsWithItsContext(t *testing.T) {
 		t.Errorf("signalling a process that has ended returned %v", err)
 	}
 }
+
+// endsAfterALook is a context that ends between a first look at it and the second.
+type endsAfterALook struct {
+	context.Context
+	looked bool
+}
+
+func (c *endsAfterALook) Err() error {
+	if !c.looked {
+		c.looked = true
+		return nil
+	}
+	return c.Context.Err()
+}
+
+func TestAWaitLeavesNoDeadlineBehind(t *testing.T) {
+	h, _, err := spawn(&Process{Name: "sleep", Path: "/bin/sleep", Args: []string{"1000"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		_ = h.signal(syscall.SIGKILL)
+		h.exitStatus()
+		h.close()
+	}()
+	for range 500 {
+		ended, cancel := context.WithCancel(t.Context())
+		cancel()
+		if err := h.wait(ended); !errors.Is(err, context.Canceled) {
+			t.Fatalf("a wait without time returned %v", err)
+		}
+		short, cancel := context.WithTimeout(t.Context(), time.Millisecond)
+		if err := h.wait(short); !errors.Is(err, context.DeadlineExceeded) {
+			t.Fatalf("the next wait returned %v, want its own deadline: a process that is being stopped would be killed at once", err)
+		}
+		cancel()
+	}
+	if err := h.signal(syscall.SIGKILL); err != nil {
+		t.Fatal(err)
+	}
+	for range 5000 {
+		ending, cancel := context.WithCancel(t.Context())
+		cancel()
+		if err := h.wait(&endsAfterALook{Context: ending}); err != nil && !errors.Is(err, context.Canceled) {
+			t.Fatalf("got %v", err)
+		}
+		if err := h.wait(t.Context()); err != nil {
+			t.Fatalf("the wait after the last one was cut short returned %v", err)
+		}
+	}
+}
