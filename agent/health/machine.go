@@ -32,7 +32,7 @@ func DiskFree(dirs, thresholds map[string]string) func(context.Context) error {
 		for _, signal := range slices.Sorted(maps.Keys(thresholds)) {
 			filesystem, what, _ := strings.Cut(signal, ".")
 			dir, known := dirs[filesystem]
-			if !known {
+			if !known || turnedOff(thresholds[signal]) {
 				continue
 			}
 			var stat unix.Statfs_t
@@ -54,6 +54,9 @@ func DiskFree(dirs, thresholds map[string]string) func(context.Context) error {
 		return nil
 	}
 }
+
+// turnedOff says that a threshold is one of the two, to the letter, for which the kubelet ignores a signal.
+func turnedOff(threshold string) bool { return threshold == "0%" || threshold == "100%" }
 
 // below compares what is free with a threshold that is a quantity or a percentage of the total. A filesystem that
 // does not count something has a total of zero of it.

@@ -86,6 +86,9 @@ func TestDiskThresholds(t *testing.T) {
 		t.Errorf("a byte free: %v", err)
 	}
 	var failure *Failure
+	if err := DiskFree(dirs, map[string]string{"nodefs.available": "100%", "nodefs.inodesFree": "0%"})(t.Context()); err != nil {
+		t.Errorf("signals that are turned off: %v", err)
+	}
 	if err := DiskFree(dirs, map[string]string{"nodefs.available": "8000Ti"})(t.Context()); !errors.As(err, &failure) || failure.Reason != fleetv1.ReasonDiskPressure {
 		t.Errorf("got %v, want a failure for %s", err, fleetv1.ReasonDiskPressure)
 	}
