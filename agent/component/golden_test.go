@@ -1,6 +1,7 @@
 package component
 
 import (
+	_ "embed"
 	"flag"
 	"fmt"
 	"net/netip"
@@ -18,6 +19,9 @@ import (
 	"github.com/drover-dev/drover/agent/host"
 	fleetv1 "github.com/drover-dev/drover/api/v1alpha1"
 )
+
+//go:embed testdata/mirror-ca.crt
+var mirrorCA string
 
 var update = flag.Bool("update", false, "write the golden files anew")
 
@@ -82,7 +86,7 @@ func TestGolden(t *testing.T) {
 		}},
 		{"mirrors", "mirrors, one of them for the registry of the bundles, one by the artifact endpoint", localMachine, func(c *Config) {
 			c.Spec.Runtime.RegistryMirrors = []fleetv1.RegistryMirror{
-				{Registry: "docker.io", Endpoints: []string{"https://mirror.example/v2/hub", "http://cache:5000"}, CABundle: "MIRROR CA\n"},
+				{Registry: "docker.io", Endpoints: []string{"https://mirror.example/v2/hub", "http://cache:5000"}, CABundle: mirrorCA},
 				{Registry: "_default", Endpoints: []string{"https://10.88.0.1:5443"}},
 				{Registry: "10.88.0.1:5443", Endpoints: []string{"https://near.example"}},
 			}
@@ -266,7 +270,7 @@ func TestWriteFilesRemovesOldRegistries(t *testing.T) {
 	cfg := localMachine()
 	cfg.Paths = DefaultPaths()
 	cfg.Paths.ConfigDir = t.TempDir()
-	cfg.Spec.Runtime.RegistryMirrors = []fleetv1.RegistryMirror{{Registry: "docker.io", Endpoints: []string{"https://m"}, CABundle: "CA"}}
+	cfg.Spec.Runtime.RegistryMirrors = []fleetv1.RegistryMirror{{Registry: "docker.io", Endpoints: []string{"https://m"}, CABundle: mirrorCA}}
 	write := func() {
 		t.Helper()
 		plan, err := Build(cfg)
@@ -286,5 +290,14 @@ func TestWriteFilesRemovesOldRegistries(t *testing.T) {
 	}
 	if diff := cmp.Diff([]string{filepath.Join(cfg.registryDir(), "10.88.0.1:5443")}, left); diff != "" {
 		t.Errorf("registries left (-want +got):\n%s", diff)
+	}
+}
+
+func TestAMirrorsCAMustBeOne(t *testing.T) {
+	cfg := localMachine()
+	cfg.Spec.Runtime.RegistryMirrors = []fleetv1.RegistryMirror{{Registry: "docker.io", Endpoints: []string{"https://m"}, CABundle: "none"}}
+	_, err := Build(cfg)
+	if err == nil || !strings.Contains(err.Error(), "registry mirror of docker.io: caBundle") {
+		t.Errorf("got %v: containerd would refuse all of the registry's images", err)
 	}
 }

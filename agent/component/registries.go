@@ -1,6 +1,7 @@
 package component
 
 import (
+	"crypto/x509"
 	"fmt"
 	"net/url"
 	"path/filepath"
@@ -23,6 +24,9 @@ func (c *Config) registryFiles() ([]File, error) {
 	for _, mirror := range c.Spec.Runtime.RegistryMirrors {
 		mirrorCA := ""
 		if mirror.CABundle != "" {
+			if !x509.NewCertPool().AppendCertsFromPEM([]byte(mirror.CABundle)) {
+				return nil, fmt.Errorf("registry mirror of %s: caBundle holds no certificate in PEM form", mirror.Registry)
+			}
 			mirrorCA = filepath.Join(c.registryDir(), mirror.Registry, "ca.crt")
 			files = append(files, File{Path: mirrorCA, Content: []byte(mirror.CABundle), Mode: 0o644})
 		}
