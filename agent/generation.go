@@ -98,5 +98,5 @@ func image(spec *v1alpha1.NodeAgentSpec, architecture string) (string, error) {
 			return a.Image, nil
 		}
 	}
-	return "", fmt.Errorf("the NodeBundle of %s has no image for %s: add one", spec.Version, architecture)
+	return "", fmt.Errorf("the NodeBundle of %s has no image for %s: delete that NodeBundle, apply one that has it, and then delete this Machine", spec.Version, architecture)
 }
