@@ -26,6 +26,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/source"
 
 	"github.com/drover-dev/drover/api/v1alpha1"
+	"github.com/drover-dev/drover/controllers/planner"
 )
 
 const (
@@ -81,6 +82,9 @@ func machineChanged() predicate.Predicate {
 }
 
 func conditionsChanged(before, after []metav1.Condition) bool {
+	if planner.InfrastructureDeleted(before) != planner.InfrastructureDeleted(after) {
+		return true
+	}
 	for _, conditionType := range []string{clusterv1.MachineReadyCondition, clusterv1.MachineAvailableCondition} {
 		if meta.IsStatusConditionTrue(before, conditionType) != meta.IsStatusConditionTrue(after, conditionType) {
 			return true

@@ -144,26 +144,42 @@ func judgeReadiness(f *fleet, _ Result, outcome Outcome, t tally) *verdict {
 	}
 	slices.Sort(waiting)
 	message := fmt.Sprintf("%d of %d machines are ready; waiting for %s", t.ready, t.want, strings.Join(sample(waiting), ", "))
-	if complaint := agentComplaint(f); complaint != "" {
+	if complaint := firstComplaint(f); complaint != "" {
 		message += "; " + complaint
 	}
 	return &verdict{reason: v1alpha1.ReasonWaitingForMachines, message: message, progressing: true}
 }
 
-// agentComplaint is what the first machine, by name, says that is not healthy.
-func agentComplaint(f *fleet) string {
+// firstComplaint is what is wrong with the first machine, by name, of which something is known to be.
+func firstComplaint(f *fleet) string {
 	var first *clusterv1.Machine
 	var message string
 	for _, m := range f.active {
-		c := meta.FindStatusCondition(m.Status.Conditions, v1alpha1.MachineAgentHealthyCondition)
-		if c != nil && c.Status == metav1.ConditionFalse && (first == nil || m.Name < first.Name) {
-			first, message = m, c.Message
+		if c := complaint(m); c != "" && (first == nil || m.Name < first.Name) {
+			first, message = m, c
 		}
 	}
 	if first == nil {
 		return ""
 	}
 	return first.Name + ": " + message
+}
+
+// complaint is why a machine cannot be ready, as far as its conditions tell.
+func complaint(m *clusterv1.Machine) string {
+	if InfrastructureDeleted(m.Status.Conditions) {
+		return fmt.Sprintf("its %s was deleted: delete the Machine to have it replaced", m.Spec.InfrastructureRef.Kind)
+	}
+	if c := meta.FindStatusCondition(m.Status.Conditions, v1alpha1.MachineAgentHealthyCondition); c != nil && c.Status == metav1.ConditionFalse {
+		return c.Message
+	}
+	return ""
+}
+
+// InfrastructureDeleted says that somebody deleted what a Machine runs on. Cluster API never makes it again.
+func InfrastructureDeleted(conditions []metav1.Condition) bool {
+	c := meta.FindStatusCondition(conditions, clusterv1.MachineInfrastructureReadyCondition)
+	return c != nil && c.Status == metav1.ConditionFalse && c.Reason == clusterv1.MachineInfrastructureDeletedReason
 }
 
 func drainMessage(drains []blockedDrain) string {

@@ -77,6 +77,13 @@ func TestConditions(t *testing.T) {
 			want:    []string{"Available=False TooFewAvailable", "Ready=False WaitingForMachines", "Reconciling=True WaitingForMachines"},
 			message: "1 of 2 machines are ready; waiting for " + newMachine(1).Name + "; " + newMachine(1).Name + ": BundleFetchFailed: no route to host",
 		},
+		"infrastructure deleted": {
+			reason: "Cluster API never makes it again, and the agent's last word does not know",
+			snapshot: snapshot(newPool(1, 1), newMachine(0, unready, func(m *clusterv1.Machine) { m.Spec.InfrastructureRef.Kind = "LocalMachine" },
+				withCondition(clusterv1.MachineInfrastructureReadyCondition, metav1.ConditionFalse, "", clusterv1.MachineInfrastructureDeletedReason))),
+			want:    []string{"Available=False TooFewAvailable", "Ready=False WaitingForMachines", "Reconciling=True WaitingForMachines"},
+			message: "0 of 1 machines are ready; waiting for " + newMachine(0).Name + "; " + newMachine(0).Name + ": its LocalMachine was deleted: delete the Machine to have it replaced",
+		},
 		"scaling down": {
 			reason:   "a machine that still drains is counted",
 			snapshot: snapshot(newPool(1, 2), newMachine(0), newMachine(1, leaving)),
