@@ -207,6 +207,7 @@ type NodePoolStatus struct {
 	// nextOrdinal is the number the next machine's name gets. It only grows, so no name is used twice.
 	// +optional
 	// +kubebuilder:validation:Minimum=0
+	// +kubebuilder:validation:Maximum=1000000000000
 	NextOrdinal *int64 `json:"nextOrdinal,omitempty"`
 
 	// reserved is the range of ordinals whose machines are being made. It is written before they are, so that a

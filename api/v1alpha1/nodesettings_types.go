@@ -28,9 +28,11 @@ type NodeSettings struct {
 
 	// sysctls are kernel parameters the agent sets on the node before it starts anything, by their dotted names.
 	// A parameter that the machine's kernel does not have or does not let the agent write is a preflight finding.
+	// net.ipv4.ip_forward stays 1: pods' packets pass through the node.
 	// +optional
 	// +kubebuilder:validation:MaxProperties=64
 	// +kubebuilder:validation:XValidation:rule="self.all(k, k.matches('^[a-z0-9_-]+([./][a-zA-Z0-9_*-]+)+$') && size(k) <= 128 && size(self[k]) <= 256 && size(self[k]) > 0)",message="a sysctl is a dotted name such as net.core.somaxconn with a value of 1 to 256 characters"
+	// +kubebuilder:validation:XValidation:rule="['net.ipv4.ip_forward', 'net/ipv4/ip_forward'].all(k, !(k in self) || self[k] == '1')",message="net.ipv4.ip_forward must be 1: pods' packets pass through the node"
 	Sysctls map[string]SysctlValue `json:"sysctls,omitempty"`
 }
 

@@ -15,6 +15,8 @@ func badSettings() map[string]mistake {
 	return map[string]mistake{
 		"sysctl without a dot":    {"it is no parameter's name", sysctl("somaxconn", "1"), "a sysctl is a dotted name"},
 		"sysctl that climbs":      {"a name is a path below /proc/sys", sysctl("net/../../../etc/passwd", "x"), "a sysctl is a dotted name"},
+		"no forwarding":           {"pods would reach nothing", sysctl("net.ipv4.ip_forward", "0"), "net.ipv4.ip_forward must be 1"},
+		"no forwarding, slashes":  {"by its other name neither", sysctl("net/ipv4/ip_forward", "0"), "net.ipv4.ip_forward must be 1"},
 		"long sysctl":             {"a name ends somewhere", sysctl("net."+strings.Repeat("a", 125), "1"), "a sysctl is a dotted name"},
 		"sysctl without a value":  {"nothing cannot be written", sysctl("net.core.somaxconn", ""), "at least 1 chars long"},
 		"sysctl with a long text": {"no parameter takes it", sysctl("net.core.somaxconn", strings.Repeat("1", 257)), "may not be more than 256"},
