@@ -273,8 +273,8 @@ func TestAChangeThatFailedIsMadeOnceThereIsRoom(t *testing.T) {
 		}
 	}
 
-	aside := a.paths.ConfigDir + ".aside"
-	if err := errors.Join(os.Rename(a.paths.ConfigDir, aside), os.WriteFile(a.paths.ConfigDir, nil, 0o600),
+	aside, room := a.paths.ConfigDir+".aside", a.paths.ConfigDir+".room" // which is made in one go, in the midst of a try
+	if err := errors.Join(os.Rename(a.paths.ConfigDir, aside), os.Symlink(room, a.paths.ConfigDir),
 		os.WriteFile(filepath.Join(a.opts.StateDir, "network.json"), []byte(`{"node":"node-1","podCIDRs":["10.244.3.0/28"]}`), 0o600)); err != nil {
 		t.Fatal(err)
 	}
@@ -284,7 +284,7 @@ func TestAChangeThatFailedIsMadeOnceThereIsRoom(t *testing.T) {
 	if ticks <- time.Now(); !a.hindered() {
 		t.Error("still nothing can be written, and nobody sees it any more")
 	}
-	if err := errors.Join(os.Remove(a.paths.ConfigDir), os.Rename(aside, a.paths.ConfigDir)); err != nil {
+	if err := os.Rename(aside, room); err != nil {
 		t.Fatal(err)
 	}
 	ticks <- time.Now()
