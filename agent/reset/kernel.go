@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
@@ -148,40 +147,21 @@ func jumpsToKubelet(e expr.Any) bool {
 
 // removeCgroups removes the cgroups of pods, the innermost first. One that still has a process is an error.
 func (r *resetter) removeCgroups(context.Context) error {
-	if !r.isOurs(r.Paths.KubeletDir) {
-		return nil
-	}
-	var errs []error
-	for _, pattern := range []string{
-		filepath.Join("/sys/fs/cgroup", r.CgroupRoot, "kubepods*"),
-		filepath.Join("/sys/fs/cgroup/*", r.CgroupRoot, "kubepods*"),
-	} {
-		found, err := filepath.Glob(pattern)
-		errs = append(errs, err)
-		for _, dir := range found {
-			if err := removeTree(dir); err != nil {
-				errs = append(errs, err)
-				continue
-			}
-			r.say("Removed cgroup %s", dir)
+	found, err := r.podCgroups()
+	errs := []error{err}
+	for _, dir := range found {
+		if err := removeTree(dir); err != nil {
+			errs = append(errs, err)
+			continue
 		}
+		r.say("Removed cgroup %s", dir)
 	}
 	return errors.Join(errs...)
 }
 
 // removeTree removes directories only: the files of a cgroup are the kernel's.
 func removeTree(root string) error {
-	var dirs []string
-	err := filepath.WalkDir(root, func(path string, entry fs.DirEntry, err error) error {
-		if err == nil && entry.IsDir() {
-			dirs = append(dirs, path)
-		}
-		return ignoreMissing(err)
-	})
-	if err != nil {
-		return err
-	}
-	for _, dir := range slices.Backward(dirs) {
+	for _, dir := range slices.Backward(cgroupsBelow(root)) {
 		if err := unix.Rmdir(dir); err != nil && !errors.Is(err, unix.ENOENT) {
 			return fmt.Errorf("remove cgroup %s: %w", dir, err)
 		}

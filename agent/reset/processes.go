@@ -13,9 +13,6 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
-	"google.golang.org/grpc"
-	"google.golang.org/grpc/credentials/insecure"
-	runtimeapi "k8s.io/cri-api/pkg/apis/runtime/v1"
 )
 
 // UnitPath is the systemd unit that `drover-agent install` writes.
@@ -167,39 +164,4 @@ func until(ctx context.Context, done func() bool) error {
 		}
 	}
 	return nil
-}
-
-// removePods stops and removes every pod through containerd, which takes their network down as well. Without
-// containerd there is nothing that could: their leftovers go with the mounts, the cgroups and the files.
-func (r *resetter) removePods(ctx context.Context) error {
-	socket := r.Paths.Socket()
-	if _, err := os.Stat(socket); err != nil || !r.isOurs(r.Paths.ContainerdState) {
-		return nil
-	}
-	conn, err := grpc.NewClient("unix://"+socket, grpc.WithTransportCredentials(insecure.NewCredentials()))
-	if err != nil {
-		return err
-	}
-	defer func() { _ = conn.Close() }()
-	ctx, cancel := context.WithTimeout(ctx, stopTimeout)
-	defer cancel()
-	runtime := runtimeapi.NewRuntimeServiceClient(conn)
-	pods, err := runtime.ListPodSandbox(ctx, &runtimeapi.ListPodSandboxRequest{})
-	if err != nil {
-		r.say("Left the pods to the kernel: containerd does not answer")
-		return nil
-	}
-	var errs []error
-	for _, pod := range pods.GetItems() {
-		_, err := runtime.StopPodSandbox(ctx, &runtimeapi.StopPodSandboxRequest{PodSandboxId: pod.GetId()})
-		if err == nil {
-			_, err = runtime.RemovePodSandbox(ctx, &runtimeapi.RemovePodSandboxRequest{PodSandboxId: pod.GetId()})
-		}
-		if err != nil {
-			errs = append(errs, fmt.Errorf("pod %s/%s: %w", pod.GetMetadata().GetNamespace(), pod.GetMetadata().GetName(), err))
-			continue
-		}
-		r.say("Removed pod %s/%s", pod.GetMetadata().GetNamespace(), pod.GetMetadata().GetName())
-	}
-	return errors.Join(errs...)
 }

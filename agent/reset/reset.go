@@ -36,7 +36,7 @@ type Options struct {
 // DefaultLeftovers are what the components leave on a node.
 var DefaultLeftovers = []string{"/var/lib/cni/results", "/var/log/pods", "/var/log/containers"}
 
-// stopTimeout bounds each of the waits for pods and processes to end.
+// stopTimeout bounds each of the waits for a pod and for processes to end.
 const stopTimeout = time.Minute
 
 // Run resets the machine. Nothing is touched while an agent runs, and none can start meanwhile. It goes on after a step
@@ -67,8 +67,9 @@ func Run(ctx context.Context, o Options) error {
 		do   func(context.Context) error
 	}{
 		{"stop the kubelet", func(ctx context.Context) error { return r.stopProcess(ctx, v1alpha1.ComponentKubelet) }},
-		{"remove the pods", r.removePods},
+		{"remove the pods", func(ctx context.Context) error { return r.removePods(ctx, stopTimeout) }},
 		{"stop the components", r.stopComponents},
+		{"end what is left of the pods", r.killPods},
 		{"unmount", r.unmount},
 		{"remove the pod network", r.removeNetwork},
 		{"remove the cgroups", r.removeCgroups},

@@ -107,14 +107,15 @@ func findProcess(exe string, argv []string) (int, error) {
 			continue
 		}
 		img, err := readImage(pid)
-		if err == nil && img.exe == exe && slices.Equal(img.argv, argv) && sameNamespaces(pid) {
+		if err == nil && img.exe == exe && slices.Equal(img.argv, argv) && SameNamespaces(pid) {
 			return pid, nil
 		}
 	}
 	return 0, errors.New("no such process")
 }
 
-func sameNamespaces(pid int) bool {
+// SameNamespaces says whether a process is in our own PID and mount namespaces, where its paths are ours.
+func SameNamespaces(pid int) bool {
 	for _, kind := range []string{"pid", "mnt"} {
 		ours, err := os.Readlink("/proc/self/ns/" + kind)
 		if err != nil {
