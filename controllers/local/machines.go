@@ -79,10 +79,10 @@ func (m *Machines) now() time.Time {
 	return time.Now()
 }
 
-// Exists says whether anything of the machine is on disk.
+// Exists says whether anything of the machine is on disk. What cannot be looked at counts as there.
 func (m *Machines) Exists(key types.NamespacedName) bool {
 	_, err := os.Stat(m.layout(key).record())
-	return err == nil
+	return !errors.Is(err, fs.ErrNotExist)
 }
 
 // List names every machine there is something of.
