@@ -1,7 +1,8 @@
 // Package demo shows the whole: a pool of nodes, a Deployment on them, and its Service called by name from each node.
 //
-// samples.go renders config/samples, wait.go waits for what was applied, call.go calls the Service, explain.go says
-// what is known when a wait fails, and report.go prints what there is in the end.
+// samples.go renders config/samples, bundle.go compares a NodeBundle that is there already, wait.go waits for what was
+// applied, call.go calls the Service, explain.go says what is known when a wait fails, and report.go prints what there
+// is in the end.
 package demo
 
 import (
@@ -39,6 +40,9 @@ func Run(ctx context.Context, w *world.World) error {
 	}
 	d, err := connect(w)
 	if err != nil {
+		return err
+	}
+	if err := d.checkBundle(ctx); err != nil {
 		return err
 	}
 	if err := d.showPoolAtWork(ctx); err != nil {

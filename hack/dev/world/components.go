@@ -16,10 +16,13 @@ const (
 	Manager           = "drover-manager"
 )
 
+// controlPlane are all of them but the manager, in the order they are started.
+func controlPlane() []string { return []string{Etcd, APIServer, ControllerManager, Scheduler} }
+
 // Binaries are the files that must have been built before the world starts.
 func Binaries(l layout.Layout) []string {
 	files := []string{l.ClusterAPI(), l.Digests(), l.Bin("drover-agent"), l.Bin("kubectl"), l.Bin("kubectl-drover")}
-	for _, name := range []string{Etcd, APIServer, ControllerManager, Scheduler, Manager} {
+	for _, name := range append(controlPlane(), Manager) {
 		files = append(files, l.Bin(name))
 	}
 	return files

@@ -80,15 +80,33 @@ func (w *World) find(name string) (process.ID, bool) {
 
 // stopStale ends the process if its executable was replaced since it was started.
 func (w *World) stopStale(ctx context.Context, name string) error {
-	id, running := w.find(name)
-	if !running {
-		return nil
-	}
-	// Of a process that just ended nothing can be read, and nothing is to be stopped.
-	if executable, _ := os.Readlink(fmt.Sprintf("/proc/%d/exe", id.PID)); strings.HasSuffix(executable, " (deleted)") {
+	if id, running := w.find(name); running && replaced(id) {
 		return process.Stop(ctx, id, stopGrace)
 	}
 	return nil
+}
+
+// replaced is true when the process runs a file that is no longer there by its name. Of one that just ended nothing
+// can be read.
+func replaced(id process.ID) bool {
+	executable, _ := os.Readlink(fmt.Sprintf("/proc/%d/exe", id.PID))
+	return strings.HasSuffix(executable, " (deleted)")
+}
+
+// checkCurrent returns an error if a program of the control plane was replaced since it was started. It would go on as
+// it is, and an API server must not be older than its kubelets.
+func (w *World) checkCurrent() error {
+	for _, name := range controlPlane() {
+		if id, running := w.find(name); running && replaced(id) {
+			return BuiltAgain(name)
+		}
+	}
+	return nil
+}
+
+// BuiltAgain is the error for what cannot be replaced in a world that runs.
+func BuiltAgain(what string) error {
+	return Problems{what + " was built again since this demo started: run `make down`, then `make demo`."}
 }
 
 // awaitReady polls until the process answers, ends, or takes too long, or the user has enough.

@@ -20,6 +20,8 @@ func (w *World) Up(ctx context.Context) error {
 		if err := w.start(ctx); err != nil {
 			return err
 		}
+	} else if err := w.checkCurrent(); err != nil {
+		return err
 	}
 	if err := w.Progress.Step("Kinds, roles and admission policies", func(func(string)) error { return w.install(ctx) }); err != nil {
 		return err
@@ -54,7 +56,7 @@ func (w *World) start(ctx context.Context) error {
 	if err := w.recordTunables(); err != nil {
 		return err
 	}
-	for _, name := range []string{Etcd, APIServer, ControllerManager, Scheduler} {
+	for _, name := range controlPlane() {
 		if err := w.Progress.Step(name, func(say func(string)) error { return w.startProcess(ctx, name, say) }); err != nil {
 			return err
 		}
