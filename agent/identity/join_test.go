@@ -281,6 +281,65 @@ func TestRenewalTakesANewKey(t *testing.T) {
 	}
 }
 
+// setClock is a clock that can be set, which timers do not notice; each timer is over when the test says so.
+type setClock struct {
+	clock.Clock
+	now    atomic.Pointer[time.Time]
+	timers chan time.Duration
+	over   chan time.Time
+}
+
+func (c *setClock) Now() time.Time { return *c.now.Load() }
+
+func (c *setClock) After(d time.Duration) <-chan time.Time {
+	c.timers <- d
+	return c.over
+}
+
+// refusal is an API that refuses every request and says that it was asked.
+type refusal struct {
+	API
+	asked chan struct{}
+}
+
+func (r refusal) CreateCSR(context.Context, *certificatesv1.CertificateSigningRequest) (*certificatesv1.CertificateSigningRequest, error) {
+	r.asked <- struct{}{}
+	return nil, apierrors.NewBadRequest("no")
+}
+
+func TestRenewalNoticesAClockThatIsSet(t *testing.T) {
+	born := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
+	id := &Identity{Paths: Paths{StateDir: t.TempDir()}, Node: "n", NotBefore: born, NotAfter: born.Add(100 * time.Hour)}
+	c := &setClock{timers: make(chan time.Duration, 1), over: make(chan time.Time)}
+	epoch, due := time.Unix(0, 0), born.Add(90*time.Hour)
+	c.now.Store(&epoch)
+	api := refusal{asked: make(chan struct{}, 1)}
+	ctx, stop := context.WithCancel(t.Context())
+	done := make(chan struct{})
+	go func() { defer close(done); (&Renewer{API: api, Clock: c, Log: logr.Discard()}).Run(ctx, id) }()
+	defer func() { stop(); <-done }()
+	for range 2 {
+		if wait := <-c.timers; wait > 15*time.Minute {
+			t.Fatalf("waits %s before it looks at the clock again", wait)
+		}
+		if len(api.asked) > 0 {
+			t.Fatal("renewed decades before it is due")
+		}
+		c.over <- time.Time{}
+	}
+	<-c.timers
+	c.now.Store(&due)
+	c.over <- time.Time{}
+	<-api.asked
+	c.now.Store(&epoch) // and back, while the retry is waited for
+	if wait := <-c.timers; wait != retryRenewal {
+		t.Errorf("tries again after %s, want %s", wait, retryRenewal)
+	}
+	c.over <- time.Time{}
+	<-api.asked
+	<-c.timers
+}
+
 func TestRenewalIsDueAtSevenToEightTenths(t *testing.T) {
 	born := time.Unix(0, 0)
 	id := &Identity{NotBefore: born, NotAfter: born.Add(100 * time.Hour)}

@@ -24,17 +24,28 @@ type Renewer struct {
 // retryRenewal is the wait after a renewal that failed.
 const retryRenewal = time.Minute
 
+// lookAgain is how often the clock is looked at while a renewal is waited for. A timer does not know of a clock that is
+// set, as on a machine that boots with one far back, nor of the time a machine is suspended.
+const lookAgain = 10 * time.Minute
+
 // Run renews at 70 to 80 % of the certificate's life, with a new key each time, until the context ends.
 func (r *Renewer) Run(ctx context.Context, id *Identity) {
-	wait := r.deadline(id).Sub(r.Clock.Now())
+	due, failed := r.deadline(id), false
 	for {
+		wait := r.wait(due)
+		if failed {
+			wait = retryRenewal
+		}
 		select {
 		case <-ctx.Done():
 			return
-		case <-r.Clock.After(max(wait, 0)):
+		case <-r.Clock.After(wait):
+		}
+		if !failed && r.wait(due) > 0 {
+			continue
 		}
 		next, err := r.renew(ctx, id)
-		if err != nil {
+		if failed = err != nil; failed {
 			if ctx.Err() != nil {
 				return
 			}
@@ -42,12 +53,16 @@ func (r *Renewer) Run(ctx context.Context, id *Identity) {
 			if r.Failed != nil {
 				r.Failed(err)
 			}
-			wait = retryRenewal
 			continue
 		}
-		id, wait = next, r.deadline(next).Sub(r.Clock.Now())
+		id, due = next, r.deadline(next)
 		r.Log.Info("Renewed the agent's certificate", "node", id.Node, "ends", id.NotAfter)
 	}
+}
+
+// wait is how long to wait until the clock is looked at again, 0 when the time has come.
+func (r *Renewer) wait(due time.Time) time.Duration {
+	return min(max(due.Sub(r.Clock.Now()), 0), lookAgain)
 }
 
 func (r *Renewer) renew(ctx context.Context, id *Identity) (*Identity, error) {
