@@ -85,7 +85,8 @@ func (s *Supervisor) logFiles() []string {
 	return paths
 }
 
-// rotate rotates one log if it has outgrown the limit. Its old parts are kept beside the name base.
+// rotate rotates one log if it has outgrown the limit. Its old parts are kept beside the name base. A log that cannot be
+// kept, as on a full disk, is cut all the same, and the older parts stay: what was to be kept is then lost.
 func (r Rotation) rotate(path, base string) error {
 	info, err := os.Stat(path)
 	if errors.Is(err, os.ErrNotExist) || (err == nil && info.Size() <= r.MaxBytes) {
@@ -94,22 +95,35 @@ func (r Rotation) rotate(path, base string) error {
 	if err != nil {
 		return fmt.Errorf("rotate log: %w", err)
 	}
+	kept := r.keep(path, base, info.Mode())
+	if kept != nil {
+		kept = fmt.Errorf("keep the log's last part, which is lost: %w", kept)
+	}
+	cut := os.Truncate(path, 0)
+	if cut != nil {
+		cut = fmt.Errorf("cut log: %w", cut)
+	}
+	return errors.Join(kept, cut)
+}
+
+// keep makes a copy of a log the newest of the old parts. Those are touched only when the copy is whole.
+func (r Rotation) keep(path, base string, mode os.FileMode) error {
 	if err := os.MkdirAll(filepath.Dir(base), 0o755); err != nil {
-		return fmt.Errorf("rotate log: %w", err)
+		return err
+	}
+	part := base + ".new"
+	if err := copyFile(path, part, mode); err != nil {
+		_ = os.Remove(part)
+		return err
 	}
 	for i := r.Keep - 1; i >= 1; i-- {
 		err := os.Rename(fmt.Sprintf("%s.%d", base, i), fmt.Sprintf("%s.%d", base, i+1))
 		if err != nil && !errors.Is(err, os.ErrNotExist) {
-			return fmt.Errorf("rotate log: %w", err)
+			_ = os.Remove(part)
+			return err
 		}
 	}
-	if err := copyFile(path, base+".1", info.Mode()); err != nil {
-		return fmt.Errorf("rotate log: %w", err)
-	}
-	if err := os.Truncate(path, 0); err != nil {
-		return fmt.Errorf("rotate log: %w", err)
-	}
-	return nil
+	return os.Rename(part, base+".1")
 }
 
 func copyFile(from, to string, mode os.FileMode) error {

@@ -1,12 +1,15 @@
 package supervise
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 func TestRotationKeepsTheProcessWriting(t *testing.T) {
@@ -47,6 +50,32 @@ func TestRotateLeavesASmallOrMissingLogAlone(t *testing.T) {
 	}
 	if _, err := os.Stat(fmt.Sprintf("%s.%d", path, 1)); err == nil || read(path) != "0123456789" {
 		t.Error("a log at its limit was rotated")
+	}
+}
+
+func TestALogThatCannotBeKeptIsCutAndTheOldOnesStay(t *testing.T) {
+	dir := t.TempDir()
+	if err := unix.Mount("drover-test", dir, "tmpfs", 0, "size=64k"); err != nil {
+		t.Skip("a full disk takes a mount, and so root:", err)
+	}
+	t.Cleanup(func() { _ = unix.Unmount(dir, unix.MNT_DETACH) })
+	path := filepath.Join(dir, "log")
+	for name, content := range map[string]string{path + ".1": "one", path + ".2": "two", path: strings.Repeat("x", 40<<10)} {
+		if err := os.WriteFile(name, []byte(content), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	r := Rotation{MaxBytes: 10}.withDefaults()
+	if err := r.rotate(path, path); !errors.Is(err, unix.ENOSPC) {
+		t.Errorf("got %v, want what was lost and why", err)
+	}
+	for name, want := range map[string]string{path: "", path + ".1": "one", path + ".2": "two", path + ".3": ""} {
+		if got := read(name); got != want {
+			t.Errorf("%s has %d bytes, want %q", filepath.Base(name), len(got), want)
+		}
+	}
+	if entries, err := os.ReadDir(dir); err != nil || len(entries) != 3 {
+		t.Errorf("the directory has %v (%v), want the log and its two old parts", entries, err)
 	}
 }
 
