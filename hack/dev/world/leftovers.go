@@ -146,16 +146,22 @@ func killCgroups(ctx context.Context) error {
 
 func killCgroup(dir string) {
 	_ = filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
-		switch {
-		case err != nil: // whatever cannot be read just went
-		case d.Name() == "freezer.state":
-			// With cgroup v1, a frozen process does not take a signal.
-			_ = os.WriteFile(path, []byte("THAWED"), 0)
-		case d.Name() == "cgroup.procs":
-			killMembers(path)
+		if err == nil { // whatever cannot be read just went
+			useToKill(path, d.Name())
 		}
 		return nil
 	})
+}
+
+// useToKill does what a file of a cgroup is good for in ending what runs there.
+func useToKill(path, name string) {
+	switch name {
+	case "freezer.state":
+		// With cgroup v1, a frozen process does not take a signal.
+		_ = os.WriteFile(path, []byte("THAWED"), 0)
+	case "cgroup.procs":
+		killMembers(path)
+	}
 }
 
 func killMembers(procs string) {
