@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -53,13 +54,22 @@ func newInstall() *cobra.Command {
 			if err := atomicfile.Write(reset.UnitPath, []byte(unit(binary)), 0o644); err != nil {
 				return err
 			}
-			for _, args := range [][]string{{"daemon-reload"}, {"enable", "--now", filepath.Base(reset.UnitPath)}} {
-				if out, err := exec.CommandContext(cmd.Context(), "systemctl", args...).CombinedOutput(); err != nil {
-					return fmt.Errorf("systemctl %s: %w: %s", strings.Join(args, " "), err, strings.TrimSpace(string(out)))
-				}
+			if err := start(cmd.Context(), filepath.Base(reset.UnitPath)); err != nil {
+				return err
 			}
 			_, err = fmt.Fprintf(cmd.OutOrStdout(), "Installed %s and started it\n", reset.UnitPath)
 			return err
 		},
 	}
+}
+
+// start has systemd run a unit that was written, now and after each boot. One that runs already is restarted, or the
+// program that was there before would go on; KillMode=process keeps the node's components running meanwhile.
+func start(ctx context.Context, unit string) error {
+	for _, args := range [][]string{{"daemon-reload"}, {"enable", unit}, {"restart", unit}} {
+		if out, err := exec.CommandContext(ctx, "systemctl", args...).CombinedOutput(); err != nil {
+			return fmt.Errorf("systemctl %s: %w: %s", strings.Join(args, " "), err, strings.TrimSpace(string(out)))
+		}
+	}
+	return nil
 }

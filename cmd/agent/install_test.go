@@ -2,6 +2,7 @@ package main
 
 import (
 	"os"
+	"path/filepath"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -21,6 +22,27 @@ func TestUnitIsGolden(t *testing.T) {
 	}
 	if diff := cmp.Diff(string(want), got); diff != "" {
 		t.Errorf("-want +got (UPDATE_GOLDEN=1 writes it):\n%s", diff)
+	}
+}
+
+func TestAnAgentThatRunsIsReplaced(t *testing.T) {
+	dir := t.TempDir()
+	said := filepath.Join(dir, "said")
+	script := "#!/bin/sh\necho \"$@\" >> " + said + "\n"
+	if err := os.WriteFile(filepath.Join(dir, "systemctl"), []byte(script), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv("PATH", dir)
+	if err := start(t.Context(), "drover-agent.service"); err != nil {
+		t.Fatal(err)
+	}
+	got, err := os.ReadFile(said)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := "daemon-reload\nenable drover-agent.service\nrestart drover-agent.service\n" // a start would leave the old one
+	if diff := cmp.Diff(want, string(got)); diff != "" {
+		t.Errorf("systemctl heard (-want +got):\n%s", diff)
 	}
 }
 
