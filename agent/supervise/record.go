@@ -95,16 +95,24 @@ func (s store) load() (map[string]record, error) {
 	return records, nil
 }
 
-// find takes hold of the recorded process if it still runs; nil means that it does not. The PID and the start time say
-// that it is the same process. One that runs something else by now is not fit to be adopted: it loses its digest, so
-// that it equals nothing that is wanted.
+// find takes hold of the recorded process if it still runs; nil means that it does not. One that is gone may have been
+// started again when no record could be written, as with a full /run, and is then found by what it runs: a second one
+// beside it would fight with it.
 func (r *record) find() *handle {
-	if !r.Running {
-		return nil
+	if r.Running && r.PID != 0 { // it is 0 when the supervisor ended between the start and the second write
+		if h := r.findNumbered(); h != nil {
+			return h
+		}
 	}
-	if r.PID == 0 { // the supervisor ended between the start and the second write
-		return r.findUnnumbered()
+	if len(r.Argv) == 0 {
+		return nil // there never was one
 	}
+	return r.findUnnumbered()
+}
+
+// findNumbered looks for the process by its PID and start time, which say that it is the same process. One that runs
+// something else by now is not fit to be adopted: it loses its digest, so that it equals nothing that is wanted.
+func (r *record) findNumbered() *handle {
 	h, err := openHandle(r.PID)
 	if err != nil {
 		return nil
@@ -141,6 +149,6 @@ func (r *record) findUnnumbered() *handle {
 		h.close()
 		return nil
 	}
-	r.PID, r.StartTime, r.Exe = pid, img.start, img.exe
+	r.PID, r.StartTime, r.Exe, r.Running = pid, img.start, img.exe, true
 	return h
 }

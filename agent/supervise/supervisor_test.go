@@ -110,6 +110,43 @@ func TestAdoptionWhenTheRecordHasNoPIDYet(t *testing.T) {
 	}
 }
 
+func TestAProcessWhoseRestartWasNotRecordedIsAdopted(t *testing.T) {
+	for name, running := range map[string]bool{"nor its end": true, "but its end": false} {
+		t.Run(name, func(t *testing.T) {
+			b := newBench(t)
+			process := b.sleeper("containerd")
+			first, end := b.start(process)
+			before := runs(t, first, "containerd")
+			stale, err := first.store.load()
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := syscall.Kill(before, syscall.SIGKILL); err != nil {
+				t.Fatal(err)
+			}
+			var pid int
+			eventually(t, "it runs again", func() bool {
+				got := status(first, "containerd")
+				if got.State == fleetv1.ComponentRunning && got.PID != nil {
+					pid = int(*got.PID)
+				}
+				return pid != 0 && pid != before
+			})
+			end()
+			rec := stale["containerd"]
+			rec.Running = running
+			if err := first.store.write(rec); err != nil { // as if no later one had found room
+				t.Fatal(err)
+			}
+			second, _ := b.start(process)
+			if adopted := runs(t, second, "containerd"); adopted != pid {
+				t.Errorf("process %d runs beside %d, want that one adopted", adopted, pid)
+				_ = syscall.Kill(pid, syscall.SIGKILL)
+			}
+		})
+	}
+}
+
 func TestProcessThatRunsSomethingElseByNowIsReplaced(t *testing.T) {
 	b := newBench(t)
 	process := b.shell("kubelet", sleepForever)
@@ -132,12 +169,13 @@ func TestProcessThatRunsSomethingElseByNowIsReplaced(t *testing.T) {
 
 func TestRecordOfAnotherProcessIsNotAdopted(t *testing.T) {
 	b := newBench(t)
-	process := b.sleeper("kubelet")
-	first, end := b.start(process)
+	first, end := b.start(b.sleeper("kubelet"))
 	pid := runs(t, first, "kubelet")
 	end()
+	process := b.sleeper("kubelet")
 	rec := first.units["kubelet"].record
 	rec.StartTime++ // as if the PID had been given to another process
+	rec.Argv, rec.Digest = process.argv(), process.digest()
 	if err := first.store.write(rec); err != nil {
 		t.Fatal(err)
 	}
