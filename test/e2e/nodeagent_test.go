@@ -143,13 +143,15 @@ func TestANodeThatCannotStartSaysWhy(t *testing.T) {
 	})
 	t.Run("the preflight fails", func(t *testing.T) {
 		pool := world.newPool(t, "e2e-preflight", 1, func(pool *fleetv1.NodePool) {
-			pool.Spec.Template.Spec.Sysctls = map[string]fleetv1.SysctlValue{"net.ipv4.ip_forward": "perhaps"}
+			pool.Spec.Template.Spec.Runtime.RegistryMirrors = []fleetv1.RegistryMirror{
+				{Registry: "docker.io", Endpoints: []string{"https://mirror.example"}, CABundle: "none"},
+			}
 		})
-		eventually(t, podsDeadline, "the agent reports the parameter", func(ctx context.Context) error {
-			return reports(ctx, pool.Name, fleetv1.ReasonPreflightFailed, "net.ipv4.ip_forward=perhaps")
+		eventually(t, podsDeadline, "the agent reports the mirror", func(ctx context.Context) error {
+			return reports(ctx, pool.Name, fleetv1.ReasonPreflightFailed, "registry mirror of docker.io: caBundle")
 		})
 		eventually(t, podsDeadline, "the pool's events do too", func(ctx context.Context) error {
-			return hasEvent(ctx, pool, fleetv1.ReasonJoinFailed, "net.ipv4.ip_forward=perhaps")
+			return hasEvent(ctx, pool, fleetv1.ReasonJoinFailed, "registry mirror of docker.io: caBundle")
 		})
 	})
 }
