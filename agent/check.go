@@ -23,9 +23,10 @@ const findingNodeAddress = "NodeAddress"
 // findingOtherRuntime names the finding of a machine that has a container runtime or a kubelet already.
 const findingOtherRuntime = "OtherRuntime"
 
-// check loads what the kernel lacks, gathers the facts and makes the machine ready for the state. What the preflight finds keeps a new state from
-// being installed. It does not keep one that was installed before from going on: without its supervisor, and after a
-// reboot without the kubelet, which alone evicts pods and removes images, such a machine would never mend.
+// check loads what the kernel lacks, gathers the facts and makes the machine ready for the state. What the preflight
+// finds keeps a new state from being installed. It does not keep one that was installed before from going on: without
+// its supervisor, and after a reboot without the kubelet, which alone evicts pods and removes images, such a machine
+// would never mend.
 func (a *Agent) check(ctx context.Context, g *generation) error {
 	a.loadModules(ctx)
 	before := a.before(g)
