@@ -56,13 +56,13 @@ func (r *resetter) killShims(killed map[int]bool) []int {
 		exe = strings.TrimSuffix(exe, " (deleted)")
 		return err == nil && filepath.Base(exe) == shimName && strings.HasPrefix(exe, state+"/") && supervise.SameNamespaces(pid)
 	}
-	entries, err := os.ReadDir("/proc")
+	pids, err := supervise.Others()
 	if err != nil {
 		return nil
 	}
 	var found []int
-	for _, entry := range entries {
-		if pid, err := strconv.Atoi(entry.Name()); err == nil && !isSpared(pid) && isShim(pid) {
+	for _, pid := range pids {
+		if !isSpared(pid) && isShim(pid) {
 			found = append(found, pid)
 			kill(pid, isShim, killed)
 		}

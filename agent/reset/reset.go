@@ -105,12 +105,7 @@ func (r *resetter) claimed() []string {
 func (r *resetter) isOurs(dir string) bool { return component.Claimed(dir) }
 
 func (r *resetter) present() bool {
-	for _, dir := range []string{r.StateDir, r.RunDir} {
-		if _, err := os.Lstat(dir); err == nil {
-			return true
-		}
-	}
-	return false
+	return exists(r.StateDir) || exists(r.RunDir)
 }
 
 func (r *resetter) stopComponents(ctx context.Context) error {

@@ -97,21 +97,32 @@ func findProcess(exe string, argv []string) (int, error) {
 	if resolved, err := filepath.EvalSymlinks(exe); err == nil {
 		exe = resolved
 	}
-	entries, err := os.ReadDir("/proc")
+	pids, err := Others()
 	if err != nil {
-		return 0, fmt.Errorf("list processes: %w", err)
+		return 0, err
 	}
-	for _, entry := range entries {
-		pid, err := strconv.Atoi(entry.Name())
-		if err != nil || pid == os.Getpid() {
-			continue
-		}
+	for _, pid := range pids {
 		img, err := readImage(pid)
 		if err == nil && img.exe == exe && slices.Equal(img.argv, argv) && SameNamespaces(pid) {
 			return pid, nil
 		}
 	}
 	return 0, errors.New("no such process")
+}
+
+// Others are the processes that /proc shows, without this one.
+func Others() ([]int, error) {
+	entries, err := os.ReadDir("/proc")
+	if err != nil {
+		return nil, fmt.Errorf("list processes: %w", err)
+	}
+	pids := make([]int, 0, len(entries))
+	for _, entry := range entries {
+		if pid, err := strconv.Atoi(entry.Name()); err == nil && pid != os.Getpid() {
+			pids = append(pids, pid)
+		}
+	}
+	return pids, nil
 }
 
 // SameNamespaces says whether a process is in our own PID and mount namespaces, where its paths are ours.
