@@ -21,16 +21,17 @@ import (
 	"github.com/drover-dev/drover/agent/network"
 	"github.com/drover-dev/drover/agent/report"
 	"github.com/drover-dev/drover/agent/supervise"
+	"github.com/drover-dev/drover/api/node"
 	"github.com/drover-dev/drover/api/v1alpha1"
 )
 
 // Options say where things are; the zero value of each is a node's own place for it.
 type Options struct {
-	// BootstrapPath is the bootstrap document. Default: v1alpha1.BootstrapPath.
+	// BootstrapPath is the bootstrap document. Default: node.BootstrapPath.
 	BootstrapPath string
-	// StateDir survives a reboot. Default: v1alpha1.StateDir.
+	// StateDir survives a reboot. Default: node.StateDir.
 	StateDir string
-	// RunDir does not. Default: v1alpha1.RunDir.
+	// RunDir does not. Default: node.RunDir.
 	RunDir string
 	// NodeIP, when it is valid, is the node's address whatever the route to the API server says.
 	NodeIP netip.Addr
@@ -44,7 +45,7 @@ const SharedBundlesDir = "shared-bundles"
 
 func (o Options) withDefaults() Options {
 	for field, value := range map[*string]string{
-		&o.BootstrapPath: v1alpha1.BootstrapPath, &o.StateDir: v1alpha1.StateDir, &o.RunDir: v1alpha1.RunDir,
+		&o.BootstrapPath: node.BootstrapPath, &o.StateDir: node.StateDir, &o.RunDir: node.RunDir,
 	} {
 		if *field == "" {
 			*field = value
@@ -65,7 +66,7 @@ type Agent struct {
 	boot      *bootReporter
 	paths     component.Paths
 
-	bootstrap  *v1alpha1.Bootstrap
+	bootstrap  *node.Bootstrap
 	restarted  bool          // an earlier agent had an identity already
 	settledIn  bool          // it had a state installed as well, so that its kubelet has been at work
 	joined     chan struct{} // closed when there is an identity

@@ -15,12 +15,13 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/drover-dev/drover/agent/identity"
+	"github.com/drover-dev/drover/api/node"
 	"github.com/drover-dev/drover/api/v1alpha1"
 )
 
 func bootstrap(t *testing.T, dir string) string {
 	t.Helper()
-	b := v1alpha1.Bootstrap{NodeName: "node-1", ProviderID: "drover-local://default/node-1", Token: "abcdef.0123456789abcdef"}
+	b := node.Bootstrap{NodeName: "node-1", ProviderID: "drover-local://default/node-1", Token: "abcdef.0123456789abcdef"}
 	b.Spec.Revision, b.Spec.Cluster.Server = "r1", "https://10.88.0.1:6443"
 	data, err := json.Marshal(b)
 	if err != nil {
@@ -260,7 +261,7 @@ func TestTheBootReportEndsWithTheIdentity(t *testing.T) {
 	dir := t.TempDir()
 	b := newBootReporter(dir, logr.Discard())
 	b.say("Identity", v1alpha1.ReasonCertificateDenied, "wrong token")
-	var got v1alpha1.BootReport
+	var got node.BootReport
 	data, err := os.ReadFile(filepath.Join(dir, "boot.json"))
 	if err != nil || json.Unmarshal(data, &got) != nil || got.Phase != "Identity" || got.Message != "wrong token" || got.Time.IsZero() {
 		t.Errorf("got %+v, %v", got, err)

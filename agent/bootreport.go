@@ -11,7 +11,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/drover-dev/drover/agent/atomicfile"
-	"github.com/drover-dev/drover/api/v1alpha1"
+	"github.com/drover-dev/drover/api/node"
 )
 
 // bootReporter tells the infrastructure provider what there is to tell while there is no identity to report with.
@@ -24,7 +24,7 @@ type bootReporter struct {
 }
 
 func newBootReporter(runDir string, log logr.Logger) *bootReporter {
-	return &bootReporter{path: filepath.Join(runDir, filepath.Base(v1alpha1.BootReportPath)), log: log}
+	return &bootReporter{path: filepath.Join(runDir, filepath.Base(node.BootReportPath)), log: log}
 }
 
 // say writes the step that is under way, or why it failed. A failure to write must not stop a node from joining.
@@ -34,7 +34,7 @@ func (b *bootReporter) say(phase, reason, message string) {
 	if b.over {
 		return
 	}
-	data, err := json.Marshal(v1alpha1.BootReport{Phase: phase, Reason: reason, Message: message, Time: metav1.Now()})
+	data, err := json.Marshal(node.BootReport{Phase: phase, Reason: reason, Message: message, Time: metav1.Now()})
 	if err == nil {
 		err = atomicfile.Write(b.path, data, 0o644)
 	}

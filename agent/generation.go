@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 
 	"github.com/drover-dev/drover/agent/atomicfile"
+	"github.com/drover-dev/drover/api/node"
 	"github.com/drover-dev/drover/api/v1alpha1"
 )
 
@@ -15,7 +16,7 @@ import (
 // restart needs nobody.
 type generation struct {
 	// Bootstrap has the state; its token is always empty here.
-	v1alpha1.Bootstrap
+	node.Bootstrap
 	// ObservedGeneration is the generation of the NodeAgent that the state came from, 0 for the bootstrap document.
 	ObservedGeneration int64 `json:"observedGeneration,omitempty"`
 	// NodeIP is the address that the components were last configured with, and MTU the one of its interface: a restart
@@ -29,12 +30,12 @@ func generationPath(stateDir string) string {
 }
 
 // loadBootstrap reads the document that the infrastructure provider put on the machine.
-func loadBootstrap(path string) (*v1alpha1.Bootstrap, error) {
+func loadBootstrap(path string) (*node.Bootstrap, error) {
 	data, err := os.ReadFile(path)
 	if err != nil {
 		return nil, fmt.Errorf("read the bootstrap document: %w; the infrastructure provider puts it on the machine", err)
 	}
-	var b v1alpha1.Bootstrap
+	var b node.Bootstrap
 	if err := json.Unmarshal(data, &b); err != nil {
 		return nil, fmt.Errorf("read the bootstrap document %s: %w", path, err)
 	}
@@ -61,7 +62,7 @@ func loadCommitted(stateDir, node string) (*generation, error) {
 }
 
 // firstGeneration is the bootstrap document's.
-func firstGeneration(b *v1alpha1.Bootstrap) *generation {
+func firstGeneration(b *node.Bootstrap) *generation {
 	g := &generation{Bootstrap: *b}
 	g.Token = ""
 	return g

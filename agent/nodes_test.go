@@ -75,7 +75,7 @@ func (w *watched) until(t *testing.T, what string, ok func() bool) {
 	}
 }
 
-func node(name, address, cidr string) *corev1.Node {
+func aNode(name, address, cidr string) *corev1.Node {
 	n := &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: name, Labels: map[string]string{"big": "yes"}}}
 	if cidr != "" {
 		n.Spec.PodCIDR, n.Spec.PodCIDRs = cidr, []string{cidr}
@@ -85,20 +85,20 @@ func node(name, address, cidr string) *corev1.Node {
 }
 
 func TestTheNetworkHearsOfAllNodes(t *testing.T) {
-	w := watchNodes(t, false, time.Hour, node("b", "10.0.0.2", "10.244.1.0/24"), node("a", "10.0.0.1", ""))
+	w := watchNodes(t, false, time.Hour, aNode("b", "10.0.0.2", "10.244.1.0/24"), aNode("a", "10.0.0.1", ""))
 	w.until(t, "both Nodes, sorted", func() bool {
 		return len(w.nodes) == 2 && w.nodes[0].Name == "a" && w.nodes[1].PodCIDRs[0].String() == "10.244.1.0/24" && w.nodes[1].Addresses[0].String() == "10.0.0.2"
 	})
-	w.source.Modify(node("a", "10.0.0.1", "10.244.0.0/24"))
+	w.source.Modify(aNode("a", "10.0.0.1", "10.244.0.0/24"))
 	w.until(t, "the own range", func() bool { return len(w.nodes[0].PodCIDRs) == 1 })
-	w.source.Delete(node("b", "10.0.0.2", ""))
+	w.source.Delete(aNode("b", "10.0.0.2", ""))
 	w.until(t, "one Node left", func() bool { return len(w.nodes) == 1 })
 }
 
 // heartbeat is what the kubelet of node a writes; after it was seen, so was whatever happened before.
 func heartbeat(t *testing.T, w *watched) {
 	t.Helper()
-	n := node("a", "10.0.0.1", "10.244.0.0/24")
+	n := aNode("a", "10.0.0.1", "10.244.0.0/24")
 	n.Status.Conditions = []corev1.NodeCondition{{Type: corev1.NodeReady, Status: "True"}}
 	w.mu.Lock()
 	seen := w.said["ready"]
@@ -110,13 +110,13 @@ func heartbeat(t *testing.T, w *watched) {
 func others(from, to int) []*corev1.Node {
 	var nodes []*corev1.Node
 	for i := from; i < to; i++ {
-		nodes = append(nodes, node(fmt.Sprintf("n%d", i), fmt.Sprintf("10.0.%d.%d", i>>8, i&255), fmt.Sprintf("10.%d.%d.0/24", 100+i>>8, i&255)))
+		nodes = append(nodes, aNode(fmt.Sprintf("n%d", i), fmt.Sprintf("10.0.%d.%d", i>>8, i&255), fmt.Sprintf("10.%d.%d.0/24", 100+i>>8, i&255)))
 	}
 	return nodes
 }
 
 func TestTheNetworkHearsOnlyOfWhatItNeeds(t *testing.T) {
-	w := watchNodes(t, false, time.Hour, append(others(0, 300), node("a", "10.0.0.1", "10.244.0.0/24"))...)
+	w := watchNodes(t, false, time.Hour, append(others(0, 300), aNode("a", "10.0.0.1", "10.244.0.0/24"))...)
 	w.until(t, "the first list", func() bool { return len(w.nodes) == 301 })
 	for range 20 {
 		heartbeat(t, w)
@@ -149,7 +149,7 @@ func TestWhatIsNewsForTheNetwork(t *testing.T) {
 		"a range":           {func(n *corev1.Node) { n.Spec.PodCIDRs = []string{"10.244.0.0/24", "fd00::/64"} }, true},
 		"a range of an old": {func(n *corev1.Node) { n.Spec.PodCIDR = "10.244.7.0/24" }, true},
 	} {
-		before := node("b", "10.0.0.2", "10.244.0.0/24")
+		before := aNode("b", "10.0.0.2", "10.244.0.0/24")
 		after := before.DeepCopy()
 		c.change(after)
 		if sameForNetwork(before, after) == c.news {
@@ -164,28 +164,28 @@ func TestAClusterWithoutNodesIsHeardOf(t *testing.T) {
 }
 
 func TestTheOwnNodesStepsAreNoticed(t *testing.T) {
-	w := watchNodes(t, false, time.Hour, node("a", "10.0.0.1", ""))
+	w := watchNodes(t, false, time.Hour, aNode("a", "10.0.0.1", ""))
 	w.until(t, "registered", func() bool { return w.said["registered"] > 0 && w.said["ready"] == 0 })
-	ready := node("a", "10.0.0.1", "")
+	ready := aNode("a", "10.0.0.1", "")
 	ready.Status.Conditions = []corev1.NodeCondition{{Type: corev1.NodeMemoryPressure, Status: "True"}, {Type: corev1.NodeReady, Status: "True"}}
 	w.source.Modify(ready)
 	w.until(t, "ready", func() bool { return w.said["ready"] > 0 })
 }
 
 func TestANodeDeletedByHandIsNoticed(t *testing.T) {
-	w := watchNodes(t, false, time.Millisecond, node("a", "10.0.0.1", ""))
+	w := watchNodes(t, false, time.Millisecond, aNode("a", "10.0.0.1", ""))
 	w.until(t, "registered", func() bool { return w.said["registered"] > 0 })
-	w.source.Delete(node("a", "10.0.0.1", ""))
+	w.source.Delete(aNode("a", "10.0.0.1", ""))
 	w.until(t, "lost", func() bool { return w.said["lost"] == 1 })
 }
 
 func TestANodeDeletedWhileNoAgentRanIsNoticed(t *testing.T) {
-	w := watchNodes(t, true, time.Millisecond, node("b", "10.0.0.2", ""))
+	w := watchNodes(t, true, time.Millisecond, aNode("b", "10.0.0.2", ""))
 	w.until(t, "lost", func() bool { return w.said["lost"] == 1 })
 }
 
 func TestAMachineThatHasNotRegisteredYetHasLostNothing(t *testing.T) {
-	w := watchNodes(t, false, time.Millisecond, node("b", "10.0.0.2", ""))
+	w := watchNodes(t, false, time.Millisecond, aNode("b", "10.0.0.2", ""))
 	w.until(t, "the list", func() bool { return len(w.nodes) == 1 })
 	if w.said["lost"] != 0 {
 		t.Error("a Node that never was cannot be lost")
@@ -193,11 +193,11 @@ func TestAMachineThatHasNotRegisteredYetHasLostNothing(t *testing.T) {
 }
 
 func TestANodeThatComesBackInTimeIsNotLost(t *testing.T) {
-	w := watchNodes(t, false, time.Hour, node("a", "10.0.0.1", ""))
+	w := watchNodes(t, false, time.Hour, aNode("a", "10.0.0.1", ""))
 	w.until(t, "registered", func() bool { return w.said["registered"] == 1 })
-	w.source.Delete(node("a", "10.0.0.1", ""))
+	w.source.Delete(aNode("a", "10.0.0.1", ""))
 	w.until(t, "gone", func() bool { return len(w.nodes) == 0 })
-	w.source.Add(node("a", "10.0.0.1", ""))
+	w.source.Add(aNode("a", "10.0.0.1", ""))
 	w.until(t, "registered again", func() bool { return w.said["registered"] == 2 })
 	w.nodeWatch.mu.Lock()
 	defer w.nodeWatch.mu.Unlock()
@@ -207,7 +207,7 @@ func TestANodeThatComesBackInTimeIsNotLost(t *testing.T) {
 }
 
 func TestTrimKeepsLittle(t *testing.T) {
-	got, err := trim(node("a", "10.0.0.1", "10.244.0.0/24"))
+	got, err := trim(aNode("a", "10.0.0.1", "10.244.0.0/24"))
 	n, ok := got.(*corev1.Node)
 	if err != nil || !ok || len(n.Labels) != 0 || len(n.Status.Addresses) != 1 || n.Spec.PodCIDR == "" {
 		t.Errorf("got %v, %v", got, err)

@@ -7,6 +7,7 @@ import (
 	"github.com/drover-dev/drover/agent/bundle"
 	"github.com/drover-dev/drover/agent/host"
 	"github.com/drover-dev/drover/agent/supervise"
+	"github.com/drover-dev/drover/api/node"
 	fleetv1 "github.com/drover-dev/drover/api/v1alpha1"
 )
 
@@ -55,9 +56,9 @@ type Paths struct {
 func DefaultPaths() Paths {
 	return Paths{
 		ConfigDir:         "/etc/drover/components",
-		LogDir:            fleetv1.LogDir,
-		AgentKubeconfig:   filepath.Join(fleetv1.StateDir, "agent.kubeconfig"),
-		KubeletKubeconfig: filepath.Join(fleetv1.StateDir, "kubelet.kubeconfig"),
+		LogDir:            node.LogDir,
+		AgentKubeconfig:   filepath.Join(node.StateDir, "agent.kubeconfig"),
+		KubeletKubeconfig: filepath.Join(node.StateDir, "kubelet.kubeconfig"),
 		KubeletDir:        "/var/lib/kubelet",
 		ContainerdRoot:    "/var/lib/containerd",
 		ContainerdState:   "/run/containerd",

@@ -12,6 +12,7 @@ import (
 	"k8s.io/apimachinery/pkg/util/version"
 	"k8s.io/utils/ptr"
 
+	"github.com/drover-dev/drover/api/node"
 	"github.com/drover-dev/drover/api/v1alpha1"
 )
 
@@ -163,9 +164,9 @@ func checkSize(f Facts, _ *v1alpha1.NodeAgentSpec) []v1alpha1.Finding {
 	var found []v1alpha1.Finding
 	switch free := f.StateDiskFreeBytes; {
 	case free < minDiskBytes:
-		found = append(found, fail(FindingDiskSpace, "%d MiB are free for %s and %d are needed: make room", free>>20, v1alpha1.StateDir, minDiskBytes>>20))
+		found = append(found, fail(FindingDiskSpace, "%d MiB are free for %s and %d are needed: make room", free>>20, node.StateDir, minDiskBytes>>20))
 	case free < wantDiskBytes:
-		found = append(found, warn(FindingDiskSpace, "%d MiB are free for %s: images may not fit; make room", free>>20, v1alpha1.StateDir))
+		found = append(found, warn(FindingDiskSpace, "%d MiB are free for %s: images may not fit; make room", free>>20, node.StateDir))
 	}
 	if f.MemoryBytes < minMemoryBytes {
 		found = append(found, fail(FindingMemory, "the machine has %d MiB of memory and a node needs %d: give it more", f.MemoryBytes>>20, minMemoryBytes>>20))

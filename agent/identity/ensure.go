@@ -14,6 +14,7 @@ import (
 
 	"github.com/drover-dev/drover/agent/atomicfile"
 	"github.com/drover-dev/drover/agent/kubeapi"
+	"github.com/drover-dev/drover/api/node"
 	"github.com/drover-dev/drover/api/v1alpha1"
 )
 
@@ -21,7 +22,7 @@ import (
 type Joiner struct {
 	Paths Paths
 	// Bootstrap has the node's name, the cluster and the token.
-	Bootstrap *v1alpha1.Bootstrap
+	Bootstrap *node.Bootstrap
 	// BootstrapPath is the file the token is taken out of afterwards.
 	BootstrapPath string
 	// Connect makes a client that authenticates with the token. Default: a real one.

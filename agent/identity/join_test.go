@@ -23,6 +23,7 @@ import (
 	"k8s.io/utils/clock"
 
 	"github.com/drover-dev/drover/agent/kubeapi"
+	"github.com/drover-dev/drover/api/node"
 	"github.com/drover-dev/drover/api/v1alpha1"
 	"github.com/drover-dev/drover/test/apiserver"
 )
@@ -103,10 +104,10 @@ func (w *world) requests(t *testing.T, node string) int {
 }
 
 // joiner is a machine's, with a bootstrap document on disk.
-func (w *world) joiner(t *testing.T, node string) *Joiner {
+func (w *world) joiner(t *testing.T, name string) *Joiner {
 	t.Helper()
 	dir := t.TempDir()
-	boot := &v1alpha1.Bootstrap{NodeName: node, Token: "abcdef.0123456789abcdef"}
+	boot := &node.Bootstrap{NodeName: name, Token: "abcdef.0123456789abcdef"}
 	boot.Spec.Cluster = v1alpha1.ClusterSettings{Server: w.server.Config.Host, ServerCA: string(w.server.Config.CAData)}
 	data, err := json.Marshal(boot)
 	if err != nil {
@@ -240,7 +241,7 @@ func TestATokenThatTheServerDoesNotKnowSaysWhatToDo(t *testing.T) {
 }
 
 func TestWithoutIdentityAndTokenThereIsNoWay(t *testing.T) {
-	j := &Joiner{Paths: Paths{StateDir: t.TempDir()}, Bootstrap: &v1alpha1.Bootstrap{NodeName: "n"}, BootstrapPath: "/b", Log: logr.Discard()}
+	j := &Joiner{Paths: Paths{StateDir: t.TempDir()}, Bootstrap: &node.Bootstrap{NodeName: "n"}, BootstrapPath: "/b", Log: logr.Discard()}
 	if _, err := j.Ensure(t.Context()); !errors.Is(err, ErrNone) {
 		t.Errorf("got %v, want ErrNone", err)
 	}

@@ -1,6 +1,6 @@
 // Package machineinit is the first process of a local machine: `drover-agent init`.
 //
-// The local provider starts it in new namespaces with a boot plan (v1alpha1.LocalBoot) and two pipes. Init waits at
+// The local provider starts it in new namespaces with a boot plan (node.LocalBoot) and two pipes. Init waits at
 // the first pipe for the provider's word, so that a provider which dies half-way leaves nothing running; it then
 // carries out the plan (mounts, devices, files, network), makes the machine's root its own, and answers through the
 // second pipe. From then on it needs nobody: it starts the agent, starts it again when it ends, falls back to the

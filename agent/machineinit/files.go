@@ -10,17 +10,17 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"github.com/drover-dev/drover/api/v1alpha1"
+	"github.com/drover-dev/drover/api/node"
 )
 
 type device struct {
-	v1alpha1.LocalBootDevice
+	node.LocalBootDevice
 	kind   uint32
 	number uint64
 }
 
 // lookUpDevices finds the numbers of the host's devices, while its /dev can still be seen.
-func lookUpDevices(wanted []v1alpha1.LocalBootDevice) ([]device, error) {
+func lookUpDevices(wanted []node.LocalBootDevice) ([]device, error) {
 	var found []device
 	for _, d := range wanted {
 		var st unix.Stat_t
@@ -54,7 +54,7 @@ func makeDevices(devices []device) error {
 }
 
 // openSources opens, by their machine path, the host's files that are to be copied.
-func openSources(files []v1alpha1.LocalBootFile) (map[string]*os.File, error) {
+func openSources(files []node.LocalBootFile) (map[string]*os.File, error) {
 	sources := map[string]*os.File{}
 	for _, f := range files {
 		if f.Source == "" {
@@ -70,7 +70,7 @@ func openSources(files []v1alpha1.LocalBootFile) (map[string]*os.File, error) {
 }
 
 // writeFiles makes the plan's files, directories and links in the machine's root.
-func writeFiles(files []v1alpha1.LocalBootFile, sources map[string]*os.File) error {
+func writeFiles(files []node.LocalBootFile, sources map[string]*os.File) error {
 	for _, f := range files {
 		if err := writeFile(f, sources[f.Path]); err != nil {
 			return fmt.Errorf("make %s: %w", f.Path, err)
@@ -82,7 +82,7 @@ func writeFiles(files []v1alpha1.LocalBootFile, sources map[string]*os.File) err
 	return nil
 }
 
-func writeFile(f v1alpha1.LocalBootFile, source *os.File) error {
+func writeFile(f node.LocalBootFile, source *os.File) error {
 	if f.Directory {
 		if err := os.MkdirAll(f.Path, os.FileMode(f.Mode)&0o777); err != nil {
 			return err
@@ -108,7 +108,7 @@ func writeFile(f v1alpha1.LocalBootFile, source *os.File) error {
 }
 
 // replace writes a file beside its name and moves it there, so that the name never has half of it.
-func replace(f v1alpha1.LocalBootFile, content io.Reader) error {
+func replace(f node.LocalBootFile, content io.Reader) error {
 	temp := f.Path + ".drover-new"
 	if err := os.RemoveAll(temp); err != nil {
 		return err

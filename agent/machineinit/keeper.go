@@ -10,7 +10,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"github.com/drover-dev/drover/api/v1alpha1"
+	"github.com/drover-dev/drover/api/node"
 )
 
 // agentShare is the part of the stopping time that the agent has before everything else is told to stop too.
@@ -27,7 +27,7 @@ type keeper struct {
 	started time.Time
 }
 
-func newKeeper(boot *v1alpha1.LocalBoot) *keeper {
+func newKeeper(boot *node.LocalBoot) *keeper {
 	k := &keeper{agent: boot.Agent, stopTime: time.Duration(boot.StopSeconds) * time.Second, signals: make(chan os.Signal, 16)}
 	signal.Notify(k.signals, unix.SIGCHLD, unix.SIGTERM, unix.SIGINT)
 	return k
@@ -69,7 +69,7 @@ func (k *keeper) run() int {
 func (k *keeper) start(previous bool) error {
 	binary := k.agent[0]
 	if previous {
-		binary = v1alpha1.PreviousAgentPath
+		binary = node.PreviousAgentPath
 	}
 	pid, err := syscall.ForkExec(binary, k.agent, &syscall.ProcAttr{
 		Dir:   "/",
@@ -128,7 +128,7 @@ func (k *keeper) await(deadline time.Time, done func() bool) {
 }
 
 func hasPrevious() bool {
-	_, err := os.Stat(v1alpha1.PreviousAgentPath)
+	_, err := os.Stat(node.PreviousAgentPath)
 	return err == nil
 }
 

@@ -11,7 +11,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"github.com/drover-dev/drover/api/v1alpha1"
+	"github.com/drover-dev/drover/api/node"
 )
 
 // The pipes init inherits, and what goes through them. The provider has the same numbers.
@@ -59,7 +59,7 @@ func Main(args []string) int {
 var errProviderGone = errors.New("the provider ended before it gave the word to start")
 
 // start takes the machine from the provider's word to an answer that it stands.
-func start(boot *v1alpha1.LocalBoot, path string, entered bool) error {
+func start(boot *node.LocalBoot, path string, entered bool) error {
 	if !entered {
 		if err := waitForWord(); err != nil {
 			return err
@@ -82,12 +82,12 @@ func start(boot *v1alpha1.LocalBoot, path string, entered bool) error {
 	return nil
 }
 
-func readBoot(path string) (*v1alpha1.LocalBoot, error) {
+func readBoot(path string) (*node.LocalBoot, error) {
 	data, err := os.ReadFile(path)
 	if err != nil {
 		return nil, fmt.Errorf("read the boot plan: %w", err)
 	}
-	boot := &v1alpha1.LocalBoot{}
+	boot := &node.LocalBoot{}
 	if err := json.Unmarshal(data, boot); err != nil {
 		return nil, fmt.Errorf("read the boot plan %s: %w", path, err)
 	}
@@ -113,7 +113,7 @@ func waitForWord() error {
 
 // enterCgroupNamespace makes the machine's cgroup the root of a namespace and replaces this process by itself: a
 // namespace is a thread's, and only an exec brings all threads into it. It returns only on failure.
-func enterCgroupNamespace(cgroup v1alpha1.LocalBootCgroup, path string) error {
+func enterCgroupNamespace(cgroup node.LocalBootCgroup, path string) error {
 	runtime.LockOSThread()
 	join := func(dir string) error {
 		if err := os.WriteFile(dir+"/cgroup.procs", []byte("0"), 0); err != nil {

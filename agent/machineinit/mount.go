@@ -8,11 +8,11 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"github.com/drover-dev/drover/api/v1alpha1"
+	"github.com/drover-dev/drover/api/node"
 )
 
 // mountAll makes the mounts of the plan in their order. The first is the root itself.
-func mountAll(root string, mounts []v1alpha1.LocalBootMount) error {
+func mountAll(root string, mounts []node.LocalBootMount) error {
 	for _, m := range mounts {
 		if err := mountOne(root, m); err != nil {
 			return fmt.Errorf("mount %s on %s: %w", describe(m), m.Target, err)
@@ -21,7 +21,7 @@ func mountAll(root string, mounts []v1alpha1.LocalBootMount) error {
 	return nil
 }
 
-func describe(m v1alpha1.LocalBootMount) string {
+func describe(m node.LocalBootMount) string {
 	switch {
 	case m.Link != "":
 		return "a link to " + m.Link
@@ -31,7 +31,7 @@ func describe(m v1alpha1.LocalBootMount) string {
 	return m.Type
 }
 
-func mountOne(root string, m v1alpha1.LocalBootMount) error {
+func mountOne(root string, m node.LocalBootMount) error {
 	if m.Link != "" {
 		return linkBelow(root, m.Target, m.Link)
 	}
@@ -56,14 +56,14 @@ func mountOne(root string, m v1alpha1.LocalBootMount) error {
 	return unix.Mount("", fdPath(mounted), "", unix.MS_REMOUNT|unix.MS_BIND|mountFlags(m, false), "")
 }
 
-func source(m v1alpha1.LocalBootMount) string {
+func source(m node.LocalBootMount) string {
 	if m.Source != "" {
 		return m.Source
 	}
 	return m.Type
 }
 
-func fsType(m v1alpha1.LocalBootMount, bind bool) string {
+func fsType(m node.LocalBootMount, bind bool) string {
 	if bind {
 		return ""
 	}
@@ -71,7 +71,7 @@ func fsType(m v1alpha1.LocalBootMount, bind bool) string {
 }
 
 // mountFlags are m's flags; of a bind's own only whether it is recursive.
-func mountFlags(m v1alpha1.LocalBootMount, bind bool) uintptr {
+func mountFlags(m node.LocalBootMount, bind bool) uintptr {
 	if bind {
 		if m.Type == "rbind" {
 			return unix.MS_BIND | unix.MS_REC

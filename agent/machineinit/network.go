@@ -6,11 +6,11 @@ import (
 
 	"github.com/vishvananda/netlink"
 
-	"github.com/drover-dev/drover/api/v1alpha1"
+	"github.com/drover-dev/drover/api/node"
 )
 
 // configureNetwork gives the machine's interface its address and its way out.
-func configureNetwork(n v1alpha1.LocalBootNetwork) error {
+func configureNetwork(n node.LocalBootNetwork) error {
 	lo, err := netlink.LinkByName("lo")
 	if err != nil {
 		return fmt.Errorf("find lo: %w", err)

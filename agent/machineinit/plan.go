@@ -8,13 +8,13 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"github.com/drover-dev/drover/api/v1alpha1"
+	"github.com/drover-dev/drover/api/node"
 )
 
 // carryOut does what the plan says, in its order. What the machine itself may have changed on an earlier boot (it
 // owns every path below its root) is only ever followed inside that root: before the root is /, by descriptors that
 // cannot leave it; after, because nothing else is left to reach.
-func carryOut(boot *v1alpha1.LocalBoot) error {
+func carryOut(boot *node.LocalBoot) error {
 	unix.Umask(0o022)
 	if err := unix.Mount("", "/", "", unix.MS_PRIVATE|unix.MS_REC, ""); err != nil {
 		return fmt.Errorf("keep the machine's mounts from its host: %w", err)
@@ -65,7 +65,7 @@ func changeRoot(root string) error {
 	return os.Chdir("/")
 }
 
-func setSysctls(sysctls []v1alpha1.LocalBootSysctl) error {
+func setSysctls(sysctls []node.LocalBootSysctl) error {
 	for _, s := range sysctls {
 		file := path.Join("/proc/sys", strings.ReplaceAll(s.Name, ".", "/"))
 		if err := os.WriteFile(file, []byte(s.Value), 0); err != nil && !s.Optional {
@@ -76,10 +76,10 @@ func setSysctls(sysctls []v1alpha1.LocalBootSysctl) error {
 }
 
 func publishBootID(id string) error {
-	if err := os.MkdirAll(v1alpha1.RunDir, 0o755); err != nil {
+	if err := os.MkdirAll(node.RunDir, 0o755); err != nil {
 		return fmt.Errorf("publish the boot ID: %w", err)
 	}
-	if err := os.WriteFile(v1alpha1.BootIDPath, []byte(id+"\n"), 0o644); err != nil {
+	if err := os.WriteFile(node.BootIDPath, []byte(id+"\n"), 0o644); err != nil {
 		return fmt.Errorf("publish the boot ID: %w", err)
 	}
 	return nil

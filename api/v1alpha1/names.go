@@ -66,29 +66,14 @@ const (
 	ComponentNetwork    = "network"
 )
 
-// Where things are on a node.
-const (
-	// BootstrapPath is the file with the Bootstrap document, mode 0600.
-	BootstrapPath = "/etc/drover/bootstrap.json"
-	// StateDir holds what must survive a reboot: identity, bundles, generations, the journal.
-	StateDir = "/var/lib/drover"
-	// RunDir holds what must not: process records, sockets and BootReportPath.
-	RunDir = "/run/drover"
-	// LogDir holds one log file for each component.
-	LogDir = "/var/log/drover"
-	// BootReportPath is the file with the BootReport, which the infrastructure provider reads while the agent
-	// has no identity to report with.
-	BootReportPath = "/run/drover/boot.json"
-)
-
-// Where things are outside of a node.
+// Names of objects and of what is in them.
 const (
 	// AdoptedClusterName is the name of the Cluster, the AdoptedCluster and the AdoptedControlPlane that stand for
 	// the cluster Drover runs in, in each namespace that has a NodePool.
 	AdoptedClusterName = "drover"
 	// BootstrapSecretSuffix and the machine's name before it make the name of its bootstrap Secret.
 	BootstrapSecretSuffix = "-bootstrap"
-	// BootstrapSecretKey is the key of the Bootstrap document in a Machine's bootstrap Secret.
+	// BootstrapSecretKey is the key of the document (api/node.Bootstrap) in a Machine's bootstrap Secret.
 	BootstrapSecretKey = "value"
 	// BootstrapSecretFormatKey is the key of that document's format, and BootstrapFormat its value.
 	BootstrapSecretFormatKey = "format"

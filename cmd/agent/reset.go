@@ -6,7 +6,7 @@ import (
 	"github.com/drover-dev/drover/agent/component"
 	"github.com/drover-dev/drover/agent/host"
 	"github.com/drover-dev/drover/agent/reset"
-	"github.com/drover-dev/drover/api/v1alpha1"
+	"github.com/drover-dev/drover/api/node"
 )
 
 func newReset() *cobra.Command {
@@ -19,7 +19,7 @@ func newReset() *cobra.Command {
 			return reset.Run(cmd.Context(), opts)
 		},
 	}
-	cmd.Flags().StringVar(&opts.StateDir, "state-dir", v1alpha1.StateDir, "the agent's state directory")
-	cmd.Flags().StringVar(&opts.RunDir, "run-dir", v1alpha1.RunDir, "the agent's run directory")
+	cmd.Flags().StringVar(&opts.StateDir, "state-dir", node.StateDir, "the agent's state directory")
+	cmd.Flags().StringVar(&opts.RunDir, "run-dir", node.RunDir, "the agent's run directory")
 	return cmd
 }

@@ -14,7 +14,7 @@ import (
 
 	"github.com/drover-dev/drover/agent"
 	"github.com/drover-dev/drover/agent/reset"
-	"github.com/drover-dev/drover/api/v1alpha1"
+	"github.com/drover-dev/drover/api/node"
 )
 
 func newRun() *cobra.Command {
@@ -47,9 +47,9 @@ func newRun() *cobra.Command {
 		},
 	}
 	flags := cmd.Flags()
-	flags.StringVar(&opts.BootstrapPath, "bootstrap", v1alpha1.BootstrapPath, "the bootstrap document")
-	flags.StringVar(&opts.StateDir, "state-dir", v1alpha1.StateDir, "what must survive a reboot")
-	flags.StringVar(&opts.RunDir, "run-dir", v1alpha1.RunDir, "what must not survive a reboot")
+	flags.StringVar(&opts.BootstrapPath, "bootstrap", node.BootstrapPath, "the bootstrap document")
+	flags.StringVar(&opts.StateDir, "state-dir", node.StateDir, "what must survive a reboot")
+	flags.StringVar(&opts.RunDir, "run-dir", node.RunDir, "what must not survive a reboot")
 	flags.StringVar(&nodeIP, "node-ip", "", "the node's address (default: the source address of packets to the API server)")
 	flags.StringVar(&level, "log-level", "info", "debug, info, warn or error")
 	return cmd

@@ -10,13 +10,14 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	clusterv1 "sigs.k8s.io/cluster-api/api/core/v1beta2"
 
+	"github.com/drover-dev/drover/api/node"
 	"github.com/drover-dev/drover/api/v1alpha1"
 )
 
 // newBootstrap is the document that makes a machine a node of its pool.
-func newBootstrap(machine *clusterv1.Machine, pool *v1alpha1.NodePool, revision *appsv1.ControllerRevision, t *token) (*v1alpha1.Bootstrap, error) {
-	bootstrap := &v1alpha1.Bootstrap{
-		TypeMeta: metav1.TypeMeta{APIVersion: v1alpha1.GroupVersion.String(), Kind: v1alpha1.BootstrapKind},
+func newBootstrap(machine *clusterv1.Machine, pool *v1alpha1.NodePool, revision *appsv1.ControllerRevision, t *token) (*node.Bootstrap, error) {
+	bootstrap := &node.Bootstrap{
+		TypeMeta: metav1.TypeMeta{APIVersion: v1alpha1.GroupVersion.String(), Kind: node.BootstrapKind},
 		NodeName: machine.Name,
 		Token:    t.String(),
 		Taints:   pool.Spec.Template.Spec.Taints,
@@ -28,7 +29,7 @@ func newBootstrap(machine *clusterv1.Machine, pool *v1alpha1.NodePool, revision 
 }
 
 // newBootstrapSecret is the Secret that the Machine's spec.bootstrap.dataSecretName names.
-func newBootstrapSecret(machine *clusterv1.Machine, bootstrap *v1alpha1.Bootstrap) (*corev1.Secret, error) {
+func newBootstrapSecret(machine *clusterv1.Machine, bootstrap *node.Bootstrap) (*corev1.Secret, error) {
 	document, err := json.Marshal(bootstrap)
 	if err != nil {
 		return nil, fmt.Errorf("encode the bootstrap data of Machine %s: %w", machine.Name, err)
@@ -60,7 +61,7 @@ func bootstrapToken(secret *corev1.Secret) string {
 	if secret == nil {
 		return ""
 	}
-	var bootstrap v1alpha1.Bootstrap
+	var bootstrap node.Bootstrap
 	if json.Unmarshal(secret.Data[v1alpha1.BootstrapSecretKey], &bootstrap) != nil {
 		return ""
 	}

@@ -22,6 +22,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client/fake"
 	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
 
+	"github.com/drover-dev/drover/api/node"
 	"github.com/drover-dev/drover/api/v1alpha1"
 )
 
@@ -133,11 +134,11 @@ func TestAMachineGetsOneTokenAndOneSecret(t *testing.T) {
 	if err := w.Get(t.Context(), client.ObjectKey{Namespace: "default", Name: nodeX + v1alpha1.BootstrapSecretSuffix}, secret); err != nil {
 		t.Fatal(err)
 	}
-	var bootstrap v1alpha1.Bootstrap
+	var bootstrap node.Bootstrap
 	if err := json.Unmarshal(secret.Data[v1alpha1.BootstrapSecretKey], &bootstrap); err != nil {
 		t.Fatal(err)
 	}
-	if bootstrap.NodeName != nodeX || bootstrap.Spec.Version != "v1.36.3" || bootstrap.Kind != v1alpha1.BootstrapKind {
+	if bootstrap.NodeName != nodeX || bootstrap.Spec.Version != "v1.36.3" || bootstrap.Kind != node.BootstrapKind {
 		t.Errorf("the bootstrap data is %+v", bootstrap)
 	}
 	if secret.Type != clusterv1.ClusterSecretType || !ownedBy(secret, testMachine()) || string(secret.Data[v1alpha1.BootstrapSecretFormatKey]) != v1alpha1.BootstrapFormat {

@@ -36,6 +36,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/log"
 	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
 
+	"github.com/drover-dev/drover/api/node"
 	"github.com/drover-dev/drover/api/v1alpha1"
 	"github.com/drover-dev/drover/controllers/join"
 	"github.com/drover-dev/drover/controllers/nodeagent"
@@ -206,7 +207,7 @@ func (m *machine) token(t *testing.T) client.Client {
 	eventually(t, "the bootstrap Secret exists", func(ctx context.Context) error {
 		return m.Client.Get(ctx, client.ObjectKey{Namespace: m.pool.Namespace, Name: m.object.Name + v1alpha1.BootstrapSecretSuffix}, secret)
 	})
-	var bootstrap v1alpha1.Bootstrap
+	var bootstrap node.Bootstrap
 	must(t, json.Unmarshal(secret.Data[v1alpha1.BootstrapSecretKey], &bootstrap))
 	config := rest.AnonymousClientConfig(m.Config)
 	config.BearerToken = bootstrap.Token

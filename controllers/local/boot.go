@@ -12,7 +12,7 @@ import (
 	"github.com/google/uuid"
 	"k8s.io/apimachinery/pkg/types"
 
-	"github.com/drover-dev/drover/api/v1alpha1"
+	"github.com/drover-dev/drover/api/node"
 )
 
 const (
@@ -39,7 +39,7 @@ func (m *Machines) adopt(ctx context.Context, l layout, r *record) (bool, error)
 		return alive, err
 	}
 	for deadline := m.now().Add(adoptTimeout); m.now().Before(deadline); {
-		id, err := m.Host.ReadInside(*r.Process, v1alpha1.BootIDPath)
+		id, err := m.Host.ReadInside(*r.Process, node.BootIDPath)
 		if err == nil && strings.TrimSpace(string(id)) == r.BootID {
 			r.stands()
 			return true, saveJSON(l.record(), r)

@@ -12,6 +12,7 @@ import (
 	clusterv1 "sigs.k8s.io/cluster-api/api/core/v1beta2"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
+	"github.com/drover-dev/drover/api/node"
 	"github.com/drover-dev/drover/api/v1alpha1"
 )
 
@@ -64,7 +65,7 @@ func completeBootstrap(secret *corev1.Secret, providerID string) ([]byte, error)
 	if format := string(secret.Data[v1alpha1.BootstrapSecretFormatKey]); format != v1alpha1.BootstrapFormat {
 		return nil, provisionFailed(fmt.Sprintf("The bootstrap Secret %s has the format %q, and a local machine understands %q only: let a NodePool make the Machine.", secret.Name, format, v1alpha1.BootstrapFormat))
 	}
-	document := &v1alpha1.Bootstrap{}
+	document := &node.Bootstrap{}
 	if err := json.Unmarshal(secret.Data[v1alpha1.BootstrapSecretKey], document); err != nil {
 		return nil, provisionFailed(fmt.Sprintf("The bootstrap Secret %s has no valid document (%v): delete it to have it made again.", secret.Name, err))
 	}
@@ -74,11 +75,11 @@ func completeBootstrap(secret *corev1.Secret, providerID string) ([]byte, error)
 
 // bootProblem is what the machine's agent says it failed at while it has no identity to report with.
 func (r *Reconciler) bootProblem(p Process) string {
-	data, err := r.machines.Host.ReadInside(p, v1alpha1.BootReportPath)
+	data, err := r.machines.Host.ReadInside(p, node.BootReportPath)
 	if err != nil {
 		return ""
 	}
-	report := &v1alpha1.BootReport{}
+	report := &node.BootReport{}
 	if err := json.Unmarshal(data, report); err != nil || report.Reason == "" {
 		return ""
 	}

@@ -5,7 +5,7 @@ import (
 	"path/filepath"
 	"slices"
 
-	"github.com/drover-dev/drover/api/v1alpha1"
+	"github.com/drover-dev/drover/api/node"
 )
 
 const (
@@ -95,15 +95,15 @@ func delegable(h Hierarchy) []string {
 }
 
 // renderBootCgroup: on version 2 the machine has a cgroup namespace, which its init makes by itself.
-func renderBootCgroup(in inputs) v1alpha1.LocalBootCgroup {
+func renderBootCgroup(in inputs) node.LocalBootCgroup {
 	if in.facts.CgroupVersion != 2 {
-		return v1alpha1.LocalBootCgroup{}
+		return node.LocalBootCgroup{}
 	}
 	for _, h := range in.facts.Hierarchies {
 		if h.Unified {
 			machine := filepath.Join(h.Mount, in.cgroupParent, in.layout.name)
-			return v1alpha1.LocalBootCgroup{Namespace: machine, System: filepath.Join(machine, systemCgroup)}
+			return node.LocalBootCgroup{Namespace: machine, System: filepath.Join(machine, systemCgroup)}
 		}
 	}
-	return v1alpha1.LocalBootCgroup{}
+	return node.LocalBootCgroup{}
 }

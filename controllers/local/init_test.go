@@ -7,22 +7,22 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/drover-dev/drover/api/v1alpha1"
+	"github.com/drover-dev/drover/api/node"
 )
 
 func TestInitFallsBackToThePreviousAgent(t *testing.T) {
 	w := newWorld(t)
 	want := testWanted("fallback")
 	state := w.ensure(want)
-	ask(t, state, "/exec", "command", "cp "+v1alpha1.AgentPath+" "+v1alpha1.PreviousAgentPath+" && rm "+v1alpha1.AgentPath+" && printf '#!/bin/sh\\nexit 1\\n' > "+v1alpha1.AgentPath+" && chmod 755 "+v1alpha1.AgentPath)
+	ask(t, state, "/exec", "command", "cp "+node.AgentPath+" "+node.PreviousAgentPath+" && rm "+node.AgentPath+" && printf '#!/bin/sh\\nexit 1\\n' > "+node.AgentPath+" && chmod 755 "+node.AgentPath)
 	before := strings.TrimSpace(ask(t, state, "/exec", "command", "readlink /proc/$PPID/exe"))
-	if !strings.HasPrefix(before, v1alpha1.AgentPath) {
+	if !strings.HasPrefix(before, node.AgentPath) {
 		t.Fatalf("the agent runs from %s", before)
 	}
 	if resp, err := get(state, "/exit"); err == nil {
 		t.Fatalf("the agent did not exit: %s", resp.Status)
 	}
-	if after := strings.TrimSpace(ask(t, state, "/exec", "command", "readlink /proc/$PPID/exe")); after != v1alpha1.PreviousAgentPath {
+	if after := strings.TrimSpace(ask(t, state, "/exec", "command", "readlink /proc/$PPID/exe")); after != node.PreviousAgentPath {
 		console, _ := os.ReadFile(w.layout(want.Key).console())
 		t.Errorf("after the new agent failed to start, %s runs, want the previous one\n%s", after, console)
 	}

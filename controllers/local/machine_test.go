@@ -20,7 +20,7 @@ import (
 	"github.com/vishvananda/netlink"
 	"k8s.io/apimachinery/pkg/types"
 
-	"github.com/drover-dev/drover/api/v1alpha1"
+	"github.com/drover-dev/drover/api/node"
 )
 
 const (
@@ -210,8 +210,8 @@ func TestMachine(t *testing.T) {
 	for path, content := range map[string]string{
 		"/proc/sys/kernel/hostname":     "one",
 		"/etc/hostname":                 "one",
-		v1alpha1.BootstrapPath:          `{"nodeName":"one"}`,
-		v1alpha1.BootIDPath:             state.BootID,
+		node.BootstrapPath:              `{"nodeName":"one"}`,
+		node.BootIDPath:                 state.BootID,
 		"/proc/1/comm":                  "agent",
 		"/proc/sys/net/ipv4/ip_forward": "1",
 	} {
@@ -274,7 +274,7 @@ func TestMachineMemoryLimit(t *testing.T) {
 		_ = response.Body.Close()
 		t.Fatalf("the machine had 200 MB of its 64: %s", response.Status)
 	}
-	if got := strings.TrimSpace(ask(t, state, "/read", "path", v1alpha1.BootIDPath)); got != state.BootID {
+	if got := strings.TrimSpace(ask(t, state, "/read", "path", node.BootIDPath)); got != state.BootID {
 		t.Errorf("boot ID %s, want %s: the agent starts again, the machine goes on", got, state.BootID)
 	}
 }
@@ -310,7 +310,7 @@ func TestMachineOutlivesItsManagerAndReboots(t *testing.T) {
 	if rebooted.BootID == state.BootID || rebooted.Process == state.Process || rebooted.Address != state.Address || rebooted.Boots != 2 {
 		t.Fatalf("after kill -9: %+v, want another boot of %+v", rebooted, state)
 	}
-	for path, content := range map[string]string{"/var/lib/kept": "here", "/root/kept": "too", v1alpha1.BootIDPath: rebooted.BootID + "\n"} {
+	for path, content := range map[string]string{"/var/lib/kept": "here", "/root/kept": "too", node.BootIDPath: rebooted.BootID + "\n"} {
 		if got := ask(t, rebooted, "/read", "path", path); got != content {
 			t.Errorf("%s is %q after the reboot, want %q", path, got, content)
 		}
@@ -334,7 +334,7 @@ func TestMachineCannotLeadItsHostAstray(t *testing.T) {
 	for _, path := range []string{"/etc/hostname", "/etc/resolv.conf", "/usr/local/bin", "/var/log"} {
 		ask(t, state, "/link", "path", path, "to", victim)
 	}
-	ask(t, state, "/link", "path", v1alpha1.BootReportPath, "to", "/etc/shadow")
+	ask(t, state, "/link", "path", node.BootReportPath, "to", "/etc/shadow")
 	if data, err := (LinuxHost{}).ReadInside(state.Process, "/proc/1/environ"); err == nil && len(data) > 0 {
 		t.Errorf("read %q through /proc", data)
 	}

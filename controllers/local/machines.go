@@ -16,7 +16,7 @@ import (
 	"github.com/go-logr/logr"
 	"k8s.io/apimachinery/pkg/types"
 
-	"github.com/drover-dev/drover/api/v1alpha1"
+	"github.com/drover-dev/drover/api/node"
 )
 
 // DefaultCgroupParent is the cgroup all machines are in.
@@ -50,7 +50,7 @@ type Wanted struct {
 	Limits Limits
 	Bridge string
 	Range  Range
-	// Bootstrap is the document the machine finds at v1alpha1.BootstrapPath. Only a new machine needs it.
+	// Bootstrap is the document the machine finds at node.BootstrapPath. Only a new machine needs it.
 	Bootstrap []byte
 }
 
@@ -233,7 +233,7 @@ func (m *Machines) prepare(l layout, r *record, want Wanted) error {
 			return fmt.Errorf("lay out the machine: %w", err)
 		}
 	}
-	if err := saveFile(filepath.Join(l.etcDrover(), filepath.Base(v1alpha1.BootstrapPath)), want.Bootstrap); err != nil {
+	if err := saveFile(filepath.Join(l.etcDrover(), filepath.Base(node.BootstrapPath)), want.Bootstrap); err != nil {
 		return err
 	}
 	r.Prepared = true

@@ -23,6 +23,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
 	"sigs.k8s.io/controller-runtime/pkg/event"
 
+	"github.com/drover-dev/drover/api/node"
 	"github.com/drover-dev/drover/api/v1alpha1"
 )
 
@@ -41,7 +42,7 @@ var machineKey = client.ObjectKey{Namespace: "default", Name: "m"}
 
 func testObjects() []client.Object {
 	yes, secret := true, "m-bootstrap"
-	document, _ := json.Marshal(v1alpha1.Bootstrap{NodeName: "m", Token: "abcdef.0123456789abcdef"})
+	document, _ := json.Marshal(node.Bootstrap{NodeName: "m", Token: "abcdef.0123456789abcdef"})
 	return []client.Object{
 		&clusterv1.Cluster{ObjectMeta: metav1.ObjectMeta{Namespace: "default", Name: "drover"},
 			Status: clusterv1.ClusterStatus{Initialization: clusterv1.ClusterInitializationStatus{InfrastructureProvisioned: &yes}}},
@@ -293,7 +294,7 @@ func TestProblemsBecomeAConditionAndOneEvent(t *testing.T) {
 func TestBootReportIsMirroredUntilTheNodeIsThere(t *testing.T) {
 	s := newStage(t, nil)
 	s.reconcile()
-	s.host.inside[v1alpha1.BootReportPath] = `{"phase":"Identity","reason":"TokenRefused","message":"The API server refused the token."}`
+	s.host.inside[node.BootReportPath] = `{"phase":"Identity","reason":"TokenRefused","message":"The API server refused the token."}`
 	if s.reconcile(); s.ready().Reason != v1alpha1.ReasonBootFailed || !strings.Contains(s.ready().Message, "refused the token") {
 		t.Errorf("Ready is %+v, want the agent's own words", s.ready())
 	}

@@ -18,6 +18,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/config"
 	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
 
+	"github.com/drover-dev/drover/api/node"
 	"github.com/drover-dev/drover/api/v1alpha1"
 	"github.com/drover-dev/drover/test/apiserver"
 )
@@ -52,7 +53,7 @@ func TestControllerHearsOfEverything(t *testing.T) {
 	if err := c.Status().Update(ctx, cluster); err != nil {
 		t.Fatal(err)
 	}
-	document, err := json.Marshal(v1alpha1.Bootstrap{NodeName: "m"})
+	document, err := json.Marshal(node.Bootstrap{NodeName: "m"})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -6,7 +6,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/drover-dev/drover/api/v1alpha1"
+	"github.com/drover-dev/drover/api/node"
 )
 
 // unifiedHost sees only the version 2 hierarchy of a hybrid host: machines go the way they go on version 2.
@@ -54,7 +54,7 @@ func TestMachineInItsOwnCgroupNamespace(t *testing.T) {
 		t.Fatal(err)
 	}
 	state = w.ensure(want)
-	if got := strings.TrimSpace(ask(t, state, "/read", "path", v1alpha1.BootIDPath)); got != state.BootID {
+	if got := strings.TrimSpace(ask(t, state, "/read", "path", node.BootIDPath)); got != state.BootID {
 		t.Errorf("boot ID %s after a reboot, want %s", got, state.BootID)
 	}
 	if err := w.Remove(context.Background(), want.Key); err != nil {

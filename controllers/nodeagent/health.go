@@ -13,6 +13,7 @@ import (
 	"k8s.io/utils/ptr"
 	clusterv1 "sigs.k8s.io/cluster-api/api/core/v1beta2"
 
+	"github.com/drover-dev/drover/api/node"
 	"github.com/drover-dev/drover/api/v1alpha1"
 )
 
@@ -144,7 +145,7 @@ func (o *observed) joinFailure(ready *metav1.Condition) *metav1.Condition {
 	for i := range o.agent.Status.Components {
 		if c := &o.agent.Status.Components[i]; ends(c) >= endsBeforeFailure {
 			return condition(metav1.ConditionFalse, v1alpha1.ReasonExited, fmt.Sprintf("%s keeps ending%s: see %s/%s.log on the machine",
-				c.Name, lastWords(c.LastExit), v1alpha1.LogDir, c.Name))
+				c.Name, lastWords(c.LastExit), node.LogDir, c.Name))
 		}
 	}
 	if o.now.Sub(o.machine.CreationTimestamp.Time) >= joinDeadline {

@@ -14,6 +14,7 @@ import (
 	clusterv1 "sigs.k8s.io/cluster-api/api/core/v1beta2"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
+	"github.com/drover-dev/drover/api/node"
 	"github.com/drover-dev/drover/api/v1alpha1"
 )
 
@@ -67,7 +68,7 @@ func (r *Reconciler) registeredTaints(ctx context.Context, machine *clusterv1.Ma
 	if err != nil || secret == nil {
 		return nil, err
 	}
-	var bootstrap v1alpha1.Bootstrap
+	var bootstrap node.Bootstrap
 	if err := json.Unmarshal(secret.Data[v1alpha1.BootstrapSecretKey], &bootstrap); err != nil {
 		return nil, troublef(v1alpha1.ReasonTemplateNotApplied, "read the taints in bootstrap Secret %s: %w: delete the Machine to have it replaced", name, err)
 	}

@@ -18,6 +18,7 @@ import (
 	clusterv1 "sigs.k8s.io/cluster-api/api/core/v1beta2"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
+	nodepaths "github.com/drover-dev/drover/api/node"
 	fleetv1 "github.com/drover-dev/drover/api/v1alpha1"
 )
 
@@ -47,7 +48,7 @@ func TestAKilledComponentIsReportedAndRunsAgainUnderRunningPods(t *testing.T) {
 		if !restarted || exit.Code != nil || exit.Time.Time.Before(killed) {
 			t.Errorf("%s was killed at %s: it was %+v, is %+v, its end %+v", name, killed, before, after, exit)
 		}
-		log := must[[]byte](t)(os.ReadFile(fmt.Sprintf("/proc/%d/root%s/%s.log", world.initOf(t, node), fleetv1.LogDir, name)))
+		log := must[[]byte](t)(os.ReadFile(fmt.Sprintf("/proc/%d/root%s/%s.log", world.initOf(t, node), nodepaths.LogDir, name)))
 		tail := strings.Split(strings.TrimSpace(exit.LogTail), "\n")
 		if last := tail[len(tail)-1]; last == "" || !strings.Contains(string(log), last) {
 			t.Errorf("the end of %s's log, %q, is not in its log", name, exit.LogTail)

@@ -20,6 +20,7 @@ import (
 	"github.com/drover-dev/drover/agent/images"
 	"github.com/drover-dev/drover/agent/network"
 	"github.com/drover-dev/drover/agent/supervise"
+	"github.com/drover-dev/drover/api/node"
 	"github.com/drover-dev/drover/api/v1alpha1"
 )
 
@@ -29,7 +30,7 @@ const socketEvery = 10 * time.Millisecond
 // Run is the machine's only service: it puts the files in place, then starts the three, and ends when ctx does. The
 // clock starts after the files, as if somebody had put them there before.
 func Run(ctx context.Context) error {
-	d, err := readDocument(v1alpha1.BootstrapPath)
+	d, err := readDocument(node.BootstrapPath)
 	if err != nil {
 		return err
 	}
@@ -65,12 +66,12 @@ func Run(ctx context.Context) error {
 	return nil
 }
 
-const bootstrapKubeconfig = v1alpha1.StateDir + "/raw-bootstrap.kubeconfig"
+const bootstrapKubeconfig = node.StateDir + "/raw-bootstrap.kubeconfig"
 
 // prepare does what the agent does before it starts anything.
 func (d *Document) prepare(ctx context.Context) (*component.Plan, *bundle.Bundle, error) {
 	system := host.NewSystem()
-	facts, err := system.Gather(ctx, host.GatherOptions{Server: d.Spec.Cluster.Server, StateDir: v1alpha1.StateDir})
+	facts, err := system.Gather(ctx, host.GatherOptions{Server: d.Spec.Cluster.Server, StateDir: node.StateDir})
 	if err != nil {
 		return nil, nil, err
 	}
@@ -100,7 +101,7 @@ func (d *Document) prepare(ctx context.Context) (*component.Plan, *bundle.Bundle
 }
 
 func (d *Document) bundle(ctx context.Context) (*bundle.Bundle, error) {
-	store := &bundle.Store{Root: filepath.Join(v1alpha1.StateDir, "bundles"), Shared: []string{v1alpha1.SharedBundlesDir}, Log: logr.Discard()}
+	store := &bundle.Store{Root: filepath.Join(node.StateDir, "bundles"), Shared: []string{node.SharedBundlesDir}, Log: logr.Discard()}
 	for _, a := range d.Spec.Artifacts {
 		if a.Architecture == runtime.GOARCH {
 			return store.Ensure(ctx, a.Image)

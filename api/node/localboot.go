@@ -1,4 +1,4 @@
-package v1alpha1
+package node
 
 // Where a local machine finds its boot plan and its own agent.
 const (

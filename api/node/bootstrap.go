@@ -1,14 +1,16 @@
-package v1alpha1
+package node
 
 import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/drover-dev/drover/api/v1alpha1"
 )
 
 // BootstrapKind is the kind in the TypeMeta of a Bootstrap.
 const BootstrapKind = "Bootstrap"
 
 // Bootstrap is the document that makes a machine a node. It is no kind of the API: a Machine's bootstrap Secret has
-// it, as JSON under BootstrapSecretKey, and the infrastructure provider puts it on the machine as BootstrapPath.
+// it, as JSON under v1alpha1.BootstrapSecretKey, and the infrastructure provider puts it on the machine as BootstrapPath.
 type Bootstrap struct {
 	metav1.TypeMeta `json:",inline"`
 
@@ -20,9 +22,9 @@ type Bootstrap struct {
 	// Token is the join token, "<6 characters>.<16 characters>". It is good for one certificate request. Secret.
 	Token string `json:"token"`
 	// Taints are on the Node from the moment it registers.
-	Taints []Taint `json:"taints,omitempty"`
+	Taints []v1alpha1.Taint `json:"taints,omitempty"`
 	// Spec is the desired state to start with, equal to the NodeAgent's when that was made.
-	Spec NodeAgentSpec `json:"spec"`
+	Spec v1alpha1.NodeAgentSpec `json:"spec"`
 }
 
 // BootReport is what an agent without an identity leaves at BootReportPath.
