@@ -13,6 +13,7 @@ import (
 
 	"github.com/drover-dev/drover/agent/component"
 	"github.com/drover-dev/drover/agent/network"
+	"github.com/drover-dev/drover/agent/service"
 	"github.com/drover-dev/drover/agent/supervise"
 	"github.com/drover-dev/drover/api/v1alpha1"
 )
@@ -129,7 +130,7 @@ func (r *resetter) stopComponents(ctx context.Context) error {
 // the marks of the directories that have one, by which another reset knows them if this one has to be run again.
 func (r *resetter) removeFiles(context.Context) error {
 	paths, err := filepath.Glob(filepath.Join(r.RunDir, "*"))
-	paths = slices.DeleteFunc(paths, func(path string) bool { return filepath.Base(path) == LockName })
+	paths = slices.DeleteFunc(paths, func(path string) bool { return filepath.Base(path) == service.LockName })
 	paths = append(paths, r.Paths.ConfigDir, r.Paths.LogDir, filepath.Join(r.Paths.CNIConfDir, network.ConflistName))
 	if r.isOurs(r.Paths.KubeletDir) {
 		paths = append(paths, r.Leftovers...)

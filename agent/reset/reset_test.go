@@ -21,6 +21,7 @@ import (
 
 	"github.com/drover-dev/drover/agent/component"
 	"github.com/drover-dev/drover/agent/network"
+	"github.com/drover-dev/drover/agent/service"
 	"github.com/drover-dev/drover/agent/supervise"
 )
 
@@ -233,10 +234,10 @@ func TestResetTwiceDoesNothingTheSecondTime(t *testing.T) {
 
 func TestResetEndsARunningAgentFirst(t *testing.T) {
 	o, _ := machine(t)
-	if err := os.WriteFile(filepath.Join(o.RunDir, LockName), []byte("not a number"), 0o600); err != nil {
+	if err := os.WriteFile(filepath.Join(o.RunDir, service.LockName), []byte("not a number"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	held, err := os.Open(filepath.Join(o.RunDir, LockName))
+	held, err := os.Open(filepath.Join(o.RunDir, service.LockName))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -273,7 +274,7 @@ func (s *starter) Write(word []byte) (int, error) {
 
 func TestNoAgentCanStartWhileAResetRuns(t *testing.T) {
 	o, _ := machine(t)
-	agent := &starter{lock: filepath.Join(o.RunDir, LockName)}
+	agent := &starter{lock: filepath.Join(o.RunDir, service.LockName)}
 	o.Out = agent
 	startComponent(t, o, "kubelet")
 	if err := Run(t.Context(), o); err != nil {

@@ -5,15 +5,13 @@ import (
 	"log/slog"
 	"net/netip"
 	"os"
-	"path/filepath"
 
 	"github.com/go-logr/logr"
 	"github.com/spf13/cobra"
-	"golang.org/x/sys/unix"
 	"k8s.io/klog/v2"
 
 	"github.com/drover-dev/drover/agent"
-	"github.com/drover-dev/drover/agent/reset"
+	"github.com/drover-dev/drover/agent/service"
 	"github.com/drover-dev/drover/api/node"
 )
 
@@ -32,7 +30,7 @@ func newRun() *cobra.Command {
 					return fmt.Errorf("--node-ip: %w", err)
 				}
 			}
-			unlock, err := lock(opts.RunDir)
+			unlock, err := service.Lock(opts.RunDir)
 			if err != nil {
 				return err
 			}
@@ -64,42 +62,4 @@ func newLogger(level string) (logr.Logger, error) {
 	log := logr.FromSlogHandler(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: l}))
 	klog.SetLogger(log.WithName("client-go"))
 	return log, nil
-}
-
-// lock makes sure that one agent runs, and tells reset which.
-func lock(runDir string) (func(), error) {
-	if err := os.MkdirAll(runDir, 0o755); err != nil {
-		return nil, fmt.Errorf("make the run directory: %w", err)
-	}
-	path := filepath.Join(runDir, reset.LockName)
-	file, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
-	if err != nil {
-		return nil, fmt.Errorf("open the agent's lock: %w", err)
-	}
-	if err := unix.Flock(int(file.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
-		_ = file.Close()
-		return nil, fmt.Errorf("another agent, or a reset, holds %s: stop it first", path)
-	}
-	if !isAt(file, path) {
-		_ = file.Close()
-		return nil, fmt.Errorf("a reset has just removed %s: start the agent again", path)
-	}
-	if err := file.Truncate(0); err == nil {
-		_, err = fmt.Fprintln(file, os.Getpid())
-		if err != nil {
-			_ = file.Close()
-			return nil, fmt.Errorf("write the agent's lock: %w", err)
-		}
-	}
-	return func() { _ = file.Close() }, nil
-}
-
-// isAt says whether a path still names an open file.
-func isAt(file *os.File, path string) bool {
-	there, err := os.Stat(path)
-	if err != nil {
-		return false
-	}
-	ours, err := file.Stat()
-	return err == nil && os.SameFile(ours, there)
 }

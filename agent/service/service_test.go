@@ -1,4 +1,4 @@
-package main
+package service
 
 import (
 	"os"
@@ -48,23 +48,17 @@ func TestAnAgentThatRunsIsReplaced(t *testing.T) {
 
 func TestOneAgentRunsAtATime(t *testing.T) {
 	dir := t.TempDir()
-	unlock, err := lock(dir)
+	unlock, err := Lock(dir)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := lock(dir); err == nil {
+	if _, err := Lock(dir); err == nil {
 		t.Error("a second agent got the lock")
 	}
 	unlock()
-	unlock, err = lock(dir)
+	unlock, err = Lock(dir)
 	if err != nil {
 		t.Fatalf("the lock outlives its holder: %v", err)
 	}
 	unlock()
-}
-
-func TestAWrongLogLevelIsRefused(t *testing.T) {
-	if _, err := newLogger("loud"); err == nil {
-		t.Error("loud is no log level")
-	}
 }
