@@ -20,15 +20,14 @@ const addressPatience = 2 * time.Second
 // findingNodeAddress names the finding of a node that goes on with the address it had.
 const findingNodeAddress = "NodeAddress"
 
-// findingOtherRuntime names the finding of a machine that has a container runtime or a kubelet already.
-const findingOtherRuntime = "OtherRuntime"
-
 // check loads what the kernel lacks, gathers the facts and makes the machine ready for the state. What the preflight
 // finds keeps a new state from being installed. It does not keep one that was installed before from going on: without
 // its supervisor, and after a reboot without the kubelet, which alone evicts pods and removes images, such a machine
 // would never mend.
 func (a *Agent) check(ctx context.Context, g *generation) error {
 	a.loadModules(ctx)
+	// Before the machine is looked at, which would complain of what is mended by it.
+	refused := a.system.ApplySysctls(g.Spec.Sysctls, strings.HasPrefix(g.ProviderID, v1alpha1.LocalProviderIDPrefix))
 	before := a.before(g)
 	facts, findings, err := a.gather(ctx, g, before)
 	if err != nil {
@@ -36,9 +35,8 @@ func (a *Agent) check(ctx context.Context, g *generation) error {
 	}
 	doubtful := len(findings) > 0
 	findings = append(findings, a.claim()...)
-	sharedKernel := strings.HasPrefix(g.ProviderID, v1alpha1.LocalProviderIDPrefix)
 	findings = append(findings, a.tolerateFullDisk(g, host.Preflight(facts, g.NodeName, &g.Spec, time.Now()))...)
-	findings = append(findings, a.system.ApplySysctls(g.Spec.Sysctls, sharedKernel)...)
+	findings = append(findings, refused...)
 	host.SortFindings(findings)
 	failed := strings.Join(host.Errors(findings), "; ")
 	a.mu.Lock()
@@ -81,10 +79,9 @@ func (a *Agent) claim() []v1alpha1.Finding {
 	others, err := a.paths.Claim(known)
 	switch {
 	case err != nil:
-		return []v1alpha1.Finding{{Name: findingOtherRuntime, Severity: v1alpha1.FindingError, Message: v1alpha1.BoundMessage(err.Error())}}
+		return []v1alpha1.Finding{{Name: host.FindingOtherRuntime, Severity: v1alpha1.FindingError, Message: v1alpha1.BoundMessage(err.Error())}}
 	case len(others) > 0:
-		return []v1alpha1.Finding{{Name: findingOtherRuntime, Severity: v1alpha1.FindingError, Message: fmt.Sprintf(
-			"another container runtime or kubelet is installed here: it uses %s; remove it and what it left there, or use a machine without one", strings.Join(others, ", "))}}
+		return []v1alpha1.Finding{{Name: host.FindingOtherRuntime, Severity: v1alpha1.FindingError, Message: host.OtherRuntime(others)}}
 	}
 	a.claimOnce.Do(func() { close(a.claimed) })
 	return nil

@@ -29,6 +29,15 @@ func generationPath(stateDir string) string {
 	return filepath.Join(stateDir, "generations", "current.json")
 }
 
+// WantedBy is the state that a bootstrap document asks for.
+func WantedBy(path string) (*v1alpha1.NodeAgentSpec, error) {
+	b, err := loadBootstrap(path)
+	if err != nil {
+		return nil, err
+	}
+	return &b.Spec, nil
+}
+
 // loadBootstrap reads the document that the infrastructure provider put on the machine.
 func loadBootstrap(path string) (*node.Bootstrap, error) {
 	data, err := os.ReadFile(path)

@@ -51,6 +51,17 @@ func (p Paths) Claim(known bool) (others []string, err error) {
 	return others, err
 }
 
+// InUse are the directories of the kubelet and containerd that others use. Nothing is made or marked.
+func (p Paths) InUse() []string {
+	var others []string
+	for _, c := range p.claims() {
+		if c.taken() {
+			others = append(others, c.dir)
+		}
+	}
+	return others
+}
+
 // Claimed says whether a directory is marked as the agent's.
 func Claimed(dir string) bool {
 	_, err := os.Lstat(Marker(dir))

@@ -9,6 +9,8 @@ import (
 	"strings"
 
 	"k8s.io/utils/ptr"
+
+	"github.com/drover-dev/drover/api/node"
 )
 
 // The cgroup drivers that the kubelet and containerd know.
@@ -16,6 +18,9 @@ const (
 	CgroupDriverSystemd  = "systemd"
 	CgroupDriverCgroupfs = "cgroupfs"
 )
+
+// systemdRun is there where systemd is the init, see sd_booted(3).
+const systemdRun = "/run/systemd/system"
 
 // Facts are what the agent knows about its machine. They are gathered once, when the agent starts.
 type Facts struct {
@@ -68,6 +73,10 @@ type Facts struct {
 	MissingTools []string
 	// StateDiskBytes is the size of the state directory's filesystem, and StateDiskFreeBytes how much room it has.
 	StateDiskBytes, StateDiskFreeBytes int64
+	// StateMount says what keeps the filesystem of the state directory from being used, noexec or ro; empty for nothing.
+	StateMount string
+	// SELinux says what SELinux does.
+	SELinux node.SELinuxMode
 
 	// NodeIP is the address the node is reached at: one that was chosen, or the source address of packets to the API server.
 	NodeIP netip.Addr
@@ -87,12 +96,15 @@ type GatherOptions struct {
 	NodeCIDRs []netip.Prefix
 	// StateDir is where the agent keeps its state.
 	StateDir string
+	// LookOnly is to change nothing, not even to load a module: what could be loaded or set counts as there. The node's
+	// address is not looked for then.
+	LookOnly bool
 }
 
 // Gather reads the facts. It fails only when a fact that nothing can do without is missing.
 func (s *System) Gather(ctx context.Context, opts GatherOptions) (Facts, error) {
 	f := Facts{
-		HasSystemd:       s.exists("/run/systemd/system"),
+		HasSystemd:       s.exists(systemdRun),
 		CanRaiseOOMScore: s.hasCapability(capSysResource),
 		Overlayfs:        s.hasFilesystem("overlay"),
 		BridgeNetfilter:  s.exists(bridgeNetfilter),
@@ -100,6 +112,8 @@ func (s *System) Gather(ctx context.Context, opts GatherOptions) (Facts, error) 
 		InotifyInstances: s.integer("/proc/sys/fs/inotify/max_user_instances"),
 		HostCPUs:         s.processors(),
 		KernelRelease:    s.text("/proc/sys/kernel/osrelease"),
+		StateMount:       s.mountFlaw(opts.StateDir),
+		SELinux:          s.selinux(),
 	}
 	var err error
 	if f.Hostname, err = s.Hostname(); err != nil {
@@ -108,16 +122,34 @@ func (s *System) Gather(ctx context.Context, opts GatherOptions) (Facts, error) 
 	if err := s.gatherCgroups(&f); err != nil {
 		return f, err
 	}
-	f.ConntrackWritable = s.conntrackWritable(f.SharesHost)
 	s.gatherSize(&f)
 	f.MissingTools = s.missingTools()
-	if err := s.NFTables(); err != nil {
-		f.NFTables = err.Error()
-	}
 	if size, free, err := s.DiskBytes(s.path(opts.StateDir)); err == nil {
 		f.StateDiskBytes, f.StateDiskFreeBytes = size, free
 	}
+	if opts.LookOnly {
+		s.foresee(&f)
+		return f, nil
+	}
+	f.ConntrackWritable = s.conntrackWritable(f.SharesHost)
+	if err := s.NFTables(); err != nil {
+		f.NFTables = err.Error()
+	}
 	return f, s.gatherAddress(ctx, opts, &f)
+}
+
+// foresee makes the facts those that there will be once the agent has loaded and set what it can.
+func (s *System) foresee(f *Facts) {
+	f.Overlayfs = f.Overlayfs || s.loadable("overlay")
+	f.BridgeNetfilter = f.BridgeNetfilter || s.loadable("br_netfilter")
+	if !f.SharesHost {
+		f.InotifyInstances = max(f.InotifyInstances, minInotifyInstances)
+	}
+	if !s.loadable("nf_tables") { // asking the kernel loads it where it can be loaded
+		if err := s.NFTables(); err != nil {
+			f.NFTables = err.Error()
+		}
+	}
 }
 
 // gatherSize sets the memory and the processors that the machine may use.

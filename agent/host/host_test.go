@@ -271,7 +271,7 @@ func TestPreflight(t *testing.T) {
 		"fine":         {reason: "a good machine has no findings"},
 		"cgroup v1":    {reason: "v1 works", facts: func(f *Facts) { f.CgroupVersion, f.Controllers = 1, neededControllers(1) }, want: []string{"Info CgroupV1"}},
 		"controller":   {reason: "no memory limits, no node", facts: func(f *Facts) { f.Controllers = []string{"cpu", "cpuset", "pids"} }, want: []string{"Error CgroupControllerMissing"}},
-		"old kernel":   {reason: "5.3 lacks what we need", facts: func(f *Facts) { f.KernelRelease = "5.3.18-default" }, want: []string{"Error KernelTooOld"}},
+		"old kernel":   {reason: "5.9 lacks what we need", facts: func(f *Facts) { f.KernelRelease = "5.9.16-default" }, want: []string{"Error KernelTooOld"}},
 		"for nftables": {reason: "kube-proxy's nftables mode needs 5.13", facts: func(f *Facts) { f.KernelRelease = "5.10.0-28-amd64" }, want: []string{"Error KernelTooOld"}},
 		"for iptables": {reason: "its iptables mode does not", facts: func(f *Facts) { f.KernelRelease = "5.10.0-28-amd64" }, spec: func(s *v1alpha1.NodeAgentSpec) { s.Proxy.Mode = v1alpha1.ProxyModeIPTables }},
 		"odd kernel":   {reason: "a release that is no number is not held against it", facts: func(f *Facts) { f.KernelRelease = "custom" }},
@@ -285,6 +285,8 @@ func TestPreflight(t *testing.T) {
 		}, want: []string{"Error Overlayfs", "Warning InotifyInstances", "Info HostnameMismatch", "Info NoOOMScoreAdjust"}},
 		"swap":                 {reason: "swap is fine by default", facts: func(f *Facts) { f.Swap = true }, want: []string{"Info Swap"}},
 		"swap forbidden":       {reason: "the kubelet would refuse to start", facts: func(f *Facts) { f.Swap = true }, spec: func(s *v1alpha1.NodeAgentSpec) { s.Kubelet.FailSwapOn = ptr.To(true) }, want: []string{"Error Swap"}},
+		"noexec":               {reason: "nothing runs from there", facts: func(f *Facts) { f.StateMount = mountNoExec }, want: []string{"Error StateMount"}},
+		"SELinux":              {reason: "there is no policy of ours", facts: func(f *Facts) { f.SELinux = "Enforcing" }, want: []string{"Error SELinux"}},
 		"small disk":           {reason: "a bundle needs room", facts: func(f *Facts) { f.StateDiskFreeBytes = 100 << 20 }, want: []string{"Error DiskSpace"}},
 		"little disk":          {reason: "images need room", facts: func(f *Facts) { f.StateDiskFreeBytes = 2 << 30 }, want: []string{"Warning DiskSpace"}},
 		"no conntrack":         {reason: "kube-proxy adapts", facts: func(f *Facts) { f.ConntrackWritable = ptr.To(false) }, want: []string{"Info ConntrackReadOnly"}},
@@ -371,6 +373,29 @@ func TestManyRefusedSysctlsAreAFindingThatTheAPITakes(t *testing.T) {
 	}
 	if found := machine(t, common).ApplySysctls(map[string]v1alpha1.SysctlValue{"vm.a": "1", "vm.b": "2"}, true); !strings.Contains(found[0].Message, "set it on the host") {
 		t.Errorf("got %v, want what to do", found)
+	}
+}
+
+func TestInotifyLimitsAreRaisedOnAMachineOfItsOwn(t *testing.T) {
+	const instances, watches = "/proc/sys/fs/inotify/max_user_instances", "/proc/sys/fs/inotify/max_user_watches"
+	stock := with(common, map[string]string{"proc" + instances[5:]: "128\n", "proc" + watches[5:]: "1000000\n"})
+	for _, c := range []struct {
+		reason string
+		user   map[string]v1alpha1.SysctlValue
+		shared bool
+		want   string
+	}{
+		{reason: "128 run out at 60 pods", want: "8192"},
+		{reason: "the pool's word wins", user: map[string]v1alpha1.SysctlValue{"fs.inotify.max_user_instances": "600"}, want: "600"},
+		{reason: "the host's are the host's", shared: true, want: "128"},
+	} {
+		s := machine(t, stock)
+		if found := s.ApplySysctls(c.user, c.shared); len(found) > 0 {
+			t.Errorf("%s: %v", c.reason, found)
+		}
+		if got := s.text(instances); got != c.want || s.text(watches) != "1000000" {
+			t.Errorf("%s: %s instances and %s watches, want %s and what was more already", c.reason, got, s.text(watches), c.want)
+		}
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"os/exec"
+	"path"
 	"slices"
 	"strings"
 	"time"
@@ -25,6 +26,20 @@ func (s *System) missingModules() []string {
 		}
 	}
 	return missing
+}
+
+// loadable says whether the kernel has a module, be it built in or in a file of its own.
+func (s *System) loadable(module string) bool {
+	dir := "/lib/modules/" + s.text("/proc/sys/kernel/osrelease")
+	for _, list := range []string{"/modules.builtin", "/modules.dep"} {
+		for _, line := range s.lines(dir + list) {
+			file, _, _ := strings.Cut(line, ":")
+			if name, _, _ := strings.Cut(path.Base(file), ".ko"); strings.ReplaceAll(name, "-", "_") == module {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // LoadModules loads the modules that a node needs into the kernel of a machine of its own, as after each boot, and

@@ -34,11 +34,16 @@ const (
 	FindingHostnameMismatch        = "HostnameMismatch"
 	FindingSysctl                  = "Sysctl"
 	FindingToolMissing             = "ToolMissing"
+	FindingStateMount              = "StateMount"
+	FindingSELinux                 = "SELinux"
+	FindingOtherRuntime            = "OtherRuntime"
+	FindingNoTimeService           = "NoTimeService"
 )
 
 const (
-	// minKernel has pidfds and everything the kubelet and containerd ask for.
-	minKernel = "5.4"
+	// minKernel has pidfds that can be waited for without a thread each (PIDFD_NONBLOCK), and everything that the kubelet
+	// and containerd ask for.
+	minKernel = "5.10"
 	// minKernelNFTables is kube-proxy's own minimum for its nftables mode.
 	minKernelNFTables = "5.13"
 	// minInotifyInstances is enough for a full node; 128, the kernel's default, runs out at about 60 pods that watch files.
@@ -49,16 +54,16 @@ const (
 )
 
 // Preflight says what the machine lacks for the node wanted, the worst first. It changes nothing.
-func Preflight(f Facts, node string, spec *v1alpha1.NodeAgentSpec, now time.Time) []v1alpha1.Finding {
+func Preflight(f Facts, nodeName string, spec *v1alpha1.NodeAgentSpec, now time.Time) []v1alpha1.Finding {
 	var found []v1alpha1.Finding
 	for _, check := range []func(Facts, *v1alpha1.NodeAgentSpec) []v1alpha1.Finding{
-		checkCgroups, checkKernel, checkNetfilter, checkSwap, checkLimits, checkSize, checkTools,
+		checkCgroups, checkKernel, checkNetfilter, checkSwap, checkLimits, checkStateDir, checkSize, checkTools, checkSELinux,
 	} {
 		found = append(found, check(f, spec)...)
 	}
 	found = append(found, checkClock(spec.Cluster.ServerCA, now)...)
-	if f.Hostname != node {
-		found = append(found, info(FindingHostnameMismatch, "the machine calls itself %q and the Node is %q: nothing to do, the Node's name is used everywhere", f.Hostname, node))
+	if f.Hostname != nodeName {
+		found = append(found, info(FindingHostnameMismatch, "the machine calls itself %q and the Node is %q: nothing to do, the Node's name is used everywhere", f.Hostname, nodeName))
 	}
 	SortFindings(found)
 	return found
@@ -175,6 +180,24 @@ func checkSize(f Facts, _ *v1alpha1.NodeAgentSpec) []v1alpha1.Finding {
 }
 
 // checkTools looks at the programs that this template's components run.
+// checkStateDir looks at how the filesystem is mounted that the node's programs are to run from.
+func checkStateDir(f Facts, _ *v1alpha1.NodeAgentSpec) []v1alpha1.Finding {
+	switch f.StateMount {
+	case mountNoExec:
+		return []v1alpha1.Finding{fail(FindingStateMount, "the filesystem of %s is mounted noexec, and the node's programs run from there: take noexec off its line in /etc/fstab and remount it (mount -o remount,exec), or mount a filesystem of its own on %[1]s", node.StateDir)}
+	case mountReadOnly:
+		return []v1alpha1.Finding{fail(FindingStateMount, "the filesystem of %s is mounted read-only: remount it (mount -o remount,rw), or mount a filesystem of its own on %[1]s", node.StateDir)}
+	}
+	return nil
+}
+
+func checkSELinux(f Facts, _ *v1alpha1.NodeAgentSpec) []v1alpha1.Finding {
+	if f.SELinux != node.SELinuxEnforcing {
+		return nil
+	}
+	return []v1alpha1.Finding{fail(FindingSELinux, "SELinux is enforcing, and Drover has no policy for it: make it permissive (setenforce 0, and SELINUX=permissive in /etc/selinux/config)")}
+}
+
 func checkTools(f Facts, spec *v1alpha1.NodeAgentSpec) []v1alpha1.Finding {
 	needed := map[string]bool{
 		"mount": true, "umount": true,

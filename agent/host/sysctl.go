@@ -5,6 +5,7 @@ import (
 	"maps"
 	"os"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/drover-dev/drover/agent/report"
@@ -25,11 +26,22 @@ func (s *System) nodeSysctls() map[string]string {
 	return wanted
 }
 
+// leastSysctls are what a machine of its own is raised to: stock kernels allow 128 instances.
+var leastSysctls = map[string]int64{
+	"fs.inotify.max_user_instances": 8192,
+	"fs.inotify.max_user_watches":   524288,
+}
+
 // ApplySysctls sets what a node needs and what the pool's template asks for, the template winning. A parameter that
 // has its value already is not written. What could not be set is returned as findings; so is, with sharedKernel, what
 // is not the machine's own: whoever may write a pool must not thereby set kernel.core_pattern on the host.
 func (s *System) ApplySysctls(user map[string]v1alpha1.SysctlValue, sharedKernel bool) []v1alpha1.Finding {
 	wanted := s.nodeSysctls()
+	for name, least := range leastSysctls {
+		if have := s.integer(sysctlPath(name)); !sharedKernel && have > 0 && have < least {
+			wanted[name] = strconv.FormatInt(least, 10)
+		}
+	}
 	var failed []string
 	for _, name := range slices.Sorted(maps.Keys(user)) {
 		if sharedKernel && !namespaced(name) {

@@ -31,6 +31,8 @@ type System struct {
 	Run func(ctx context.Context, program string, args ...string) error
 	// NFTables fails where nftables cannot be used.
 	NFTables func() error
+	// TimeSynchronized says whether a time service keeps the clock; nil, and where it is nil itself, for not known.
+	TimeSynchronized func() *bool
 }
 
 // Route is the way out of the machine.
@@ -54,6 +56,8 @@ func NewSystem() *System {
 		DiskBytes:  diskBytes,
 		Run:        run,
 		NFTables:   probeNFTables,
+
+		TimeSynchronized: timeSynchronized,
 	}
 }
 
