@@ -60,3 +60,14 @@ func TestClaim(t *testing.T) {
 		})
 	}
 }
+
+func TestComponentsHaveCgroupsOfTheirOwnWhereSystemdHasOneForThem(t *testing.T) {
+	c := Config{}
+	if got := c.cgroup("kubelet"); got != "" {
+		t.Errorf("got %s, want the agent's own", got)
+	}
+	c.Facts.ComponentCgroup = "/drover.slice/drover-node.service"
+	if got := c.cgroup("kubelet"); got != "/sys/fs/cgroup/drover.slice/drover-node.service/kubelet" {
+		t.Errorf("got %s", got)
+	}
+}

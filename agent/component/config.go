@@ -101,7 +101,18 @@ func Build(cfg Config) (*Plan, error) {
 			return nil, err
 		}
 	}
+	for i := range plan.Processes {
+		plan.Processes[i].Cgroup = cfg.cgroup(plan.Processes[i].Name)
+	}
 	return plan, nil
+}
+
+// cgroup is the directory of a component's cgroup, empty for the agent's own.
+func (c *Config) cgroup(component string) string {
+	if c.Facts.ComponentCgroup == "" {
+		return ""
+	}
+	return filepath.Join("/sys/fs/cgroup", c.Facts.ComponentCgroup, component)
 }
 
 // environment is that of every component: the bundle's programs come first.

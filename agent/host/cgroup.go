@@ -13,6 +13,8 @@ const (
 	cgroupMount = "/sys/fs/cgroup"
 	// agentCgroup is the last element of the cgroup the agent is in on a machine that shares its host.
 	agentCgroup = "system"
+	// componentCgroup is that of the unit that `drover-agent install` makes for the components.
+	componentCgroup = "/drover.slice/drover-node.service"
 )
 
 // gatherCgroups finds the version, the driver, the controllers and the cgroup that pods go under.
@@ -33,6 +35,9 @@ func (s *System) gatherCgroups(f *Facts) error {
 	f.SharesHost, f.CgroupRoot = sharesHost(own), podRoot(own)
 	if f.HasSystemd && !f.SharesHost {
 		f.CgroupDriver = CgroupDriverSystemd
+	}
+	if f.CgroupVersion == 2 && f.CgroupDriver == CgroupDriverSystemd && s.exists(cgroupMount+componentCgroup) {
+		f.ComponentCgroup = componentCgroup
 	}
 	return nil
 }

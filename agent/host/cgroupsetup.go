@@ -13,7 +13,10 @@ func (s *System) PrepareCgroups(f Facts) error {
 	if f.CgroupVersion == 1 {
 		return s.prepareV1(f.CgroupRoot)
 	}
-	return s.prepareV2(f.CgroupRoot)
+	if err := s.prepareV2(f.CgroupRoot); err != nil || f.ComponentCgroup == "" {
+		return err
+	}
+	return s.passDown(path.Join(cgroupMount, f.ComponentCgroup))
 }
 
 func (s *System) prepareV1(root string) error {

@@ -36,6 +36,9 @@ type Facts struct {
 	// CgroupRoot is the cgroup the kubelet puts pods under, as /proc/self/cgroup spells it: "/" on a machine of its
 	// own or with a cgroup namespace of its own, "/drover/<machine>" for another one that shares its host.
 	CgroupRoot string
+	// ComponentCgroup is the cgroup that the components have theirs in, as /proc/self/cgroup spells it; empty where they
+	// stay in the agent's.
+	ComponentCgroup string
 	// SharesHost says whether the machine is a part of its host, with a part of the host's memory and disk.
 	SharesHost bool
 	// Controllers are the cgroup controllers that the machine has, sorted.

@@ -22,6 +22,11 @@ const (
 // removePods stops and removes every pod through containerd, which takes their network down as well. It gives up on a
 // pod that takes longer than patience, and on containerd where that does not answer: killPods ends what is left.
 func (r *resetter) removePods(ctx context.Context, patience time.Duration) error {
+	return r.eachPod(ctx, patience, "Removed", removePod)
+}
+
+// eachPod does something to every pod, some at a time, and says so of those that it worked for.
+func (r *resetter) eachPod(ctx context.Context, patience time.Duration, done string, do func(context.Context, runtimeapi.RuntimeServiceClient, string) error) error {
 	socket := r.Paths.Socket()
 	if _, err := os.Stat(socket); err != nil || !r.isOurs(r.Paths.ContainerdState) {
 		return nil
@@ -43,7 +48,10 @@ func (r *resetter) removePods(ctx context.Context, patience time.Duration) error
 	var group errgroup.Group
 	group.SetLimit(podsAtOnce)
 	for i, pod := range pods {
-		group.Go(func() error { errs[i] = removePod(ctx, runtime, pod.GetId(), patience); return nil })
+		group.Go(func() error {
+			errs[i] = within(ctx, patience, func(ctx context.Context) error { return do(ctx, runtime, pod.GetId()) })
+			return nil
+		})
 	}
 	_ = group.Wait()
 	for i, pod := range pods {
@@ -52,7 +60,7 @@ func (r *resetter) removePods(ctx context.Context, patience time.Duration) error
 			r.say("Left %s to the kernel: %v", name, errs[i])
 			continue
 		}
-		r.say("Removed %s", name)
+		r.say("%s %s", done, name)
 	}
 	return nil
 }
@@ -64,9 +72,13 @@ func listPods(ctx context.Context, runtime runtimeapi.RuntimeServiceClient, pati
 	return pods.GetItems(), err
 }
 
-func removePod(ctx context.Context, runtime runtimeapi.RuntimeServiceClient, id string, patience time.Duration) error {
+func within(ctx context.Context, patience time.Duration, do func(context.Context) error) error {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
+	return do(ctx)
+}
+
+func removePod(ctx context.Context, runtime runtimeapi.RuntimeServiceClient, id string) error {
 	if _, err := runtime.StopPodSandbox(ctx, &runtimeapi.StopPodSandboxRequest{PodSandboxId: id}); err != nil {
 		return fmt.Errorf("stop it: %w", err)
 	}

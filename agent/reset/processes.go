@@ -16,8 +16,11 @@ import (
 	"github.com/drover-dev/drover/agent/service"
 )
 
-// stopService takes the agent out of systemd's hands, where `drover-agent install` put it.
-func (r *resetter) stopService(ctx context.Context) error {
+// stopService has systemd end the agent, if it is systemd that runs it.
+func (r *resetter) stopService(ctx context.Context) error { return service.Disable(ctx) }
+
+// removeService takes the agent and its components out of systemd's hands, where `drover-agent install` put them.
+func (r *resetter) removeService(ctx context.Context) error {
 	removed, err := service.Remove(ctx)
 	for _, path := range removed {
 		r.say("Removed %s", path)

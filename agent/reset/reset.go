@@ -71,6 +71,7 @@ func Run(ctx context.Context, o Options) error {
 		{"remove the pods", func(ctx context.Context) error { return r.removePods(ctx, stopTimeout) }},
 		{"stop the components", r.stopComponents},
 		{"end what is left of the pods", r.killPods},
+		{"take it out of systemd's hands", r.removeService},
 		{"unmount", r.unmount},
 		{"remove the pod network", r.removeNetwork},
 		{"remove the cgroups", r.removeCgroups},
@@ -106,7 +107,7 @@ func (r *resetter) claimed() []string {
 func (r *resetter) isOurs(dir string) bool { return component.Claimed(dir) }
 
 func (r *resetter) present() bool {
-	return exists(r.StateDir) || exists(r.RunDir)
+	return exists(r.StateDir) || exists(r.RunDir) || exists(service.UnitPath)
 }
 
 func (r *resetter) stopComponents(ctx context.Context) error {

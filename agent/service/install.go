@@ -2,6 +2,8 @@ package service
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
@@ -11,31 +13,121 @@ import (
 	"strings"
 
 	"github.com/drover-dev/drover/agent/atomicfile"
+	"github.com/drover-dev/drover/api/node"
 )
 
-// Install has systemd run this program as the agent, now and after each boot.
-func Install(ctx context.Context, out io.Writer) error {
-	if _, err := os.Stat("/run/systemd/system"); err != nil {
+// Options say what to install.
+type Options struct {
+	// Root goes before every path. Default: none, for the machine itself.
+	Root string
+	// Binary is the agent's program, of which a copy is installed.
+	Binary string
+	// Bootstrap is the bootstrap document, of which a copy is installed. Default: the one that is on the machine.
+	Bootstrap string
+	// Out gets a line for what was done.
+	Out io.Writer
+}
+
+func (o *Options) path(name string) string { return filepath.Join(o.Root, name) }
+
+// Booted says whether systemd runs the machine, which Install needs.
+func (o *Options) booted() bool {
+	_, err := os.Stat(o.path("/run/systemd/system"))
+	return err == nil
+}
+
+// Installed says whether an agent was installed here before.
+func (o *Options) Installed() bool {
+	_, err := os.Stat(o.path(UnitPath))
+	return err == nil
+}
+
+// Install has systemd run a copy of the agent, now and after each boot. What runs already is replaced.
+func Install(ctx context.Context, o Options) error {
+	if !o.booted() {
 		return errors.New("systemd does not run this machine: have its init run `drover-agent run`, and again whenever it ends")
 	}
-	binary, err := os.Executable()
+	if err := o.installBootstrap(); err != nil {
+		return err
+	}
+	binary, err := o.installBinary()
 	if err != nil {
-		return fmt.Errorf("find the agent's own binary: %w", err)
-	}
-	if err := atomicfile.Write(UnitPath, []byte(unit(binary)), 0o644); err != nil {
 		return err
 	}
-	if err := start(ctx, filepath.Base(UnitPath)); err != nil {
+	if err := o.installNetworkd(ctx); err != nil {
 		return err
 	}
-	_, err = fmt.Fprintf(out, "Installed %s and started it\n", UnitPath)
+	for path, text := range map[string]string{SlicePath: sliceUnit, NodeUnitPath: unit(nodeUnit, binary), UnitPath: unit(agentUnit, binary)} {
+		if err := atomicfile.Write(o.path(path), []byte(text), 0o644); err != nil {
+			return err
+		}
+	}
+	if err := start(ctx); err != nil {
+		return err
+	}
+	o.removeOthers(binary)
+	_, err = fmt.Fprintf(o.Out, "Installed %s and started it\n", binary)
 	return err
 }
 
-// start has systemd run a unit that was written, now and after each boot. One that runs already is restarted, or the
-// program that was there before would go on; KillMode=process keeps the node's components running meanwhile.
-func start(ctx context.Context, unit string) error {
-	for _, args := range [][]string{{"daemon-reload"}, {"enable", unit}, {"restart", unit}} {
+// installBootstrap puts the bootstrap document where the agent reads it.
+func (o *Options) installBootstrap() error {
+	to := o.path(node.BootstrapPath)
+	if o.Bootstrap == "" {
+		if _, err := os.Stat(to); err != nil {
+			return fmt.Errorf("there is no bootstrap document: give one with --bootstrap: %w", err)
+		}
+		return nil
+	}
+	data, err := os.ReadFile(o.Bootstrap)
+	if err != nil {
+		return fmt.Errorf("read the bootstrap document: %w", err)
+	}
+	return atomicfile.Write(to, data, 0o600)
+}
+
+// installBinary copies the program to a directory named by its digest, and returns its path. It runs from there whatever
+// happens to the file that it was copied from, and the one before it stays until the new one was started.
+func (o *Options) installBinary() (string, error) {
+	data, err := os.ReadFile(o.Binary)
+	if err != nil {
+		return "", fmt.Errorf("read the agent's own program: %w", err)
+	}
+	sum := sha256.Sum256(data)
+	path := filepath.Join(agentDir, hex.EncodeToString(sum[:8]), binaryName)
+	if err := atomicfile.Write(o.path(path), data, 0o755); err != nil {
+		return "", fmt.Errorf("install the agent's program: %w", err)
+	}
+	return path, nil
+}
+
+// agentDir has a directory for each version of the agent.
+const agentDir = node.StateDir + "/agent"
+
+// removeOthers removes the agents that were installed before. One that stays is no harm.
+func (o *Options) removeOthers(binary string) {
+	entries, _ := os.ReadDir(o.path(agentDir))
+	for _, entry := range entries {
+		if entry.Name() != filepath.Base(filepath.Dir(binary)) {
+			_ = os.RemoveAll(o.path(filepath.Join(agentDir, entry.Name())))
+		}
+	}
+}
+
+// installNetworkd tells networkd to leave the node's routes alone. It reads that when it starts, keeping what it has.
+func (o *Options) installNetworkd(ctx context.Context) error {
+	changed, err := atomicfile.WriteIfChanged(o.path(NetworkdPath), []byte(networkdConf), 0o644)
+	if err != nil || !changed {
+		return err
+	}
+	return systemctl(ctx, "try-restart", "systemd-networkd.service")
+}
+
+// start has systemd run the units that were written, now and after each boot. An agent that runs already is restarted, or
+// the program that was there before would go on; the node's components run on meanwhile.
+func start(ctx context.Context) error {
+	agent, components := filepath.Base(UnitPath), filepath.Base(NodeUnitPath)
+	for _, args := range [][]string{{"daemon-reload"}, {"enable", components, agent}, {"start", components}, {"restart", agent}} {
 		if err := systemctl(ctx, args...); err != nil {
 			return err
 		}

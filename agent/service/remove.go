@@ -7,16 +7,34 @@ import (
 	"path/filepath"
 )
 
-// Remove takes the agent out of systemd's hands, where Install put it, and returns the files that it removed.
-func Remove(ctx context.Context) (removed []string, err error) {
+// Disable stops the agent and keeps systemd from starting it again. The components run on.
+func Disable(ctx context.Context) error {
 	if _, err := os.Stat(UnitPath); errors.Is(err, os.ErrNotExist) {
-		return nil, nil
+		return nil
 	}
-	if err := systemctl(ctx, "disable", "--now", filepath.Base(UnitPath)); err != nil {
-		return nil, err
+	return systemctl(ctx, "disable", "--now", filepath.Base(UnitPath))
+}
+
+// Remove takes the agent and its components out of systemd's hands, where Install put them, and returns the files that it
+// removed. Networkd goes on as it is until it is restarted: a restart now would take away routes that others made.
+func Remove(ctx context.Context) (removed []string, err error) {
+	if _, err := os.Stat(NodeUnitPath); err == nil {
+		if err := systemctl(ctx, "disable", "--now", filepath.Base(NodeUnitPath)); err != nil {
+			return nil, err
+		}
 	}
-	if err := os.Remove(UnitPath); err != nil {
-		return nil, err
+	units := false
+	for _, path := range []string{UnitPath, NodeUnitPath, SlicePath, NetworkdPath} {
+		switch err := os.Remove(path); {
+		case errors.Is(err, os.ErrNotExist):
+			continue
+		case err != nil:
+			return removed, err
+		}
+		removed, units = append(removed, path), units || path != NetworkdPath
 	}
-	return []string{UnitPath}, nil
+	if units {
+		err = systemctl(ctx, "daemon-reload")
+	}
+	return removed, err
 }

@@ -1,49 +1,106 @@
 package service
 
 import (
+	"io"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
 )
 
-func TestUnitIsGolden(t *testing.T) {
-	const golden = "testdata/drover-agent.service"
-	got := unit("/usr/local/bin/drover-agent")
-	if os.Getenv("UPDATE_GOLDEN") != "" {
-		if err := os.WriteFile(golden, []byte(got), 0o644); err != nil {
+func TestUnitsAreGolden(t *testing.T) {
+	for name, text := range map[string]string{"drover-agent.service": agentUnit, "drover-node.service": nodeUnit, "drover.slice": sliceUnit} {
+		golden := filepath.Join("testdata", name)
+		got := unit(text, "/var/lib/drover/agent/0123456789abcdef/drover-agent")
+		if os.Getenv("UPDATE_GOLDEN") != "" {
+			if err := os.WriteFile(golden, []byte(got), 0o644); err != nil {
+				t.Fatal(err)
+			}
+		}
+		want, err := os.ReadFile(golden)
+		if err != nil {
 			t.Fatal(err)
 		}
-	}
-	want, err := os.ReadFile(golden)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if diff := cmp.Diff(string(want), got); diff != "" {
-		t.Errorf("-want +got (UPDATE_GOLDEN=1 writes it):\n%s", diff)
+		if diff := cmp.Diff(string(want), got); diff != "" {
+			t.Errorf("%s: -want +got (UPDATE_GOLDEN=1 writes it):\n%s", name, diff)
+		}
 	}
 }
 
-func TestAnAgentThatRunsIsReplaced(t *testing.T) {
+// prepared is a machine that systemd runs, whose systemctl writes down what it hears, and a program to install there.
+func prepared(t *testing.T) (o Options, heard func() string) {
+	t.Helper()
 	dir := t.TempDir()
 	said := filepath.Join(dir, "said")
-	script := "#!/bin/sh\necho \"$@\" >> " + said + "\n"
-	if err := os.WriteFile(filepath.Join(dir, "systemctl"), []byte(script), 0o700); err != nil {
+	write(t, filepath.Join(dir, "bin/systemctl"), "#!/bin/sh\necho \"$@\" >> "+said+"\n")
+	write(t, filepath.Join(dir, "upload"), "a program")
+	write(t, filepath.Join(dir, "machine/run/systemd/system/x"), "")
+	t.Setenv("PATH", filepath.Join(dir, "bin"))
+	return Options{Root: filepath.Join(dir, "machine"), Binary: filepath.Join(dir, "upload"), Out: io.Discard}, func() string {
+		data, _ := os.ReadFile(said)
+		_ = os.Remove(said)
+		return string(data)
+	}
+}
+
+func write(t *testing.T, path, content string) {
+	t.Helper()
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 		t.Fatal(err)
 	}
-	t.Setenv("PATH", dir)
-	if err := start(t.Context(), "drover-agent.service"); err != nil {
+	if err := os.WriteFile(path, []byte(content), 0o755); err != nil {
 		t.Fatal(err)
 	}
-	got, err := os.ReadFile(said)
+}
+
+func TestAnAgentWithoutABootstrapDocumentIsNotInstalled(t *testing.T) {
+	o, heard := prepared(t)
+	if err := Install(t.Context(), o); err == nil || !strings.Contains(err.Error(), "--bootstrap") {
+		t.Errorf("got %v, want what to give", err)
+	}
+	if said := heard(); said != "" || o.Installed() {
+		t.Errorf("something was installed (%t) and systemd heard %q", o.Installed(), said)
+	}
+}
+
+func TestACopyOfTheAgentIsInstalledAndRestarted(t *testing.T) {
+	o, heard := prepared(t)
+	o.Bootstrap = filepath.Join(t.TempDir(), "bootstrap.json")
+	write(t, o.Bootstrap, "{}")
+	if err := Install(t.Context(), o); err != nil {
+		t.Fatal(err)
+	}
+	const restart = "daemon-reload\nenable drover-node.service drover-agent.service\nstart drover-node.service\nrestart drover-agent.service\n"
+	if diff := cmp.Diff("try-restart systemd-networkd.service\n"+restart, heard()); diff != "" {
+		t.Errorf("systemctl heard (-want +got):\n%s", diff)
+	}
+	if info, err := os.Stat(o.path("/etc/drover/bootstrap.json")); err != nil || info.Mode().Perm() != 0o600 {
+		t.Errorf("the bootstrap document, which has a secret, is %v, %v", info, err)
+	}
+	first := installed(t, o)
+	write(t, o.Binary, "a newer program")
+	o.Bootstrap = ""
+	if err := Install(t.Context(), o); err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(restart, heard()); diff != "" { // networkd has what it needs; a mere start would leave the old agent
+		t.Errorf("the second time systemctl heard (-want +got):\n%s", diff)
+	}
+	if second := installed(t, o); len(first) != 1 || len(second) != 1 || first[0] == second[0] {
+		t.Errorf("%v was installed, and then %v", first, second)
+	}
+}
+
+// installed are the agents on a machine.
+func installed(t *testing.T, o Options) []string {
+	t.Helper()
+	found, err := filepath.Glob(o.path("/var/lib/drover/agent/*/drover-agent"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := "daemon-reload\nenable drover-agent.service\nrestart drover-agent.service\n" // a start would leave the old one
-	if diff := cmp.Diff(want, string(got)); diff != "" {
-		t.Errorf("systemctl heard (-want +got):\n%s", diff)
-	}
+	return found
 }
 
 func TestOneAgentRunsAtATime(t *testing.T) {

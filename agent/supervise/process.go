@@ -51,6 +51,9 @@ type Process struct {
 	StopTimeout time.Duration
 	// OOMScoreAdj is written to the process's oom_score_adj as far as the kernel lets us; nil leaves it alone.
 	OOMScoreAdj *int
+	// Cgroup is the directory of the cgroup, of version 2, that the process is started in; it is made if it is not there.
+	// One that was started elsewhere stays there until its next start. Default: ours.
+	Cgroup string
 }
 
 // digest names everything about a process that takes a restart to change. Another agent's must be the same for the same

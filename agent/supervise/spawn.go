@@ -27,11 +27,16 @@ func spawn(p *Process) (h *handle, logOffset int64, err error) {
 		dir = "/"
 	}
 	pidfd := -1
+	attributes := &syscall.SysProcAttr{Setsid: true, PidFD: &pidfd}
+	if cgroup := openCgroup(p.Cgroup); cgroup != nil {
+		defer func() { _ = cgroup.Close() }()
+		attributes.UseCgroupFD, attributes.CgroupFD = true, int(cgroup.Fd())
+	}
 	child, err := os.StartProcess(p.Path, p.argv(), &os.ProcAttr{
 		Dir:   dir,
 		Env:   append([]string{}, p.Env...), // never nil, which would mean our own environment
 		Files: []*os.File{null, log, log},
-		Sys:   &syscall.SysProcAttr{Setsid: true, PidFD: &pidfd},
+		Sys:   attributes,
 	})
 	if err != nil {
 		return nil, logOffset, fmt.Errorf("start %s: %w", p.Name, err)
@@ -55,6 +60,20 @@ func spawn(p *Process) (h *handle, logOffset int64, err error) {
 		return nil, logOffset, err
 	}
 	return h, logOffset, nil
+}
+
+// openCgroup opens the directory of a cgroup, nil where there is none: a process that is accounted for elsewhere is better
+// than none.
+func openCgroup(dir string) *os.File {
+	if dir == "" {
+		return nil
+	}
+	_ = os.Mkdir(dir, 0o755)
+	cgroup, err := os.Open(dir)
+	if err != nil {
+		return nil
+	}
+	return cgroup
 }
 
 // openLog opens a log for appending, which is what makes truncating it under a running process safe.

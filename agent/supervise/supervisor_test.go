@@ -381,3 +381,11 @@ func read(path string) string {
 	}
 	return string(data)
 }
+
+func TestAProcessIsStartedWithoutACgroupThatCannotBe(t *testing.T) {
+	for _, dir := range []string{"", filepath.Join(t.TempDir(), "no", "such")} {
+		if cgroup := openCgroup(dir); cgroup != nil {
+			t.Errorf("%q was opened", dir)
+		}
+	}
+}

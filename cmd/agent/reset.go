@@ -23,3 +23,19 @@ func newReset() *cobra.Command {
 	cmd.Flags().StringVar(&opts.RunDir, "run-dir", node.RunDir, "the agent's run directory")
 	return cmd
 }
+
+// newHalt is what systemd runs at a shutdown.
+func newHalt() *cobra.Command {
+	opts := reset.Options{Paths: component.DefaultPaths()}
+	cmd := &cobra.Command{
+		Use: "halt", Short: "End the node's pods and components and remove nothing, as before a shutdown", Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			opts.Out = cmd.OutOrStdout()
+			opts.CgroupRoot = host.NewSystem().CgroupRoot()
+			return reset.Halt(cmd.Context(), opts)
+		},
+	}
+	cmd.Flags().StringVar(&opts.StateDir, "state-dir", node.StateDir, "the agent's state directory")
+	cmd.Flags().StringVar(&opts.RunDir, "run-dir", node.RunDir, "the agent's run directory")
+	return cmd
+}
