@@ -48,7 +48,8 @@ func readImage(pid int) (image, error) {
 const imagePatience = time.Second
 
 // image is the image of the process. In the middle of an exec the kernel shows no arguments for a moment, which passes.
-// It is empty when the process has ended, and all but its start time when it goes on showing nothing else.
+// It is empty when the process has ended, and all but its start time, as far as that can be read, when it goes on showing
+// nothing else.
 func (h *handle) image() image {
 	for deadline := time.Now().Add(imagePatience); ; {
 		img, err := readImage(h.pid)
@@ -60,19 +61,24 @@ func (h *handle) image() image {
 			return image{}
 		}
 		if time.Now().After(deadline) {
-			return image{start: h.startTime()}
+			start, _ := h.startTime()
+			return image{start: start}
 		}
 	}
 }
 
 // startTime is the process's, 0 when there is none by its number any more.
-func (h *handle) startTime() uint64 {
+func (h *handle) startTime() (uint64, error) {
 	start, err := startTime(filepath.Join("/proc", strconv.Itoa(h.pid)))
-	if err != nil {
-		return 0
+	if isGone(err) {
+		return 0, nil
 	}
-	return start
+	return start, err
 }
+
+// isGone says of an error that there is no such process. Any other, such as too many open files or too little memory, says
+// nothing of the process: to take it for gone would be to start a second one beside it.
+func isGone(err error) bool { return errors.Is(err, unix.ESRCH) || errors.Is(err, os.ErrNotExist) }
 
 // startTime is field 22 of /proc/<pid>/stat. The second field, the name in parentheses, may hold spaces.
 func startTime(dir string) (uint64, error) {
@@ -91,8 +97,8 @@ func startTime(dir string) (uint64, error) {
 	return strconv.ParseUint(fields[19], 10, 64)
 }
 
-// findProcess looks for a process in our own PID and mount namespaces that runs argv from exe. Other machines on the
-// same host run the same arguments, in namespaces of theirs.
+// findProcess looks for a process in our own PID and mount namespaces that runs argv from exe, 0 for none. Other machines
+// on the same host run the same arguments, in namespaces of theirs.
 func findProcess(exe string, argv []string) (int, error) {
 	if resolved, err := filepath.EvalSymlinks(exe); err == nil {
 		exe = resolved
@@ -103,11 +109,19 @@ func findProcess(exe string, argv []string) (int, error) {
 	}
 	for _, pid := range pids {
 		img, err := readImage(pid)
+		if isExhausted(err) {
+			return 0, err
+		}
 		if err == nil && img.exe == exe && slices.Equal(img.argv, argv) && SameNamespaces(pid) {
 			return pid, nil
 		}
 	}
-	return 0, errors.New("no such process")
+	return 0, nil
+}
+
+// isExhausted says of an error that it is for want of something of ours, and would be the same for any process.
+func isExhausted(err error) bool {
+	return errors.Is(err, unix.EMFILE) || errors.Is(err, unix.ENFILE) || errors.Is(err, unix.ENOMEM)
 }
 
 // Others are the processes that /proc shows, without this one.

@@ -49,19 +49,29 @@ func TestARecordedPIDThatShowsNothingIsLetGo(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer h.close()
-	eventually(t, "it shows no executable any more", func() bool { return !alive(pid) && h.startTime() != 0 })
+	eventually(t, "it shows no executable any more", func() bool { start, _ := h.startTime(); return !alive(pid) && start != 0 })
+	start, err := h.startTime()
+	if err != nil {
+		t.Fatal(err)
+	}
 
 	for _, c := range []struct {
 		reason string
 		start  uint64
 		adopt  bool
 	}{
-		{"another process has the number by now", h.startTime() + 1, false},
-		{"it is the same process, which must be stopped before there is another", h.startTime(), true},
+		{"another process has the number by now", start + 1, false},
+		{"it is the same process, which must be stopped before there is another", start, true},
 	} {
 		rec := record{Name: "kubelet", PID: pid, StartTime: c.start, Exe: "/bin/kubelet", Digest: "some", Running: true}
 		found := make(chan *handle, 1)
-		go func() { found <- rec.find() }()
+		go func() {
+			h, err := rec.find()
+			if err != nil {
+				t.Error(err)
+			}
+			found <- h
+		}()
 		select {
 		case got := <-found:
 			if (got != nil) != c.adopt || (c.adopt && rec.Digest != "") {
@@ -74,4 +84,53 @@ func TestARecordedPIDThatShowsNothingIsLetGo(t *testing.T) {
 			t.Fatalf("%s: it is still being looked at after %s", c.reason, patience)
 		}
 	}
+}
+
+func TestAProcessIsNotTakenForGoneForWantOfFiles(t *testing.T) {
+	process := exec.Command("/bin/sleep", "600")
+	if err := process.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = process.Process.Kill(); _ = process.Wait() })
+	pid := process.Process.Pid
+	eventually(t, "it runs", func() bool { img, err := readImage(pid); return err == nil && len(img.argv) == 2 })
+	img, err := readImage(pid)
+	if err != nil {
+		t.Fatal(err)
+	}
+	records := map[string]record{
+		"by its number":     {Name: "containerd", PID: pid, StartTime: img.start, Exe: img.exe, Argv: img.argv, Running: true},
+		"by what it runs":   {Name: "containerd", Exe: img.exe, Argv: img.argv, Running: true},
+		"one that has gone": {Name: "containerd", PID: pid, StartTime: img.start + 1, Exe: img.exe, Argv: img.argv, Running: true},
+	}
+	for name, rec := range records {
+		var h *handle
+		withoutFiles(t, func() { h, err = rec.find() })
+		if h != nil || !isExhausted(err) {
+			t.Errorf("%s: found %v, %v without a file to look with, want the error", name, h, err)
+		}
+		if h, err = rec.find(); h == nil || err != nil {
+			t.Errorf("%s: found %v, %v afterwards", name, h, err)
+			continue
+		}
+		h.close()
+	}
+}
+
+// withoutFiles does something while the process may open no file.
+func withoutFiles(t *testing.T, do func()) {
+	t.Helper()
+	var before syscall.Rlimit
+	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &before); err != nil {
+		t.Fatal(err)
+	}
+	if err := syscall.Setrlimit(syscall.RLIMIT_NOFILE, &syscall.Rlimit{Cur: 0, Max: before.Max}); err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		if err := syscall.Setrlimit(syscall.RLIMIT_NOFILE, &before); err != nil {
+			t.Fatal(err)
+		}
+	}()
+	do()
 }

@@ -7,8 +7,11 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	fleetv1 "github.com/drover-dev/drover/api/v1alpha1"
 )
@@ -95,60 +98,78 @@ func (s store) load() (map[string]record, error) {
 	return records, nil
 }
 
-// find takes hold of the recorded process if it still runs; nil means that it does not. One that is gone may have been
-// started again when no record could be written, as with a full /run, and is then found by what it runs: a second one
-// beside it would fight with it.
-func (r *record) find() *handle {
+// find takes hold of the recorded process if it still runs; nil means that it does not, and an error that nobody knows.
+// One that is gone may have been started again when no record could be written, as with a full /run, and is then found by
+// what it runs: a second one beside it would fight with it.
+func (r *record) find() (*handle, error) {
 	if r.Running && r.PID != 0 { // it is 0 when the supervisor ended between the start and the second write
-		if h := r.findNumbered(); h != nil {
-			return h
+		if h, err := r.findNumbered(); h != nil || err != nil {
+			return h, err
 		}
 	}
 	if len(r.Argv) == 0 {
-		return nil // there never was one
+		return nil, nil // there never was one
 	}
 	return r.findUnnumbered()
 }
 
 // findNumbered looks for the process by its PID and start time, which say that it is the same process. One that runs
 // something else by now is not fit to be adopted: it loses its digest, so that it equals nothing that is wanted.
-func (r *record) findNumbered() *handle {
+func (r *record) findNumbered() (*handle, error) {
 	h, err := openHandle(r.PID)
+	if isGone(err) || errors.Is(err, unix.EINVAL) && r.isAnothers() {
+		return nil, nil
+	}
 	if err != nil {
-		return nil
+		return nil, err
 	}
 	// Read after the handle was taken, so that the PID cannot change hands in between. It may be a kernel thread's by
 	// now, which has no image.
-	if start := h.startTime(); start == 0 || start != r.StartTime {
+	start, err := h.startTime()
+	if err != nil || start != r.StartTime || start == 0 {
 		h.close()
-		return nil
+		return nil, err
 	}
 	img := h.image()
 	if img.start == 0 {
+		_, err := h.startTime() // it has ended, or cannot be read now
 		h.close()
-		return nil
+		return nil, err
 	}
 	if img.exe != r.Exe || !slices.Equal(img.argv, r.Argv) {
 		r.Digest = ""
 	}
-	return h
+	return h, nil
+}
+
+// isAnothers says whether the PID has become the number of a thread, which no handle can be taken of.
+func (r *record) isAnothers() bool {
+	start, err := startTime(filepath.Join("/proc", strconv.Itoa(r.PID)))
+	return isGone(err) || err == nil && start != r.StartTime
 }
 
 // findUnnumbered looks for the process by what it runs.
-func (r *record) findUnnumbered() *handle {
+func (r *record) findUnnumbered() (*handle, error) {
 	pid, err := findProcess(r.Exe, r.Argv)
-	if err != nil {
-		return nil
+	if err != nil || pid == 0 {
+		return nil, err
 	}
 	h, err := openHandle(pid)
+	if isGone(err) {
+		return nil, nil
+	}
 	if err != nil {
-		return nil
+		return nil, err
 	}
 	img, err := readImage(pid)
+	if isExhausted(err) {
+		h.close()
+		return nil, err
+	}
 	if err != nil || !slices.Equal(img.argv, r.Argv) {
 		h.close()
-		return nil
+		return nil, nil
 	}
 	r.PID, r.StartTime, r.Exe, r.Running = pid, img.start, img.exe, true
-	return h
+	return h, nil
 }

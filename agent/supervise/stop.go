@@ -81,7 +81,11 @@ func (s *Supervisor) StopAll(ctx context.Context) error {
 
 // stopRecorded ends the process of a record and removes the record.
 func (s *Supervisor) stopRecorded(ctx context.Context, rec record) error {
-	if h := rec.find(); h != nil {
+	h, err := rec.find()
+	if err != nil {
+		return fmt.Errorf("find %s: %w", rec.Name, err)
+	}
+	if h != nil {
 		defer h.close()
 		if err := stopProcess(ctx, h, rec.StopTimeout); err != nil {
 			return fmt.Errorf("stop %s: %w", rec.Name, err)

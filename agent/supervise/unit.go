@@ -36,7 +36,7 @@ func (u *unit) setWantLocked(want *Process) {
 // run is the goroutine: each step brings the process closer to what is wanted, or waits for a reason to do more. A
 // step's context ends when Apply changes what is wanted.
 func (u *unit) run(ctx context.Context) {
-	h := u.adopt()
+	h := u.adopt(ctx)
 	defer func() {
 		if h != nil {
 			h.close()
@@ -88,12 +88,18 @@ func (u *unit) save() {
 	}
 }
 
-// adopt takes hold of the process that an earlier supervisor started, if it runs.
-func (u *unit) adopt() *handle {
+// adopt takes hold of the process that an earlier supervisor started, if it runs. As long as nobody knows whether it does,
+// it looks again: another one beside it would be worse than none.
+func (u *unit) adopt(ctx context.Context) *handle {
 	rec := u.record
-	h := rec.find()
 	log := u.supervisor.opts.Log.WithValues("component", u.name)
+	h, err := rec.find()
+	for ; err != nil && ctx.Err() == nil; h, err = rec.find() {
+		log.Error(err, "Failed to find out whether a process runs", "pid", rec.PID)
+		u.pause(ctx)
+	}
 	switch {
+	case err != nil:
 	case h != nil:
 		log.Info("Adopted a running process", "pid", rec.PID)
 		u.update(func() { u.record, u.state = rec, fleetv1.ComponentStarting })
