@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/drover-dev/drover/agent/baseline"
 	"github.com/drover-dev/drover/agent/host"
 	"github.com/drover-dev/drover/agent/network"
 	"github.com/drover-dev/drover/api/v1alpha1"
@@ -25,6 +26,9 @@ const findingNodeAddress = "NodeAddress"
 // its supervisor, and after a reboot without the kubelet, which alone evicts pods and removes images, such a machine
 // would never mend.
 func (a *Agent) check(ctx context.Context, g *generation) error {
+	if err := (baseline.Recorder{StateDir: a.opts.StateDir, RunDir: a.opts.RunDir}).Record(); err != nil {
+		return err
+	}
 	a.loadModules(ctx)
 	// Before the machine is looked at, which would complain of what is mended by it.
 	refused := a.system.ApplySysctls(g.Spec.Sysctls, strings.HasPrefix(g.ProviderID, v1alpha1.LocalProviderIDPrefix))

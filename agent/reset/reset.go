@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/drover-dev/drover/agent/baseline"
 	"github.com/drover-dev/drover/agent/component"
 	"github.com/drover-dev/drover/agent/network"
 	"github.com/drover-dev/drover/agent/service"
@@ -20,6 +21,8 @@ import (
 
 // Options say what to reset.
 type Options struct {
+	// Root goes before the paths that no other option has. Default: none.
+	Root string
 	// StateDir and RunDir are those of the agent.
 	StateDir, RunDir string
 	// Paths are the components'.
@@ -43,12 +46,7 @@ const stopTimeout = time.Minute
 // Run resets the machine. Nothing is touched while an agent runs, and none can start meanwhile. It goes on after a step
 // that failed, and returns all failures.
 func Run(ctx context.Context, o Options) error {
-	if o.NetnsDir == "" {
-		o.NetnsDir = "/run/netns"
-	}
-	if o.Leftovers == nil {
-		o.Leftovers = DefaultLeftovers
-	}
+	o = o.withDefaults()
 	r := &resetter{Options: o}
 	if !r.present() {
 		r.say("Nothing to reset: no agent has been at work here (%s does not exist)", o.StateDir)
@@ -63,6 +61,10 @@ func Run(ctx context.Context, o Options) error {
 	}
 	defer func() { _ = lock.Close() }()
 	var errs []error
+	if r.before, err = r.recorder().Load(); err != nil {
+		errs = append(errs, err)
+	}
+	ours := r.isOurs(r.Paths.KubeletDir)
 	for _, step := range []struct {
 		name string
 		do   func(context.Context) error
@@ -75,6 +77,7 @@ func Run(ctx context.Context, o Options) error {
 		{"unmount", r.unmount},
 		{"remove the pod network", r.removeNetwork},
 		{"remove the cgroups", r.removeCgroups},
+		{"give back what was before", r.restore},
 		{"remove the files", r.removeFiles},
 	} {
 		if err := step.do(ctx); err != nil {
@@ -87,11 +90,33 @@ func Run(ctx context.Context, o Options) error {
 	for _, dir := range append(r.claimed(), o.StateDir, o.RunDir) {
 		errs = append(errs, r.remove(dir))
 	}
-	return errors.Join(errs...)
+	left, err := r.left(ours)
+	if len(left) > 0 {
+		errs = append(errs, fmt.Errorf("left on this machine: %s", strings.Join(left, ", ")))
+	}
+	if err = errors.Join(append(errs, err)...); err == nil {
+		r.say("Nothing of Drover is left")
+	}
+	return err
+}
+
+func (o Options) withDefaults() Options {
+	if o.NetnsDir == "" {
+		o.NetnsDir = "/run/netns"
+	}
+	if o.Leftovers == nil {
+		o.Leftovers = DefaultLeftovers
+	}
+	return o
 }
 
 type resetter struct {
 	Options
+	before baseline.Baseline
+}
+
+func (r *resetter) recorder() baseline.Recorder {
+	return baseline.Recorder{Root: r.Root, StateDir: r.StateDir, RunDir: r.RunDir}
 }
 
 func (r *resetter) say(format string, args ...any) {
@@ -131,7 +156,9 @@ func (r *resetter) stopComponents(ctx context.Context) error {
 // the marks of the directories that have one, by which another reset knows them if this one has to be run again.
 func (r *resetter) removeFiles(context.Context) error {
 	paths, err := filepath.Glob(filepath.Join(r.RunDir, "*"))
-	paths = slices.DeleteFunc(paths, func(path string) bool { return filepath.Base(path) == service.LockName })
+	paths = slices.DeleteFunc(paths, func(path string) bool {
+		return slices.Contains([]string{service.LockName, baseline.FileName}, filepath.Base(path))
+	})
 	paths = append(paths, r.Paths.ConfigDir, r.Paths.LogDir, filepath.Join(r.Paths.CNIConfDir, network.ConflistName))
 	if r.isOurs(r.Paths.KubeletDir) {
 		paths = append(paths, r.Leftovers...)
@@ -164,7 +191,7 @@ func (r *resetter) remove(path string) error {
 		r.say("Kept %s, where something of others is mounted: %s", path, strings.Join(mounts, ", "))
 		return empty(path, mounts)
 	}
-	if err := os.RemoveAll(path); err != nil {
+	if err := removeAll(path); err != nil {
 		return err
 	}
 	r.say("Removed %s", path)
@@ -182,7 +209,7 @@ func empty(dir string, kept []string) error {
 		case slices.ContainsFunc(kept, func(k string) bool { return strings.HasPrefix(k, path+"/") }):
 			errs = append(errs, empty(path, kept))
 		default:
-			errs = append(errs, os.RemoveAll(path))
+			errs = append(errs, removeAll(path))
 		}
 	}
 	return errors.Join(errs...)

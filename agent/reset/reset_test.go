@@ -54,7 +54,7 @@ func machine(t *testing.T) (Options, *bytes.Buffer) {
 		ContainerdRoot: dir + "/containerd", ContainerdState: dir + "/run/containerd", CNIConfDir: dir + "/net.d",
 	}
 	out := &bytes.Buffer{}
-	o := Options{StateDir: dir + "/state", RunDir: dir + "/run/drover", NetnsDir: dir + "/netns", Leftovers: []string{dir + "/pods"}, Paths: paths, CgroupRoot: "/drover-test-none", Out: out}
+	o := Options{Root: dir + "/root", StateDir: dir + "/state", RunDir: dir + "/run/drover", NetnsDir: dir + "/netns", Leftovers: []string{dir + "/pods"}, Paths: paths, CgroupRoot: "/drover-test-none", Out: out}
 	for _, d := range []string{o.StateDir + "/pki", o.RunDir, paths.ConfigDir, paths.LogDir, paths.KubeletDir + "/pods/x", paths.ContainerdRoot, paths.CNIConfDir, dir + "/pods"} {
 		if err := os.MkdirAll(d, 0o755); err != nil {
 			t.Fatal(err)
@@ -280,7 +280,7 @@ func TestNoAgentCanStartWhileAResetRuns(t *testing.T) {
 	if err := Run(t.Context(), o); err != nil {
 		t.Fatal(err)
 	}
-	if last := []string{"Removed " + o.RunDir + "\n"}; agent.words < 5 || !slices.Equal(agent.began, last) {
+	if last := []string{"Removed " + o.RunDir + "\n", "Nothing of Drover is left\n"}; agent.words < 5 || !slices.Equal(agent.began, last) {
 		t.Errorf("an agent could have started at %q, want no sooner than at %q", agent.began, last)
 	}
 }

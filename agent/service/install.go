@@ -13,6 +13,7 @@ import (
 	"strings"
 
 	"github.com/drover-dev/drover/agent/atomicfile"
+	"github.com/drover-dev/drover/agent/baseline"
 	"github.com/drover-dev/drover/api/node"
 )
 
@@ -46,6 +47,10 @@ func (o *Options) Installed() bool {
 func Install(ctx context.Context, o Options) error {
 	if !o.booted() {
 		return errors.New("systemd does not run this machine: have its init run `drover-agent run`, and again whenever it ends")
+	}
+	before := baseline.Recorder{Root: o.Root, StateDir: o.path(node.StateDir), RunDir: o.path(node.RunDir)}
+	if err := before.Record(); err != nil {
+		return err
 	}
 	if err := o.installBootstrap(); err != nil {
 		return err

@@ -1,0 +1,164 @@
+// Package baseline takes down what a machine was like before the agent came, so that its reset gives back that machine:
+// what the agent and its components made goes, and what was there before stays.
+//
+// What outlives a boot is in the state directory, taken down once. What does not is in the run directory, taken down at
+// each boot before the agent changes anything.
+package baseline
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/google/nftables"
+
+	"github.com/drover-dev/drover/agent/atomicfile"
+	"github.com/drover-dev/drover/api/node"
+)
+
+// Trees are what the agent and its components make outside of their own directories, each with all that is in it.
+var Trees = []string{
+	"/etc/systemd/logind.conf.d/99-kubelet.conf", node.BootstrapPath, "/usr/libexec/kubernetes", "/var/lib/cni", "/run/nri",
+	"/opt/nri", "/etc/nri", "/run/xtables.lock", "/var/log/pods", "/var/log/containers",
+}
+
+// Directories are those that they make and that others may use as well, the inner before the outer: they go when nothing
+// is left in them.
+var Directories = []string{
+	"/run/netns", "/etc/cni/net.d", "/etc/cni", "/opt/cni/bin", "/opt/cni", "/opt", "/usr/libexec",
+	"/etc/systemd/logind.conf.d", "/etc/systemd/networkd.conf.d", "/etc/drover",
+}
+
+// sysctls are what the agent, the kubelet and kube-proxy set.
+var sysctls = []string{
+	"net/ipv4/ip_forward", "net/ipv6/conf/all/forwarding", "net/ipv4/conf/all/route_localnet",
+	"fs/inotify/max_user_instances", "fs/inotify/max_user_watches",
+	"vm/overcommit_memory", "vm/panic_on_oom", "kernel/panic", "kernel/panic_on_oops", "kernel/keys/root_maxkeys", "kernel/keys/root_maxbytes",
+	"net/netfilter/nf_conntrack_max", "net/netfilter/nf_conntrack_tcp_timeout_established", "net/netfilter/nf_conntrack_tcp_timeout_close_wait",
+}
+
+// Baseline is what a machine was like.
+type Baseline struct {
+	// Paths are those of Trees and Directories that were there; nil when nobody took them down.
+	Paths []string `json:"paths"`
+	// Sysctls are the values of parameters, by their path below /proc/sys.
+	Sysctls map[string]string `json:"sysctls,omitempty"`
+	// Tables are the nftables tables that were there, such as "ip filter"; nil when nobody took them down.
+	Tables []string `json:"tables"`
+}
+
+// FileName is that of both files.
+const FileName = "baseline.json"
+
+// Recorder takes down the baseline of a machine.
+type Recorder struct {
+	// Root goes before the paths of the machine. Default: none.
+	Root string
+	// StateDir and RunDir are the agent's.
+	StateDir, RunDir string
+}
+
+// Record takes down what was not taken down yet. It must come before what is changed.
+func (r Recorder) Record() error {
+	if err := once(filepath.Join(r.StateDir, FileName), func() Baseline { return Baseline{Paths: r.paths()} }); err != nil {
+		return err
+	}
+	return once(filepath.Join(r.RunDir, FileName), func() Baseline { return Baseline{Sysctls: r.sysctls(), Tables: Tables()} })
+}
+
+func once(path string, look func() Baseline) error {
+	if _, err := os.Stat(path); err == nil {
+		return nil
+	}
+	data, err := json.Marshal(look())
+	if err == nil {
+		err = atomicfile.Write(path, data, 0o600)
+	}
+	if err != nil {
+		return fmt.Errorf("take down what the machine was like: %w", err)
+	}
+	return nil
+}
+
+// Load is what was taken down; what was not is empty.
+func (r Recorder) Load() (Baseline, error) {
+	var b Baseline
+	for _, dir := range []string{r.StateDir, r.RunDir} {
+		data, err := os.ReadFile(filepath.Join(dir, FileName))
+		if errors.Is(err, os.ErrNotExist) {
+			continue
+		}
+		var part Baseline
+		if err == nil {
+			err = json.Unmarshal(data, &part)
+		}
+		if err != nil {
+			return b, fmt.Errorf("read what the machine was like: %w", err)
+		}
+		if part.Paths != nil {
+			b.Paths = part.Paths
+		}
+		if part.Tables != nil {
+			b.Tables, b.Sysctls = part.Tables, part.Sysctls
+		}
+	}
+	return b, nil
+}
+
+// Had says whether a path was there. Where nobody took that down it may have been.
+func (b Baseline) Had(path string) bool { return b.Paths == nil || slices.Contains(b.Paths, path) }
+
+// HadTable says the same of a table.
+func (b Baseline) HadTable(table string) bool {
+	return b.Tables == nil || slices.Contains(b.Tables, table)
+}
+
+func (r Recorder) paths() []string {
+	there := []string{}
+	for _, path := range slices.Concat(Trees, Directories) {
+		if _, err := os.Lstat(filepath.Join(r.Root, path)); err == nil {
+			there = append(there, path)
+		}
+	}
+	return there
+}
+
+func (r Recorder) sysctls() map[string]string {
+	values := map[string]string{}
+	for _, name := range sysctls {
+		if data, err := os.ReadFile(filepath.Join(r.Root, "/proc/sys", name)); err == nil {
+			values[name] = strings.TrimSpace(string(data))
+		}
+	}
+	return values
+}
+
+// Tables are the nftables tables there are, iptables' among them; nil where they cannot be listed.
+func Tables() []string {
+	conn, err := nftables.New()
+	if err != nil {
+		return nil
+	}
+	tables, err := conn.ListTables()
+	if err != nil {
+		return nil
+	}
+	names := []string{}
+	for _, t := range tables {
+		names = append(names, TableName(t))
+	}
+	return names
+}
+
+// TableName is a table's name with its family, as nft writes them.
+func TableName(t *nftables.Table) string {
+	families := map[nftables.TableFamily]string{
+		nftables.TableFamilyIPv4: "ip", nftables.TableFamilyIPv6: "ip6", nftables.TableFamilyINet: "inet",
+		nftables.TableFamilyARP: "arp", nftables.TableFamilyBridge: "bridge", nftables.TableFamilyNetdev: "netdev",
+	}
+	return families[t.Family] + " " + t.Name
+}

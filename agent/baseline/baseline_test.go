@@ -1,0 +1,51 @@
+package baseline
+
+import (
+	"os"
+	"path/filepath"
+	"testing"
+)
+
+func TestTheBaselineIsWhatWasThereFirst(t *testing.T) {
+	dir := t.TempDir()
+	r := Recorder{Root: dir + "/machine", StateDir: dir + "/state", RunDir: dir + "/run"}
+	if b, err := r.Load(); err != nil || !b.Had("/etc/cni") || !b.HadTable("ip nat") {
+		t.Errorf("%+v, %v: what nobody took down may have been there", b, err)
+	}
+	write(t, r.Root+"/etc/cni/net.d/10-others.conf", "")
+	write(t, r.Root+"/proc/sys/net/ipv4/ip_forward", "0\n")
+	if err := r.Record(); err != nil {
+		t.Fatal(err)
+	}
+	write(t, r.Root+"/usr/libexec/kubernetes/x", "")
+	write(t, r.Root+"/proc/sys/net/ipv4/ip_forward", "1\n")
+	if err := r.Record(); err != nil { // a later agent
+		t.Fatal(err)
+	}
+	b, err := r.Load()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !b.Had("/etc/cni") || b.Had("/usr/libexec/kubernetes") || b.Sysctls["net/ipv4/ip_forward"] != "0" {
+		t.Errorf("%+v: want what was there before the first agent", b)
+	}
+	if err := os.RemoveAll(r.RunDir); err != nil { // a reboot
+		t.Fatal(err)
+	}
+	if err := r.Record(); err != nil {
+		t.Fatal(err)
+	}
+	if b, err = r.Load(); err != nil || b.Had("/usr/libexec/kubernetes") || b.Sysctls["net/ipv4/ip_forward"] != "1" {
+		t.Errorf("%+v, %v: after a reboot the files are as before and the parameters anew", b, err)
+	}
+}
+
+func write(t *testing.T, path, content string) {
+	t.Helper()
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(path, []byte(content), 0o600); err != nil {
+		t.Fatal(err)
+	}
+}

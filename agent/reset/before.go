@@ -1,0 +1,106 @@
+package reset
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+
+	"github.com/google/nftables"
+
+	"github.com/drover-dev/drover/agent/baseline"
+)
+
+// logindConf is where the kubelet asks logind for time at a shutdown.
+const logindConf = "/etc/systemd/logind.conf.d/99-kubelet.conf"
+
+// restore gives back what was before the agent came: what it and its components made elsewhere goes.
+func (r *resetter) restore(ctx context.Context) error {
+	if !r.isOurs(r.Paths.KubeletDir) {
+		return nil
+	}
+	hadLogindConf := exists(r.Root + logindConf)
+	var errs []error
+	for _, path := range baseline.Trees {
+		if path == logindConf || !r.before.Had(path) { // nobody but a kubelet writes that file
+			errs = append(errs, r.remove(r.Root+path))
+		}
+	}
+	for _, path := range baseline.Directories {
+		if !r.before.Had(path) && os.Remove(r.Root+path) == nil { // fails when there is something in it
+			r.say("Removed %s", path)
+		}
+	}
+	if hadLogindConf && r.Root == "" {
+		// So that logind gives no more time; without systemd there is nobody to tell.
+		_ = exec.CommandContext(ctx, "systemctl", "kill", "--signal=HUP", "systemd-logind.service").Run()
+	}
+	errs = append(errs, r.restoreSysctls(), r.removeEmptyTables())
+	return errors.Join(errs...)
+}
+
+func (r *resetter) restoreSysctls() error {
+	var errs []error
+	for name, value := range r.before.Sysctls {
+		path := filepath.Join(r.Root, "/proc/sys", name)
+		data, err := os.ReadFile(path)
+		if err != nil || strings.TrimSpace(string(data)) == value {
+			continue
+		}
+		if err := os.WriteFile(path, []byte(value), 0); err != nil && !errors.Is(err, os.ErrPermission) {
+			errs = append(errs, fmt.Errorf("set %s back: %w", name, err))
+			continue
+		}
+		r.say("Set %s back to %s", strings.ReplaceAll(name, "/", "."), value)
+	}
+	return errors.Join(errs...)
+}
+
+// removeEmptyTables removes iptables' own tables if there were none before and nothing is in them now.
+func (r *resetter) removeEmptyTables() error {
+	conn, err := nftables.New()
+	if err != nil {
+		return fmt.Errorf("open nftables: %w", err)
+	}
+	tables, err := conn.ListTables()
+	if err != nil {
+		return fmt.Errorf("list nftables tables: %w", err)
+	}
+	for _, t := range tables {
+		if !isIPTables(t) || r.before.HadTable(baseline.TableName(t)) || !isEmpty(conn, t) {
+			continue
+		}
+		conn.DelTable(t)
+		r.say("Removed nftables table %s", baseline.TableName(t))
+	}
+	return conn.Flush()
+}
+
+func isIPTables(t *nftables.Table) bool {
+	switch t.Name {
+	case "filter", "nat", "mangle", "raw":
+		return t.Family == nftables.TableFamilyIPv4 || t.Family == nftables.TableFamilyIPv6
+	}
+	return false
+}
+
+// isEmpty says whether a table decides nothing: it has no chain but base chains without rules that accept.
+func isEmpty(conn *nftables.Conn, t *nftables.Table) bool {
+	chains, err := conn.ListChainsOfTableFamily(t.Family)
+	if err != nil {
+		return false
+	}
+	for _, c := range chains {
+		if c.Table.Name != t.Name {
+			continue
+		}
+		rules, err := conn.GetRules(t, c)
+		if err != nil || len(rules) > 0 || c.Hooknum == nil || c.Policy != nil && *c.Policy != nftables.ChainPolicyAccept {
+			return false
+		}
+	}
+	return true
+}

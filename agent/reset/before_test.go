@@ -1,0 +1,109 @@
+package reset
+
+import (
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/nftables"
+
+	"github.com/drover-dev/drover/agent/baseline"
+)
+
+func put(t *testing.T, path, content string) {
+	t.Helper()
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(path, []byte(content), 0o644); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func addTable(t *testing.T, name string) {
+	t.Helper()
+	conn, err := nftables.New()
+	if err != nil {
+		t.Fatal(err)
+	}
+	table := conn.AddTable(&nftables.Table{Family: nftables.TableFamilyIPv4, Name: name})
+	conn.AddChain(&nftables.Chain{Table: table, Name: "FORWARD", Type: nftables.ChainTypeFilter, Hooknum: nftables.ChainHookForward, Priority: nftables.ChainPriorityFilter})
+	if err := conn.Flush(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestResetGivesBackWhatWasBefore(t *testing.T) {
+	o, out := machine(t)
+	put(t, o.Root+"/etc/cni/net.d/10-others.conf", "theirs")
+	put(t, o.Root+"/var/lib/cni/theirs", "theirs")
+	put(t, o.Root+"/proc/sys/net/ipv4/ip_forward", "0\n")
+	put(t, o.Root+"/proc/sys/vm/panic_on_oom", "1\n")
+	addTable(t, "nat")
+	if err := (baseline.Recorder{Root: o.Root, StateDir: o.StateDir, RunDir: o.RunDir}).Record(); err != nil {
+		t.Fatal(err)
+	}
+	made := []string{"/etc/systemd/logind.conf.d/99-kubelet.conf", "/usr/libexec/kubernetes/kubelet-plugins/x", "/run/nri/nri.sock", "/etc/drover/bootstrap.json"}
+	for _, path := range made {
+		put(t, o.Root+path, "")
+	}
+	put(t, o.Root+"/opt/theirs", "made since")
+	put(t, o.Root+"/proc/sys/net/ipv4/ip_forward", "1\n")
+	addTable(t, "filter")
+	if err := Run(t.Context(), o); err != nil {
+		t.Fatal(err)
+	}
+	for _, path := range append(made, "/etc/systemd/logind.conf.d", "/usr/libexec", "/run/nri", "/etc/drover") {
+		if exists(o.Root + path) {
+			t.Errorf("%s is left; it said:\n%s", path, out)
+		}
+	}
+	for path, want := range map[string]string{
+		"/etc/cni/net.d/10-others.conf": "theirs", "/var/lib/cni/theirs": "theirs", "/opt/theirs": "made since",
+		"/proc/sys/net/ipv4/ip_forward": "0", "/proc/sys/vm/panic_on_oom": "1\n",
+	} {
+		if data, err := os.ReadFile(o.Root + path); err != nil || string(data) != want {
+			t.Errorf("%s is %q, %v; want %q", path, data, err, want)
+		}
+	}
+	if tables := baseline.Tables(); !slices.Equal(tables, []string{"ip nat"}) {
+		t.Errorf("the tables are %v, want the one that was there", tables)
+	}
+}
+
+func TestResetSaysWhatIsLeft(t *testing.T) {
+	o, _ := machine(t)
+	left, err := Left(o)
+	if err != nil || !slices.Contains(left, o.StateDir) || !slices.Contains(left, o.Paths.KubeletDir) {
+		t.Errorf("before a reset %v are left, %v", left, err)
+	}
+	put(t, o.Root+"/etc/systemd/system/drover.slice/x", "") // a directory, which nobody expects there
+	if err := Run(t.Context(), o); err == nil || !strings.Contains(err.Error(), "left on this machine: "+o.Root+"/etc/systemd/system/drover.slice") {
+		t.Errorf("got %v, want what is left", err)
+	}
+	if err := os.RemoveAll(o.Root); err != nil {
+		t.Fatal(err)
+	}
+	if left, err := Left(o); err != nil || len(left) > 0 {
+		t.Errorf("after it %v are left, %v", left, err)
+	}
+}
+
+func TestATreeIsNotRemovedAcrossAMount(t *testing.T) {
+	machine(t) // which needs root
+	dir := t.TempDir() + "/tree"
+	mounted(t, dir+"/a/volume")
+	put(t, dir+"/a/volume/theirs", "")
+	put(t, dir+"/b/ours", "")
+	if err := os.Symlink(dir+"/a/volume", dir+"/b/link"); err != nil {
+		t.Fatal(err)
+	}
+	if err := removeAll(dir); err == nil || !strings.Contains(err.Error(), dir+"/a/volume was left") {
+		t.Errorf("got %v, want the mount point", err)
+	}
+	if !exists(dir+"/a/volume/theirs") || exists(dir+"/b") {
+		t.Error("what is mounted must stay, and what is not must go")
+	}
+}
