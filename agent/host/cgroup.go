@@ -13,7 +13,9 @@ const (
 	cgroupMount = "/sys/fs/cgroup"
 	// agentCgroup is the last element of the cgroup the agent is in on a machine that shares its host.
 	agentCgroup = "system"
-	// componentCgroup is that of the unit that `drover-agent install` makes for the components.
+	// agentUnitCgroup is that of the agent's unit where `drover-agent install` made it, and componentCgroup that of the unit
+	// beside it for the components. That one has no process of its own, so systemd removes its cgroup until one is there.
+	agentUnitCgroup = "/drover.slice/drover-agent.service"
 	componentCgroup = "/drover.slice/drover-node.service"
 )
 
@@ -36,7 +38,7 @@ func (s *System) gatherCgroups(f *Facts) error {
 	if f.HasSystemd && !f.SharesHost {
 		f.CgroupDriver = CgroupDriverSystemd
 	}
-	if f.CgroupVersion == 2 && f.CgroupDriver == CgroupDriverSystemd && s.exists(cgroupMount+componentCgroup) {
+	if f.CgroupVersion == 2 && own == agentUnitCgroup {
 		f.ComponentCgroup = componentCgroup
 	}
 	return nil

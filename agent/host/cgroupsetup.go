@@ -16,7 +16,11 @@ func (s *System) PrepareCgroups(f Facts) error {
 	if err := s.prepareV2(f.CgroupRoot); err != nil || f.ComponentCgroup == "" {
 		return err
 	}
-	return s.passDown(path.Join(cgroupMount, f.ComponentCgroup))
+	dir := path.Join(cgroupMount, f.ComponentCgroup)
+	if err := os.MkdirAll(s.path(dir), 0o755); err != nil {
+		return cgroupError(dir, err)
+	}
+	return s.passDown(dir)
 }
 
 func (s *System) prepareV1(root string) error {

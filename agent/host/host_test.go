@@ -113,6 +113,18 @@ func TestFacts(t *testing.T) {
 			},
 			want: []any{2, "systemd", "/", false, true},
 		},
+		"v2 installed": {
+			reason: "the components are accounted for apart from the agent where there is a unit for them",
+			files:  with(with(common, v2), map[string]string{"proc/self/cgroup": "0::/drover.slice/drover-agent.service\n"}),
+			check:  func(f Facts) any { return f.ComponentCgroup },
+			want:   "/drover.slice/drover-node.service",
+		},
+		"v2 by hand": {
+			reason: "and stay in the agent's where there is none",
+			files:  with(common, v2),
+			check:  func(f Facts) any { return f.ComponentCgroup },
+			want:   "",
+		},
 		"v2 shared host": {
 			reason: "an agent in a machine's own cgroup puts pods beside itself, with cgroupfs, within the machine's limits",
 			files:  with(with(common, v2), map[string]string{"proc/self/cgroup": "0::/drover/m1/system\n"}),
@@ -444,5 +456,16 @@ func TestCgroupsOfV2PassControllersDown(t *testing.T) {
 	}
 	if !s.exists("/sys/fs/cgroup/drover/m1") {
 		t.Error("the machine's cgroup was not made")
+	}
+}
+
+func TestTheComponentsCgroupIsMadeWithAccounting(t *testing.T) {
+	const dir = "/sys/fs/cgroup/drover.slice/drover-node.service"
+	s := machine(t, map[string]string{dir[1:] + "/cgroup.controllers": "cpu io memory pids\n", dir[1:] + "/cgroup.subtree_control": ""})
+	if err := s.PrepareCgroups(Facts{CgroupVersion: 2, CgroupRoot: "/", ComponentCgroup: "/drover.slice/drover-node.service"}); err != nil {
+		t.Fatal(err)
+	}
+	if got := s.text(dir + "/cgroup.subtree_control"); got != "+cpu +io +memory +pids" {
+		t.Errorf("%q is passed down", got)
 	}
 }
