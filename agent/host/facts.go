@@ -78,6 +78,8 @@ type Facts struct {
 	StateDiskBytes, StateDiskFreeBytes int64
 	// StateMount says what keeps the filesystem of the state directory from being used, noexec or ro; empty for nothing.
 	StateMount string
+	// ForwardDrops are the chains of others that drop pods' packets.
+	ForwardDrops []ForwardDrop
 	// SELinux says what SELinux does.
 	SELinux node.SELinuxMode
 
@@ -130,6 +132,10 @@ func (s *System) Gather(ctx context.Context, opts GatherOptions) (Facts, error) 
 	if size, free, err := s.DiskBytes(s.path(opts.StateDir)); err == nil {
 		f.StateDiskBytes, f.StateDiskFreeBytes = size, free
 	}
+	if s.ForwardDrops != nil && (!opts.LookOnly || s.exists("/sys/module/nf_tables") || !s.loadable("nf_tables")) {
+		f.ForwardDrops, _ = s.ForwardDrops() // where rules cannot be read, NFTables says why
+	}
+	f.ForwardDrops = append(f.ForwardDrops, s.legacyDrops(ctx)...)
 	if opts.LookOnly {
 		s.foresee(&f)
 		return f, nil

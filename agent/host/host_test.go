@@ -299,6 +299,8 @@ func TestPreflight(t *testing.T) {
 		"swap forbidden":       {reason: "the kubelet would refuse to start", facts: func(f *Facts) { f.Swap = true }, spec: func(s *v1alpha1.NodeAgentSpec) { s.Kubelet.FailSwapOn = ptr.To(true) }, want: []string{"Error Swap"}},
 		"noexec":               {reason: "nothing runs from there", facts: func(f *Facts) { f.StateMount = mountNoExec }, want: []string{"Error StateMount"}},
 		"SELinux":              {reason: "there is no policy of ours", facts: func(f *Facts) { f.SELinux = "Enforcing" }, want: []string{"Error SELinux"}},
+		"firewall":             {reason: "no packet gets through", facts: func(f *Facts) { f.ForwardDrops = []ForwardDrop{{"chain f", true}} }, want: []string{"Error Firewall"}},
+		"firewall, perhaps":    {reason: "a rule may let them", facts: func(f *Facts) { f.ForwardDrops = []ForwardDrop{{"chain f", false}} }, want: []string{"Warning Firewall"}},
 		"small disk":           {reason: "a bundle needs room", facts: func(f *Facts) { f.StateDiskFreeBytes = 100 << 20 }, want: []string{"Error DiskSpace"}},
 		"little disk":          {reason: "images need room", facts: func(f *Facts) { f.StateDiskFreeBytes = 2 << 30 }, want: []string{"Warning DiskSpace"}},
 		"no conntrack":         {reason: "kube-proxy adapts", facts: func(f *Facts) { f.ConntrackWritable = ptr.To(false) }, want: []string{"Info ConntrackReadOnly"}},

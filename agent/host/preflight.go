@@ -38,6 +38,7 @@ const (
 	FindingSELinux                 = "SELinux"
 	FindingOtherRuntime            = "OtherRuntime"
 	FindingNoTimeService           = "NoTimeService"
+	FindingFirewall                = "Firewall"
 )
 
 const (
@@ -57,7 +58,7 @@ const (
 func Preflight(f Facts, nodeName string, spec *v1alpha1.NodeAgentSpec, now time.Time) []v1alpha1.Finding {
 	var found []v1alpha1.Finding
 	for _, check := range []func(Facts, *v1alpha1.NodeAgentSpec) []v1alpha1.Finding{
-		checkCgroups, checkKernel, checkNetfilter, checkSwap, checkLimits, checkStateDir, checkSize, checkTools, checkSELinux,
+		checkCgroups, checkKernel, checkNetfilter, checkSwap, checkLimits, checkStateDir, checkSize, checkTools, checkSELinux, checkFirewall,
 	} {
 		found = append(found, check(f, spec)...)
 	}
@@ -196,6 +197,25 @@ func checkSELinux(f Facts, _ *v1alpha1.NodeAgentSpec) []v1alpha1.Finding {
 		return nil
 	}
 	return []v1alpha1.Finding{fail(FindingSELinux, "SELinux is enforcing, and Drover has no policy for it: make it permissive (setenforce 0, and SELINUX=permissive in /etc/selinux/config)")}
+}
+
+// checkFirewall names the chains that pods' packets do not get through. What a network of the user's own needs is not known.
+func checkFirewall(f Facts, spec *v1alpha1.NodeAgentSpec) []v1alpha1.Finding {
+	var certain, possible []string
+	for _, d := range f.ForwardDrops {
+		if d.Certain && spec.Network.Mode != v1alpha1.NetworkModeExternal {
+			certain = append(certain, d.Chain)
+		} else {
+			possible = append(possible, d.Chain)
+		}
+	}
+	switch {
+	case len(certain) > 0:
+		return []v1alpha1.Finding{fail(FindingFirewall, "the machine's firewall drops what it forwards, and pods' packets with it (%s): let it accept what comes in or goes out by the link %s, or turn it off", strings.Join(certain, ", "), podBridge)}
+	case len(possible) > 0:
+		return []v1alpha1.Finding{warn(FindingFirewall, "the machine's firewall drops what it forwards unless a rule accepts it (%s): see that one accepts what comes in or goes out by the link %s, or pods cannot reach anything", strings.Join(possible, ", "), podBridge)}
+	}
+	return nil
 }
 
 func checkTools(f Facts, spec *v1alpha1.NodeAgentSpec) []v1alpha1.Finding {

@@ -31,6 +31,8 @@ type System struct {
 	Run func(ctx context.Context, program string, args ...string) error
 	// NFTables fails where nftables cannot be used.
 	NFTables func() error
+	// ForwardDrops are the chains of others that drop pods' packets; nil for not known.
+	ForwardDrops func() ([]ForwardDrop, error)
 	// TimeSynchronized says whether a time service keeps the clock; nil, and where it is nil itself, for not known.
 	TimeSynchronized func() *bool
 }
@@ -57,6 +59,7 @@ func NewSystem() *System {
 		Run:        run,
 		NFTables:   probeNFTables,
 
+		ForwardDrops:     forwardDrops,
 		TimeSynchronized: timeSynchronized,
 	}
 }

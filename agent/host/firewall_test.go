@@ -1,0 +1,88 @@
+package host
+
+import (
+	"os/exec"
+	"runtime"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/vishvananda/netns"
+)
+
+func TestFirewallsThatDropPodsPackets(t *testing.T) {
+	forward := func(rest string) string {
+		return "table ip filter { chain FORWARD { type filter hook forward priority 0; " + rest + " } }"
+	}
+	want := func(certain bool) []ForwardDrop {
+		return []ForwardDrop{{Chain: "chain FORWARD of table filter", Certain: certain}}
+	}
+	for name, c := range map[string]struct {
+		reason, rules string
+		want          []ForwardDrop
+	}{
+		"none":        {reason: "a stock machine has no rules"},
+		"open":        {reason: "it accepts what nothing else is said of", rules: forward("policy accept;")},
+		"closed":      {reason: "nothing gets through", rules: forward("policy drop;"), want: want(true)},
+		"last rule":   {reason: "as firewalld and many a script do it", rules: forward("policy accept; ct state established,related accept; reject;"), want: want(true)},
+		"Docker":      {reason: "its rules are about its own bridge", rules: forward(`policy drop; iifname "docker0" oifname != "docker0" accept; oifname "docker0" ct state established,related accept;`), want: want(true)},
+		"for pods":    {reason: "somebody has thought of them", rules: forward(`policy drop; iifname "cni0" accept; oifname "cni0" accept;`)},
+		"for a range": {reason: "it may be the pods'", rules: forward("policy drop; ip saddr 10.244.0.0/16 accept;"), want: want(false)},
+		"some":        {reason: "what it drops is something else", rules: forward(`policy accept; iifname "eth1" drop;`)},
+		"inet":        {reason: "any table counts", rules: "table inet fw { chain f { type filter hook forward priority 10; policy drop; } }", want: []ForwardDrop{{Chain: "chain f of table fw", Certain: true}}},
+		"input":       {reason: "pods' packets are forwarded", rules: "table inet fw { chain i { type filter hook input priority 0; policy drop; } }"},
+		"jump": {reason: "what is jumped to may accept them", rules: "table ip filter { chain mine { ip daddr 10.0.0.0/8 accept; } chain FORWARD { type filter hook forward priority 0; policy drop; jump mine; } }",
+			want: want(false)},
+		"ours": {reason: "kube-proxy's are for Services", rules: "table ip kube-proxy { chain filter-forward { type filter hook forward priority 0; policy drop; } }"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			inNetns(t)
+			if c.rules != "" {
+				if out, err := exec.Command("nft", strings.ReplaceAll(c.rules, " }", "\n}\n")).CombinedOutput(); err != nil {
+					t.Fatalf("nft: %v: %s", err, out)
+				}
+			}
+			got, err := forwardDrops()
+			if err != nil {
+				t.Fatal(err)
+			}
+			if diff := cmp.Diff(c.want, got); diff != "" {
+				t.Errorf("%s (-want +got):\n%s", c.reason, diff)
+			}
+		})
+	}
+}
+
+// inNetns puts the test into a network namespace of its own.
+func inNetns(t *testing.T) {
+	t.Helper()
+	runtime.LockOSThread() // until the end of the goroutine, whose thread then ends
+	before, err := netns.Get()
+	if err != nil {
+		t.Fatal(err)
+	}
+	inside, err := netns.New()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = netns.Set(before); _, _ = before.Close(), inside.Close() })
+}
+
+func TestFirewallsOfOldThatDropPodsPackets(t *testing.T) {
+	for name, c := range map[string]struct {
+		rules         string
+		drop, certain bool
+	}{
+		"open":        {rules: "-P FORWARD ACCEPT\n"},
+		"closed":      {rules: "-P FORWARD DROP\n", drop: true, certain: true},
+		"last rule":   {rules: "-P FORWARD ACCEPT\n-A FORWARD -j REJECT --reject-with icmp-port-unreachable\n", drop: true, certain: true},
+		"Docker":      {rules: "-P FORWARD DROP\n-A FORWARD -o docker0 -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT\n-A FORWARD -i docker0 ! -o docker0 -j ACCEPT\n", drop: true, certain: true},
+		"for pods":    {rules: "-P FORWARD DROP\n-A FORWARD -i cni0 -j ACCEPT\n"},
+		"for a range": {rules: "-P FORWARD DROP\n-A FORWARD -s 10.244.0.0/16 -j ACCEPT\n", drop: true},
+	} {
+		got := judgeLegacy(c.rules)
+		if (len(got) > 0) != c.drop || c.drop && got[0].Certain != c.certain {
+			t.Errorf("%s: got %+v", name, got)
+		}
+	}
+}
