@@ -96,6 +96,7 @@ func New(opts Options) (*Agent, error) {
 	opts = opts.withDefaults()
 	boot, err := loadBootstrap(opts.BootstrapPath)
 	if err != nil {
+		newBootReporter(opts.RunDir, opts.Log).say("Bootstrap", v1alpha1.ReasonBootFailed, err.Error())
 		return nil, err
 	}
 	committed, err := loadCommitted(opts.StateDir, boot.NodeName)
