@@ -7,8 +7,7 @@
 //   - addresses.go gives out addresses, never one twice.
 //   - machines.go makes, adopts, reboots and removes machines; each step may be repeated after a crash.
 //   - host.go is the interface to everything outside this process; host_linux.go and its neighbours the real one.
-//   - reconciler.go is Cluster API's infrastructure machine contract on top
-//     (https://cluster-api.sigs.k8s.io/developer/providers/contracts/infra-machine).
+//   - provider.go is what package infra, Cluster API's infrastructure machine contract, asks of a provider.
 //
 // A machine does not need the manager: it survives the manager's end, and the next manager adopts it.
 package local

@@ -6,7 +6,7 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/drover-dev/drover/api/v1alpha1"
+	"github.com/drover-dev/drover/controllers/infra"
 )
 
 // Host is everything outside this process that machines are made of. Every method may be repeated: what is already
@@ -143,17 +143,7 @@ type Waiting interface {
 	Abort()
 }
 
-// Problem is an error that a user can do something about: it becomes a condition with Reason.
-type Problem struct {
-	// Reason is one of v1alpha1's.
-	Reason string
-	// Message is a sentence.
-	Message string
-}
+// Problem is an error that a user can do something about.
+type Problem = infra.Problem
 
-// Error implements error.
-func (p *Problem) Error() string { return p.Message }
-
-func provisionFailed(message string) error {
-	return &Problem{Reason: v1alpha1.ReasonProvisionFailed, Message: message}
-}
+func provisionFailed(message string) error { return infra.ProvisionFailed(message) }

@@ -153,6 +153,18 @@ func (m *Machines) Ensure(ctx context.Context, want Wanted) (State, error) {
 	return stateOf(r, true), nil
 }
 
+// ReadInside reads a file of a machine that runs.
+func (m *Machines) ReadInside(key types.NamespacedName, name string) ([]byte, error) {
+	r, err := loadRecord(m.layout(key).record())
+	if err != nil {
+		return nil, err
+	}
+	if r == nil || r.Process == nil {
+		return nil, fmt.Errorf("read %s inside machine %s: it does not run", name, key)
+	}
+	return m.Host.ReadInside(*r.Process, name)
+}
+
 func stateOf(r *record, running bool) State {
 	s := State{Running: running, BootID: r.BootID, Boots: r.Boots}
 	if prefix, err := netip.ParsePrefix(r.Address); err == nil {

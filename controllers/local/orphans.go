@@ -13,6 +13,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/metrics"
 
 	"github.com/drover-dev/drover/api/v1alpha1"
+	"github.com/drover-dev/drover/controllers/infra"
 )
 
 // orphanInterval is the time between two looks for orphans. They are rare: somebody stripped a finalizer, or the API
@@ -71,7 +72,7 @@ func (o *orphanage) collect(ctx context.Context) int {
 
 // remove removes one machine of ours that no LocalMachine stands for.
 func (o *orphanage) remove(ctx context.Context, key types.NamespacedName) bool {
-	ctx, cancel := context.WithTimeout(ctx, reconcileTimeout)
+	ctx, cancel := context.WithTimeout(ctx, infra.ReconcileTimeout)
 	defer cancel()
 	log := o.log.WithValues("machine", key)
 	r, err := loadRecord(o.machines.layout(key).record())

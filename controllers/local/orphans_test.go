@@ -36,20 +36,20 @@ func TestAMachineWhoseLocalMachineIsGoneIsRemoved(t *testing.T) {
 		"the finalizer went":      {"a machine whose finalizer was stripped is", func(s *stage, _ *orphanage) { s.strip() }, true},
 		"the list fails":          {"who cannot see must not act", func(s *stage, o *orphanage) { s.strip(); o.reader = failingReader{o.reader, errors.New("down")} }, false},
 		"the kind is not there":   {"a cluster without the kind is another one, or half installed", func(s *stage, o *orphanage) { s.strip(); o.reader = failingReader{o.reader, noKind} }, false},
-		"the record is not there": {"what has no record of ours is not ours", func(s *stage, _ *orphanage) { s.strip(); s.mustRemove(s.machines.layout(machineKey).record()) }, false},
+		"the record is not there": {"what has no record of ours is not ours", func(s *stage, _ *orphanage) { s.strip(); s.mustRemove(s.provider.machines.layout(machineKey).record()) }, false},
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
 			s := newStage(t, nil)
 			s.reconcile()
-			stranger := filepath.Join(s.Root, "somebody", "else")
+			stranger := filepath.Join(s.provider.Root, "somebody", "else")
 			if err := os.MkdirAll(stranger, 0o700); err != nil {
 				t.Fatal(err)
 			}
-			o := &orphanage{reader: s.client, machines: s.machines, log: logr.Discard()}
+			o := &orphanage{reader: s.client, machines: s.provider.machines, log: logr.Discard()}
 			c.spoil(s, o)
 			removed := o.collect(t.Context())
-			if _, err := os.Stat(s.machines.layout(machineKey).dir()); (err != nil) != c.gone || (removed == 1) != c.gone || (len(s.host.processes()) == 0) != c.gone {
+			if _, err := os.Stat(s.provider.machines.layout(machineKey).dir()); (err != nil) != c.gone || (removed == 1) != c.gone || (len(s.host.processes()) == 0) != c.gone {
 				t.Errorf("%s: removed %d, directory: %v, processes %v", c.reason, removed, err, s.host.processes())
 			}
 			if _, err := os.Stat(stranger); err != nil {

@@ -85,7 +85,8 @@ func TestControllerHearsOfEverything(t *testing.T) {
 	if err := c.Get(ctx, client.ObjectKeyFromObject(machine), machine); err != nil {
 		t.Fatal(err)
 	}
-	machine.Status.Conditions = deletedMachine(clusterv1.MachineDeletingWaitingForInfrastructureDeletionReason).Status.Conditions
+	machine.Status.Conditions = []metav1.Condition{{Type: clusterv1.MachineDeletingCondition, Status: metav1.ConditionTrue,
+		Reason: clusterv1.MachineDeletingWaitingForInfrastructureDeletionReason, LastTransitionTime: metav1.Now()}}
 	if err := c.Status().Update(ctx, machine); err != nil {
 		t.Fatal(err)
 	}
@@ -116,7 +117,7 @@ func startController(t *testing.T, server *apiserver.Server, host Host) {
 	if err := os.WriteFile(agent, nil, 0o755); err != nil {
 		t.Fatal(err)
 	}
-	r := &Reconciler{Client: mgr.GetClient(), APIReader: mgr.GetAPIReader(), Recorder: events.NewFakeRecorder(64),
+	r := &Provider{Client: mgr.GetClient(), APIReader: mgr.GetAPIReader(), Recorder: events.NewFakeRecorder(64),
 		Root: filepath.Join(dir, "machines"), AgentBinary: agent, Host: host}
 	if err := r.SetupWithManager(ctx, mgr); err != nil {
 		t.Fatal(err)

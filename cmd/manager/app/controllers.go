@@ -49,7 +49,7 @@ func reconcilers(mgr ctrl.Manager, discoverer *discovery.Discoverer, options Opt
 	if options.LocalRoot == "" {
 		return list
 	}
-	return append(list, &local.Reconciler{
+	return append(list, &local.Provider{
 		Client: client, APIReader: live, Recorder: mgr.GetEventRecorder("drover-local"),
 		Root: options.LocalRoot, AgentBinary: options.AgentBinary, SharedBundles: options.SharedBundles,
 	})

@@ -25,17 +25,19 @@ import (
 
 	"github.com/drover-dev/drover/api/node"
 	"github.com/drover-dev/drover/api/v1alpha1"
+	"github.com/drover-dev/drover/controllers/infra"
 )
 
 // stage is a reconciler with everything around it made up.
 type stage struct {
-	*Reconciler
-	t      *testing.T
-	host   *fakeHost
-	client client.Client
-	events *events.FakeRecorder
-	ends   <-chan event.GenericEvent
-	writes []string
+	*infra.Reconciler[*v1alpha1.LocalMachine]
+	provider *Provider
+	t        *testing.T
+	host     *fakeHost
+	client   client.Client
+	events   *events.FakeRecorder
+	ends     <-chan event.GenericEvent
+	writes   []string
 }
 
 var machineKey = client.ObjectKey{Namespace: "default", Name: "m"}
@@ -93,8 +95,9 @@ func newStage(t *testing.T, change func([]client.Object)) *stage {
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	t.Cleanup(cancel)
-	s.Reconciler = &Reconciler{Client: s.client, APIReader: s.client, Recorder: s.events, Root: filepath.Join(dir, "machines"), AgentBinary: agent, Host: s.host}
-	s.ends = s.prepare(ctx)
+	s.provider = &Provider{Client: s.client, APIReader: s.client, Recorder: s.events, Root: filepath.Join(dir, "machines"), AgentBinary: agent, Host: s.host}
+	s.ends = s.provider.prepare(ctx)
+	s.Reconciler = s.provider.reconciler()
 	return s
 }
 
@@ -177,7 +180,7 @@ func TestProvisionTakesTwoWrites(t *testing.T) {
 	if c := s.ready(); c.Status != metav1.ConditionTrue || c.Reason != v1alpha1.ReasonProvisioned {
 		t.Errorf("Ready is %+v", c)
 	}
-	data, err := os.ReadFile(filepath.Join(s.Root, "default", "m", "etc", "drover", "bootstrap.json"))
+	data, err := os.ReadFile(filepath.Join(s.provider.Root, "default", "m", "etc", "drover", "bootstrap.json"))
 	if err != nil || !strings.Contains(string(data), `"providerID":"drover-local://default/m"`) {
 		t.Errorf("the machine's bootstrap document is %s (%v)", data, err)
 	}
@@ -348,7 +351,7 @@ func TestMachineThatNeverStartsKeepsSayingWhy(t *testing.T) {
 	s := newStage(t, nil)
 	s.host.noStart = errors.New("mount overlay on /: invalid argument")
 	now, putOff := time.Now(), false
-	s.machines.Now = func() time.Time { return now }
+	s.provider.machines.Now = func() time.Time { return now }
 	for range 20 {
 		launches := len(s.host.launch)
 		result := s.reconcile()
@@ -393,7 +396,7 @@ func TestDeletionLeavesNothing(t *testing.T) {
 	if err := s.client.Get(context.Background(), machineKey, &v1alpha1.LocalMachine{}); client.IgnoreNotFound(err) != nil || err == nil {
 		t.Errorf("the object is still there (%v)", err)
 	}
-	if len(s.writes) != 1 || len(s.host.running)+len(s.host.links) != 0 || s.machines.Exists(machineKey) {
+	if len(s.writes) != 1 || len(s.host.running)+len(s.host.links) != 0 || s.provider.machines.Exists(machineKey) {
 		t.Errorf("writes %v, processes %v, links %v", s.writes, s.host.running, s.host.links)
 	}
 	s.reconcile()
@@ -424,29 +427,11 @@ func TestDeletionOfANamespace(t *testing.T) {
 func TestMachineThatLostItsDiskIsNotMadeAgain(t *testing.T) {
 	s := newStage(t, nil)
 	s.reconcile()
-	if err := s.machines.Remove(context.Background(), machineKey); err != nil {
+	if err := s.provider.machines.Remove(context.Background(), machineKey); err != nil {
 		t.Fatal(err)
 	}
 	s.reconcile()
 	if got := s.ready(); got.Reason != v1alpha1.ReasonStopped || !strings.Contains(got.Message, "delete its Machine") || len(s.host.running) != 0 {
 		t.Errorf("Ready is %+v, machines %v", got, s.host.running)
-	}
-}
-
-func TestStaleCacheIsNotActedUpon(t *testing.T) {
-	var w written
-	old := &v1alpha1.LocalMachine{ObjectMeta: metav1.ObjectMeta{Namespace: "default", Name: "m", ResourceVersion: "1"}}
-	current := old.DeepCopy()
-	current.ResourceVersion = "2"
-	w.remember(old, current)
-	if !w.isOlder(old) {
-		t.Error("the object from before our write passed")
-	}
-	if w.isOlder(current) {
-		t.Error("the object we wrote did not pass")
-	}
-	w.remember(current, current)
-	if w.isOlder(current) {
-		t.Error("a write that changed nothing holds the object up")
 	}
 }

@@ -1,0 +1,180 @@
+package infra
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/client-go/tools/events"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/controller/controllerutil"
+
+	"github.com/drover-dev/drover/api/v1alpha1"
+	"github.com/drover-dev/drover/controllers/consistency"
+)
+
+const (
+	// patience is how long a machine may wait for others before its status says so: most waits are shorter, and
+	// each status is a write.
+	patience = 10 * time.Second
+	// problemRetry is how soon a machine that a user must help is tried again.
+	problemRetry = 15 * time.Second
+	// ReconcileTimeout bounds one machine's reconcile, its removal included.
+	ReconcileTimeout = 90 * time.Second
+)
+
+// Reconciler makes each machine of a provider's kind real.
+type Reconciler[M client.Object] struct {
+	// Client reads through the manager's cache and writes.
+	Client client.Client
+	// APIReader reads live: bootstrap Secrets are not cached.
+	APIReader client.Reader
+	// Recorder takes the events.
+	Recorder events.EventRecorder
+	// Provider makes the machines.
+	Provider Provider[M]
+	// Watch adds what else brings a machine back, if anything.
+	Watch func(*ctrl.Builder)
+	// MaxConcurrentReconciles is how many machines are worked on at once. Default: 10.
+	MaxConcurrentReconciles int
+
+	written consistency.Objects
+}
+
+// +kubebuilder:rbac:groups=cluster.x-k8s.io,resources=clusters;machines,verbs=get;list;watch
+// +kubebuilder:rbac:groups="",resources=namespaces,verbs=get
+// +kubebuilder:rbac:groups="",resources=secrets,verbs=get;list;watch
+// +kubebuilder:rbac:groups=events.k8s.io,resources=events,verbs=create;patch
+
+// Reconcile implements reconcile.Reconciler.
+func (r *Reconciler[M]) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Result, error) {
+	ctx, cancel := context.WithTimeout(ctx, ReconcileTimeout)
+	defer cancel()
+	m := r.Provider.Kind().New()
+	if err := r.Client.Get(ctx, req.NamespacedName, m); err != nil {
+		r.written.Forget(req.NamespacedName)
+		return ctrl.Result{}, client.IgnoreNotFound(err)
+	}
+	if r.written.IsOlder(m) {
+		// The cache has yet to see our last write, whose event brings us back.
+		return ctrl.Result{RequeueAfter: consistency.Patience}, nil
+	}
+	owners, err := r.owners(ctx, m)
+	if err != nil {
+		return ctrl.Result{}, err
+	}
+	switch {
+	case owners.paused(m):
+		return ctrl.Result{}, nil
+	case !m.GetDeletionTimestamp().IsZero():
+		terminating, err := r.terminating(ctx, m, owners.machine)
+		if err != nil {
+			return ctrl.Result{}, err
+		}
+		if wait := awaitDrain(m, owners.machine, terminating, time.Now()); wait > 0 {
+			return ctrl.Result{RequeueAfter: wait}, nil
+		}
+		return r.remove(ctx, m)
+	}
+	return r.provision(ctx, m, owners)
+}
+
+// remove takes the machine apart, then lets go of the object.
+func (r *Reconciler[M]) remove(ctx context.Context, m M) (ctrl.Result, error) {
+	finalizer := r.Provider.Kind().Finalizer
+	if !controllerutil.ContainsFinalizer(m, finalizer) {
+		return ctrl.Result{}, nil
+	}
+	before := copyOf(m)
+	removal, err := r.Provider.Remove(ctx, m)
+	if err != nil {
+		r.warn(m, v1alpha1.ReasonDeleting, err.Error())
+		return ctrl.Result{}, err
+	}
+	if !removal.Gone {
+		seen := State{Reason: removal.Reason, Message: removal.Message, Waiting: removal.Waiting}
+		return ctrl.Result{RequeueAfter: removal.RequeueAfter}, r.report(ctx, before, m, seen)
+	}
+	return ctrl.Result{}, r.patch(ctx, m, func() { controllerutil.RemoveFinalizer(m, finalizer) })
+}
+
+// provision brings the machine to run and says how it is.
+func (r *Reconciler[M]) provision(ctx context.Context, m M, owners owners) (ctrl.Result, error) {
+	var document []byte
+	if !isTrue(*r.contract(m).Provisioned) {
+		var wait *State
+		var err error
+		if document, wait, err = r.bootstrap(ctx, m, owners); err != nil {
+			return r.failed(ctx, copyOf(m), m, err)
+		}
+		if wait != nil {
+			return r.wait(ctx, m, *wait)
+		}
+	}
+	if err := r.claim(ctx, m); err != nil {
+		return ctrl.Result{}, err
+	}
+	before := copyOf(m)
+	state, err := r.Provider.Ensure(ctx, m, document)
+	if err != nil {
+		return r.failed(ctx, before, m, err)
+	}
+	for _, e := range state.Happened {
+		r.event(m, corev1.EventTypeNormal, e.Reason, e.Message)
+	}
+	if state.Reason == v1alpha1.ReasonProvisioned && !owners.joined() {
+		if problem := r.bootProblem(ctx, m); problem != "" {
+			state.Reason, state.Message = v1alpha1.ReasonBootFailed, problem
+		}
+		state.RequeueAfter = soonest(state.RequeueAfter, askAgain(time.Since(m.GetCreationTimestamp().Time)))
+	}
+	return ctrl.Result{RequeueAfter: state.RequeueAfter}, r.report(ctx, before, m, state)
+}
+
+// soonest is the shorter of two waits, of which the first may be for ever.
+func soonest(a, b time.Duration) time.Duration {
+	if a == 0 {
+		return b
+	}
+	return min(a, b)
+}
+
+// claim marks the object as having something that must be removed, before there is anything, and gives it its identity.
+func (r *Reconciler[M]) claim(ctx context.Context, m M) error {
+	id, finalizer := r.providerID(m), r.Provider.Kind().Finalizer
+	if *r.contract(m).ProviderID == id && controllerutil.ContainsFinalizer(m, finalizer) {
+		return nil
+	}
+	return r.patch(ctx, m, func() {
+		controllerutil.AddFinalizer(m, finalizer)
+		*r.contract(m).ProviderID = id
+	})
+}
+
+func (r *Reconciler[M]) providerID(m M) string {
+	return r.Provider.Kind().ProviderIDPrefix + m.GetNamespace() + "/" + m.GetName()
+}
+
+func (r *Reconciler[M]) contract(m M) Contract { return r.Provider.Kind().Contract(m) }
+
+// failed reports an error. What only a user can mend is tried again now and then, the rest with the queue's backoff.
+func (r *Reconciler[M]) failed(ctx context.Context, before, m M, err error) (ctrl.Result, error) {
+	if ctx.Err() != nil {
+		return ctrl.Result{}, err
+	}
+	var problem *Problem
+	if errors.As(err, &problem) {
+		return ctrl.Result{RequeueAfter: problemRetry}, r.report(ctx, before, m, State{Reason: problem.Reason, Message: problem.Message})
+	}
+	return ctrl.Result{}, errors.Join(err, r.report(ctx, before, m, State{Reason: v1alpha1.ReasonProvisionFailed, Message: err.Error()}))
+}
+
+// wait reports what the machine waits for, once that takes long. An event ends the wait.
+func (r *Reconciler[M]) wait(ctx context.Context, m M, what State) (ctrl.Result, error) {
+	if age := time.Since(m.GetCreationTimestamp().Time); age < patience {
+		return ctrl.Result{RequeueAfter: patience - age}, nil
+	}
+	return ctrl.Result{RequeueAfter: patience}, r.report(ctx, copyOf(m), m, what)
+}
