@@ -17,6 +17,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/drover-dev/drover/api/v1alpha1"
+	"github.com/drover-dev/drover/controllers/consistency"
 	"github.com/drover-dev/drover/controllers/join"
 )
 
@@ -40,7 +41,7 @@ type Reconciler struct {
 	// Clock tells how old a report is. Default: the real one.
 	Clock clock.PassiveClock
 
-	written written
+	written consistency.Objects
 }
 
 // Reconcile brings one machine's NodeAgent, Node and condition up to date.
@@ -50,6 +51,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Resu
 		return ctrl.Result{}, err
 	}
 	if machine == nil {
+		r.written.Forget(req.NamespacedName)
 		return ctrl.Result{}, r.collect(ctx, req.NamespacedName)
 	}
 	o, err := r.observe(ctx, machine)
@@ -108,14 +110,14 @@ func (r *Reconciler) observe(ctx context.Context, machine *clusterv1.Machine) (*
 // mirror writes the Machine's condition when it says something new, and tells the pool.
 func (r *Reconciler) mirror(ctx context.Context, o *observed) error {
 	next := agentHealth(o)
-	if next == nil || same(o.previous(), next) || r.written.isOlder(o.machine) {
+	if next == nil || same(o.previous(), next) || r.written.IsOlder(o.machine) {
 		return nil
 	}
-	version, err := applyCondition(ctx, r.Client, o.machine, next)
+	written, err := applyCondition(ctx, r.Client, o.machine, next)
 	if err != nil {
 		return err
 	}
-	r.written.remember(o.machine.UID, version)
+	r.written.Wrote(written)
 	ctrl.LoggerFrom(ctx).Info("Mirrored the agent's health", "status", next.Status, "reason", next.Reason, "message", next.Message)
 	if event := announce(o, next); event != nil {
 		r.Recorder.Eventf(o.pool, o.machine, event.kind, event.reason, "Join", "%s", v1alpha1.BoundMessage(event.message))
@@ -125,7 +127,7 @@ func (r *Reconciler) mirror(ctx context.Context, o *observed) error {
 
 // syncNode puts the pool's labels and taints onto the Node, with one write and only when something differs.
 func (r *Reconciler) syncNode(ctx context.Context, o *observed) error {
-	if o.node == nil || o.foreignNode() != "" || ptr.Deref(o.pool.Spec.Paused, false) || r.written.isOlder(o.node) {
+	if o.node == nil || o.foreignNode() != "" || ptr.Deref(o.pool.Spec.Paused, false) || r.written.IsOlder(o.node) {
 		return nil
 	}
 	previous, known, err := readApplied(o.node)
@@ -145,7 +147,7 @@ func (r *Reconciler) syncNode(ctx context.Context, o *observed) error {
 	if err != nil || !changed {
 		return err
 	}
-	r.written.remember(node.UID, node.ResourceVersion)
+	r.written.Wrote(node)
 	ctrl.LoggerFrom(ctx).Info("Put the pool's labels and taints onto the Node")
 	if !known {
 		took := o.now.Sub(o.machine.CreationTimestamp.Time).Round(time.Second)

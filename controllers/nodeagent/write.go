@@ -22,11 +22,12 @@ import (
 const fieldOwner = "drover-nodeagent"
 
 // applyCondition writes one condition of a Machine. Server-side apply touches that list entry alone, so it never
-// conflicts with Cluster API, which writes the others. It returns the version of the Machine that has the condition.
-func applyCondition(ctx context.Context, c client.Client, machine *clusterv1.Machine, next *metav1.Condition) (version string, err error) {
+// conflicts with Cluster API, which writes the others. It returns the Machine that has the condition, without
+// a version if it is gone.
+func applyCondition(ctx context.Context, c client.Client, machine *clusterv1.Machine, next *metav1.Condition) (client.Object, error) {
 	condition, err := runtime.DefaultUnstructuredConverter.ToUnstructured(next)
 	if err != nil {
-		return "", fmt.Errorf("encode condition %s: %w", next.Type, err)
+		return nil, fmt.Errorf("encode condition %s: %w", next.Type, err)
 	}
 	patch := &unstructured.Unstructured{Object: map[string]any{
 		"metadata": map[string]any{"namespace": machine.Namespace, "name": machine.Name, "uid": string(machine.UID)},
@@ -35,9 +36,9 @@ func applyCondition(ctx context.Context, c client.Client, machine *clusterv1.Mac
 	patch.SetGroupVersionKind(clusterv1.GroupVersion.WithKind("Machine"))
 	err = c.Status().Apply(ctx, client.ApplyConfigurationFromUnstructured(patch), client.FieldOwner(fieldOwner), client.ForceOwnership)
 	if client.IgnoreNotFound(err) != nil {
-		return "", fmt.Errorf("write condition %s of Machine %s/%s: %w", next.Type, machine.Namespace, machine.Name, err)
+		return nil, fmt.Errorf("write condition %s of Machine %s/%s: %w", next.Type, machine.Namespace, machine.Name, err)
 	}
-	return patch.GetResourceVersion(), nil
+	return patch, nil
 }
 
 // patchNode writes what differs between two states of a Node, if anything does. The list of taints is replaced as a

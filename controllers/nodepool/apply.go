@@ -98,7 +98,7 @@ func (r *Reconciler) reserve(ctx context.Context, seen *observation, plan planne
 	if err := r.Client.Status().Patch(ctx, pool, client.MergeFromWithOptions(base, client.MergeFromWithOptimisticLock{})); err != nil {
 		return fmt.Errorf("reserve ordinals for NodePool %s: %w", client.ObjectKeyFromObject(pool), err)
 	}
-	r.written.pool(pool)
+	r.written.Wrote(pool)
 	seen.Pool = pool
 	return nil
 }
@@ -109,7 +109,7 @@ func (r *Reconciler) deleteMachine(ctx context.Context, pool *v1alpha1.NodePool,
 	if client.IgnoreNotFound(err) != nil && !apierrors.IsConflict(err) {
 		return fmt.Errorf("delete Machine %s: %w", action.Name, err)
 	}
-	r.written.machineDeleted(pool, action.Name, action.UID)
+	r.written.Deleted(pool, action.Name, action.UID)
 	return nil
 }
 

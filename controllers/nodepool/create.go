@@ -36,7 +36,7 @@ func (r *Reconciler) createMachine(ctx context.Context, seen *observation, actio
 	if err := r.createOnce(ctx, seen.Pool, machine); err != nil {
 		return err
 	}
-	r.written.machineCreated(seen.Pool, action.Name)
+	r.written.Created(seen.Pool, action.Name)
 	return nil
 }
 

@@ -63,7 +63,7 @@ func (r *Reconciler) observeMachines(ctx context.Context, seen *observation) err
 		return err
 	}
 	seen.Machines = machines
-	behind, overdue := r.written.behind(seen.Pool, machines, seen.Now)
+	behind, overdue := r.written.Behind(seen.Pool, machines, seen.Now)
 	if behind != "" && !overdue {
 		seen.CacheBehind = behind
 		return nil
@@ -107,7 +107,7 @@ func (r *Reconciler) observeLive(ctx context.Context, seen *observation) error {
 	if err != nil {
 		return err
 	}
-	r.written.confirm(live, machines)
+	r.written.Confirm(live, machines)
 	seen.Pool, seen.Machines, seen.Live = live, machines, true
 	return nil
 }

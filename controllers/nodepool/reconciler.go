@@ -9,11 +9,13 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/client-go/tools/events"
 	"k8s.io/utils/clock"
+	clusterv1 "sigs.k8s.io/cluster-api/api/core/v1beta2"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/controller/controllerutil"
 
 	"github.com/drover-dev/drover/api/v1alpha1"
+	"github.com/drover-dev/drover/controllers/consistency"
 	"github.com/drover-dev/drover/controllers/planner"
 )
 
@@ -69,7 +71,7 @@ type Reconciler struct {
 	// CreateConcurrency is how many machines are made or deleted at a time. Default: 20.
 	CreateConcurrency int
 
-	written   written
+	written   consistency.Children[*clusterv1.Machine]
 	refusals  refusals
 	templates *templateWatches
 }
@@ -79,7 +81,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, request ctrl.Request) (ctrl.
 	pool := &v1alpha1.NodePool{}
 	if err := r.Client.Get(ctx, request.NamespacedName, pool); err != nil {
 		if apierrors.IsNotFound(err) {
-			r.written.forget(request.NamespacedName)
+			r.written.Forget(request.NamespacedName)
 			r.refusals.forget(request.NamespacedName)
 			return ctrl.Result{}, r.releaseOrphans(ctx, request.NamespacedName, nil)
 		}
@@ -141,7 +143,7 @@ func (r *Reconciler) ensureFinalizer(ctx context.Context, pool *v1alpha1.NodePoo
 	if err := r.Client.Patch(ctx, pool, patch); err != nil {
 		return ignoreGone(err, "add the finalizer to NodePool %s", client.ObjectKeyFromObject(pool))
 	}
-	r.written.pool(pool)
+	r.written.Wrote(pool)
 	return nil
 }
 

@@ -27,7 +27,7 @@ func (r *Reconciler) report(ctx context.Context, seen *observation, plan planner
 	if err := r.Client.Status().Patch(ctx, pool, patch); err != nil {
 		return ignoreGone(err, "write the status of NodePool %s", client.ObjectKeyFromObject(pool))
 	}
-	r.written.pool(pool)
+	r.written.Wrote(pool)
 	return nil
 }
 
