@@ -6,10 +6,11 @@ import (
 	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	"k8s.io/apimachinery/pkg/util/resourceversion"
 	"k8s.io/apimachinery/pkg/util/wait"
 	clusterv1 "sigs.k8s.io/cluster-api/api/core/v1beta2"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/drover-dev/drover/controllers/consistency"
 )
 
 const (
@@ -23,21 +24,17 @@ const (
 // late events make Cluster API repeat writes that it made a moment ago, and most of those conflict.
 type written struct {
 	// live reads from the API server.
-	live client.Reader
+	live     client.Reader
+	machines consistency.Objects
 
-	mutex    sync.Mutex
-	versions map[client.ObjectKey]string
+	mutex sync.Mutex
+	// conflicts are the Machines that somebody else wrote, of whose version we know only that it is newer.
+	conflicts map[client.ObjectKey]bool
 }
-
-// conflicted stands for the version of a Machine that somebody else wrote, of which we know only that it is newer.
-const conflicted = ""
 
 // record notes a Machine that a write returned, or that a write found changed.
 func (w *written) record(obj client.Object, err error) {
-	version := obj.GetResourceVersion()
-	if apierrors.IsConflict(err) {
-		version = conflicted
-	} else if err != nil {
+	if err != nil && !apierrors.IsConflict(err) {
 		return
 	}
 	if obj.GetObjectKind().GroupVersionKind().Kind != "Machine" {
@@ -45,12 +42,19 @@ func (w *written) record(obj client.Object, err error) {
 			return
 		}
 	}
+	key := client.ObjectKeyFromObject(obj)
 	w.mutex.Lock()
 	defer w.mutex.Unlock()
-	if w.versions == nil {
-		w.versions = map[client.ObjectKey]string{}
+	if err == nil {
+		w.machines.Wrote(obj)
+		delete(w.conflicts, key)
+		return
 	}
-	w.versions[client.ObjectKeyFromObject(obj)] = version
+	w.machines.Forget(key)
+	if w.conflicts == nil {
+		w.conflicts = map[client.ObjectKey]bool{}
+	}
+	w.conflicts[key] = true
 }
 
 // get reads a Machine, and waits for the cache if it is behind our own writes. After a conflict it reads live: Cluster
@@ -65,10 +69,10 @@ func (w *written) get(ctx context.Context, reader client.Reader, key client.Obje
 		if err = reader.Get(ctx, key, machine, opts...); err != nil {
 			return false, err
 		}
-		return w.seen(key, machine.ResourceVersion), nil
+		return !w.machines.IsOlder(machine), nil
 	})
 	if apierrors.IsNotFound(err) {
-		w.seen(key, "")
+		w.machines.Forget(key)
 	}
 	return err
 }
@@ -77,28 +81,9 @@ func (w *written) get(ctx context.Context, reader client.Reader, key client.Obje
 func (w *written) takeConflict(key client.ObjectKey) bool {
 	w.mutex.Lock()
 	defer w.mutex.Unlock()
-	version, ok := w.versions[key]
-	if !ok || version != conflicted {
+	if !w.conflicts[key] {
 		return false
 	}
-	delete(w.versions, key)
-	return true
-}
-
-// seen says whether the version is as new as what was written, and forgets that if so. No version is newest of all:
-// the Machine is gone.
-func (w *written) seen(key client.ObjectKey, version string) bool {
-	w.mutex.Lock()
-	defer w.mutex.Unlock()
-	want, ok := w.versions[key]
-	if !ok {
-		return true
-	}
-	if version != "" {
-		if order, err := resourceversion.CompareResourceVersion(version, want); err == nil && order < 0 {
-			return false
-		}
-	}
-	delete(w.versions, key)
+	delete(w.conflicts, key)
 	return true
 }
