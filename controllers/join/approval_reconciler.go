@@ -12,9 +12,9 @@ import (
 	"k8s.io/client-go/tools/events"
 	"k8s.io/utils/clock"
 	ctrl "sigs.k8s.io/controller-runtime"
-	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/drover-dev/drover/api/v1alpha1"
+	"github.com/drover-dev/drover/controllers/sides"
 )
 
 // +kubebuilder:rbac:groups=certificates.k8s.io,resources=certificatesigningrequests,verbs=get;list;watch
@@ -32,10 +32,11 @@ const retryWait = time.Second
 
 // ApprovalReconciler approves or denies the certificate requests of agents and kubelets.
 type ApprovalReconciler struct {
-	// Client reads from the manager's cache and writes. Default: the manager's.
-	Client client.Client
-	// APIReader reads live: token Secrets, and everything before a request is denied. Default: the manager's.
-	APIReader client.Reader
+	// Management has the pools and Machines. Default: the manager's.
+	Management sides.Side
+	// Workload has the certificate requests, token Secrets, Nodes and NodeAgents. Token Secrets, and everything before a
+	// request is denied, are read live. Default: the manager's.
+	Workload sides.Side
 	// Recorder tells users which request was denied. Default: the manager's.
 	Recorder events.EventRecorder
 	// Clock tells how long a token's use has to be remembered. Default: the real one.
@@ -46,7 +47,7 @@ type ApprovalReconciler struct {
 
 // Reconcile answers one certificate request.
 func (r *ApprovalReconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Result, error) {
-	csr, err := getOrNil(ctx, r.Client, req.NamespacedName, &certificatesv1.CertificateSigningRequest{})
+	csr, err := getOrNil(ctx, r.Workload, req.NamespacedName, &certificatesv1.CertificateSigningRequest{})
 	if err != nil || csr == nil || !isUndecided(csr) || claimOf(csr) == claimNone {
 		return ctrl.Result{}, err
 	}
@@ -102,7 +103,7 @@ func (r *ApprovalReconciler) answer(ctx context.Context, csr *certificatesv1.Cer
 	}
 	answered := csr.DeepCopy()
 	answered.Status.Conditions = append(answered.Status.Conditions, condition)
-	err := r.Client.SubResource("approval").Update(ctx, answered)
+	err := r.Workload.SubResource("approval").Update(ctx, answered)
 	if apierrors.IsNotFound(err) {
 		return nil
 	}

@@ -42,10 +42,10 @@ func (r *ApprovalReconciler) gatherToken(ctx context.Context, f *facts) error {
 	}
 	var err error
 	name := types.NamespacedName{Namespace: tokenNamespace, Name: secretName(id)}
-	if f.token, err = getOrNil(ctx, r.APIReader, name, &corev1.Secret{}); err != nil || f.token == nil {
+	if f.token, err = getOrNil(ctx, r.Workload.Live, name, &corev1.Secret{}); err != nil || f.token == nil {
 		return err
 	}
-	if f.approvedKeys, err = approvedKeys(ctx, r.Client, id); err != nil {
+	if f.approvedKeys, err = approvedKeys(ctx, r.Workload, id); err != nil {
 		return err
 	}
 	if key := f.token.Annotations[approvedKeyAnnotation]; key != "" {
@@ -58,22 +58,19 @@ func (r *ApprovalReconciler) gatherToken(ctx context.Context, f *facts) error {
 }
 
 func (r *ApprovalReconciler) gatherMachine(ctx context.Context, f *facts, live bool) error {
-	reader := client.Reader(r.Client)
-	if live {
-		reader = r.APIReader
-	}
+	workload := r.Workload.Reader(live)
 	node := types.NamespacedName{Name: f.nodeName()}
 	var err error
-	if f.agent, err = getOrNil(ctx, reader, node, &v1alpha1.NodeAgent{}); err != nil {
+	if f.agent, err = getOrNil(ctx, workload, node, &v1alpha1.NodeAgent{}); err != nil {
 		return err
 	}
-	if f.node, err = getOrNil(ctx, reader, node, &corev1.Node{}); err != nil {
+	if f.node, err = getOrNil(ctx, workload, node, &corev1.Node{}); err != nil {
 		return err
 	}
 	if f.machine, err = r.machineOf(ctx, f, live); err != nil || f.machine == nil {
 		return err
 	}
-	if f.pool, err = poolOf(ctx, reader, f.machine); err != nil {
+	if f.pool, err = poolOf(ctx, r.Management.Reader(live), f.machine); err != nil {
 		return err
 	}
 	if live && f.csr.Spec.SignerName == certificatesv1.KubeletServingSignerName {
@@ -98,11 +95,7 @@ func (r *ApprovalReconciler) machineOf(ctx context.Context, f *facts, live bool)
 	if name.Namespace == "" {
 		return nil, nil
 	}
-	reader := client.Reader(r.Client)
-	if live {
-		reader = r.APIReader
-	}
-	machine, err := getOrNil(ctx, reader, name, &clusterv1.Machine{})
+	machine, err := getOrNil(ctx, r.Management.Reader(live), name, &clusterv1.Machine{})
 	if err != nil || machine == nil || !ofPool(machine) {
 		return nil, err
 	}
@@ -111,7 +104,7 @@ func (r *ApprovalReconciler) machineOf(ctx context.Context, f *facts, live bool)
 
 func (r *ApprovalReconciler) searchMachine(ctx context.Context, name string) (*clusterv1.Machine, error) {
 	machines := &clusterv1.MachineList{}
-	if err := r.APIReader.List(ctx, machines, client.HasLabels{v1alpha1.PoolUIDLabel}, client.MatchingFields{"metadata.name": name}); err != nil {
+	if err := r.Management.Live.List(ctx, machines, client.HasLabels{v1alpha1.PoolUIDLabel}, client.MatchingFields{"metadata.name": name}); err != nil {
 		return nil, fmt.Errorf("search for Machine %s: %w", name, err)
 	}
 	if len(machines.Items) != 1 {
@@ -124,13 +117,13 @@ func (r *ApprovalReconciler) searchMachine(ctx context.Context, name string) (*c
 // them a moment later. What cannot be read adds nothing.
 func (r *ApprovalReconciler) infraAddresses(ctx context.Context, machine *clusterv1.Machine) clusterv1.MachineAddresses {
 	ref := machine.Spec.InfrastructureRef
-	mapping, err := r.Client.RESTMapper().RESTMapping(schema.GroupKind{Group: ref.APIGroup, Kind: ref.Kind})
+	mapping, err := r.Management.RESTMapper().RESTMapping(schema.GroupKind{Group: ref.APIGroup, Kind: ref.Kind})
 	if err != nil {
 		return nil
 	}
 	infra := &unstructured.Unstructured{}
 	infra.SetGroupVersionKind(mapping.GroupVersionKind)
-	if err := r.APIReader.Get(ctx, types.NamespacedName{Namespace: machine.Namespace, Name: ref.Name}, infra); err != nil {
+	if err := r.Management.Live.Get(ctx, types.NamespacedName{Namespace: machine.Namespace, Name: ref.Name}, infra); err != nil {
 		return nil
 	}
 	status, _, _ := unstructured.NestedMap(infra.Object, "status")

@@ -21,7 +21,7 @@ import (
 // publish makes sure that a Machine's token exists and that its bootstrap Secret has it.
 func (r *TokenReconciler) publish(ctx context.Context, machine *clusterv1.Machine, pool *v1alpha1.NodePool, t *token) (*token, error) {
 	name := types.NamespacedName{Namespace: machine.Namespace, Name: machine.Name + v1alpha1.BootstrapSecretSuffix}
-	existing, err := getOrNil(ctx, r.APIReader, name, &corev1.Secret{})
+	existing, err := getOrNil(ctx, r.Management.Live, name, &corev1.Secret{})
 	if err != nil {
 		return nil, err
 	}
@@ -62,7 +62,7 @@ func (r *TokenReconciler) makeToken(ctx context.Context, machine *clusterv1.Mach
 				return nil, err
 			}
 		}
-		err := r.Client.Create(ctx, t.asSecret(machine))
+		err := r.Workload.Create(ctx, t.asSecret(machine))
 		if err == nil {
 			ctrl.LoggerFrom(ctx).Info("Made a join token", "expires", expiration(t.expires))
 			return t, nil
@@ -82,7 +82,7 @@ func (r *TokenReconciler) makeToken(ctx context.Context, machine *clusterv1.Mach
 
 // adoptToken is the token with that ID when it is this Machine's, and nil when it is somebody else's.
 func (r *TokenReconciler) adoptToken(ctx context.Context, machine *clusterv1.Machine, id string) (*token, error) {
-	secret, err := getOrNil(ctx, r.APIReader, types.NamespacedName{Namespace: tokenNamespace, Name: secretName(id)}, &corev1.Secret{})
+	secret, err := getOrNil(ctx, r.Workload.Live, types.NamespacedName{Namespace: tokenNamespace, Name: secretName(id)}, &corev1.Secret{})
 	if err != nil || secret == nil || secret.Labels[v1alpha1.MachineUIDLabel] != string(machine.UID) {
 		return nil, err
 	}
@@ -101,11 +101,11 @@ func (r *TokenReconciler) writeBootstrap(ctx context.Context, machine *clusterv1
 		return err
 	}
 	if existing == nil {
-		err = r.Client.Create(ctx, secret)
+		err = r.Management.Create(ctx, secret)
 	} else {
 		patch := client.MergeFrom(existing.DeepCopy())
 		existing.Data = secret.Data
-		err = r.Client.Patch(ctx, existing, patch)
+		err = r.Management.Patch(ctx, existing, patch)
 	}
 	if err != nil {
 		return fmt.Errorf("write the bootstrap Secret of Machine %s: %w", t.machine, err)
@@ -119,7 +119,7 @@ func (r *TokenReconciler) revisionOf(ctx context.Context, machine *clusterv1.Mac
 		Namespace: machine.Namespace,
 		Name:      v1alpha1.RevisionName(machine.Labels[v1alpha1.PoolLabel], machine.Labels[v1alpha1.RevisionLabel]),
 	}
-	for _, reader := range []client.Reader{r.Client, r.APIReader} {
+	for _, reader := range []client.Reader{r.Management, r.Management.Live} {
 		revision, err := getOrNil(ctx, reader, name, &appsv1.ControllerRevision{})
 		if revision != nil || err != nil {
 			return revision, err
@@ -133,7 +133,7 @@ func (r *TokenReconciler) revisionOf(ctx context.Context, machine *clusterv1.Mac
 func (r *TokenReconciler) extend(ctx context.Context, t *token) error {
 	expires := r.Clock.Now().Add(tokenLifetime)
 	change := map[string]any{"data": map[string][]byte{bootstrapapi.BootstrapTokenExpirationKey: []byte(expiration(expires))}}
-	keys, err := approvedKeys(ctx, r.Client, t.id)
+	keys, err := approvedKeys(ctx, r.Workload, t.id)
 	if err != nil {
 		return err
 	}
@@ -146,7 +146,7 @@ func (r *TokenReconciler) extend(ctx context.Context, t *token) error {
 	}
 	secret := &corev1.Secret{}
 	secret.Namespace, secret.Name = tokenNamespace, secretName(t.id)
-	err = r.Client.Patch(ctx, secret, client.RawPatch(types.MergePatchType, body))
+	err = r.Workload.Patch(ctx, secret, client.RawPatch(types.MergePatchType, body))
 	if apierrors.IsNotFound(err) {
 		r.book.forget(t.machine) // The next pass makes the token that the bootstrap Secret promises.
 		return fmt.Errorf("extend the join token of Machine %s: somebody deleted it; it is made again: %w", t.machine, err)

@@ -30,12 +30,7 @@ const (
 
 // SetupWithManager registers the reconciler.
 func (r *TokenReconciler) SetupWithManager(_ context.Context, mgr ctrl.Manager) error {
-	if r.Client == nil {
-		r.Client = mgr.GetClient()
-	}
-	if r.APIReader == nil {
-		r.APIReader = mgr.GetAPIReader()
-	}
+	r.Management, r.Workload = r.Management.Or(mgr), r.Workload.Or(mgr)
 	if r.Recorder == nil {
 		r.Recorder = mgr.GetEventRecorder("drover-join")
 	}
@@ -53,7 +48,7 @@ func (r *TokenReconciler) SetupWithManager(_ context.Context, mgr ctrl.Manager) 
 
 // enqueueTokens looks, once after the start, at each Machine that has a token: it may have gone in the meantime.
 func (r *TokenReconciler) enqueueTokens(ctx context.Context, queue workqueue.TypedRateLimitingInterface[reconcile.Request]) error {
-	if err := r.book.load(ctx, r.APIReader); err != nil {
+	if err := r.book.load(ctx, r.Workload.Live); err != nil {
 		return err
 	}
 	for _, name := range r.book.machines() {
@@ -79,12 +74,7 @@ func machineOfAgent(_ context.Context, object client.Object) []reconcile.Request
 
 // SetupWithManager registers the reconciler.
 func (r *ApprovalReconciler) SetupWithManager(ctx context.Context, mgr ctrl.Manager) error {
-	if r.Client == nil {
-		r.Client = mgr.GetClient()
-	}
-	if r.APIReader == nil {
-		r.APIReader = mgr.GetAPIReader()
-	}
+	r.Management, r.Workload = r.Management.Or(mgr), r.Workload.Or(mgr)
 	if r.Recorder == nil {
 		r.Recorder = mgr.GetEventRecorder("drover-join")
 	}

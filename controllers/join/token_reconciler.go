@@ -16,6 +16,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/drover-dev/drover/api/v1alpha1"
+	"github.com/drover-dev/drover/controllers/sides"
 )
 
 // +kubebuilder:rbac:groups="",namespace=kube-system,resources=secrets,verbs=get;list;create;patch;delete
@@ -32,10 +33,11 @@ import (
 // The token is written first. A manager that dies before the bootstrap Secret is written finds the token again by the
 // ID it derives from the Machine's UID; one that finds only the bootstrap Secret makes the token that this promises.
 type TokenReconciler struct {
-	// Client reads from the manager's cache and writes. Default: the manager's.
-	Client client.Client
-	// APIReader reads live. Secrets are read with it alone, so no Secret needs to be cached. Default: the manager's.
-	APIReader client.Reader
+	// Management has the pools, Machines and bootstrap Secrets. Default: the manager's.
+	Management sides.Side
+	// Workload has the token Secrets, certificate requests and NodeAgents. Default: the manager's. On both sides Secrets
+	// are read live alone, so no Secret needs to be cached.
+	Workload sides.Side
 	// Recorder tells users what keeps a machine from getting its bootstrap data. Default: the manager's.
 	Recorder events.EventRecorder
 	// Clock tells when a token expires. Default: the real one.
@@ -49,18 +51,18 @@ var errNotOurs = errors.New("exists and was not made for this Machine: delete it
 
 // Reconcile brings the token and the bootstrap Secret of one Machine to what its state asks for.
 func (r *TokenReconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Result, error) {
-	if err := r.book.load(ctx, r.APIReader); err != nil {
+	if err := r.book.load(ctx, r.Workload.Live); err != nil {
 		return ctrl.Result{}, err
 	}
 	machine := &clusterv1.Machine{}
-	err := r.Client.Get(ctx, req.NamespacedName, machine)
+	err := r.Management.Get(ctx, req.NamespacedName, machine)
 	if apierrors.IsNotFound(err) {
 		return ctrl.Result{}, r.machineGone(ctx, req.NamespacedName)
 	}
 	if err != nil {
 		return ctrl.Result{}, fmt.Errorf("read Machine %s: %w", req, err)
 	}
-	agent, err := getOrNil(ctx, r.Client, types.NamespacedName{Name: machine.Name}, &v1alpha1.NodeAgent{})
+	agent, err := getOrNil(ctx, r.Workload, types.NamespacedName{Name: machine.Name}, &v1alpha1.NodeAgent{})
 	if err != nil {
 		return ctrl.Result{}, err
 	}
@@ -79,7 +81,7 @@ func (r *TokenReconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl
 // machineGone takes back the token of a Machine that the cache does not have, after a look at the API itself.
 func (r *TokenReconciler) machineGone(ctx context.Context, name types.NamespacedName) error {
 	if r.book.get(name) != nil {
-		switch err := r.APIReader.Get(ctx, name, &clusterv1.Machine{}); {
+		switch err := r.Management.Live.Get(ctx, name, &clusterv1.Machine{}); {
 		case err == nil:
 			return nil // Just made: its event is on the way.
 		case !apierrors.IsNotFound(err):
@@ -101,7 +103,7 @@ func (r *TokenReconciler) takeBack(ctx context.Context, name types.NamespacedNam
 	}
 	secret := &corev1.Secret{}
 	secret.Namespace, secret.Name = tokenNamespace, secretName(t.id)
-	if err := client.IgnoreNotFound(r.Client.Delete(ctx, secret)); err != nil {
+	if err := client.IgnoreNotFound(r.Workload.Delete(ctx, secret)); err != nil {
 		return fmt.Errorf("delete the join token of Machine %s: %w", name, err)
 	}
 	r.book.spend(name, t.machineUID)
@@ -135,14 +137,14 @@ func (r *TokenReconciler) letIn(ctx context.Context, machine *clusterv1.Machine)
 
 // poolOf is the pool that made the Machine. The cache may lag behind a pool just made, so a refusal is checked live.
 func (r *TokenReconciler) poolOf(ctx context.Context, machine *clusterv1.Machine) (*v1alpha1.NodePool, error) {
-	pool, err := poolOf(ctx, r.Client, machine)
+	pool, err := poolOf(ctx, r.Management, machine)
 	if err == nil {
 		err = BelongsTo(machine, pool)
 	}
 	if err == nil {
 		return pool, nil
 	}
-	if pool, err = poolOf(ctx, r.APIReader, machine); err != nil {
+	if pool, err = poolOf(ctx, r.Management.Live, machine); err != nil {
 		return nil, err
 	}
 	return pool, BelongsTo(machine, pool)

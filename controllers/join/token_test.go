@@ -24,6 +24,7 @@ import (
 
 	"github.com/drover-dev/drover/api/node"
 	"github.com/drover-dev/drover/api/v1alpha1"
+	"github.com/drover-dev/drover/controllers/sides"
 )
 
 var errCrash = errors.New("the manager was killed")
@@ -79,7 +80,8 @@ func newWorld(t *testing.T, objects ...client.Object) *world {
 
 // manager is one that has just started: it remembers nothing.
 func (w *world) manager() *TokenReconciler {
-	return &TokenReconciler{Client: w, APIReader: w, Recorder: events.NewFakeRecorder(10), Clock: w.clock}
+	side := sides.Side{Client: w, Live: w}
+	return &TokenReconciler{Management: side, Workload: side, Recorder: events.NewFakeRecorder(10), Clock: w.clock}
 }
 
 func (w *world) reconcile(t *testing.T, r *TokenReconciler) time.Duration {

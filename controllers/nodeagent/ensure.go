@@ -26,9 +26,9 @@ func (r *Reconciler) ensureNodeAgent(ctx context.Context, o *observed) error {
 	if err != nil {
 		return err
 	}
-	err = r.Client.Create(ctx, agent)
+	err = r.Workload.Create(ctx, agent)
 	if apierrors.IsAlreadyExists(err) {
-		if o.agent, err = getOrNil(ctx, r.APIReader, types.NamespacedName{Name: o.machine.Name}, &v1alpha1.NodeAgent{}); err != nil || o.agent == nil {
+		if o.agent, err = getOrNil(ctx, r.Workload.Live, types.NamespacedName{Name: o.machine.Name}, &v1alpha1.NodeAgent{}); err != nil || o.agent == nil {
 			return err
 		}
 		return claimNodeAgent(o)
@@ -82,7 +82,7 @@ func (r *Reconciler) revisionOf(ctx context.Context, machine *clusterv1.Machine)
 		Namespace: machine.Namespace,
 		Name:      v1alpha1.RevisionName(machine.Labels[v1alpha1.PoolLabel], machine.Labels[v1alpha1.RevisionLabel]),
 	}
-	for _, reader := range []client.Reader{r.Client, r.APIReader} {
+	for _, reader := range []client.Reader{r.Management, r.Management.Live} {
 		revision, err := getOrNil(ctx, reader, name, &appsv1.ControllerRevision{})
 		if revision != nil || err != nil {
 			return revision, err
@@ -94,18 +94,18 @@ func (r *Reconciler) revisionOf(ctx context.Context, machine *clusterv1.Machine)
 // collect deletes the NodeAgent of a Machine that is gone. A NodeAgent has no namespace, so no owner reference can
 // do this; each one is looked at when the manager starts, which finds those whose Machine went in the meantime.
 func (r *Reconciler) collect(ctx context.Context, machine types.NamespacedName) error {
-	agent, err := getOrNil(ctx, r.Client, types.NamespacedName{Name: machine.Name}, &v1alpha1.NodeAgent{})
+	agent, err := getOrNil(ctx, r.Workload, types.NamespacedName{Name: machine.Name}, &v1alpha1.NodeAgent{})
 	if err != nil || agent == nil || agent.Labels[v1alpha1.PoolNamespaceLabel] != machine.Namespace {
 		return err
 	}
-	live, err := getOrNil(ctx, r.APIReader, machine, &clusterv1.Machine{})
+	live, err := getOrNil(ctx, r.Management.Live, machine, &clusterv1.Machine{})
 	if err != nil {
 		return err
 	}
 	if live != nil && string(live.UID) == agent.Labels[v1alpha1.MachineUIDLabel] {
 		return nil
 	}
-	if err := r.Client.Delete(ctx, agent, client.Preconditions{UID: &agent.UID}); client.IgnoreNotFound(err) != nil {
+	if err := r.Workload.Delete(ctx, agent, client.Preconditions{UID: &agent.UID}); client.IgnoreNotFound(err) != nil {
 		return fmt.Errorf("delete NodeAgent %s: %w", agent.Name, err)
 	}
 	ctrl.LoggerFrom(ctx).Info("Deleted the NodeAgent of a Machine that is gone", "nodeAgent", agent.Name)

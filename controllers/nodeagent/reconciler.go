@@ -19,6 +19,7 @@ import (
 	"github.com/drover-dev/drover/api/v1alpha1"
 	"github.com/drover-dev/drover/controllers/consistency"
 	"github.com/drover-dev/drover/controllers/join"
+	"github.com/drover-dev/drover/controllers/sides"
 )
 
 // +kubebuilder:rbac:groups=fleet.drover.dev,resources=nodeagents,verbs=get;list;watch;create;delete
@@ -32,10 +33,10 @@ import (
 
 // Reconciler keeps the NodeAgent, the Node's labels and taints and the Machine's condition of each Machine of a pool.
 type Reconciler struct {
-	// Client reads from the manager's cache and writes. Default: the manager's.
-	Client client.Client
-	// APIReader reads live, before something is deleted or given up. Default: the manager's.
-	APIReader client.Reader
+	// Management has the pools and Machines. What is deleted or given up is read live before. Default: the manager's.
+	Management sides.Side
+	// Workload has the Nodes and NodeAgents. Default: the manager's.
+	Workload sides.Side
 	// Recorder tells a pool's users who joins and who does not. Default: the manager's.
 	Recorder events.EventRecorder
 	// Clock tells how old a report is. Default: the real one.
@@ -46,7 +47,7 @@ type Reconciler struct {
 
 // Reconcile brings one machine's NodeAgent, Node and condition up to date.
 func (r *Reconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Result, error) {
-	machine, err := getOrNil(ctx, r.Client, req.NamespacedName, &clusterv1.Machine{})
+	machine, err := getOrNil(ctx, r.Management, req.NamespacedName, &clusterv1.Machine{})
 	if err != nil {
 		return ctrl.Result{}, err
 	}
@@ -82,7 +83,7 @@ func (r *Reconciler) equip(ctx context.Context, o *observed) error {
 func (r *Reconciler) observe(ctx context.Context, machine *clusterv1.Machine) (*observed, error) {
 	o := &observed{machine: machine, now: r.Clock.Now()}
 	poolName := types.NamespacedName{Namespace: machine.Namespace, Name: machine.Labels[v1alpha1.PoolLabel]}
-	pool, err := getOrNil(ctx, r.Client, poolName, &v1alpha1.NodePool{})
+	pool, err := getOrNil(ctx, r.Management, poolName, &v1alpha1.NodePool{})
 	if err != nil || pool == nil {
 		return o, err
 	}
@@ -92,15 +93,15 @@ func (r *Reconciler) observe(ctx context.Context, machine *clusterv1.Machine) (*
 	}
 	o.pool = pool
 	name := types.NamespacedName{Name: machine.Name}
-	if o.agent, err = getOrNil(ctx, r.Client, name, &v1alpha1.NodeAgent{}); err != nil {
+	if o.agent, err = getOrNil(ctx, r.Workload, name, &v1alpha1.NodeAgent{}); err != nil {
 		return nil, err
 	}
-	if o.node, err = getOrNil(ctx, r.Client, name, &corev1.Node{}); err != nil {
+	if o.node, err = getOrNil(ctx, r.Workload, name, &corev1.Node{}); err != nil {
 		return nil, err
 	}
 	if ref := machine.Spec.InfrastructureRef; ref.APIGroup == v1alpha1.GroupVersion.Group && ref.Kind == "LocalMachine" {
 		key := types.NamespacedName{Namespace: machine.Namespace, Name: ref.Name}
-		if o.local, err = getOrNil(ctx, r.Client, key, &v1alpha1.LocalMachine{}); err != nil {
+		if o.local, err = getOrNil(ctx, r.Management, key, &v1alpha1.LocalMachine{}); err != nil {
 			return nil, err
 		}
 	}
@@ -113,7 +114,7 @@ func (r *Reconciler) mirror(ctx context.Context, o *observed) error {
 	if next == nil || same(o.previous(), next) || r.written.IsOlder(o.machine) {
 		return nil
 	}
-	written, err := applyCondition(ctx, r.Client, o.machine, next)
+	written, err := applyCondition(ctx, r.Management, o.machine, next)
 	if err != nil {
 		return err
 	}
@@ -143,7 +144,7 @@ func (r *Reconciler) syncNode(ctx context.Context, o *observed) error {
 	if err := applyTemplate(node, o.pool, previous); err != nil {
 		return err
 	}
-	changed, err := patchNode(ctx, r.Client, o.node, node)
+	changed, err := patchNode(ctx, r.Workload, o.node, node)
 	if err != nil || !changed {
 		return err
 	}

@@ -25,12 +25,7 @@ const workers = 10
 
 // SetupWithManager registers the reconciler.
 func (r *Reconciler) SetupWithManager(_ context.Context, mgr ctrl.Manager) error {
-	if r.Client == nil {
-		r.Client = mgr.GetClient()
-	}
-	if r.APIReader == nil {
-		r.APIReader = mgr.GetAPIReader()
-	}
+	r.Management, r.Workload = r.Management.Or(mgr), r.Workload.Or(mgr)
 	if r.Recorder == nil {
 		r.Recorder = mgr.GetEventRecorder("drover-nodeagent")
 	}
@@ -60,7 +55,7 @@ func machineOfAgent(_ context.Context, object client.Object) []reconcile.Request
 
 // machineOfNode goes by the NodeAgent of the Node's name: a Node's own labels are the kubelet's to write.
 func (r *Reconciler) machineOfNode(ctx context.Context, object client.Object) []reconcile.Request {
-	agent, err := getOrNil(ctx, r.Client, types.NamespacedName{Name: object.GetName()}, &v1alpha1.NodeAgent{})
+	agent, err := getOrNil(ctx, r.Workload, types.NamespacedName{Name: object.GetName()}, &v1alpha1.NodeAgent{})
 	if err != nil || agent == nil {
 		return nil
 	}
@@ -76,7 +71,7 @@ func machineOfLocalMachine(_ context.Context, object client.Object) []reconcile.
 
 func (r *Reconciler) machinesOfPool(ctx context.Context, object client.Object) []reconcile.Request {
 	machines := &clusterv1.MachineList{}
-	err := r.Client.List(ctx, machines, client.InNamespace(object.GetNamespace()),
+	err := r.Management.List(ctx, machines, client.InNamespace(object.GetNamespace()),
 		client.MatchingLabels{v1alpha1.PoolUIDLabel: string(object.GetUID())}, client.UnsafeDisableDeepCopy)
 	if err != nil {
 		ctrl.LoggerFrom(ctx).Error(err, "Failed to list the Machines of a NodePool", "pool", object.GetName())

@@ -13,6 +13,7 @@ import (
 	"github.com/drover-dev/drover/controllers/local"
 	"github.com/drover-dev/drover/controllers/nodeagent"
 	"github.com/drover-dev/drover/controllers/nodepool"
+	"github.com/drover-dev/drover/controllers/sides"
 )
 
 // reconciler is what each package of controllers exports.
@@ -38,13 +39,14 @@ func addControllers(ctx context.Context, mgr ctrl.Manager, options Options) erro
 
 func reconcilers(mgr ctrl.Manager, discoverer *discovery.Discoverer, options Options) []reconciler {
 	client, live := mgr.GetClient(), mgr.GetAPIReader()
+	here := sides.Of(mgr) // the nodes are of the cluster that the pools are in
 	list := []reconciler{
 		&nodepool.Reconciler{
 			Client: client, APIReader: live, Discoverer: discoverer, Recorder: mgr.GetEventRecorder("drover-nodepool"),
 		},
-		&join.TokenReconciler{Client: client, APIReader: live},
-		&join.ApprovalReconciler{Client: client, APIReader: live},
-		&nodeagent.Reconciler{Client: client, APIReader: live},
+		&join.TokenReconciler{Management: here, Workload: here},
+		&join.ApprovalReconciler{Management: here, Workload: here},
+		&nodeagent.Reconciler{Management: here, Workload: here},
 	}
 	if options.LocalRoot == "" {
 		return list
