@@ -32,6 +32,7 @@ func TestARealAPIServer(t *testing.T) {
 		"says why a machine has no NodeAgent":             aMachineWithoutANodeAgentSaysWhy,
 		"says why a Node lacks its pool's labels":         aNodeWithoutThePoolsLabelsSaysWhy,
 		"refuses another machine's provider ID":           aKubeletMayNotTakeAnothersProviderID,
+		"refuses a kubelet's choice of pod ranges":        aKubeletMayNotChooseItsPodRanges,
 		"refuses a Machine for another's Node":            aTenantMayNotTakeAnothersNode,
 	} {
 		t.Run(name, func(t *testing.T) { test(t, c) })
@@ -370,4 +371,31 @@ func aKubeletMayNotTakeAnothersProviderID(t *testing.T, c *cluster) {
 		return fmt.Errorf("got %w", err)
 	})
 	must(t, kubelet.Create(t.Context(), providerNode("alone", "drover-local://default/alone")))
+}
+
+func aKubeletMayNotChooseItsPodRanges(t *testing.T, c *cluster) {
+	t.Helper()
+	kubelet := c.as(t, c.User(t, v1alpha1.NodeUserPrefix+"ranged", v1alpha1.NodesGroup))
+	ranged := func(ranges ...string) *corev1.Node {
+		node := nodeNamed("ranged")
+		node.Spec.PodCIDR, node.Spec.PodCIDRs = ranges[0], ranges
+		return node
+	}
+	refused := func(err error) error {
+		if apierrors.IsForbidden(err) && strings.Contains(err.Error(), "drover-node-pod-ranges") {
+			return nil
+		}
+		return fmt.Errorf("got %w", err)
+	}
+	eventually(t, "the policy is in force", func(ctx context.Context) error {
+		return refused(kubelet.Create(ctx, ranged("10.88.0.1/32"), client.DryRunAll))
+	})
+	must(t, refused(kubelet.Create(t.Context(), ranged("10.244.0.0/24", "fd00::/64"))))
+	must(t, kubelet.Create(t.Context(), nodeNamed("ranged")))
+	choice := client.RawPatch(types.MergePatchType, []byte(`{"spec":{"podCIDR":"10.88.0.1/32","podCIDRs":["10.88.0.1/32"]}}`))
+	must(t, refused(kubelet.Patch(t.Context(), nodeNamed("ranged"), choice)))
+
+	// What kube-controller-manager gave it, the kubelet may go on writing its Node with.
+	must(t, c.Client.Patch(t.Context(), nodeNamed("ranged"), client.RawPatch(types.MergePatchType, []byte(`{"spec":{"podCIDR":"10.244.7.0/24","podCIDRs":["10.244.7.0/24"]}}`))))
+	must(t, kubelet.Patch(t.Context(), nodeNamed("ranged"), client.RawPatch(types.MergePatchType, []byte(`{"metadata":{"annotations":{"a":"b"}}}`))))
 }
