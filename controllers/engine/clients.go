@@ -17,7 +17,7 @@ import (
 	"github.com/drover-dev/drover/api/v1alpha1"
 )
 
-// heldClient is the client of Cluster API's reconcilers, with two views of its own.
+// heldClient is the client of Cluster API's reconcilers, with views of its own.
 //
 // An object with our finalizer seems not to be deleted. An adopted Cluster that is being deleted, by hand or with its
 // namespace, would otherwise take its Machines along without draining them, and so would a control plane that is being

@@ -1,10 +1,53 @@
-// Package engine runs Cluster API's cluster and machine reconcilers inside Drover's manager and makes them see the
-// cluster Drover runs in. It is the one importer of sigs.k8s.io/cluster-api's root module, whose Go API may break in
-// patch releases.
+// Package engine runs Cluster API's cluster and machine reconcilers inside Drover's manager. It is the one importer of
+// those reconcilers, whose Go API may break in patch releases. Check refuses to start beside a Cluster API that
+// somebody else runs. What the reconcilers find in a cluster, package adopter made; what the manager's cache holds,
+// package caching says.
 //
-// Its parts: the adopter makes the Cluster "drover" with an AdoptedCluster and an AdoptedControlPlane in each namespace
-// that has a NodePool. The localCluster is Cluster API's ClusterCache over the manager's own client and cache: there is
-// no kubeconfig Secret, no second informer of Nodes and no second rate limit. The heldClient shows the reconcilers an
-// adopted Cluster as it is to be seen while pools use it, so that deleting it, or its namespace, drains like any other
-// deletion. Check refuses to start beside a Cluster API that somebody else runs.
+// The reconcilers are upstream's, unchanged, but what they see and do goes through parts of ours. This is the list of
+// every place where that is not what the API server has, or would have been told. Whoever adds one adds a line.
+//
+// The client for Machines, Clusters and infrastructure (heldClient). Only Get and the patches are ours; lists, watches,
+// creations, updates and deletions, and the reconcilers' APIReader, show and do what they say.
+//
+//   - An object with the adopter's finalizer seems not to be deleted: the adopted Cluster and its control plane keep
+//     going while pools use them.
+//   - A LocalMachine seems not to be deleted while its Machine, which is its controller, has yet to be drained.
+//   - A Machine without the condition Paused seems to have it, with the status False.
+//   - A read of a Machine waits up to a second until the cache has seen what this client last wrote to it. After a
+//     write that conflicted, the next read of that Machine comes from the API server.
+//
+// The client for Nodes and what runs on them (nodeClient, cached and uncached alike). Only patches of an object are
+// ours; patches of a status or of another subresource are sent as they are.
+//
+//   - A merge patch that changes nothing is not sent. The caller's object then stays as it was, and it learns neither
+//     of a conflict nor that the object is gone.
+//   - A merge patch that only adds or sets labels and annotations is sent without the resource version it insists on.
+//
+// The ClusterCache (localCluster) is the manager's own client and cache, not a second set made from a kubeconfig.
+//
+//   - Every Cluster named "drover", in whatever namespace, is the cluster we run in; no other is ever connected.
+//   - Its clients have the manager's identity, scheme, rate limit and cache. What is not read live comes from that cache.
+//   - A watch is set up once for each name, by the Cluster that asks first, and is never taken down with a Cluster.
+//   - "Connected" and the last success rest on one probe of /readyz by the manager, every 10 seconds and every second
+//     while it fails; five failures in a row disconnect. The API server's answer is taken for every Cluster's.
+//   - When the connection comes or goes, or success is past for as long as a reconciler asked for, all Clusters with
+//     our watch filter's label are enqueued, at once and once.
+//
+// The manager's cache (package caching), which both clients read from.
+//
+//   - No object has managed fields, and no Node the list of its images.
+//   - Secrets, ConfigMaps, Pods, DaemonSets, PersistentVolumes and VolumeAttachments are read live. A watch for Secrets
+//     sees only bootstrap Secrets and join tokens, one for ConfigMaps only what Drover made.
+//   - Unstructured objects, as which Cluster API reads infrastructure, come from the cache too.
+//
+// The queues (queue.go), in place of Cluster API's limit of one reconcile per object and second, which is off.
+//
+//   - An event is handed on after 20 milliseconds, together with those that came meanwhile; a Machine's at the earliest
+//     half a second after its last reconcile began, a Cluster's, after eight at once, every two seconds.
+//   - A reconciler that asks to be called again later is called after 5 seconds at most: the 20 seconds of a drain, and
+//     the 30 of a missing object, become 5. A retry after an error keeps the limiter's own wait.
+//   - There are no priorities: what the first list brings waits in one line with later events.
+//
+// What there is to see at all (setup.go): only objects with our watch filter's label are reconciled, and MachinePools
+// do not exist.
 package engine

@@ -164,9 +164,7 @@ func onlyDraining(ctx context.Context, c client.Client, namespace, name string) 
 }
 
 func nothingAdopted(ctx context.Context, c client.Client, namespace string) string {
-	for _, object := range []client.Object{
-		newCluster(namespace), newAdoptedCluster(namespace), newAdoptedControlPlane(namespace),
-	} {
+	for _, object := range adoptedObjects(namespace) {
 		if left := isGone(ctx, c, object); left != "" {
 			return left
 		}

@@ -1,9 +1,6 @@
 package engine
 
-import (
-	"context"
-	"time"
-)
+import "time"
 
 // Mode says who runs Cluster API's reconcilers.
 type Mode string
@@ -29,8 +26,6 @@ const (
 type Options struct {
 	// Mode says who runs Cluster API's reconcilers. Default: Embedded.
 	Mode Mode
-	// Server finds out the API server's URL as nodes reach it.
-	Server func(context.Context) (string, error)
 	// MachineConcurrency is how many Machines are reconciled at once. Default: 50; most of a reconcile is waiting for
 	// the API server.
 	MachineConcurrency int

@@ -159,24 +159,6 @@ func TestSpacingDelaysOnlyWhatWasReconciledJustNow(t *testing.T) {
 	}
 }
 
-func TestParseEndpoint(t *testing.T) {
-	for _, test := range []struct {
-		reason, server string
-		want           v1alpha1.APIEndpoint
-		fails          bool
-	}{
-		{"host and port", "https://10.88.0.1:6443", v1alpha1.APIEndpoint{Host: "10.88.0.1", Port: 6443}, false},
-		{"the scheme's port", "https://api.example.org", v1alpha1.APIEndpoint{Host: "api.example.org", Port: 443}, false},
-		{"IPv6", "https://[fd00::1]:6443", v1alpha1.APIEndpoint{Host: "fd00::1", Port: 6443}, false},
-		{"no host", "https://:6443", v1alpha1.APIEndpoint{}, true},
-		{"no port of this world", "https://a:70000", v1alpha1.APIEndpoint{}, true},
-	} {
-		if got, err := parseEndpoint(test.server); got != test.want || (err != nil) != test.fails {
-			t.Errorf("%s: got %v, %v, want %v", test.reason, got, err, test.want)
-		}
-	}
-}
-
 func request(name string) reconcile.Request {
 	return reconcile.Request{NamespacedName: types.NamespacedName{Namespace: "default", Name: name}}
 }

@@ -20,11 +20,6 @@ package engine
 // +kubebuilder:rbac:groups=apps,resources=daemonsets,verbs=get;list
 // +kubebuilder:rbac:groups=storage.k8s.io,resources=volumeattachments,verbs=get;list
 //
-// The adopter:
-//
-// +kubebuilder:rbac:groups=fleet.drover.dev,resources=nodepools,verbs=get;list;watch
-// +kubebuilder:rbac:groups=fleet.drover.dev,resources=adoptedclusters;adoptedclusters/status;adoptedclusters/finalizers;adoptedcontrolplanes;adoptedcontrolplanes/status;adoptedcontrolplanes/finalizers,verbs=get;list;watch;create;update;patch;delete
-//
 // Check:
 //
 // +kubebuilder:rbac:groups=apps,resources=deployments,verbs=list

@@ -2,11 +2,9 @@ package engine
 
 import (
 	"context"
-	"errors"
 	"fmt"
 
 	corev1 "k8s.io/api/core/v1"
-	"k8s.io/client-go/discovery"
 	"sigs.k8s.io/cluster-api/core/reconcilers/cluster"
 	"sigs.k8s.io/cluster-api/core/reconcilers/machine"
 	"sigs.k8s.io/cluster-api/feature"
@@ -21,20 +19,10 @@ import (
 // Machine is reconciled about six times until it is Ready. The queue of this package bounds the rate instead.
 const gates = "MachinePool=false,ReconcilerRateLimiting=false"
 
-// Setup registers the adopter and, in the Embedded mode, Cluster API's reconcilers. The manager's cache and client must
-// have been made with CacheOptions and ClientOptions. Check must have passed.
+// Setup registers Cluster API's reconcilers in the Embedded mode, and nothing in the External one. The manager's cache
+// and client must have been made with the options of package caching. Check must have passed.
 func Setup(ctx context.Context, mgr manager.Manager, options Options) error {
 	options = options.withDefaults()
-	if options.Server == nil {
-		return errors.New("set up the engine: Options.Server is missing")
-	}
-	adopter, err := newAdopter(mgr, options)
-	if err != nil {
-		return err
-	}
-	if err := adopter.SetupWithManager(ctx, mgr); err != nil {
-		return fmt.Errorf("set up the adopter: %w", err)
-	}
 	if options.Mode == External {
 		return nil
 	}
@@ -42,24 +30,6 @@ func Setup(ctx context.Context, mgr manager.Manager, options Options) error {
 		return fmt.Errorf("set up Cluster API's reconcilers: %w", err)
 	}
 	return nil
-}
-
-func newAdopter(mgr manager.Manager, options Options) (*adopter, error) {
-	versions, err := discovery.NewDiscoveryClientForConfigAndClient(mgr.GetConfig(), mgr.GetHTTPClient())
-	if err != nil {
-		return nil, fmt.Errorf("make a discovery client: %w", err)
-	}
-	return &adopter{
-		client: mgr.GetClient(),
-		server: options.Server,
-		version: func() (string, error) {
-			info, err := versions.ServerVersion()
-			if err != nil {
-				return "", err
-			}
-			return info.GitVersion, nil
-		},
-	}, nil
 }
 
 func setupReconcilers(ctx context.Context, mgr manager.Manager, options Options) error {

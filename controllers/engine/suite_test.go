@@ -21,6 +21,8 @@ import (
 	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
 
 	"github.com/drover-dev/drover/api/v1alpha1"
+	"github.com/drover-dev/drover/controllers/adopter"
+	"github.com/drover-dev/drover/controllers/caching"
 	"github.com/drover-dev/drover/test/apiserver"
 	"github.com/drover-dev/drover/test/simulated"
 )
@@ -64,14 +66,21 @@ func startManager(t *testing.T, config *rest.Config, options ctrl.Options, setup
 	return stop
 }
 
-// startEngine starts a manager with the engine alone.
+// startEngine starts a manager with the engine and the adopter alone.
 func startEngine(t *testing.T, server *apiserver.Server, restConfig *rest.Config) (stop func()) {
 	t.Helper()
 	return startManager(t, restConfig, ctrl.Options{
 		Scheme: server.Scheme, Metrics: metricsserver.Options{BindAddress: "0"},
-		Cache: CacheOptions(), Client: ClientOptions(), Controller: config.Controller{SkipNameValidation: ptr.To(true)},
+		Cache: caching.CacheOptions(), Client: caching.ClientOptions(), Controller: config.Controller{SkipNameValidation: ptr.To(true)},
 	}, func(ctx context.Context, mgr ctrl.Manager) error {
-		return Setup(ctx, mgr, Options{Server: func(context.Context) (string, error) { return testServer, nil }})
+		adopted, err := adopter.New(mgr, func(context.Context) (string, error) { return testServer, nil })
+		if err != nil {
+			return err
+		}
+		if err := adopted.SetupWithManager(ctx, mgr); err != nil {
+			return err
+		}
+		return Setup(ctx, mgr, Options{})
 	})
 }
 
@@ -178,4 +187,12 @@ func isGone(ctx context.Context, c client.Client, object client.Object) string {
 
 func nodeNamed(name string) *corev1.Node {
 	return &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: name}}
+}
+
+// adoptedObjects are the objects that stand for the cluster in a namespace, the Cluster first.
+func adoptedObjects(namespace string) []client.Object {
+	meta := metav1.ObjectMeta{Namespace: namespace, Name: v1alpha1.AdoptedClusterName}
+	return []client.Object{
+		&clusterv1.Cluster{ObjectMeta: meta}, &v1alpha1.AdoptedControlPlane{ObjectMeta: meta}, &v1alpha1.AdoptedCluster{ObjectMeta: meta},
+	}
 }

@@ -6,6 +6,7 @@ import (
 
 	ctrl "sigs.k8s.io/controller-runtime"
 
+	"github.com/drover-dev/drover/controllers/adopter"
 	"github.com/drover-dev/drover/controllers/artifact"
 	"github.com/drover-dev/drover/controllers/discovery"
 	"github.com/drover-dev/drover/controllers/engine"
@@ -23,10 +24,14 @@ type reconciler interface {
 
 func addControllers(ctx context.Context, mgr ctrl.Manager, options Options) error {
 	discoverer := discovery.New(mgr.GetAPIReader(), mgr.GetConfig(), options.Discovery)
-	if err := engine.Setup(ctx, mgr, engine.Options{
-		Mode:   engine.Mode(options.ClusterAPI),
-		Server: discoverer.Server,
-	}); err != nil {
+	adopted, err := adopter.New(mgr, discoverer.Server)
+	if err != nil {
+		return fmt.Errorf("set up the adopter: %w", err)
+	}
+	if err := adopted.SetupWithManager(ctx, mgr); err != nil {
+		return fmt.Errorf("set up the adopter: %w", err)
+	}
+	if err := engine.Setup(ctx, mgr, engine.Options{Mode: engine.Mode(options.ClusterAPI)}); err != nil {
 		return err
 	}
 	for _, r := range reconcilers(mgr, discoverer, options) {

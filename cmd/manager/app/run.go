@@ -18,6 +18,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/metrics/filters"
 	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
 
+	"github.com/drover-dev/drover/controllers/caching"
 	"github.com/drover-dev/drover/controllers/engine"
 	"github.com/drover-dev/drover/version"
 )
@@ -92,8 +93,8 @@ func New(ctx context.Context, restConfig *rest.Config, options Options) (manager
 func managerOptions(options Options, scheme *runtime.Scheme) ctrl.Options {
 	managerOptions := ctrl.Options{
 		Scheme:                        scheme,
-		Cache:                         engine.CacheOptions(),
-		Client:                        engine.ClientOptions(),
+		Cache:                         caching.CacheOptions(),
+		Client:                        caching.ClientOptions(),
 		LeaderElection:                options.LeaderElect,
 		LeaderElectionID:              leaderElectionID,
 		LeaderElectionNamespace:       options.LeaderElectionNamespace,

@@ -3,6 +3,7 @@ package engine
 import (
 	"context"
 	"fmt"
+	"slices"
 	"testing"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -10,7 +11,6 @@ import (
 	clusterv1 "sigs.k8s.io/cluster-api/api/core/v1beta2"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
-	"github.com/drover-dev/drover/api/v1alpha1"
 	"github.com/drover-dev/drover/test/apiserver"
 )
 
@@ -26,7 +26,7 @@ func TestAdoptionOutlivesItsDeletionWhilePoolsUseIt(t *testing.T) {
 	createMachine(t, server.Client, cluster, pool, drained)
 	eventually(t, "both Machines Ready", func(ctx context.Context) string { return allReady(ctx, server.Client, namespace, 2) })
 
-	for _, object := range []client.Object{cluster, newAdoptedControlPlane(namespace), newAdoptedCluster(namespace)} {
+	for _, object := range adoptedObjects(namespace) {
 		if err := server.Client.Delete(t.Context(), object); err != nil {
 			t.Fatal(err)
 		}
@@ -58,7 +58,7 @@ func TestAdopterMakesAgainWhatWasRemoved(t *testing.T) {
 	startEngine(t, server, rest.CopyConfig(server.Config))
 	newPool(t, server.Client, namespace)
 	before := getCluster(t, server.Client, namespace)
-	for _, object := range []client.Object{newAdoptedControlPlane(namespace), newAdoptedCluster(namespace), before} {
+	for _, object := range slices.Backward(adoptedObjects(namespace)) {
 		forceAway(t, server.Client, object)
 	}
 	eventually(t, "a new Cluster", func(ctx context.Context) string {
@@ -84,19 +84,19 @@ func TestAPoolThatComesWhileTheAdoptionEndsGetsANewOne(t *testing.T) {
 		if err := server.Client.Delete(t.Context(), pool); err != nil {
 			t.Fatal(err)
 		}
-		released := newCluster(namespace)
+		released := adoptedObjects(namespace)[0]
 		eventually(t, "the adopter to let the Cluster go", func(ctx context.Context) string {
 			if err := server.Client.Get(ctx, client.ObjectKeyFromObject(released), released); client.IgnoreNotFound(err) != nil {
 				return err.Error()
-			} else if err == nil && released.DeletionTimestamp.IsZero() {
+			} else if err == nil && released.GetDeletionTimestamp().IsZero() {
 				return "it is not being deleted"
 			}
 			return ""
 		})
 		pool = newPool(t, server.Client, namespace)
 		eventually(t, "a Cluster that stays", func(ctx context.Context) string {
-			cluster := newCluster(namespace)
-			if err := server.Client.Get(ctx, client.ObjectKeyFromObject(cluster), cluster); err != nil {
+			cluster := &clusterv1.Cluster{}
+			if err := server.Client.Get(ctx, client.ObjectKeyFromObject(released), cluster); err != nil {
 				return err.Error()
 			} else if !cluster.DeletionTimestamp.IsZero() {
 				return fmt.Sprintf("the old one is being deleted since %s", cluster.DeletionTimestamp)
@@ -107,54 +107,6 @@ func TestAPoolThatComesWhileTheAdoptionEndsGetsANewOne(t *testing.T) {
 		if err := server.Client.Delete(t.Context(), pool); err != nil {
 			t.Fatal(err)
 		}
-	}
-}
-
-func TestAdopterLeavesAForeignClusterAlone(t *testing.T) {
-	server := apiserver.Shared(t)
-	namespace := server.Namespace(t)
-	foreign := &clusterv1.Cluster{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: v1alpha1.AdoptedClusterName}}
-	foreign.Spec.InfrastructureRef = reference("AdoptedCluster")
-	if err := server.Client.Create(t.Context(), foreign); err != nil {
-		t.Fatal(err)
-	}
-	a := &adopter{client: server.Client}
-	if err := a.ensureCluster(t.Context(), namespace); err == nil || err.Error() != errForeignCluster.Error() {
-		t.Errorf("got %v, want %v", err, errForeignCluster)
-	}
-	if err := a.release(t.Context(), namespace); err != nil {
-		t.Fatal(err)
-	}
-	if err := server.Client.Get(t.Context(), client.ObjectKeyFromObject(foreign), foreign); err != nil || !foreign.DeletionTimestamp.IsZero() {
-		t.Errorf("the foreign Cluster was removed (%v)", err)
-	}
-}
-
-func TestAdoptedObjectsSayWhichSpecTheyAreAbout(t *testing.T) {
-	server := apiserver.Shared(t)
-	namespace := server.Namespace(t)
-	a := &adopter{client: server.Client}
-	for generation, f := range []facts{
-		{endpoint: v1alpha1.APIEndpoint{Host: "10.88.0.1", Port: 6443}, version: "v1.36.3"},
-		{endpoint: v1alpha1.APIEndpoint{Host: "10.88.0.2", Port: 6443}, version: "v1.36.4"},
-	} {
-		if err := a.adopt(t.Context(), namespace, f); err != nil {
-			t.Fatal(err)
-		}
-		infrastructure, controlPlane := newAdoptedCluster(namespace), newAdoptedControlPlane(namespace)
-		for _, object := range []client.Object{infrastructure, controlPlane} {
-			if err := server.Client.Get(t.Context(), client.ObjectKeyFromObject(object), object); err != nil {
-				t.Fatal(err)
-			}
-		}
-		want := int64(generation + 1)
-		if infrastructure.Status.ObservedGeneration != want || controlPlane.Status.ObservedGeneration != want {
-			t.Errorf("the status of the infrastructure is about generation %d, of the control plane %d; want %d",
-				infrastructure.Status.ObservedGeneration, controlPlane.Status.ObservedGeneration, want)
-		}
-	}
-	if err := a.release(t.Context(), namespace); err != nil {
-		t.Fatal(err)
 	}
 }
 

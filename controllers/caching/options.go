@@ -1,4 +1,4 @@
-package engine
+package caching
 
 import (
 	appsv1 "k8s.io/api/apps/v1"

@@ -1,4 +1,4 @@
-package engine
+package adopter
 
 import (
 	"context"
@@ -23,16 +23,18 @@ import (
 	"github.com/drover-dev/drover/api/v1alpha1"
 )
 
-// adopter makes the objects that stand for the cluster Drover runs in, in each namespace that has a NodePool, keeps
+// Reconciler makes the objects that stand for the cluster Drover runs in, in each namespace that has a NodePool, keeps
 // them as Cluster API's contracts ask, and takes them away after the namespace's last pool and Machine.
-type adopter struct {
-	client  client.Client
-	server  func(context.Context) (string, error)
-	version func() (string, error)
+type Reconciler struct {
+	Client client.Client
+	// Server finds out the API server's URL as nodes reach it.
+	Server func(context.Context) (string, error)
+	// Version asks the API server for its version.
+	Version func() (string, error)
 }
 
 // SetupWithManager registers the reconciler. There is one request for each namespace.
-func (a *adopter) SetupWithManager(_ context.Context, mgr manager.Manager) error {
+func (r *Reconciler) SetupWithManager(_ context.Context, mgr manager.Manager) error {
 	ours := builder.WithPredicates(predicate.NewPredicateFuncs(func(o client.Object) bool {
 		return o.GetName() == v1alpha1.AdoptedClusterName
 	}))
@@ -43,7 +45,7 @@ func (a *adopter) SetupWithManager(_ context.Context, mgr manager.Manager) error
 		Watches(&clusterv1.Cluster{}, handler.EnqueueRequestsFromMapFunc(toNamespace), ours).
 		Watches(&v1alpha1.AdoptedCluster{}, handler.EnqueueRequestsFromMapFunc(toNamespace), ours).
 		Watches(&v1alpha1.AdoptedControlPlane{}, handler.EnqueueRequestsFromMapFunc(toNamespace), ours).
-		Complete(a)
+		Complete(r)
 }
 
 func toNamespace(_ context.Context, o client.Object) []reconcile.Request {
@@ -64,39 +66,39 @@ func goes() predicate.Predicate {
 }
 
 // Reconcile adopts the cluster in the request's namespace, or releases it there.
-func (a *adopter) Reconcile(ctx context.Context, req reconcile.Request) (reconcile.Result, error) {
-	used, err := a.used(ctx, req.Namespace)
+func (r *Reconciler) Reconcile(ctx context.Context, req reconcile.Request) (reconcile.Result, error) {
+	used, err := r.used(ctx, req.Namespace)
 	if err != nil {
 		return reconcile.Result{}, err
 	}
-	leaving, err := a.leaving(ctx, req.Namespace)
+	leaving, err := r.leaving(ctx, req.Namespace)
 	if err != nil {
 		return reconcile.Result{}, err
 	}
 	if !used || leaving {
-		return reconcile.Result{}, a.release(ctx, req.Namespace)
+		return reconcile.Result{}, r.release(ctx, req.Namespace)
 	}
-	facts, err := a.observe(ctx)
+	facts, err := r.observe(ctx)
 	if err != nil {
 		return reconcile.Result{}, fmt.Errorf("adopt the cluster in namespace %s: %w", req.Namespace, err)
 	}
-	if err := a.adopt(ctx, req.Namespace, facts); err != nil {
+	if err := r.adopt(ctx, req.Namespace, facts); err != nil {
 		return reconcile.Result{}, fmt.Errorf("adopt the cluster in namespace %s: %w", req.Namespace, err)
 	}
 	return reconcile.Result{}, nil
 }
 
 // used says whether the namespace has a pool, or a Machine of the adopted cluster, which a user may have made.
-func (a *adopter) used(ctx context.Context, namespace string) (bool, error) {
+func (r *Reconciler) used(ctx context.Context, namespace string) (bool, error) {
 	pools := &v1alpha1.NodePoolList{}
-	if err := a.client.List(ctx, pools, client.InNamespace(namespace), client.Limit(1)); err != nil {
+	if err := r.Client.List(ctx, pools, client.InNamespace(namespace), client.Limit(1)); err != nil {
 		return false, fmt.Errorf("list the pools of namespace %s: %w", namespace, err)
 	}
 	if len(pools.Items) > 0 {
 		return true, nil
 	}
 	machines := &clusterv1.MachineList{}
-	if err := a.client.List(ctx, machines, client.InNamespace(namespace), client.Limit(1),
+	if err := r.Client.List(ctx, machines, client.InNamespace(namespace), client.Limit(1),
 		client.MatchingLabels{clusterv1.ClusterNameLabel: v1alpha1.AdoptedClusterName}); err != nil {
 		return false, fmt.Errorf("list the Machines of namespace %s: %w", namespace, err)
 	}
@@ -105,9 +107,9 @@ func (a *adopter) used(ctx context.Context, namespace string) (bool, error) {
 
 // leaving says whether a release is under way that must be brought to its end, although there is a pool again: the
 // Cluster that was let go waits for the others to be gone, and they would be kept for the new one.
-func (a *adopter) leaving(ctx context.Context, namespace string) (bool, error) {
+func (r *Reconciler) leaving(ctx context.Context, namespace string) (bool, error) {
 	cluster := newCluster(namespace)
-	if err := a.client.Get(ctx, client.ObjectKeyFromObject(cluster), cluster); err != nil {
+	if err := r.Client.Get(ctx, client.ObjectKeyFromObject(cluster), cluster); err != nil {
 		return false, client.IgnoreNotFound(err)
 	}
 	return !cluster.DeletionTimestamp.IsZero() && !controllerutil.ContainsFinalizer(cluster, v1alpha1.AdoptedClusterFinalizer), nil
@@ -115,26 +117,26 @@ func (a *adopter) leaving(ctx context.Context, namespace string) (bool, error) {
 
 // adopt makes what is missing and mends what differs. Each step is safe to repeat. The Cluster comes last: Cluster API
 // waits long for what it does not find at first.
-func (a *adopter) adopt(ctx context.Context, namespace string, facts facts) error {
+func (r *Reconciler) adopt(ctx context.Context, namespace string, facts facts) error {
 	infrastructure := newAdoptedCluster(namespace)
-	if err := a.ensure(ctx, infrastructure, func() { facts.describeCluster(infrastructure) }, func() {
+	if err := r.ensure(ctx, infrastructure, func() { facts.describeCluster(infrastructure) }, func() {
 		facts.reportCluster(infrastructure)
 	}); err != nil {
 		return err
 	}
 	controlPlane := newAdoptedControlPlane(namespace)
-	if err := a.ensure(ctx, controlPlane, func() { facts.describeControlPlane(controlPlane) }, func() {
+	if err := r.ensure(ctx, controlPlane, func() { facts.describeControlPlane(controlPlane) }, func() {
 		facts.reportControlPlane(controlPlane)
 	}); err != nil {
 		return err
 	}
-	return a.ensureCluster(ctx, namespace)
+	return r.ensureCluster(ctx, namespace)
 }
 
-func (a *adopter) ensureCluster(ctx context.Context, namespace string) error {
+func (r *Reconciler) ensureCluster(ctx context.Context, namespace string) error {
 	cluster := newCluster(namespace)
 	desired := cluster.DeepCopy()
-	result, err := controllerutil.CreateOrPatch(ctx, a.client, cluster, func() error {
+	result, err := controllerutil.CreateOrPatch(ctx, r.Client, cluster, func() error {
 		if cluster.ResourceVersion != "" && cluster.Labels[v1alpha1.ManagedLabel] != "true" {
 			return errForeignCluster
 		}
@@ -154,8 +156,8 @@ func (a *adopter) ensureCluster(ctx context.Context, namespace string) error {
 }
 
 // ensure creates or patches one object of the contracts, its spec first and then its status.
-func (a *adopter) ensure(ctx context.Context, obj client.Object, describe, report func()) error {
-	if _, err := controllerutil.CreateOrPatch(ctx, a.client, obj, func() error {
+func (r *Reconciler) ensure(ctx context.Context, obj client.Object, describe, report func()) error {
+	if _, err := controllerutil.CreateOrPatch(ctx, r.Client, obj, func() error {
 		hold(obj)
 		describe()
 		return nil
@@ -168,10 +170,10 @@ func (a *adopter) ensure(ctx context.Context, obj client.Object, describe, repor
 	}
 	report()
 	patch := client.MergeFrom(before)
-	if data, err := patch.Data(obj); err != nil || changesNothing(data) {
+	if data, err := patch.Data(obj); err != nil || string(data) == "{}" {
 		return err
 	}
-	return a.client.Status().Patch(ctx, obj, patch)
+	return r.Client.Status().Patch(ctx, obj, patch)
 }
 
 // hold puts the finalizer on. The API server allows that no more once a deletion is under way: an object that lost the
@@ -191,10 +193,10 @@ func retryExisting(err error) error {
 }
 
 // release deletes the objects and lets them go. Cluster API then completes the deletion of the Cluster.
-func (a *adopter) release(ctx context.Context, namespace string) error {
+func (r *Reconciler) release(ctx context.Context, namespace string) error {
 	var errs []error
 	for _, obj := range []client.Object{newCluster(namespace), newAdoptedControlPlane(namespace), newAdoptedCluster(namespace)} {
-		errs = append(errs, a.releaseOne(ctx, obj))
+		errs = append(errs, r.releaseOne(ctx, obj))
 	}
 	if err := errors.Join(errs...); err != nil {
 		return fmt.Errorf("release the cluster in namespace %s: %w", namespace, err)
@@ -202,15 +204,15 @@ func (a *adopter) release(ctx context.Context, namespace string) error {
 	return nil
 }
 
-func (a *adopter) releaseOne(ctx context.Context, obj client.Object) error {
-	if err := a.client.Get(ctx, client.ObjectKeyFromObject(obj), obj); err != nil {
+func (r *Reconciler) releaseOne(ctx context.Context, obj client.Object) error {
+	if err := r.Client.Get(ctx, client.ObjectKeyFromObject(obj), obj); err != nil {
 		return client.IgnoreNotFound(err)
 	}
 	if _, ok := obj.(*clusterv1.Cluster); ok && obj.GetLabels()[v1alpha1.ManagedLabel] != "true" {
 		return nil
 	}
 	if obj.GetDeletionTimestamp().IsZero() {
-		if err := a.client.Delete(ctx, obj, client.Preconditions{UID: ptr.To(obj.GetUID())}); err != nil {
+		if err := r.Client.Delete(ctx, obj, client.Preconditions{UID: ptr.To(obj.GetUID())}); err != nil {
 			return client.IgnoreNotFound(err)
 		}
 	}
@@ -221,7 +223,7 @@ func (a *adopter) releaseOne(ctx context.Context, obj client.Object) error {
 	if !controllerutil.RemoveFinalizer(obj, v1alpha1.AdoptedClusterFinalizer) {
 		return nil
 	}
-	return client.IgnoreNotFound(a.client.Patch(ctx, obj, client.MergeFrom(before)))
+	return client.IgnoreNotFound(r.Client.Patch(ctx, obj, client.MergeFrom(before)))
 }
 
 // copyOf is a deep copy, as the kind of object a client writes.

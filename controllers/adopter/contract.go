@@ -1,4 +1,4 @@
-package engine
+package adopter
 
 import (
 	"context"
@@ -31,8 +31,8 @@ type facts struct {
 	version  string
 }
 
-func (a *adopter) observe(ctx context.Context) (facts, error) {
-	server, err := a.server(ctx)
+func (r *Reconciler) observe(ctx context.Context) (facts, error) {
+	server, err := r.Server(ctx)
 	if err != nil {
 		return facts{}, err
 	}
@@ -40,7 +40,7 @@ func (a *adopter) observe(ctx context.Context) (facts, error) {
 	if err != nil {
 		return facts{}, err
 	}
-	version, err := a.version()
+	version, err := r.Version()
 	if err != nil {
 		return facts{}, fmt.Errorf("ask the API server for its version: %w", err)
 	}
