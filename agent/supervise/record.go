@@ -162,14 +162,13 @@ func (r *record) findUnnumbered() (*handle, error) {
 		return nil, err
 	}
 	img, err := readImage(pid)
-	if isExhausted(err) {
-		h.close()
-		return nil, err
+	if err == nil && slices.Equal(img.argv, r.Argv) {
+		r.PID, r.StartTime, r.Exe, r.Running = pid, img.start, img.exe, true
+		return h, nil
 	}
-	if err != nil || !slices.Equal(img.argv, r.Argv) {
-		h.close()
+	h.close()
+	if isGone(err) {
 		return nil, nil
 	}
-	r.PID, r.StartTime, r.Exe, r.Running = pid, img.start, img.exe, true
-	return h, nil
+	return nil, err
 }
