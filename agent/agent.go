@@ -192,7 +192,9 @@ func (a *Agent) hinder(o *obstacle) {
 	a.mu.Unlock()
 	if o != nil {
 		a.log.Info("Could not start the node's components", "reason", o.reason, "message", o.message)
-		a.boot.say("Install", o.reason, o.message)
+		a.boot.say(phaseInstall, o.reason, o.message)
+	} else {
+		a.boot.overcome(phaseInstall)
 	}
 	wake(a.dirty)
 }
