@@ -3,15 +3,19 @@ package bundle
 import (
 	"archive/tar"
 	"bytes"
+	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/types"
@@ -228,5 +232,15 @@ func TestEnsureProvesLayersAndFilesApart(t *testing.T) {
 				t.Errorf("%s: got %v, want ErrDigestMismatch", tc.reason, err)
 			}
 		})
+	}
+}
+
+func TestACertificateThatIsNotValidYetIsBlamedOnTheClock(t *testing.T) {
+	issued := time.Now().Add(time.Hour)
+	err := unreachable(t.Context(), "r", &url.Error{Op: "Get", URL: "https://r", Err: &tls.CertificateVerificationError{Err: x509.CertificateInvalidError{
+		Reason: x509.Expired, Cert: &x509.Certificate{NotBefore: issued, NotAfter: issued.Add(time.Hour)},
+	}}})
+	if !errors.Is(err, ErrUnreachable) || !strings.Contains(err.Error(), "the clock is behind") || strings.Contains(err.Error(), "server CA") {
+		t.Errorf("got %v, want a sentence about the clock", err)
 	}
 }

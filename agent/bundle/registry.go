@@ -17,6 +17,8 @@ import (
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/remote/transport"
 	"github.com/google/go-containerregistry/pkg/v1/types"
+
+	"github.com/drover-dev/drover/agent/trust"
 )
 
 const (
@@ -134,9 +136,8 @@ func unreachable(ctx context.Context, what string, err error) error {
 	if ctx.Err() != nil {
 		return fmt.Errorf("%s: %w", what, context.Cause(ctx))
 	}
-	var untrusted *tls.CertificateVerificationError
-	if errors.As(err, &untrusted) {
-		return fmt.Errorf("%w: its certificate is not trusted: check the server CA in the bootstrap data: %w", ErrUnreachable, err)
+	if advice := trust.Advice(err, time.Now()); advice != "" {
+		return fmt.Errorf("%w: %s: %w", ErrUnreachable, advice, err)
 	}
 	var status *transport.Error
 	if errors.As(err, &status) && (status.StatusCode == http.StatusUnauthorized || status.StatusCode == http.StatusForbidden) {

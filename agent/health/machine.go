@@ -16,6 +16,7 @@ import (
 	"golang.org/x/sys/unix"
 	"k8s.io/apimachinery/pkg/api/resource"
 
+	"github.com/drover-dev/drover/agent/trust"
 	fleetv1 "github.com/drover-dev/drover/api/v1alpha1"
 )
 
@@ -82,6 +83,9 @@ func ClockMatches(date func(context.Context) (time.Time, error), now func() time
 		before := now()
 		server, err := date(ctx)
 		after := now()
+		if behind, known := trust.NotYetValid(err, after); known {
+			return &Failure{fleetv1.ReasonClockSkewed, behind}
+		}
 		if err != nil {
 			return ErrInconclusive // an API server that is out of reach says nothing about the clock
 		}
@@ -118,6 +122,9 @@ func CertificateValid(path string, atLeast time.Duration, now func() time.Time) 
 				return fmt.Errorf("check the expiry of %s: %w", path, err)
 			}
 			margin := min(atLeast, certificate.NotAfter.Sub(certificate.NotBefore)/10)
+			if now().After(certificate.NotAfter) {
+				return fmt.Errorf("certificate %s ended %s by this machine's clock and was not renewed: see whether its request is approved, and whether the clock is right", path, certificate.NotAfter.UTC().Format(time.RFC3339))
+			}
 			if now().Add(margin).After(certificate.NotAfter) {
 				return fmt.Errorf("certificate %s ends %s and was not renewed: see whether its request is approved", path, certificate.NotAfter.UTC().Format(time.RFC3339))
 			}

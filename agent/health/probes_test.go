@@ -5,12 +5,14 @@ import (
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
+	"crypto/tls"
 	"crypto/x509"
 	"encoding/pem"
 	"errors"
 	"math/big"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
@@ -106,6 +108,9 @@ func TestClock(t *testing.T) {
 		{"two seconds ahead, as the header counts whole seconds", now.Truncate(time.Second).Add(-2 * time.Second), nil, ""},
 		{"five seconds ahead", now.Add(-5 * time.Second), nil, "ahead"},
 		{"five seconds behind", now.Add(5 * time.Second), nil, "behind"},
+		{"a certificate that is not valid yet proves it without an answer", time.Time{}, &url.Error{Err: &tls.CertificateVerificationError{Err: x509.CertificateInvalidError{
+			Reason: x509.Expired, Cert: &x509.Certificate{NotBefore: now.Add(time.Hour), NotAfter: now.Add(2 * time.Hour)},
+		}}}, "clock says 2026-01-02T03:04:05Z, but the certificate is valid only from 2026-01-02T04:04:05Z"},
 		{"an API server out of reach proves nothing", time.Time{}, errors.New("no route"), "inconclusive"},
 	}
 	for _, c := range cases {
@@ -139,7 +144,11 @@ func TestCertificateExpiry(t *testing.T) {
 	if err := CertificateValid(path, 2*time.Hour, clock)(t.Context()); err == nil || !strings.Contains(err.Error(), "was not renewed") {
 		t.Errorf("a certificate that ends too soon: %v", err)
 	}
-	now = now.Add(-20 * time.Hour)
+	now = now.Add(90 * time.Minute)
+	if err := CertificateValid(path, time.Hour, clock)(t.Context()); err == nil || !strings.Contains(err.Error(), "whether the clock is right") {
+		t.Errorf("a certificate that has ended, or so this clock says: %v", err)
+	}
+	now = now.Add(-21*time.Hour - 30*time.Minute)
 	if err := CertificateValid(path, 48*time.Hour, clock)(t.Context()); err != nil {
 		t.Errorf("a certificate with a fifth of its life left, when a margin is longer than its life could bear: %v", err)
 	}

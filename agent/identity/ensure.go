@@ -14,6 +14,7 @@ import (
 
 	"github.com/drover-dev/drover/agent/atomicfile"
 	"github.com/drover-dev/drover/agent/kubeapi"
+	"github.com/drover-dev/drover/agent/trust"
 	"github.com/drover-dev/drover/api/node"
 	"github.com/drover-dev/drover/api/v1alpha1"
 )
@@ -103,7 +104,7 @@ func (j *Joiner) longestWait() time.Duration {
 }
 
 func (j *Joiner) failed(err error) {
-	reason := v1alpha1.ReasonJoinFailed
+	reason, err := v1alpha1.ReasonJoinFailed, trust.Explain(err, time.Now())
 	switch {
 	case errors.As(err, new(*DeniedError)):
 		reason = v1alpha1.ReasonCertificateDenied

@@ -16,6 +16,7 @@ import (
 	clientcmdapi "k8s.io/client-go/tools/clientcmd/api"
 
 	"github.com/drover-dev/drover/agent/atomicfile"
+	"github.com/drover-dev/drover/agent/trust"
 	"github.com/drover-dev/drover/api/v1alpha1"
 )
 
@@ -49,7 +50,7 @@ func Load(paths Paths, node string, now time.Time) (*Identity, error) {
 		return nil, fmt.Errorf("%w: %s is for %s, not for node %s", ErrNone, paths.Pair(), cert.Subject.CommonName, node)
 	}
 	if now.After(cert.NotAfter) {
-		return nil, fmt.Errorf("%w: the certificate in %s ended at %s", ErrNone, paths.Pair(), cert.NotAfter.UTC().Format(time.RFC3339))
+		return nil, fmt.Errorf("%w: %s: %s", ErrNone, paths.Pair(), trust.OutOfTime(cert, now))
 	}
 	return &Identity{Paths: paths, Node: node, NotBefore: cert.NotBefore, NotAfter: cert.NotAfter}, nil
 }

@@ -3,10 +3,14 @@ package identity
 import (
 	"bytes"
 	"context"
+	"crypto/tls"
+	"crypto/x509"
 	"encoding/json"
 	"errors"
+	"net/url"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -237,6 +241,18 @@ func TestATokenThatTheServerDoesNotKnowSaysWhatToDo(t *testing.T) {
 	}
 	if got, _ := heard.Load().(string); !contains([]byte(got), "join token") || contains([]byte(got), "0123456789abcdef") {
 		t.Errorf("heard %q: want a sentence about the token, without it", got)
+	}
+}
+
+func TestACertificateThatIsNotValidYetIsBlamedOnTheClock(t *testing.T) {
+	issued := time.Now().Add(time.Hour)
+	var heard string
+	j := &Joiner{Bootstrap: &node.Bootstrap{NodeName: "n"}, Log: logr.Discard(), Failed: func(_ string, err error) { heard = err.Error() }}
+	j.failed(&url.Error{Op: "Post", URL: "https://api", Err: &tls.CertificateVerificationError{Err: x509.CertificateInvalidError{
+		Reason: x509.Expired, Cert: &x509.Certificate{NotBefore: issued, NotAfter: issued.Add(time.Hour)},
+	}}})
+	if want := issued.UTC().Format(time.RFC3339) + " on: the clock is behind"; !strings.Contains(heard, want) {
+		t.Errorf("heard %q, want %q in it", heard, want)
 	}
 }
 
