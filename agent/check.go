@@ -58,9 +58,25 @@ func (a *Agent) check(ctx context.Context, g *generation) error {
 	}
 	a.network.Configure(network.Config{
 		Node: g.NodeName, Settings: g.Spec.Network, PodCIDRs: prefixes(g.Spec.Cluster.PodCIDRs), MTU: facts.MTU,
+		Reserved: append(prefixes(g.Spec.Cluster.ServiceCIDRs), a.serverPrefixes(ctx, g.Spec.Cluster.Server)...),
 	})
 	a.step(stepPreflight)
 	return nil
+}
+
+// serverPrefixes are the API server's addresses as ranges; none while its name cannot be looked up.
+func (a *Agent) serverPrefixes(ctx context.Context, server string) []netip.Prefix {
+	ctx, cancel := context.WithTimeout(ctx, addressPatience)
+	defer cancel()
+	addresses, err := a.system.ServerAddresses(ctx, server)
+	if err != nil {
+		a.log.Error(err, "Could not keep the API server's address from the ranges of Nodes")
+	}
+	var ranges []netip.Prefix
+	for _, address := range addresses {
+		ranges = append(ranges, netip.PrefixFrom(address, address.BitLen()))
+	}
+	return ranges
 }
 
 // loadModules has the kernel's modules loaded before the machine is looked at. What cannot be loaded is found by the

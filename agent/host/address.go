@@ -34,13 +34,13 @@ func (s *System) nodeRoute(ctx context.Context, opts GatherOptions) (Route, erro
 	if len(opts.NodeCIDRs) > 0 {
 		return s.addressIn(opts.NodeCIDRs...)
 	}
-	server, err := s.serverAddress(ctx, opts.Server)
+	servers, err := s.ServerAddresses(ctx, opts.Server)
 	if err != nil {
 		return Route{}, err
 	}
-	route, err := s.RouteTo(server)
+	route, err := s.RouteTo(servers[0])
 	if err != nil {
-		return Route{}, fmt.Errorf("find the node's address by the route to the API server %s: %w; add a route, or give the pool network.nodeCIDRs", server, err)
+		return Route{}, fmt.Errorf("find the node's address by the route to the API server %s: %w; add a route, or give the pool network.nodeCIDRs", servers[0], err)
 	}
 	return route, nil
 }
@@ -61,22 +61,27 @@ func (s *System) addressIn(ranges ...netip.Prefix) (Route, error) {
 	return Route{}, fmt.Errorf("none of the machine's addresses is in %v: give it one, or choose another range for the node's address", ranges)
 }
 
-func (s *System) serverAddress(ctx context.Context, server string) (netip.Addr, error) {
+// ServerAddresses are those of the API server with a URL, one at least.
+func (s *System) ServerAddresses(ctx context.Context, server string) ([]netip.Addr, error) {
 	u, err := url.Parse(server)
 	if err != nil || u.Hostname() == "" {
-		return netip.Addr{}, fmt.Errorf("API server %q is no URL such as https://10.0.0.1:6443", server)
+		return nil, fmt.Errorf("API server %q is no URL such as https://10.0.0.1:6443", server)
 	}
 	if addr, err := netip.ParseAddr(u.Hostname()); err == nil {
-		return addr, nil
+		return []netip.Addr{addr.Unmap()}, nil
 	}
 	addrs, err := s.LookupHost(ctx, u.Hostname())
 	if err == nil && len(addrs) == 0 {
 		err = errors.New("no address")
 	}
 	if err != nil {
-		return netip.Addr{}, fmt.Errorf("look up the API server's name %s: %w; check the machine's resolver", u.Hostname(), err)
+		return nil, fmt.Errorf("look up the API server's name %s: %w; check the machine's resolver", u.Hostname(), err)
 	}
-	return addrs[0].Unmap(), nil
+	addresses := make([]netip.Addr, 0, len(addrs))
+	for _, addr := range addrs {
+		addresses = append(addresses, addr.Unmap())
+	}
+	return addresses, nil
 }
 
 // routeTo asks the kernel.

@@ -14,6 +14,8 @@ const (
 	FindingFormerPodRange = "FormerPodRange"
 	// FindingNodesUnreachable is about other nodes to whose pods no route can be made.
 	FindingNodesUnreachable = "NodesUnreachable"
+	// FindingPodRangesRefused is about Nodes with ranges that are not routed because they can be no pods'.
+	FindingPodRangesRefused = "PodRangesRefused"
 )
 
 // Findings are what is wrong with the network in parts that the node is healthy without: whoever has to mend it finds it
@@ -32,6 +34,13 @@ func (m *Manager) Findings() []v1alpha1.Finding {
 			peers = append(peers, fmt.Sprintf("%s (%s)", owner(nodes, r), r))
 		}
 		found = append(found, warning(FindingNodesUnreachable, "pods here do not reach those of nodes whose InternalIP is on no link of this one: correct the address, put the nodes on one L2 segment, or use a CNI of your own (network.mode External): %s", report.List(peers)))
+	}
+	if len(done.refused) > 0 {
+		var refused []string
+		for _, r := range done.refused {
+			refused = append(refused, r.String())
+		}
+		found = append(found, warning(FindingPodRangesRefused, "pod ranges of Nodes are not routed from here: find out who gave them these ranges, delete such a Node, and give the manager the cluster's ranges if they are others (--pod-cidrs): %s", report.List(refused)))
 	}
 	return found
 }

@@ -24,6 +24,8 @@ type Kernel interface {
 	AddRoute(Route) error
 	// RemoveRoute removes a route of ours; one that is gone already is no error.
 	RemoveRoute(Route) error
+	// Subnets are those of the machine's links but for the bridge.
+	Subnets() ([]netip.Prefix, error)
 	// Masquerade makes traffic from own to anything outside of pods leave with the node's address, and traffic from
 	// former to anything outside of the bridge; without own ranges it removes the rules.
 	Masquerade(own, former, pods []netip.Prefix) error
@@ -86,6 +88,29 @@ func (kernel) RemoveRoute(r Route) error {
 		return fmt.Errorf("remove route %s: %w", r, err)
 	}
 	return nil
+}
+
+func (kernel) Subnets() ([]netip.Prefix, error) {
+	links, err := dump.Whole(netlink.LinkList)
+	if err != nil {
+		return nil, fmt.Errorf("list links: %w", err)
+	}
+	var subnets []netip.Prefix
+	for _, link := range links {
+		if link.Attrs().Name == Bridge {
+			continue
+		}
+		addresses, err := dump.Whole(func() ([]netlink.Addr, error) { return netlink.AddrList(link, netlink.FAMILY_ALL) })
+		if err != nil {
+			return nil, fmt.Errorf("list the addresses of %s: %w", link.Attrs().Name, err)
+		}
+		for _, a := range addresses {
+			if p, ok := prefix(a.IPNet); ok {
+				subnets = append(subnets, p.Masked())
+			}
+		}
+	}
+	return subnets, nil
 }
 
 func (kernel) RemoveBridge() error {

@@ -23,6 +23,8 @@ type Config struct {
 	Settings v1alpha1.NetworkSettings
 	// PodCIDRs are the ranges of the whole cluster's pods.
 	PodCIDRs []netip.Prefix
+	// Reserved are ranges and addresses that no Node's range may overlap: Services' and the API server's.
+	Reserved []netip.Prefix
 	// MTU is that of the node's own interface, for pods of a template that sets none.
 	MTU int
 }
@@ -60,6 +62,8 @@ type applied struct {
 	own, former []netip.Prefix
 	// routes are those that it made, and unreachable those that there is no way for.
 	routes, unreachable []Route
+	// refused are the ranges of other Nodes that it made none for.
+	refused []Refusal
 }
 
 func (m *Manager) wake() chan struct{} {
@@ -173,7 +177,7 @@ func (m *Manager) Apply() error {
 		did.own = own
 	}
 	m.mu.Lock()
-	before, unreachable := m.shown(), m.done.unreachable
+	before, unreachable, refused := m.shown(), m.done.unreachable, m.done.refused
 	m.done, m.failure, m.ready = did, err, err == nil && len(own) > 0
 	if m.ready && m.started.IsZero() {
 		m.started = time.Now()
@@ -183,6 +187,9 @@ func (m *Manager) Apply() error {
 	if err == nil && !slices.Equal(unreachable, did.unreachable) {
 		m.Log.Info("Found other nodes to be reachable or not", "unreachable", did.unreachable, "before", unreachable)
 	}
+	if err == nil && !slices.Equal(refused, did.refused) {
+		m.Log.Info("Refused to route ranges of other nodes, or does no more", "refused", did.refused, "before", refused)
+	}
 	if changed && m.Changed != nil {
 		m.Changed()
 	}
@@ -191,7 +198,7 @@ func (m *Manager) Apply() error {
 
 // shown is what Health, Findings and Status say, as far as it does not change by itself.
 func (m *Manager) shown() string {
-	return fmt.Sprint(m.ready, m.failure, m.done.own, m.done.former, m.done.unreachable)
+	return fmt.Sprint(m.ready, m.failure, m.done.own, m.done.former, m.done.unreachable, m.done.refused)
 }
 
 // apply starts with what the CNI plugins need, because the kubelet waits for it. The bridge comes before the
@@ -212,10 +219,21 @@ func (m *Manager) apply(config Config, own []netip.Prefix, nodes []Node, synced 
 		m.Kernel.Masquerade(own, former, slices.Concat(config.PodCIDRs, own)),
 	}
 	if synced { // else nothing is known of the other nodes: the routes of the last run are the best there is
-		did.routes, did.unreachable, err = m.syncRoutes(Routes(config.Node, own, nodes))
-		errs = append(errs, err)
+		errs = append(errs, m.route(config, own, nodes, &did))
 	}
 	return did, errors.Join(errs...)
+}
+
+// route makes the routes to the other nodes.
+func (m *Manager) route(config Config, own []netip.Prefix, nodes []Node, did *applied) error {
+	links, err := m.Kernel.Subnets()
+	if err != nil {
+		return err
+	}
+	want, refused := Routes(config.Node, own, nodes, Bounds{Pods: config.PodCIDRs, Reserved: config.Reserved, Links: links})
+	did.refused = refused
+	did.routes, did.unreachable, err = m.syncRoutes(want)
+	return err
 }
 
 // syncRoutes makes the routes those wanted, and returns those that it made or found and those that cannot be made because

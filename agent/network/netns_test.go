@@ -108,6 +108,33 @@ func TestRoutesFollowTheNodes(t *testing.T) {
 	}
 }
 
+func TestARangeThatIsNoPodsIsNotRoutedAndItsNodeIsNamed(t *testing.T) {
+	inNamespace(t)
+	m := manager(t)
+	c := config()
+	c.Reserved = []netip.Prefix{p("10.99.0.100/32"), p("10.96.0.0/16")}
+	m.Configure(c)
+	nodes := three()
+	nodes[1].PodCIDRs = []netip.Prefix{p("10.99.0.100/32")} // the API server's
+	m.SetNodes(append(nodes, node("d", "10.99.0.4", "10.99.0.3/32")))
+	apply(t, m)
+	if diff := cmp.Diff("[10.244.2.0/24 via 10.99.0.3]", routes(t)); diff != "" {
+		t.Errorf("only the honest node has a route (-want +got):\n%s", diff)
+	}
+	if c := m.Health(); c.Status != "True" {
+		t.Errorf("got %s: %s, want True: another's lie is no illness of this node", c.Reason, c.Message)
+	}
+	found := m.Findings()
+	if len(found) != 1 || found[0].Name != FindingPodRangesRefused || !strings.Contains(found[0].Message, "b (10.99.0.100/32") || !strings.Contains(found[0].Message, "the address of the Node c") {
+		t.Errorf("found %v, want both Nodes named with the reasons", found)
+	}
+	m.SetNodes(three())
+	apply(t, m)
+	if diff := cmp.Diff("[10.244.1.0/24 via 10.99.0.2 10.244.2.0/24 via 10.99.0.3]", routes(t)); diff != "" || len(m.Findings()) > 0 {
+		t.Errorf("found %v and routes (-want +got):\n%s", m.Findings(), diff)
+	}
+}
+
 func TestARouteSomeoneElseMadeIsLeftAlone(t *testing.T) {
 	inNamespace(t)
 	link, err := netlink.LinkByName("eth0")
@@ -337,6 +364,7 @@ func TestFailuresAreTriedLessAndLessAndLoggedOnce(t *testing.T) {
 type nothing struct{ Kernel }
 
 func (nothing) Routes() ([]Route, error)                 { return nil, nil }
+func (nothing) Subnets() ([]netip.Prefix, error)         { return nil, nil }
 func (nothing) AddRoute(Route) error                     { return nil }
 func (nothing) BridgeAddresses() ([]netip.Prefix, error) { return nil, nil }
 
