@@ -7,7 +7,6 @@ import (
 
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	clusterv1 "sigs.k8s.io/cluster-api/api/core/v1beta2"
 
 	"github.com/drover-dev/drover/api/v1alpha1"
 )
@@ -84,7 +83,8 @@ func judgeDeleting(f *fleet, _ Result, _ Outcome, t tally) *verdict {
 	if !f.deleting() {
 		return nil
 	}
-	return &verdict{reason: v1alpha1.ReasonDeleting, message: fmt.Sprintf("The pool is being deleted; machines still to be drained and deleted: %d", t.total), progressing: true}
+	message := fmt.Sprintf("The pool is being deleted; machines still to be drained and deleted: %d%s", t.total, holding(f))
+	return &verdict{reason: v1alpha1.ReasonDeleting, message: message, progressing: true}
 }
 
 func judgeProblems(_ *fleet, result Result, _ Outcome, _ tally) *verdict {
@@ -115,14 +115,14 @@ func judgeFailures(f *fleet, result Result, outcome Outcome, t tally) *verdict {
 	}
 }
 
-func judgeScaling(_ *fleet, _ Result, _ Outcome, t tally) *verdict {
+func judgeScaling(f *fleet, _ Result, _ Outcome, t tally) *verdict {
 	switch {
 	case t.active < t.want:
 		return &verdict{reason: v1alpha1.ReasonScalingUp, message: fmt.Sprintf("Scaling up to %d machines: %d exist, %d are ready", t.want, t.active, t.ready), progressing: true}
 	case t.active > t.want || t.total > t.active:
 		return &verdict{
 			reason:      v1alpha1.ReasonScalingDown,
-			message:     fmt.Sprintf("Scaling down to %d; machines still to be drained and deleted: %d", t.want, t.total-t.want),
+			message:     fmt.Sprintf("Scaling down to %d; machines still to be drained and deleted: %d%s", t.want, t.total-t.want, holding(f)),
 			progressing: true,
 		}
 	}
@@ -144,42 +144,10 @@ func judgeReadiness(f *fleet, _ Result, outcome Outcome, t tally) *verdict {
 	}
 	slices.Sort(waiting)
 	message := fmt.Sprintf("%d of %d machines are ready; waiting for %s", t.ready, t.want, strings.Join(sample(waiting), ", "))
-	if complaint := firstComplaint(f); complaint != "" {
+	if complaint := firstComplaint(f.active); complaint != "" {
 		message += "; " + complaint
 	}
 	return &verdict{reason: v1alpha1.ReasonWaitingForMachines, message: message, progressing: true}
-}
-
-// firstComplaint is what is wrong with the first machine, by name, of which something is known to be.
-func firstComplaint(f *fleet) string {
-	var first *clusterv1.Machine
-	var message string
-	for _, m := range f.active {
-		if c := complaint(m); c != "" && (first == nil || m.Name < first.Name) {
-			first, message = m, c
-		}
-	}
-	if first == nil {
-		return ""
-	}
-	return first.Name + ": " + message
-}
-
-// complaint is why a machine cannot be ready, as far as its conditions tell.
-func complaint(m *clusterv1.Machine) string {
-	if InfrastructureDeleted(m.Status.Conditions) {
-		return fmt.Sprintf("its %s was deleted: delete the Machine to have it replaced", m.Spec.InfrastructureRef.Kind)
-	}
-	if c := meta.FindStatusCondition(m.Status.Conditions, v1alpha1.MachineAgentHealthyCondition); c != nil && c.Status == metav1.ConditionFalse {
-		return c.Message
-	}
-	return ""
-}
-
-// InfrastructureDeleted says that somebody deleted what a Machine runs on. Cluster API never makes it again.
-func InfrastructureDeleted(conditions []metav1.Condition) bool {
-	c := meta.FindStatusCondition(conditions, clusterv1.MachineInfrastructureReadyCondition)
-	return c != nil && c.Status == metav1.ConditionFalse && c.Reason == clusterv1.MachineInfrastructureDeletedReason
 }
 
 func drainMessage(drains []blockedDrain) string {

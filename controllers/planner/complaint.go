@@ -1,0 +1,111 @@
+package planner
+
+import (
+	"fmt"
+	"strings"
+
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	clusterv1 "sigs.k8s.io/cluster-api/api/core/v1beta2"
+
+	"github.com/drover-dev/drover/api/v1alpha1"
+)
+
+// maxComplaint is how much of what holds a machine up is quoted on its pool: a drain names each of its pods.
+const maxComplaint = 512
+
+// complaints are asked in this order, the one nearest to a cause first. The first that says something is quoted.
+var complaints = []func(*clusterv1.Machine) string{infrastructureGone, unwell, infrastructureFailed, nodeUnwell, held}
+
+// firstComplaint is what is wrong with the first machine, by name, of which something is known to be.
+func firstComplaint(machines []*clusterv1.Machine) string {
+	var first *clusterv1.Machine
+	var message string
+	for _, m := range machines {
+		if c := complaint(m); c != "" && (first == nil || m.Name < first.Name) {
+			first, message = m, c
+		}
+	}
+	if first == nil {
+		return ""
+	}
+	return first.Name + ": " + message
+}
+
+// holding is what holds up the first machine that is to go, as the end of a sentence.
+func holding(f *fleet) string {
+	if c := firstComplaint(f.leaving); c != "" {
+		return "; " + c
+	}
+	return ""
+}
+
+// complaint is why a machine is not ready, or not gone, as far as its conditions tell.
+func complaint(m *clusterv1.Machine) string {
+	for _, ask := range complaints {
+		if message := ask(m); message != "" {
+			return v1alpha1.Shorten(strings.Join(strings.Fields(message), " "), maxComplaint)
+		}
+	}
+	return ""
+}
+
+func infrastructureGone(m *clusterv1.Machine) string {
+	if m.DeletionTimestamp.IsZero() && InfrastructureDeleted(m.Status.Conditions) {
+		return fmt.Sprintf("its %s was deleted: delete the Machine to have it replaced", m.Spec.InfrastructureRef.Kind)
+	}
+	return ""
+}
+
+// unwell is what the agent says, or that nobody has heard of it. A machine that is to go need not be well.
+func unwell(m *clusterv1.Machine) string {
+	c := meta.FindStatusCondition(m.Status.Conditions, v1alpha1.MachineAgentHealthyCondition)
+	if c == nil || c.Status == metav1.ConditionTrue || !m.DeletionTimestamp.IsZero() {
+		return ""
+	}
+	return c.Message
+}
+
+// infrastructureFailed is what the provider says. With the reason NotReady it is Cluster API that speaks, for a provider
+// that has not said anything.
+func infrastructureFailed(m *clusterv1.Machine) string {
+	c := meta.FindStatusCondition(m.Status.Conditions, clusterv1.MachineInfrastructureReadyCondition)
+	if c == nil || c.Status != metav1.ConditionFalse || c.Reason == clusterv1.MachineInfrastructureNotReadyReason || !m.DeletionTimestamp.IsZero() {
+		return ""
+	}
+	return c.Message
+}
+
+// nodeUnwell is what is wrong with the Node of a machine whose agent finds nothing wrong. Before the agent does, it is
+// not worth a write: a Node is not ready at first.
+func nodeUnwell(m *clusterv1.Machine) string {
+	if !m.DeletionTimestamp.IsZero() || !meta.IsStatusConditionTrue(m.Status.Conditions, v1alpha1.MachineAgentHealthyCondition) {
+		return ""
+	}
+	c := meta.FindStatusCondition(m.Status.Conditions, clusterv1.MachineNodeHealthyCondition)
+	if c == nil || c.Status == metav1.ConditionTrue {
+		return ""
+	}
+	return c.Message
+}
+
+// held is what a deletion waits for that may take somebody's help: hooks, pods and volumes. Of a budget, DrainBlocked
+// speaks.
+func held(m *clusterv1.Machine) string {
+	c := meta.FindStatusCondition(m.Status.Conditions, clusterv1.MachineDeletingCondition)
+	if c == nil || c.Status != metav1.ConditionTrue || refusal(c.Message) != "" {
+		return ""
+	}
+	switch c.Reason {
+	case clusterv1.MachineDeletingWaitingForPreDrainHookReason, clusterv1.MachineDeletingDrainingNodeReason,
+		clusterv1.MachineDeletingWaitingForVolumeDetachReason, clusterv1.MachineDeletingWaitingForPreTerminateHookReason:
+		return c.Message
+	}
+	return ""
+}
+
+// InfrastructureDeleted says that somebody deleted what a Machine runs on. Cluster API never makes it again.
+func InfrastructureDeleted(conditions []metav1.Condition) bool {
+	c := meta.FindStatusCondition(conditions, clusterv1.MachineInfrastructureReadyCondition)
+	return c != nil && c.Status == metav1.ConditionFalse && c.Reason == clusterv1.MachineInfrastructureDeletedReason
+}
