@@ -33,6 +33,8 @@ type Node struct {
 	Status string
 	// Since is when it was made or started; zero where that means nothing.
 	Since time.Time
+	// Heard is when the last word of it was written, by its own clock; zero where nobody knows.
+	Heard time.Time
 	// Reason says what is wrong, or what is notable.
 	Reason   string
 	Children []Node
@@ -91,9 +93,18 @@ func machineNode(m *clusterv1.Machine, agent *v1alpha1.NodeAgent) Node {
 		n.Reason = address(m)
 	}
 	if agent != nil {
-		n.Children = []Node{agentNode(agent)}
+		n.Children = []Node{agentNode(agent, unheard(m))}
 	}
 	return n
+}
+
+// unheard is the manager's finding that nobody keeps the agent's word up to date, or nil.
+func unheard(m *clusterv1.Machine) *metav1.Condition {
+	c := meta.FindStatusCondition(m.Status.Conditions, v1alpha1.MachineAgentHealthyCondition)
+	if c == nil || c.Status != metav1.ConditionUnknown || c.Reason != v1alpha1.ReasonNotReported {
+		return nil
+	}
+	return c
 }
 
 // address is the machine's first internal one.
@@ -106,8 +117,10 @@ func address(m *clusterv1.Machine) string {
 	return ""
 }
 
-func agentNode(a *v1alpha1.NodeAgent) Node {
-	n := Node{Name: "agent", Since: a.CreationTimestamp.Time}
+// agentNode is the agent and, below it, its components. Of an agent that is not heard of any more, what it said last is
+// what was, not what is.
+func agentNode(a *v1alpha1.NodeAgent, silence *metav1.Condition) Node {
+	n := Node{Name: "agent", Since: a.CreationTimestamp.Time, Heard: a.Status.HeartbeatTime.Time}
 	n.Status, n.Health, n.Reason = readiness(a.DeletionTimestamp, a.Status.Conditions)
 	if n.Health != Good {
 		if broken := unhealthy(a.Status.Conditions); broken != "" {
@@ -118,6 +131,13 @@ func agentNode(a *v1alpha1.NodeAgent) Node {
 	}
 	for _, c := range a.Status.Components {
 		n.Children = append(n.Children, componentNode(c))
+	}
+	if silence != nil && a.DeletionTimestamp == nil {
+		n.Status, n.Health, n.Reason = "Unknown", Bad, because(silence)
+		for i := range n.Children {
+			n.Children[i].Reason = fmt.Sprintf("was %s when last heard of", n.Children[i].Status)
+			n.Children[i].Status, n.Children[i].Health = "Unknown", Pending
+		}
 	}
 	n.Children = problemsFirst(n.Children)
 	return n

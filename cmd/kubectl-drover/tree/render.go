@@ -45,7 +45,11 @@ func appendRows(rows []row, n Node, lead, indent string, now time.Time) []row {
 	if !n.Since.IsZero() {
 		age = duration.HumanDuration(now.Sub(n.Since))
 	}
-	rows = append(rows, row{lead + plain(n.Name), marks[n.Health] + " " + plain(n.Status), age, plain(n.Reason)})
+	reason := plain(n.Reason)
+	if !n.Heard.IsZero() {
+		reason = strings.TrimPrefix(fmt.Sprintf("%s, heard %s ago", reason, duration.HumanDuration(now.Sub(n.Heard))), ", ")
+	}
+	rows = append(rows, row{lead + plain(n.Name), marks[n.Health] + " " + plain(n.Status), age, reason})
 	for i, child := range n.Children {
 		branch, below := "├─ ", "│  "
 		if i == len(n.Children)-1 {
