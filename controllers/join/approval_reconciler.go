@@ -14,6 +14,7 @@ import (
 	ctrl "sigs.k8s.io/controller-runtime"
 
 	"github.com/drover-dev/drover/api/v1alpha1"
+	"github.com/drover-dev/drover/controllers/lookup"
 	"github.com/drover-dev/drover/controllers/sides"
 )
 
@@ -47,7 +48,7 @@ type ApprovalReconciler struct {
 
 // Reconcile answers one certificate request.
 func (r *ApprovalReconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Result, error) {
-	csr, err := getOrNil(ctx, r.Workload, req.NamespacedName, &certificatesv1.CertificateSigningRequest{})
+	csr, err := lookup.GetOrNil(ctx, r.Workload, req.NamespacedName, &certificatesv1.CertificateSigningRequest{})
 	if err != nil || csr == nil || !isUndecided(csr) || claimOf(csr) == claimNone {
 		return ctrl.Result{}, err
 	}

@@ -16,6 +16,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/drover-dev/drover/api/v1alpha1"
+	"github.com/drover-dev/drover/controllers/lookup"
 )
 
 // gather collects what a decision needs. With live it asks the API server, else the cache. Token Secrets and the
@@ -42,7 +43,7 @@ func (r *ApprovalReconciler) gatherToken(ctx context.Context, f *facts) error {
 	}
 	var err error
 	name := types.NamespacedName{Namespace: tokenNamespace, Name: secretName(id)}
-	if f.token, err = getOrNil(ctx, r.Workload.Live, name, &corev1.Secret{}); err != nil || f.token == nil {
+	if f.token, err = lookup.GetOrNil(ctx, r.Workload.Live, name, &corev1.Secret{}); err != nil || f.token == nil {
 		return err
 	}
 	if f.approvedKeys, err = approvedKeys(ctx, r.Workload, id); err != nil {
@@ -61,16 +62,16 @@ func (r *ApprovalReconciler) gatherMachine(ctx context.Context, f *facts, live b
 	workload := r.Workload.Reader(live)
 	node := types.NamespacedName{Name: f.nodeName()}
 	var err error
-	if f.agent, err = getOrNil(ctx, workload, node, &v1alpha1.NodeAgent{}); err != nil {
+	if f.agent, err = lookup.GetOrNil(ctx, workload, node, &v1alpha1.NodeAgent{}); err != nil {
 		return err
 	}
-	if f.node, err = getOrNil(ctx, workload, node, &corev1.Node{}); err != nil {
+	if f.node, err = lookup.GetOrNil(ctx, workload, node, &corev1.Node{}); err != nil {
 		return err
 	}
 	if f.machine, err = r.machineOf(ctx, f, live); err != nil || f.machine == nil {
 		return err
 	}
-	if f.pool, err = poolOf(ctx, r.Management.Reader(live), f.machine); err != nil {
+	if f.pool, err = lookup.PoolOf(ctx, r.Management.Reader(live), f.machine); err != nil {
 		return err
 	}
 	if live && f.csr.Spec.SignerName == certificatesv1.KubeletServingSignerName {
@@ -95,8 +96,8 @@ func (r *ApprovalReconciler) machineOf(ctx context.Context, f *facts, live bool)
 	if name.Namespace == "" {
 		return nil, nil
 	}
-	machine, err := getOrNil(ctx, r.Management.Reader(live), name, &clusterv1.Machine{})
-	if err != nil || machine == nil || !ofPool(machine) {
+	machine, err := lookup.GetOrNil(ctx, r.Management.Reader(live), name, &clusterv1.Machine{})
+	if err != nil || machine == nil || !lookup.OfPool(machine) {
 		return nil, err
 	}
 	return machine, nil

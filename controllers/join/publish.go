@@ -16,12 +16,13 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/drover-dev/drover/api/v1alpha1"
+	"github.com/drover-dev/drover/controllers/lookup"
 )
 
 // publish makes sure that a Machine's token exists and that its bootstrap Secret has it.
 func (r *TokenReconciler) publish(ctx context.Context, machine *clusterv1.Machine, pool *v1alpha1.NodePool, t *token) (*token, error) {
 	name := types.NamespacedName{Namespace: machine.Namespace, Name: machine.Name + v1alpha1.BootstrapSecretSuffix}
-	existing, err := getOrNil(ctx, r.Management.Live, name, &corev1.Secret{})
+	existing, err := lookup.GetOrNil(ctx, r.Management.Live, name, &corev1.Secret{})
 	if err != nil {
 		return nil, err
 	}
@@ -82,7 +83,7 @@ func (r *TokenReconciler) makeToken(ctx context.Context, machine *clusterv1.Mach
 
 // adoptToken is the token with that ID when it is this Machine's, and nil when it is somebody else's.
 func (r *TokenReconciler) adoptToken(ctx context.Context, machine *clusterv1.Machine, id string) (*token, error) {
-	secret, err := getOrNil(ctx, r.Workload.Live, types.NamespacedName{Namespace: tokenNamespace, Name: secretName(id)}, &corev1.Secret{})
+	secret, err := lookup.GetOrNil(ctx, r.Workload.Live, types.NamespacedName{Namespace: tokenNamespace, Name: secretName(id)}, &corev1.Secret{})
 	if err != nil || secret == nil || secret.Labels[v1alpha1.MachineUIDLabel] != string(machine.UID) {
 		return nil, err
 	}
@@ -115,17 +116,11 @@ func (r *TokenReconciler) writeBootstrap(ctx context.Context, machine *clusterv1
 
 // revisionOf reads the ControllerRevision that a Machine was made from.
 func (r *TokenReconciler) revisionOf(ctx context.Context, machine *clusterv1.Machine) (*appsv1.ControllerRevision, error) {
-	name := types.NamespacedName{
-		Namespace: machine.Namespace,
-		Name:      v1alpha1.RevisionName(machine.Labels[v1alpha1.PoolLabel], machine.Labels[v1alpha1.RevisionLabel]),
+	revision, err := lookup.RevisionOf(ctx, r.Management, r.Management.Live, machine)
+	if revision != nil || err != nil {
+		return revision, err
 	}
-	for _, reader := range []client.Reader{r.Management, r.Management.Live} {
-		revision, err := getOrNil(ctx, reader, name, &appsv1.ControllerRevision{})
-		if revision != nil || err != nil {
-			return revision, err
-		}
-	}
-	return nil, fmt.Errorf("no ControllerRevision %s, which Machine %s was made from: delete the Machine", name, machine.Name)
+	return nil, fmt.Errorf("no ControllerRevision %s, which Machine %s was made from: delete the Machine", lookup.RevisionName(machine), machine.Name)
 }
 
 // extend keeps a token from expiring. The same write remembers the key that the token was used for, long before the

@@ -5,7 +5,6 @@ import (
 	"fmt"
 
 	certificatesv1 "k8s.io/api/certificates/v1"
-	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/util/workqueue"
 	"k8s.io/utils/clock"
 	clusterv1 "sigs.k8s.io/cluster-api/api/core/v1beta2"
@@ -19,6 +18,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/source"
 
 	"github.com/drover-dev/drover/api/v1alpha1"
+	"github.com/drover-dev/drover/controllers/lookup"
 )
 
 const (
@@ -38,8 +38,8 @@ func (r *TokenReconciler) SetupWithManager(_ context.Context, mgr ctrl.Manager) 
 		r.Clock = clock.RealClock{}
 	}
 	return ctrl.NewControllerManagedBy(mgr).Named("join-token").
-		For(&clusterv1.Machine{}, builder.WithPredicates(predicate.NewPredicateFuncs(ofPool))).
-		Watches(&v1alpha1.NodeAgent{}, handler.EnqueueRequestsFromMapFunc(machineOfAgent),
+		For(&clusterv1.Machine{}, builder.WithPredicates(predicate.NewPredicateFuncs(lookup.OfPool))).
+		Watches(&v1alpha1.NodeAgent{}, handler.EnqueueRequestsFromMapFunc(lookup.MachineOfAgent),
 			builder.WithPredicates(predicate.NewPredicateFuncs(reportedAgent))).
 		WatchesRawSource(source.Func(r.enqueueTokens)).
 		WithOptions(controller.Options{MaxConcurrentReconciles: workers}).
@@ -57,19 +57,9 @@ func (r *TokenReconciler) enqueueTokens(ctx context.Context, queue workqueue.Typ
 	return nil
 }
 
-func ofPool(object client.Object) bool { return object.GetLabels()[v1alpha1.PoolUIDLabel] != "" }
-
 func reportedAgent(object client.Object) bool {
 	agent, ok := object.(*v1alpha1.NodeAgent)
 	return ok && hasReported(agent)
-}
-
-func machineOfAgent(_ context.Context, object client.Object) []reconcile.Request {
-	namespace := object.GetLabels()[v1alpha1.PoolNamespaceLabel]
-	if namespace == "" {
-		return nil
-	}
-	return []reconcile.Request{{NamespacedName: types.NamespacedName{Namespace: namespace, Name: object.GetName()}}}
 }
 
 // SetupWithManager registers the reconciler.

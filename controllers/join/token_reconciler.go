@@ -16,6 +16,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/drover-dev/drover/api/v1alpha1"
+	"github.com/drover-dev/drover/controllers/lookup"
 	"github.com/drover-dev/drover/controllers/sides"
 )
 
@@ -62,7 +63,7 @@ func (r *TokenReconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl
 	if err != nil {
 		return ctrl.Result{}, fmt.Errorf("read Machine %s: %w", req, err)
 	}
-	agent, err := getOrNil(ctx, r.Workload, types.NamespacedName{Name: machine.Name}, &v1alpha1.NodeAgent{})
+	agent, err := lookup.GetOrNil(ctx, r.Workload, types.NamespacedName{Name: machine.Name}, &v1alpha1.NodeAgent{})
 	if err != nil {
 		return ctrl.Result{}, err
 	}
@@ -137,14 +138,14 @@ func (r *TokenReconciler) letIn(ctx context.Context, machine *clusterv1.Machine)
 
 // poolOf is the pool that made the Machine. The cache may lag behind a pool just made, so a refusal is checked live.
 func (r *TokenReconciler) poolOf(ctx context.Context, machine *clusterv1.Machine) (*v1alpha1.NodePool, error) {
-	pool, err := poolOf(ctx, r.Management, machine)
+	pool, err := lookup.PoolOf(ctx, r.Management, machine)
 	if err == nil {
 		err = BelongsTo(machine, pool)
 	}
 	if err == nil {
 		return pool, nil
 	}
-	if pool, err = poolOf(ctx, r.Management.Live, machine); err != nil {
+	if pool, err = lookup.PoolOf(ctx, r.Management.Live, machine); err != nil {
 		return nil, err
 	}
 	return pool, BelongsTo(machine, pool)

@@ -14,6 +14,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/drover-dev/drover/api/v1alpha1"
+	"github.com/drover-dev/drover/controllers/lookup"
 )
 
 // ensureNodeAgent makes the NodeAgent of a Machine. Its spec stays as it was made: a change of the pool's template is
@@ -28,7 +29,7 @@ func (r *Reconciler) ensureNodeAgent(ctx context.Context, o *observed) error {
 	}
 	err = r.Workload.Create(ctx, agent)
 	if apierrors.IsAlreadyExists(err) {
-		if o.agent, err = getOrNil(ctx, r.Workload.Live, types.NamespacedName{Name: o.machine.Name}, &v1alpha1.NodeAgent{}); err != nil || o.agent == nil {
+		if o.agent, err = lookup.GetOrNil(ctx, r.Workload.Live, types.NamespacedName{Name: o.machine.Name}, &v1alpha1.NodeAgent{}); err != nil || o.agent == nil {
 			return err
 		}
 		return claimNodeAgent(o)
@@ -78,27 +79,21 @@ func (r *Reconciler) newNodeAgent(ctx context.Context, machine *clusterv1.Machin
 
 // revisionOf reads the ControllerRevision that a Machine was made from, live when the cache lags behind.
 func (r *Reconciler) revisionOf(ctx context.Context, machine *clusterv1.Machine) (*appsv1.ControllerRevision, error) {
-	name := types.NamespacedName{
-		Namespace: machine.Namespace,
-		Name:      v1alpha1.RevisionName(machine.Labels[v1alpha1.PoolLabel], machine.Labels[v1alpha1.RevisionLabel]),
+	revision, err := lookup.RevisionOf(ctx, r.Management, r.Management.Live, machine)
+	if revision != nil || err != nil {
+		return revision, err
 	}
-	for _, reader := range []client.Reader{r.Management, r.Management.Live} {
-		revision, err := getOrNil(ctx, reader, name, &appsv1.ControllerRevision{})
-		if revision != nil || err != nil {
-			return revision, err
-		}
-	}
-	return nil, troublef(v1alpha1.ReasonRevisionUnusable, "there is no ControllerRevision %s, which Machine %s was made from: delete the Machine to have it replaced", name, machine.Name)
+	return nil, troublef(v1alpha1.ReasonRevisionUnusable, "there is no ControllerRevision %s, which Machine %s was made from: delete the Machine to have it replaced", lookup.RevisionName(machine), machine.Name)
 }
 
 // collect deletes the NodeAgent of a Machine that is gone. A NodeAgent has no namespace, so no owner reference can
 // do this; each one is looked at when the manager starts, which finds those whose Machine went in the meantime.
 func (r *Reconciler) collect(ctx context.Context, machine types.NamespacedName) error {
-	agent, err := getOrNil(ctx, r.Workload, types.NamespacedName{Name: machine.Name}, &v1alpha1.NodeAgent{})
+	agent, err := lookup.GetOrNil(ctx, r.Workload, types.NamespacedName{Name: machine.Name}, &v1alpha1.NodeAgent{})
 	if err != nil || agent == nil || agent.Labels[v1alpha1.PoolNamespaceLabel] != machine.Namespace {
 		return err
 	}
-	live, err := getOrNil(ctx, r.Management.Live, machine, &clusterv1.Machine{})
+	live, err := lookup.GetOrNil(ctx, r.Management.Live, machine, &clusterv1.Machine{})
 	if err != nil {
 		return err
 	}

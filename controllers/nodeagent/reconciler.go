@@ -3,22 +3,20 @@ package nodeagent
 import (
 	"context"
 	"errors"
-	"fmt"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/tools/events"
 	"k8s.io/utils/clock"
 	"k8s.io/utils/ptr"
 	clusterv1 "sigs.k8s.io/cluster-api/api/core/v1beta2"
 	ctrl "sigs.k8s.io/controller-runtime"
-	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/drover-dev/drover/api/v1alpha1"
 	"github.com/drover-dev/drover/controllers/consistency"
 	"github.com/drover-dev/drover/controllers/join"
+	"github.com/drover-dev/drover/controllers/lookup"
 	"github.com/drover-dev/drover/controllers/sides"
 )
 
@@ -47,7 +45,7 @@ type Reconciler struct {
 
 // Reconcile brings one machine's NodeAgent, Node and condition up to date.
 func (r *Reconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Result, error) {
-	machine, err := getOrNil(ctx, r.Management, req.NamespacedName, &clusterv1.Machine{})
+	machine, err := lookup.GetOrNil(ctx, r.Management, req.NamespacedName, &clusterv1.Machine{})
 	if err != nil {
 		return ctrl.Result{}, err
 	}
@@ -82,8 +80,7 @@ func (r *Reconciler) equip(ctx context.Context, o *observed) error {
 // observe reads all that is known about a Machine. Its pool stays nil when no pool made it.
 func (r *Reconciler) observe(ctx context.Context, machine *clusterv1.Machine) (*observed, error) {
 	o := &observed{machine: machine, now: r.Clock.Now()}
-	poolName := types.NamespacedName{Namespace: machine.Namespace, Name: machine.Labels[v1alpha1.PoolLabel]}
-	pool, err := getOrNil(ctx, r.Management, poolName, &v1alpha1.NodePool{})
+	pool, err := lookup.PoolOf(ctx, r.Management, machine)
 	if err != nil || pool == nil {
 		return o, err
 	}
@@ -93,15 +90,15 @@ func (r *Reconciler) observe(ctx context.Context, machine *clusterv1.Machine) (*
 	}
 	o.pool = pool
 	name := types.NamespacedName{Name: machine.Name}
-	if o.agent, err = getOrNil(ctx, r.Workload, name, &v1alpha1.NodeAgent{}); err != nil {
+	if o.agent, err = lookup.GetOrNil(ctx, r.Workload, name, &v1alpha1.NodeAgent{}); err != nil {
 		return nil, err
 	}
-	if o.node, err = getOrNil(ctx, r.Workload, name, &corev1.Node{}); err != nil {
+	if o.node, err = lookup.GetOrNil(ctx, r.Workload, name, &corev1.Node{}); err != nil {
 		return nil, err
 	}
 	if ref := machine.Spec.InfrastructureRef; ref.APIGroup == v1alpha1.GroupVersion.Group && ref.Kind == "LocalMachine" {
 		key := types.NamespacedName{Namespace: machine.Namespace, Name: ref.Name}
-		if o.local, err = getOrNil(ctx, r.Management, key, &v1alpha1.LocalMachine{}); err != nil {
+		if o.local, err = lookup.GetOrNil(ctx, r.Management, key, &v1alpha1.LocalMachine{}); err != nil {
 			return nil, err
 		}
 	}
@@ -156,17 +153,4 @@ func (r *Reconciler) syncNode(ctx context.Context, o *observed) error {
 			"Machine %s joined as Node %s %s after it was made", o.machine.Name, node.Name, took)
 	}
 	return nil
-}
-
-// getOrNil reads an object; nil stands for one that does not exist.
-func getOrNil[T client.Object](ctx context.Context, reader client.Reader, name types.NamespacedName, into T) (T, error) {
-	var none T
-	err := reader.Get(ctx, name, into)
-	if apierrors.IsNotFound(err) {
-		return none, nil
-	}
-	if err != nil {
-		return none, fmt.Errorf("read %T %s: %w", into, name, err)
-	}
-	return into, nil
 }

@@ -18,6 +18,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	"github.com/drover-dev/drover/api/v1alpha1"
+	"github.com/drover-dev/drover/controllers/lookup"
 )
 
 // workers is how many Machines are worked on at once.
@@ -33,8 +34,8 @@ func (r *Reconciler) SetupWithManager(_ context.Context, mgr ctrl.Manager) error
 		r.Clock = clock.RealClock{}
 	}
 	return ctrl.NewControllerManagedBy(mgr).Named("nodeagent").
-		For(&clusterv1.Machine{}, builder.WithPredicates(predicate.NewPredicateFuncs(ofPool))).
-		Watches(&v1alpha1.NodeAgent{}, handler.EnqueueRequestsFromMapFunc(machineOfAgent)).
+		For(&clusterv1.Machine{}, builder.WithPredicates(predicate.NewPredicateFuncs(lookup.OfPool))).
+		Watches(&v1alpha1.NodeAgent{}, handler.EnqueueRequestsFromMapFunc(lookup.MachineOfAgent)).
 		Watches(&corev1.Node{}, handler.EnqueueRequestsFromMapFunc(r.machineOfNode), builder.WithPredicates(nodeChanged)).
 		Watches(&v1alpha1.NodePool{}, handler.EnqueueRequestsFromMapFunc(r.machinesOfPool), builder.WithPredicates(predicate.GenerationChangedPredicate{})).
 		Watches(&v1alpha1.LocalMachine{}, handler.EnqueueRequestsFromMapFunc(machineOfLocalMachine)).
@@ -42,28 +43,17 @@ func (r *Reconciler) SetupWithManager(_ context.Context, mgr ctrl.Manager) error
 		Complete(r)
 }
 
-func ofPool(object client.Object) bool { return object.GetLabels()[v1alpha1.PoolUIDLabel] != "" }
-
-// machineOfAgent is the Machine whose name and whose pool's namespace the NodeAgent has.
-func machineOfAgent(_ context.Context, object client.Object) []reconcile.Request {
-	namespace := object.GetLabels()[v1alpha1.PoolNamespaceLabel]
-	if namespace == "" {
-		return nil
-	}
-	return []reconcile.Request{{NamespacedName: types.NamespacedName{Namespace: namespace, Name: object.GetName()}}}
-}
-
 // machineOfNode goes by the NodeAgent of the Node's name: a Node's own labels are the kubelet's to write.
 func (r *Reconciler) machineOfNode(ctx context.Context, object client.Object) []reconcile.Request {
-	agent, err := getOrNil(ctx, r.Workload, types.NamespacedName{Name: object.GetName()}, &v1alpha1.NodeAgent{})
+	agent, err := lookup.GetOrNil(ctx, r.Workload, types.NamespacedName{Name: object.GetName()}, &v1alpha1.NodeAgent{})
 	if err != nil || agent == nil {
 		return nil
 	}
-	return machineOfAgent(ctx, agent)
+	return lookup.MachineOfAgent(ctx, agent)
 }
 
 func machineOfLocalMachine(_ context.Context, object client.Object) []reconcile.Request {
-	if !ofPool(object) {
+	if !lookup.OfPool(object) {
 		return nil
 	}
 	return []reconcile.Request{{NamespacedName: client.ObjectKeyFromObject(object)}}

@@ -16,6 +16,7 @@ import (
 
 	"github.com/drover-dev/drover/api/node"
 	"github.com/drover-dev/drover/api/v1alpha1"
+	"github.com/drover-dev/drover/controllers/lookup"
 )
 
 // fieldOwner owns the one condition that this controller applies to Machines.
@@ -65,7 +66,7 @@ func patchNode(ctx context.Context, c client.Client, before, after *corev1.Node)
 // bootstrap Secret was written; they are ours to remove all the same.
 func (r *Reconciler) registeredTaints(ctx context.Context, machine *clusterv1.Machine) ([]appliedTaint, error) {
 	name := types.NamespacedName{Namespace: machine.Namespace, Name: machine.Name + v1alpha1.BootstrapSecretSuffix}
-	secret, err := getOrNil(ctx, r.Management.Live, name, &corev1.Secret{})
+	secret, err := lookup.GetOrNil(ctx, r.Management.Live, name, &corev1.Secret{})
 	if err != nil || secret == nil {
 		return nil, err
 	}
