@@ -123,7 +123,7 @@ func (a *Agent) watchNodeAgent(ctx context.Context, agents cache.ListerWatcher) 
 			first = false
 			a.reporter.Seed(agent.Status.Conditions)
 		}
-		a.reporter.Exists(agent.UID)
+		a.reporter.Saw(agent)
 		a.want(agent)
 	}
 	_, informer := cache.NewInformerWithOptions(cache.InformerOptions{

@@ -91,9 +91,10 @@ func (c *Client) NodeAgents(name string) cache.ListerWatcher {
 	return cache.NewListWatchFromClient(c.fleet, "nodeagents", metav1.NamespaceAll, fields.OneTermEqualSelector("metadata.name", name))
 }
 
-// PatchNodeAgentStatus applies a JSON merge patch to a NodeAgent's status.
-func (c *Client) PatchNodeAgentStatus(ctx context.Context, name string, patch []byte) error {
-	return c.fleet.Patch(types.MergePatchType).Resource("nodeagents").Name(name).SubResource("status").Body(patch).Do(ctx).Error()
+// PatchNodeAgentStatus applies a JSON merge patch to a NodeAgent's status, and returns what became of the object.
+func (c *Client) PatchNodeAgentStatus(ctx context.Context, name string, patch []byte) (*v1alpha1.NodeAgent, error) {
+	out := &v1alpha1.NodeAgent{}
+	return out, c.fleet.Patch(types.MergePatchType).Resource("nodeagents").Name(name).SubResource("status").Body(patch).Do(ctx).Into(out)
 }
 
 // CreateCSR creates a certificate request.

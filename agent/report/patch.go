@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"reflect"
 	"strings"
 
@@ -12,8 +13,8 @@ import (
 
 // patch is the JSON merge patch from one status to another, nil when they are equal. A list is replaced as a whole.
 // Without a status to start from it sets every field of the new one and removes every other: nobody knows what the
-// object has of an earlier agent.
-func patch(from *v1alpha1.NodeAgentStatus, to v1alpha1.NodeAgentStatus) ([]byte, error) {
+// object has of an earlier agent. A field that the API server is known to store otherwise is no difference.
+func patch(from *v1alpha1.NodeAgentStatus, to v1alpha1.NodeAgentStatus, altered map[string]alteration) ([]byte, error) {
 	have := map[string]json.RawMessage{}
 	if from != nil {
 		var err error
@@ -31,7 +32,7 @@ func patch(from *v1alpha1.NodeAgentStatus, to v1alpha1.NodeAgentStatus) ([]byte,
 	}
 	changes := map[string]json.RawMessage{}
 	for name, value := range want {
-		if !bytes.Equal(have[name], value) {
+		if !bytes.Equal(have[name], value) && !altered[name].is(value, have[name]) {
 			changes[name] = value
 		}
 	}
@@ -48,6 +49,25 @@ func patch(from *v1alpha1.NodeAgentStatus, to v1alpha1.NodeAgentStatus) ([]byte,
 		return nil, fmt.Errorf("encode the status: %w", err)
 	}
 	return data, nil
+}
+
+// alteration is that the API server stores a field otherwise than it is sent, or not at all.
+type alteration struct{ sent, stored json.RawMessage }
+
+func (a alteration) is(sent, stored json.RawMessage) bool {
+	return a.sent != nil && bytes.Equal(a.sent, sent) && bytes.Equal(a.stored, stored)
+}
+
+// sentFields are the fields that a patch sets; those that it removes are gone for certain.
+func sentFields(data []byte) (map[string]json.RawMessage, error) {
+	var body struct {
+		Status map[string]json.RawMessage `json:"status"`
+	}
+	if err := json.Unmarshal(data, &body); err != nil {
+		return nil, fmt.Errorf("decode the patch: %w", err)
+	}
+	maps.DeleteFunc(body.Status, func(_ string, value json.RawMessage) bool { return string(value) == "null" })
+	return body.Status, nil
 }
 
 // names are those of all fields of a status.

@@ -51,7 +51,7 @@ func (r *refusal) reduce(status v1alpha1.NodeAgentStatus) v1alpha1.NodeAgentStat
 // without is what reducing a status leaves out.
 func (r *refusal) without(status v1alpha1.NodeAgentStatus) ([]byte, error) {
 	reduced := r.reduce(status)
-	return patch(&reduced, status)
+	return patch(&reduced, status, nil)
 }
 
 // fit is a status as the API server takes it as far as is known. When what it refused has changed it gets all again.

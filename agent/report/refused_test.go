@@ -23,12 +23,12 @@ type strict struct {
 	refused int
 }
 
-func (s *strict) PatchNodeAgentStatus(ctx context.Context, name string, patch []byte) error {
+func (s *strict) PatchNodeAgentStatus(ctx context.Context, name string, patch []byte) (*v1alpha1.NodeAgent, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.bad != "" && strings.Contains(string(patch), s.bad) {
 		s.refused++
-		return apierrors.NewInvalid(schema.GroupKind{Kind: "NodeAgent"}, name, field.ErrorList{field.TooLong(field.NewPath("status"), "", 1)})
+		return nil, apierrors.NewInvalid(schema.GroupKind{Kind: "NodeAgent"}, name, field.ErrorList{field.TooLong(field.NewPath("status"), "", 1)})
 	}
 	return s.object.PatchNodeAgentStatus(ctx, name, patch)
 }

@@ -1,6 +1,7 @@
 package report
 
 import (
+	"bytes"
 	"context"
 	"math/rand/v2"
 	"slices"
@@ -28,11 +29,14 @@ const (
 	// firstRetry and lastRetry bound the wait after a write that failed.
 	firstRetry = 500 * time.Millisecond
 	lastRetry  = 30 * time.Second
+	// watchPatience is how long the watch may take to show a write of our own. What it shows meanwhile is older, and no
+	// evidence of what the object has.
+	watchPatience = 10 * time.Second
 )
 
-// Writer applies a JSON merge patch to a NodeAgent's status.
+// Writer applies a JSON merge patch to a NodeAgent's status, and returns what became of the object.
 type Writer interface {
-	PatchNodeAgentStatus(ctx context.Context, name string, patch []byte) error
+	PatchNodeAgentStatus(ctx context.Context, name string, patch []byte) (*v1alpha1.NodeAgent, error)
 }
 
 // Reporter owns the status of one NodeAgent.
@@ -48,8 +52,8 @@ type Reporter struct {
 	mu     sync.Mutex
 	status v1alpha1.NodeAgentStatus
 	known  bool // Update was called, so that what is empty is so
-	uid    types.UID
-	anew   bool
+	// seen is the object as it was seen last, nil when that was looked at.
+	seen *v1alpha1.NodeAgent
 
 	once    sync.Once
 	changed chan struct{}
@@ -70,18 +74,15 @@ func (r *Reporter) Update(change func(*v1alpha1.NodeAgentStatus)) {
 	signal(r.changed)
 }
 
-// Exists says that the NodeAgent was seen: a write that waits for it is tried at once. One that was made anew gets
-// the whole status again.
-func (r *Reporter) Exists(uid types.UID) {
+// Saw takes down the object as the API has it. A write that waits for it is tried at once, and a status that is not what
+// this agent would have it is written: somebody edited it, made the object anew, or restored an older one.
+func (r *Reporter) Saw(agent *v1alpha1.NodeAgent) {
 	r.init()
 	r.mu.Lock()
-	anew := r.uid != "" && r.uid != uid
-	r.uid, r.anew = uid, r.anew || anew
+	r.seen = agent
 	r.mu.Unlock()
 	signal(r.retry)
-	if anew {
-		signal(r.changed)
-	}
+	signal(r.changed)
 }
 
 // Seed takes over the conditions that an earlier agent wrote: those that hold unchanged keep their times. It does not
@@ -112,9 +113,11 @@ func signal(c chan struct{}) {
 // Run writes until the context ends.
 func (r *Reporter) Run(ctx context.Context, api Writer) {
 	r.init()
-	w := writer{Reporter: r, api: api, limit: rate.NewLimiter(rate.Every(writeEvery), writeBurst)}
+	w := writer{Reporter: r, api: api, limit: rate.NewLimiter(rate.Every(writeEvery), writeBurst), altered: map[string]alteration{}}
 	beat := r.Clock.NewTimer(0)
 	defer beat.Stop()
+	doubt := r.Clock.NewTimer(watchPatience)
+	defer doubt.Stop()
 	for {
 		heartbeat := false
 		select {
@@ -124,6 +127,7 @@ func (r *Reporter) Run(ctx context.Context, api Writer) {
 			if !w.sleep(ctx, gather) {
 				return
 			}
+		case <-doubt.C():
 		case <-beat.C():
 			heartbeat = true
 		}
@@ -132,6 +136,9 @@ func (r *Reporter) Run(ctx context.Context, api Writer) {
 		}
 		if heartbeat {
 			beat.Reset(jittered(heartbeatEvery))
+		}
+		if w.awaited != "" {
+			doubt.Reset(watchPatience)
 		}
 	}
 }
@@ -145,6 +152,15 @@ type writer struct {
 	limit *rate.Limiter
 	// last is what the object has as far as is known; nil for nothing.
 	last *v1alpha1.NodeAgentStatus
+	// heartbeat is the last one written.
+	heartbeat metav1.Time
+	// uid, awaited and wrote are of the last write: the object's UID, the resource version that it got, empty when it was
+	// seen since, and when that was.
+	uid     types.UID
+	awaited string
+	wrote   time.Time
+	// altered are fields that the API server stores otherwise than they were sent.
+	altered map[string]alteration
 	// refused is what the API server would not take, nil for nothing.
 	refused *refusal
 }
@@ -153,7 +169,10 @@ type writer struct {
 func (w *writer) write(ctx context.Context, heartbeat bool) bool {
 	for wait := firstRetry; ; wait = min(2*wait, lastRetry) {
 		status, known := w.newest()
-		data, err := patch(w.from(known), w.fit(status))
+		if !known && !heartbeat {
+			return true
+		}
+		data, err := patch(w.from(known), w.fit(status), w.altered)
 		if err != nil {
 			w.Log.Error(err, "Failed to encode the status")
 			return true
@@ -187,20 +206,58 @@ func (w *writer) write(ctx context.Context, heartbeat bool) bool {
 
 // send makes the object's status this one.
 func (w *writer) send(ctx context.Context, status v1alpha1.NodeAgentStatus, known bool) error {
-	data, err := patch(w.from(known), status)
-	if err == nil && data != nil {
-		err = w.api.PatchNodeAgentStatus(ctx, w.Node, data)
+	data, err := patch(w.from(known), status, w.altered)
+	if err != nil || data == nil {
+		return err
 	}
+	agent, err := w.api.PatchNodeAgentStatus(ctx, w.Node, data)
 	if err != nil {
 		return err
 	}
+	w.heartbeat, w.uid, w.awaited, w.wrote = status.HeartbeatTime, agent.UID, agent.ResourceVersion, w.Clock.Now()
 	if known {
-		w.last = &status
+		w.last = &agent.Status
+		err = w.compare(data)
 	}
 	if w.Written != nil {
 		w.Written(len(data))
 	}
+	return err
+}
+
+// compare takes down which fields of a patch the API server stored otherwise, such as those that its definition of the
+// kind does not know yet. To send them again would change nothing, however often.
+func (w *writer) compare(data []byte) error {
+	sent, err := sentFields(data)
+	if err != nil {
+		return err
+	}
+	stored, err := fields(*w.last)
+	if err != nil {
+		return err
+	}
+	for name, value := range sent {
+		if bytes.Equal(stored[name], value) {
+			delete(w.altered, name)
+			continue
+		}
+		w.altered[name] = alteration{sent: value, stored: stored[name]}
+		w.Log.Info("The API server stored a part of the status otherwise than it was sent", "nodeAgent", w.Node, "field", name)
+	}
 	return nil
+}
+
+// observe takes the object that was seen last for what it has, unless that was before the last write as far as is known.
+// Resource versions are not put in order: those of a restored cluster begin anew.
+func (w *writer) observe() {
+	if w.seen == nil {
+		return
+	}
+	early := w.Clock.Since(w.wrote) < watchPatience
+	if w.awaited != "" && w.seen.UID == w.uid && w.seen.ResourceVersion != w.awaited && early {
+		return
+	}
+	w.last, w.awaited, w.seen = w.seen.Status.DeepCopy(), "", nil
 }
 
 // from is what to take as the status that the object has. A heartbeat that comes before anything is known must not take
@@ -217,14 +274,18 @@ func (w *writer) from(known bool) *v1alpha1.NodeAgentStatus {
 func (w *writer) newest() (status v1alpha1.NodeAgentStatus, known bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if w.anew {
-		w.last, w.anew = nil, false
+	w.observe()
+	if !w.known {
+		return v1alpha1.NodeAgentStatus{}, false
 	}
 	status = *w.status.DeepCopy()
-	if w.last != nil {
+	switch {
+	case !w.heartbeat.IsZero():
+		status.HeartbeatTime = w.heartbeat
+	case w.last != nil: // an earlier agent's
 		status.HeartbeatTime = w.last.HeartbeatTime
 	}
-	return status, w.known
+	return status, true
 }
 
 func (w *writer) waitToRetry(ctx context.Context, d time.Duration) bool {

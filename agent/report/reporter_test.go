@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"sync"
 	"testing"
 	"time"
@@ -18,27 +19,69 @@ import (
 	"github.com/drover-dev/drover/api/v1alpha1"
 )
 
-// object is a NodeAgent's status on an API server that may refuse.
+// object is a NodeAgent on an API server that may refuse.
 type object struct {
 	mu      sync.Mutex
 	fail    error
+	alter   func(*v1alpha1.NodeAgentStatus) // what the API server stores otherwise
+	agent   v1alpha1.NodeAgent
+	version int
 	patches []map[string]json.RawMessage
 }
 
-func (o *object) PatchNodeAgentStatus(_ context.Context, _ string, patch []byte) error {
+func (o *object) PatchNodeAgentStatus(_ context.Context, _ string, patch []byte) (*v1alpha1.NodeAgent, error) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	if o.fail != nil {
-		return o.fail
+		return nil, o.fail
 	}
 	var body struct {
 		Status map[string]json.RawMessage `json:"status"`
 	}
 	if err := json.Unmarshal(patch, &body); err != nil {
-		return err
+		return nil, err
+	}
+	have, err := fields(o.agent.Status)
+	if err != nil {
+		return nil, err
+	}
+	maps.Copy(have, body.Status)
+	maps.DeleteFunc(have, func(_ string, value json.RawMessage) bool { return string(value) == "null" })
+	merged, err := json.Marshal(have)
+	if err != nil {
+		return nil, err
+	}
+	o.agent.Status = v1alpha1.NodeAgentStatus{}
+	if err := json.Unmarshal(merged, &o.agent.Status); err != nil {
+		return nil, err
 	}
 	o.patches = append(o.patches, body.Status)
-	return nil
+	return o.stored(), nil
+}
+
+// stored gives the object its next resource version.
+func (o *object) stored() *v1alpha1.NodeAgent {
+	if o.alter != nil {
+		o.alter(&o.agent.Status)
+	}
+	o.version++
+	o.agent.ResourceVersion = fmt.Sprint(o.version)
+	return o.agent.DeepCopy()
+}
+
+// edit changes the object as somebody else does, and returns it as a watch shows it.
+func (o *object) edit(change func(*v1alpha1.NodeAgent)) *v1alpha1.NodeAgent {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	change(&o.agent)
+	return o.stored()
+}
+
+// now is the object as a watch shows it.
+func (o *object) now() *v1alpha1.NodeAgent {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.agent.DeepCopy()
 }
 
 func (o *object) refuse(err error) {
@@ -133,7 +176,7 @@ func TestANodeAgentThatDoesNotExistYetIsWaitedFor(t *testing.T) {
 	r.Update(version("v1"))
 	r.Update(version("v2")) // never blocks, whatever the server says
 	o.refuse(nil)
-	r.Exists("uid-1")
+	r.Saw(o.now())
 	until(t, clock, gather, "the newest status", func() bool { return o.last("agentVersion") == `"v2"` })
 }
 
@@ -150,14 +193,110 @@ func TestAWriteThatFailedIsTriedAgain(t *testing.T) {
 
 func TestANodeAgentMadeAnewGetsTheWholeStatus(t *testing.T) {
 	r, o, clock := start(t)
-	r.Exists("uid-1")
+	r.Saw(o.edit(func(a *v1alpha1.NodeAgent) { a.UID = "uid-1" }))
 	r.Update(func(s *v1alpha1.NodeAgentStatus) { s.AgentVersion, s.Revision = "v1", "r1" })
 	until(t, clock, gather, "the first write", func() bool { return o.last("agentVersion") == `"v1"` })
-	before := len(o.writes())
-	r.Exists("uid-2")
-	until(t, clock, gather, "another write", func() bool { return len(o.writes()) > before })
-	if got := string(o.writes()[len(o.writes())-1]["revision"]); got != `"r1"` {
-		t.Errorf("the new object got revision %s, want r1", got)
+	r.Saw(o.edit(func(a *v1alpha1.NodeAgent) { *a = v1alpha1.NodeAgent{ObjectMeta: metav1.ObjectMeta{UID: "uid-2"}} }))
+	until(t, clock, gather, "the whole status", func() bool { return o.now().Status.Revision == "r1" && o.now().Status.AgentVersion == "v1" })
+}
+
+// settled is a reporter whose first status was written, and shown by its watch.
+func settled(t *testing.T) (*Reporter, *object, *clocktesting.FakeClock) {
+	t.Helper()
+	r, o, clock := start(t)
+	r.Update(func(s *v1alpha1.NodeAgentStatus) { s.AgentVersion, s.Revision = "v1", "r1" })
+	until(t, clock, gather, "the first status", func() bool { return o.now().Status.Revision == "r1" && !o.now().Status.HeartbeatTime.IsZero() })
+	r.Saw(o.now())
+	return r, o, clock
+}
+
+func TestAStatusThatSomebodyElseChangedIsWrittenAgain(t *testing.T) {
+	for name, change := range map[string]func(*v1alpha1.NodeAgentStatus){
+		"changed":            func(s *v1alpha1.NodeAgentStatus) { s.Revision = "other" },
+		"emptied":            func(s *v1alpha1.NodeAgentStatus) { *s = v1alpha1.NodeAgentStatus{} },
+		"added to":           func(s *v1alpha1.NodeAgentStatus) { s.Findings = []v1alpha1.Finding{{Name: "Swap"}} },
+		"an older heartbeat": func(s *v1alpha1.NodeAgentStatus) { s.HeartbeatTime = metav1.NewTime(time.Unix(1, 0)) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			r, o, clock := settled(t)
+			began, before := clock.Now(), o.now().Status
+			r.Saw(o.edit(func(a *v1alpha1.NodeAgent) { change(&a.Status) }))
+			until(t, clock, gather, "the agent's own status", func() bool {
+				now := o.now().Status
+				return now.Revision == before.Revision && now.AgentVersion == before.AgentVersion && now.Findings == nil && !now.HeartbeatTime.Before(&before.HeartbeatTime)
+			})
+			if d := clock.Since(began); d > time.Minute {
+				t.Errorf("it took %s, want it at once", d)
+			}
+		})
+	}
+}
+
+func TestAnOlderStatusOfARestoredClusterIsWrittenAgain(t *testing.T) {
+	r, o, clock := settled(t)
+	old := o.now()
+	r.Update(version("v2"))
+	until(t, clock, gather, "the next status", func() bool { return o.now().Status.AgentVersion == "v2" })
+	r.Saw(o.now())
+	began := clock.Now()
+	r.Saw(o.edit(func(a *v1alpha1.NodeAgent) { o.version = 0; *a = *old })) // with an older resource version
+	until(t, clock, gather, "the newest status", func() bool { return o.now().Status.AgentVersion == "v2" })
+	if d := clock.Since(began); d > time.Minute {
+		t.Errorf("it took %s, want it at once", d)
+	}
+}
+
+func TestWhatTheWatchShowsLateIsNotTakenForAnEdit(t *testing.T) {
+	r, o, clock := settled(t)
+	old := o.now()
+	r.Update(version("v2"))
+	until(t, clock, gather, "the next status", func() bool { return o.now().Status.AgentVersion == "v2" })
+	writes := len(o.writes())
+	began := clock.Now()
+	r.Saw(old)
+	until(t, clock, gather, "a look at it", func() bool { return clock.Since(began) > time.Second })
+	r.Saw(o.now())
+	until(t, clock, gather, "a while", func() bool { return clock.Since(began) > 2*watchPatience })
+	if got := len(o.writes()); got != writes {
+		t.Errorf("%d writes, want none", got-writes)
+	}
+}
+
+func TestAnEditIsSeenThoughTheWatchNeverShowedTheLastWrite(t *testing.T) {
+	r, o, clock := settled(t)
+	r.Update(version("v2"))
+	until(t, clock, gather, "the next status", func() bool { return o.now().Status.AgentVersion == "v2" })
+	r.Saw(o.edit(func(a *v1alpha1.NodeAgent) { a.Status.AgentVersion = "edited" }))
+	began := clock.Now()
+	until(t, clock, gather, "the agent's own status", func() bool { return o.now().Status.AgentVersion == "v2" })
+	if d := clock.Since(began); d > 2*watchPatience {
+		t.Errorf("it took %s", d)
+	}
+}
+
+func TestWhatTheServerStoresOtherwiseIsNotFoughtOver(t *testing.T) {
+	r, o, clock := start(t)
+	o.alter = func(s *v1alpha1.NodeAgentStatus) { s.Findings = nil } // its definition does not know the field yet
+	r.Update(func(s *v1alpha1.NodeAgentStatus) {
+		s.AgentVersion, s.Findings = "v1", []v1alpha1.Finding{{Name: "Swap", Severity: v1alpha1.FindingInfo, Message: "on"}}
+	})
+	until(t, clock, gather, "the first status", func() bool { return o.now().Status.AgentVersion == "v1" })
+	began := clock.Now()
+	until(t, clock, time.Second, "two minutes", func() bool { r.Saw(o.now()); return clock.Since(began) > 2*time.Minute })
+	if n := len(o.writes()); n > 3 {
+		t.Errorf("%d writes in two minutes, want the first ones only", n)
+	}
+}
+
+func TestAFightOverTheStatusStaysWithinTheBudget(t *testing.T) {
+	r, o, clock := settled(t)
+	began := clock.Now()
+	until(t, clock, 100*time.Millisecond, "two minutes", func() bool {
+		r.Saw(o.edit(func(a *v1alpha1.NodeAgent) { a.Status.Revision = "other" }))
+		return clock.Since(began) > 2*time.Minute
+	})
+	if got, budget := len(o.writes()), writeBurst+int(clock.Since(began)/writeEvery)+2; got > budget || got < 3 {
+		t.Errorf("%d writes, want at most %d and some", got, budget)
 	}
 }
 
@@ -171,7 +310,7 @@ func TestHeartbeatsComeEveryFiveMinutesOrSo(t *testing.T) {
 }
 
 func TestPatchRemovesWhatIsGone(t *testing.T) {
-	data, err := patch(&v1alpha1.NodeAgentStatus{Revision: "r", Findings: []v1alpha1.Finding{{Name: "Swap"}}}, v1alpha1.NodeAgentStatus{Revision: "r"})
+	data, err := patch(&v1alpha1.NodeAgentStatus{Revision: "r", Findings: []v1alpha1.Finding{{Name: "Swap"}}}, v1alpha1.NodeAgentStatus{Revision: "r"}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
