@@ -36,9 +36,13 @@ LDFLAGS := -s -w -X github.com/drover-dev/drover/version.Version=$(VERSION) -X m
 # The programs of this module but the agent, which is an artifact, and the Debian packages that building and running them need.
 PROGRAMS := $(BIN)/drover-manager $(BIN)/drover-dev $(BIN)/kubectl-drover
 DEBIAN_PACKAGES := nftables iptables conntrack iproute2 libseccomp-dev pkg-config busybox-static
+# What virtual machines need besides.
+VM_PACKAGES := debootstrap qemu-system-x86 qemu-utils openssh-client e2fsprogs
 
 # Targets `upstream` ($(BIN) of Kubernetes, containerd, …) and `artifacts` ($(ARTIFACTS) and its digests.json).
 include hack/build.mk
+# Target `vm-image`.
+include hack/vm.mk
 # Target `conformance`.
 include hack/conformance.mk
 
@@ -54,10 +58,10 @@ demo: root ## Start a cluster with two worker nodes on this machine, and show th
 
 .PHONY: test
 test: ## Run every test (needs root); none may be skipped
-	@$(MAKE) --no-print-directory deps root $(BIN)/drover-dev
+	@$(MAKE) --no-print-directory deps root $(BIN)/drover-dev DEBIAN_PACKAGES="$(DEBIAN_PACKAGES) $(VM_PACKAGES)"
 	@$(BIN)/drover-dev idle
 	@$(BIN)/drover-dev preflight
-	@$(MAKE) --no-print-directory build
+	@$(MAKE) --no-print-directory build vm-image
 	@$(MAKE) --no-print-directory image build-installer IMG=$(E2E_IMG)
 	@$(MAKE) --no-print-directory test-modules
 
@@ -102,6 +106,8 @@ build: upstream artifacts $(PROGRAMS) $(DROVER)/cluster-api-crds.yaml ## Build a
 .PHONY: FORCE
 $(BIN)/drover-dev: FORCE
 	@mkdir -p $(BIN) && $(STEP) 'Build $(@F)' 'takes a minute or two the first time' go build -ldflags '$(LDFLAGS)' -o $@ ./hack/dev
+$(BIN)/drover-vm: FORCE
+	@mkdir -p $(BIN) && $(STEP) 'Build $(@F)' '' go build -ldflags '$(LDFLAGS)' -o $@ ./hack/vm
 $(BIN)/drover-bench: FORCE
 	@mkdir -p $(BIN) && $(STEP) 'Build $(@F)' '' go build -ldflags '$(LDFLAGS)' -o $@ ./hack/bench
 $(BIN)/drover-traces: FORCE

@@ -125,6 +125,9 @@ func (l Layout) Digests() string { return l.Path("artifacts", "digests.json") }
 // Etcd is etcd's data.
 func (l Layout) Etcd() string { return l.Path("etcd") }
 
+// VM is the folder of the virtual machines and their image; with elements, a file in it.
+func (l Layout) VM(elem ...string) string { return l.Path(append([]string{"vm"}, elem...)...) }
+
 // Samples is the folder of the samples rendered with digests.
 func (l Layout) Samples() string { return l.Path("samples") }
 
