@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"strings"
 	"syscall"
 	"time"
 
@@ -88,7 +89,10 @@ func idle(_ context.Context, w *world.World) error {
 		return errors.New("a demo runs in this checkout, and the tests need its network and ports: run `make down` first")
 	case world.Broken:
 		return errors.New("an earlier run was left half-way: run `make down` first")
-	default:
-		return nil
 	}
+	left, err := w.VirtualMachines()
+	if err == nil && len(left) > 0 {
+		err = fmt.Errorf("%s: run `make down` first", strings.Join(left, ", "))
+	}
+	return err
 }

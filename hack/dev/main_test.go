@@ -2,6 +2,8 @@ package main
 
 import (
 	"context"
+	"os"
+	"path/filepath"
 	"testing"
 	"time"
 
@@ -14,6 +16,7 @@ func TestIdle(t *testing.T) {
 	tests := map[string]struct {
 		reason         string
 		started, ready bool
+		machine        string
 		want           string
 	}{
 		"no world": {
@@ -30,12 +33,20 @@ func TestIdle(t *testing.T) {
 			started: true,
 			want:    "an earlier run was left half-way: run `make down` first",
 		},
+		"a virtual machine": {
+			reason:  "Its disk needs the image that the tests may have to make anew.",
+			machine: `{"Name": "debian-1", "Address": "10.88.0.240"}`,
+			want:    "virtual machine debian-1 at 10.88.0.240: is off: run `make down` first",
+		},
 	}
 	for name, tc := range tests {
 		t.Run(name, func(t *testing.T) {
 			l := layout.Layout{Repository: t.TempDir()}
 			if tc.started {
 				record(t, l, sleeper(t, l), tc.ready)
+			}
+			if tc.machine != "" {
+				write(t, l.VM("machines", "debian-1", "machine.json"), tc.machine)
 			}
 			command := command()
 			command.SetArgs([]string{"idle", "--repository", l.Repository})
@@ -75,6 +86,16 @@ func record(t *testing.T, l layout.Layout, etcd process.ID, ready bool) {
 		return
 	}
 	if err := j.MarkComplete(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func write(t *testing.T, path, text string) {
+	t.Helper()
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
 }

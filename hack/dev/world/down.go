@@ -19,6 +19,7 @@ import (
 	"github.com/drover-dev/drover/hack/dev/journal"
 	"github.com/drover-dev/drover/hack/dev/layout"
 	"github.com/drover-dev/drover/hack/dev/process"
+	"github.com/drover-dev/drover/hack/vm/machine"
 )
 
 const (
@@ -72,6 +73,9 @@ func (w *World) remove(ctx context.Context) error {
 		return err
 	}
 	defer cancel()
+	if err := w.endVirtualMachines(ctx); err != nil {
+		return err
+	}
 	recorded := w.journal.Exists() && !w.journal.OfEarlierBoot()
 	if err := w.Progress.Step("Processes, machines and network", func(say func(string)) error {
 		return w.journal.Undo(func(e journal.Entry) error {
@@ -82,6 +86,23 @@ func (w *World) remove(ctx context.Context) error {
 		return err
 	}
 	return w.Progress.Step("Look for anything left", func(func(string)) error { return w.verify(ctx, recorded) })
+}
+
+// endVirtualMachines ends those on the world's bridge, and any other of this checkout.
+func (w *World) endVirtualMachines(ctx context.Context) error {
+	machines := machine.Of(w.Layout)
+	names, err := machines.Names()
+	if err != nil || len(names) == 0 {
+		return err
+	}
+	return w.Progress.Step("Virtual machines", func(say func(string)) error {
+		var err error
+		for _, name := range names {
+			say(name)
+			err = errors.Join(err, machines.Down(ctx, name))
+		}
+		return err
+	})
 }
 
 // verify removes what the record did not tell of, and returns an error that lists what stays. Without a record of this

@@ -19,20 +19,24 @@ import (
 	"github.com/drover-dev/drover/hack/dev/hostnet"
 	"github.com/drover-dev/drover/hack/dev/layout"
 	"github.com/drover-dev/drover/hack/dev/process"
+	"github.com/drover-dev/drover/hack/vm/machine"
 )
 
 // machineLink matches the names that controllers/local gives the machines' links, and not others' such as drv-lan.
 var machineLink = regexp.MustCompile(`^drv[0-9a-f]{12}$`)
 
-// ours matches the names of the links that a world makes.
-func ours(link string) bool { return link == layout.Bridge || machineLink.MatchString(link) }
+// ours matches the names of the links that a world makes, or a virtual machine beside it.
+func ours(link string) bool { return link == layout.Bridge || ofMachine(link) }
+
+// ofMachine matches the names of the links of local and of virtual machines.
+func ofMachine(link string) bool { return machineLink.MatchString(link) || machine.IsTap(link) }
 
 // oursTable matches the names of the nftables tables that a world makes on the host.
 func oursTable(name string) bool { return name == layout.NFTable }
 
 // Leftovers lists what is left of a world on this host, one line each.
 func (w *World) Leftovers() ([]string, error) {
-	var left []string
+	left, vmErr := w.VirtualMachines()
 	for _, id := range process.Find(w.Layout.Root(), "") {
 		left = append(left, fmt.Sprintf("process %d", id.PID))
 	}
@@ -58,14 +62,29 @@ func (w *World) Leftovers() ([]string, error) {
 	if other != nil {
 		left = append(left, "record "+layout.HostRecord+" of "+other.Folder())
 	}
-	return left, errors.Join(linkErr, tableErr, mountErr, otherErr)
+	return left, errors.Join(vmErr, linkErr, tableErr, mountErr, otherErr)
+}
+
+// VirtualMachines tells of each, in a line.
+func (w *World) VirtualMachines() ([]string, error) {
+	machines := machine.Of(w.Layout)
+	names, err := machines.Names()
+	var lines []string
+	for _, name := range names {
+		line := name + ", of which nothing is recorded"
+		if m, err := machines.Get(name); err == nil {
+			line = m.String()
+		}
+		lines = append(lines, "virtual machine "+line)
+	}
+	return lines, err
 }
 
 // removeMachines ends whatever runs in local machines and removes what they left, by name alone, so that it does not
 // depend on any record being whole.
 func (w *World) removeMachines(ctx context.Context, dir string) error {
 	err := killCgroups(ctx)
-	links, linkErr := hostnet.Links(machineLink.MatchString)
+	links, linkErr := hostnet.Links(ofMachine)
 	err = errors.Join(err, linkErr)
 	for _, name := range links {
 		err = errors.Join(err, hostnet.RemoveLink(name))
