@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Runs every test: those of each module, then the end-to-end tests alone, as they want the host's network and ports for
-# themselves. Ends with a line for each part, and fails on a failure, on a skipped test and on anything left on the host.
-# make test calls it, with everything built: hack/test.sh BIN RESULTS MODULE…
+# Runs every test: those of each module, then the end-to-end tests and those of a virtual machine, each alone, as they
+# want the host for themselves. Ends with a line for each part, and fails on a failure, on a skipped test and on anything
+# left on the host.
 set -euo pipefail
 bin=$1 results=$2
 shift 2
@@ -18,7 +18,7 @@ part() {
 	summary+=("$(printf '%-16s %-6s %4d s' "$name" "$outcome" $((SECONDS - start)))")
 }
 
-in_module() { (cd "$1" && mapfile -t packages < <(go list ./... | grep -v '/test/e2e$') && tests "$2" pkgname-and-test-fails -timeout=15m "${packages[@]}"); }
+in_module() { (cd "$1" && mapfile -t packages < <(go list ./... | grep -vE '/test/(e2e|vm)$') && tests "$2" pkgname-and-test-fails -timeout=15m "${packages[@]}"); }
 
 tests() { "$bin/gotestsum" --format="$2" --hide-summary=skipped,output --jsonfile="$results/$1.json" -- -count=1 "${@:3}"; }
 
@@ -45,5 +45,6 @@ for module in "$@"; do
 	part "$name" in_module "$module" "$name"
 done
 part e2e tests e2e standard-verbose -timeout=30m ./test/e2e
+part vm tests vm standard-verbose -timeout=20m ./test/vm
 part "none skipped" go run ./hack/noskip "$results"/*.json
 finish
