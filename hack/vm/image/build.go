@@ -86,7 +86,7 @@ func (b builder) makeDisk(ctx context.Context) error {
 
 // inRoot runs a command in the system that is made. Its mounts and processes end with it.
 func (b builder) inRoot(ctx context.Context, name string, args ...string) error {
-	const enter = `mount --make-rprivate / && mount -t proc proc "$0/proc" && mount --bind /dev "$0/dev" && exec chroot "$0" "$@"`
+	const enter = `mount --make-rprivate / && mount -t proc none "$0/proc" && mount --bind /dev "$0/dev" && exec chroot "$0" "$@"`
 	return b.run(ctx, "unshare", append([]string{"--mount", "--pid", "--fork", "--kill-child", "sh", "-c", enter, b.root(),
 		"env", "DEBIAN_FRONTEND=noninteractive", "LC_ALL=C", "PATH=/usr/sbin:/usr/bin:/sbin:/bin", name}, args...)...)
 }
