@@ -64,6 +64,7 @@ type Agent struct {
 	reporter  *report.Reporter
 	timeline  *timeline
 	boot      *bootReporter
+	members   *membership
 	paths     component.Paths
 
 	bootstrap  *node.Bootstrap
@@ -126,6 +127,8 @@ func New(opts Options) (*Agent, error) {
 	}
 	a.restarted = hadIdentity(a.identityPaths(), boot.NodeName, committed)
 	a.settledIn = a.restarted && committed != nil
+	a.members = newMembership(boot.NodeName, a.restarted && !processes.Knows(v1alpha1.ComponentKubelet), opts.Log.WithName("membership"))
+	a.members.machine, a.members.again, a.members.changed = a.machineUID, a.registerAgain, a.membershipChanged
 	a.paths.AgentKubeconfig = a.identityPaths().Kubeconfig()
 	a.paths.ResolvConf = a.system.ResolvConf()
 	a.network = &network.Manager{

@@ -117,6 +117,13 @@ func (b *bootReporter) end() {
 	b.remove()
 }
 
+// resume lets the report be written again, because there is no NodeAgent any more whose status could say anything.
+func (b *bootReporter) resume() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.over, b.last = false, nil
+}
+
 func (b *bootReporter) remove() {
 	if err := os.Remove(b.path); err != nil && !errors.Is(err, os.ErrNotExist) {
 		b.log.Error(err, "Failed to remove the boot report", "path", b.path)

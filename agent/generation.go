@@ -1,6 +1,7 @@
 package agent
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -19,6 +20,8 @@ type generation struct {
 	node.Bootstrap
 	// ObservedGeneration is the generation of the NodeAgent that the state came from, 0 for the bootstrap document.
 	ObservedGeneration int64 `json:"observedGeneration,omitempty"`
+	// MachineUID is that of the Machine that this machine joined as; empty when no NodeAgent has told it yet.
+	MachineUID string `json:"machineUID,omitempty"`
 	// NodeIP is the address that the components were last configured with, and MTU the one of its interface: a restart
 	// goes on with them while they cannot be found out.
 	NodeIP string `json:"nodeIP,omitempty"`
@@ -91,6 +94,7 @@ func (g *generation) commit(stateDir string) error {
 func (g *generation) next(agent *v1alpha1.NodeAgent) *generation {
 	n := *g
 	n.Spec, n.ObservedGeneration = *agent.Spec.DeepCopy(), agent.Generation
+	n.MachineUID = cmp.Or(g.MachineUID, agent.Labels[v1alpha1.MachineUIDLabel])
 	return &n
 }
 

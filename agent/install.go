@@ -160,6 +160,9 @@ func (a *Agent) fetch(ctx context.Context, g *generation) error {
 func (a *Agent) activate(_ context.Context, g *generation) error {
 	a.mu.Lock()
 	facts, b := a.facts, a.bundle
+	if sameState(g, a.newest) {
+		g = a.newest // which may know a later generation of it, and whose machine this is
+	}
 	a.mu.Unlock()
 	plan, err := component.Build(component.Config{
 		NodeName: g.NodeName, ProviderID: g.ProviderID, Taints: g.Taints, Spec: g.Spec, Facts: facts, Bundle: b,
@@ -204,12 +207,13 @@ func (a *Agent) commit(g *generation, facts host.Facts) error {
 	return nil
 }
 
-// startable leaves out what has no identity to work with yet. What an earlier agent may have started it never does.
+// startable leaves out what has no identity to work with yet, but never what an earlier agent may have started; and the
+// kubelet of a Node that nobody wants.
 func (a *Agent) startable(processes []supervise.Process) []supervise.Process {
-	if a.restarted || closed(a.introduced) {
-		return processes
-	}
-	return slices.DeleteFunc(slices.Clone(processes), func(p supervise.Process) bool { return p.Name != v1alpha1.ComponentContainerd })
+	identified, wanted := a.restarted || closed(a.introduced), a.members.mayRun()
+	return slices.DeleteFunc(slices.Clone(processes), func(p supervise.Process) bool {
+		return !identified && p.Name != v1alpha1.ComponentContainerd || !wanted && p.Name == v1alpha1.ComponentKubelet
+	})
 }
 
 func (a *Agent) hasIdentity() bool { return a.restarted || closed(a.joined) }

@@ -17,7 +17,7 @@ import (
 	"github.com/drover-dev/drover/api/v1alpha1"
 )
 
-// lostNodePatience is how long the own Node may be gone before the kubelet is made to register again.
+// lostNodePatience is how long the own Node may be gone before it is asked whether the kubelet is to register it again.
 const lostNodePatience = 5 * time.Second
 
 // introductionPatience is how long the kubelet's start waits for its certificate.
@@ -42,8 +42,8 @@ func (a *Agent) join(ctx context.Context) error {
 		return err
 	}
 	a.step(stepIdentity)
-	close(a.joined)
 	a.boot.end()
+	close(a.joined)
 	wake(a.rebuild)
 
 	var parts sync.WaitGroup
@@ -52,6 +52,7 @@ func (a *Agent) join(ctx context.Context) error {
 	parts.Go(func() { a.introduceKubelet(ctx, api) })
 	parts.Go(func() { a.reporter.Run(ctx, api) })
 	parts.Go(func() { renewer.Run(ctx, id) })
+	parts.Go(func() { a.members.run(ctx, api) })
 	parts.Go(func() { a.watchNodeAgent(ctx, api.NodeAgents(a.bootstrap.NodeName)) })
 	return a.nodes().run(ctx, api.Nodes())
 }
@@ -83,9 +84,9 @@ func (a *Agent) nodes() *nodeWatch {
 		// A kubelet that was at work has registered its Node; one that was not that far yet loses nothing by a restart.
 		known:      a.settledIn,
 		changed:    a.network.SetNodes,
-		registered: func() { a.step(stepNodeRegistered) },
+		registered: func() { a.members.sawNode(); a.step(stepNodeRegistered) },
 		ready:      a.nodeReady,
-		lost:       a.registerAgain,
+		lost:       a.members.missNode,
 		patience:   lostNodePatience,
 	}
 }
@@ -111,12 +112,39 @@ func (a *Agent) registerAgain() {
 	}
 }
 
+// machineUID is that of the Machine that this machine joined as, empty when it is not known.
+func (a *Agent) machineUID() string {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.newest.MachineUID
+}
+
+// membershipChanged starts or stops the kubelet. There is no NodeAgent to tell of a Node that nobody wants, so the boot
+// report does.
+func (a *Agent) membershipChanged(unwanted string) {
+	if unwanted == "" {
+		a.log.Info("Let the kubelet register its Node", "node", a.bootstrap.NodeName)
+		a.boot.end()
+	} else {
+		a.log.Info("Stopped the kubelet because nobody wants its Node", "node", a.bootstrap.NodeName, "reason", unwanted)
+		a.boot.resume()
+		a.boot.say(phaseRegister, v1alpha1.ReasonNodeNotWanted, "The kubelet is stopped, so that this machine becomes no node again: "+unwanted+
+			". Pods that run here go on until the machine is reset (drover-agent reset) or removed.")
+	}
+	wake(a.rebuild)
+}
+
 // watchNodeAgent passes on what the manager wants.
 func (a *Agent) watchNodeAgent(ctx context.Context, agents cache.ListerWatcher) {
 	first := true
 	saw := func(obj any) {
 		agent, ok := obj.(*v1alpha1.NodeAgent)
 		if !ok {
+			return
+		}
+		a.members.sawAgent()
+		if uid := agent.Labels[v1alpha1.MachineUIDLabel]; uid != "" && a.machineUID() != "" && uid != a.machineUID() {
+			a.log.Info("Ignored a NodeAgent that is another Machine's", "nodeAgent", agent.Name, "machineUID", uid)
 			return
 		}
 		if first {

@@ -91,6 +91,24 @@ func (c *Client) NodeAgents(name string) cache.ListerWatcher {
 	return cache.NewListWatchFromClient(c.fleet, "nodeagents", metav1.NamespaceAll, fields.OneTermEqualSelector("metadata.name", name))
 }
 
+// ListNodeAgents are the NodeAgents of a name as the API server has them now: one or none.
+func (c *Client) ListNodeAgents(ctx context.Context, name string) ([]v1alpha1.NodeAgent, error) {
+	list := &v1alpha1.NodeAgentList{}
+	err := c.fleet.Get().Resource("nodeagents").VersionedParams(named(name), params).Do(ctx).Into(list)
+	return list.Items, err
+}
+
+// HasNode says whether the API server has a Node of a name now.
+func (c *Client) HasNode(ctx context.Context, name string) (bool, error) {
+	list := &corev1.NodeList{}
+	err := c.core.Get().Resource("nodes").VersionedParams(named(name), params).Do(ctx).Into(list)
+	return len(list.Items) > 0, err
+}
+
+func named(name string) *metav1.ListOptions {
+	return &metav1.ListOptions{FieldSelector: fields.OneTermEqualSelector("metadata.name", name).String()}
+}
+
 // PatchNodeAgentStatus applies a JSON merge patch to a NodeAgent's status, and returns what became of the object.
 func (c *Client) PatchNodeAgentStatus(ctx context.Context, name string, patch []byte) (*v1alpha1.NodeAgent, error) {
 	out := &v1alpha1.NodeAgent{}

@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"math/rand/v2"
+	"os"
 	"path/filepath"
+	"strconv"
 	"sync"
 
 	"github.com/go-logr/logr"
@@ -97,6 +99,18 @@ func (s *Supervisor) Apply(processes []Process) error {
 	}
 	s.changedLocked()
 	return nil
+}
+
+// Knows says whether an earlier supervisor started a process of this name that may still run.
+func (s *Supervisor) Knows(name string) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	rec, recorded := s.records[name]
+	if !recorded || !rec.Running || rec.PID == 0 { // without a number it was about to be started
+		return recorded && rec.Running
+	}
+	_, err := os.Stat(filepath.Join("/proc", strconv.Itoa(rec.PID)))
+	return err == nil
 }
 
 // unitLocked makes the unit of a name unless it exists, and starts its goroutine if Run runs.
