@@ -26,6 +26,8 @@ type nodeWatch struct {
 	// registered is called when the own Node is there, and ready, with the time its kubelet said so, when it is Ready.
 	registered func()
 	ready      func(time.Time)
+	// absent is called when the own Node is not there: when that is first known, and when it goes.
+	absent func()
 	// lost is called when the own Node was there and has been gone for a while.
 	lost func()
 	// patience is that while: a Node made anew in between is none lost.
@@ -34,8 +36,8 @@ type nodeWatch struct {
 	informer cache.SharedIndexInformer
 	news     chan struct{} // the network has not heard of a change yet
 
-	mu     sync.Mutex
-	absent *time.Timer
+	mu      sync.Mutex
+	overdue *time.Timer // runs while the own Node is gone
 }
 
 // trim keeps of a Node only what is needed, which for a big cluster is a hundredth of it.
@@ -91,8 +93,8 @@ func (w *nodeWatch) run(ctx context.Context, nodes cache.ListerWatcher) error {
 	telling.Wait()
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if w.absent != nil {
-		w.absent.Stop()
+	if w.overdue != nil {
+		w.overdue.Stop()
 	}
 	return nil
 }
@@ -103,9 +105,9 @@ func (w *nodeWatch) saw(obj any) {
 		return
 	}
 	w.mu.Lock()
-	if w.absent != nil {
-		w.absent.Stop()
-		w.absent = nil
+	if w.overdue != nil {
+		w.overdue.Stop()
+		w.overdue = nil
 	}
 	w.mu.Unlock()
 	w.registered()
@@ -120,10 +122,11 @@ func (w *nodeWatch) gone(obj any) {
 	if key, err := cache.DeletionHandlingMetaNamespaceKeyFunc(obj); err != nil || key != w.self {
 		return
 	}
+	w.absent()
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if w.absent == nil {
-		w.absent = time.AfterFunc(w.patience, w.lost)
+	if w.overdue == nil {
+		w.overdue = time.AfterFunc(w.patience, w.lost)
 	}
 }
 
@@ -146,10 +149,16 @@ func (w *nodeWatch) tell(ctx context.Context) {
 	}
 }
 
-// noticeAbsence is called once, when the first list is complete: it notices a Node that was deleted while no agent ran.
+// noticeAbsence is called once, when the first list is complete: it notices a Node that is not there yet, or was deleted
+// while no agent ran.
 func (w *nodeWatch) noticeAbsence() {
-	if _, there, err := w.informer.GetStore().GetByKey(w.self); err == nil && !there && w.known {
+	_, there, err := w.informer.GetStore().GetByKey(w.self)
+	switch {
+	case err != nil || there:
+	case w.known:
 		w.gone(cache.ExplicitKey(w.self))
+	default:
+		w.absent()
 	}
 }
 

@@ -38,7 +38,7 @@ func watchNodes(t *testing.T, known bool, patience time.Duration, first ...*core
 		}
 	}
 	w.nodeWatch = &nodeWatch{
-		self: "a", known: known, patience: patience, registered: note("registered"), ready: func(time.Time) { note("ready")() }, lost: note("lost"),
+		self: "a", known: known, patience: patience, registered: note("registered"), ready: func(time.Time) { note("ready")() }, absent: note("absent"), lost: note("lost"),
 		changed: func(n []network.Node) {
 			note("changed")()
 			w.busy.Lock()
@@ -93,6 +93,15 @@ func TestTheNetworkHearsOfAllNodes(t *testing.T) {
 	w.until(t, "the own range", func() bool { return len(w.nodes[0].PodCIDRs) == 1 })
 	w.source.Delete(aNode("b", "10.0.0.2", ""))
 	w.until(t, "one Node left", func() bool { return len(w.nodes) == 1 })
+}
+
+func TestAnOwnNodeThatIsNotThereIsToldOf(t *testing.T) {
+	w := watchNodes(t, false, time.Hour, aNode("b", "10.0.0.2", "10.244.1.0/24"))
+	w.until(t, "it was never there", func() bool { return w.said["absent"] == 1 })
+	w.source.Add(aNode("a", "10.0.0.1", ""))
+	w.until(t, "it registered", func() bool { return w.said["registered"] == 1 })
+	w.source.Delete(aNode("a", "10.0.0.1", ""))
+	w.until(t, "it is gone", func() bool { return w.said["absent"] == 2 })
 }
 
 // heartbeat is what the kubelet of node a writes; after it was seen, so was whatever happened before.
@@ -201,7 +210,7 @@ func TestANodeThatComesBackInTimeIsNotLost(t *testing.T) {
 	w.until(t, "registered again", func() bool { return w.said["registered"] == 2 })
 	w.nodeWatch.mu.Lock()
 	defer w.nodeWatch.mu.Unlock()
-	if w.absent != nil {
+	if w.overdue != nil {
 		t.Error("the timer still runs")
 	}
 }

@@ -105,6 +105,9 @@ func (a *Agent) publish(probed []metav1.Condition) {
 	a.mu.Unlock()
 	findings = append(slices.Clone(findings), a.network.Findings()...)
 	remark := ""
+	if missing := a.servingCertificateMissing(time.Now()); missing != nil {
+		findings = append(findings, *missing)
+	}
 	if overdue := a.certificateOverdue(time.Now()); overdue != nil {
 		findings, remark = append(findings, *overdue), overdue.Message
 	}
@@ -182,14 +185,14 @@ func (a *Agent) probes() []health.Probe {
 	}
 }
 
-// kubeletHealthy wants an answer of the kubelet and certificates that are renewed in time.
+// kubeletHealthy wants an answer of the kubelet, certificates that are renewed in time, and a Node.
 func (a *Agent) kubeletHealthy() func(context.Context) error {
 	checks := []func(context.Context) error{func(ctx context.Context) error { return health.KubeletAnswers(ctx, health.KubeletURL) }}
 	for _, certificate := range []string{"kubelet-client-current.pem", "kubelet-server-current.pem"} {
 		path := filepath.Join(a.paths.KubeletDir, "pki", certificate)
 		checks = append(checks, health.CertificateValid(path, certificateMargin, time.Now))
 	}
-	return health.All(checks...)
+	return health.All(append(checks, a.nodeRegistered)...)
 }
 
 // proxyHealthy wants an answer of kube-proxy and the certificate that it reads Services with, which is the agent's.

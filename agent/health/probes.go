@@ -53,11 +53,15 @@ func CRIReady(ctx context.Context, socket string) error {
 			return fmt.Errorf("containerd does not answer: %s", status.Convert(err).Message())
 		}
 		for _, condition := range answer.GetStatus().GetConditions() {
-			if condition.GetType() == runtimeapi.RuntimeReady && !condition.GetStatus() {
+			switch {
+			case condition.GetType() != runtimeapi.RuntimeReady:
+			case condition.GetStatus():
+				return nil
+			default:
 				return fmt.Errorf("containerd is not ready: %s: %s", condition.GetReason(), condition.GetMessage())
 			}
 		}
-		return nil
+		return errors.New("containerd does not say whether it can run containers")
 	})
 }
 

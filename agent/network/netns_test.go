@@ -468,4 +468,8 @@ func TestWithoutARangeThereIsNothingToDo(t *testing.T) {
 	if s := m.Status(); s.State != v1alpha1.ComponentWaiting {
 		t.Errorf("got state %s", s.State)
 	}
+	m.SetNodes([]Node{node("b", "10.99.0.2")})
+	if c := m.Health(); c.Message != "There is no Node a, whose pod range is waited for" {
+		t.Errorf("got %s, want the Node, which is what is missing", c.Message)
+	}
 }

@@ -4,6 +4,7 @@ import (
 	"io"
 	"os"
 	"regexp"
+	"slices"
 	"strings"
 	"unicode/utf8"
 )
@@ -40,7 +41,11 @@ func Redact(text string) string {
 }
 
 // logTail is the redacted end of what a process wrote since it was started, when its log had the size offset.
-func logTail(path string, offset int64) string {
+func logTail(path string, offset int64) string { return tidyTail(logEnd(path, offset, tailWindow)) }
+
+// logEnd is the end of what a process wrote since its log had the size offset; as much as a window at most, and empty for
+// what cannot be read.
+func logEnd(path string, offset, window int64) string {
 	if path == "" {
 		return ""
 	}
@@ -56,12 +61,34 @@ func logTail(path string, offset int64) string {
 	if info.Size() < offset {
 		offset = 0 // it was rotated
 	}
-	from := max(offset, info.Size()-tailWindow)
+	from := max(offset, info.Size()-window)
 	data, err := io.ReadAll(io.NewSectionReader(file, from, info.Size()-from))
 	if err != nil {
 		return ""
 	}
-	return tidyTail(string(data))
+	return string(data)
+}
+
+// logWindow is how much of a log's end is looked through for a line.
+const logWindow = 256 << 10
+
+// LastLine is the last line with a text in it that a process has written since it was started, redacted; empty when there is
+// none.
+func (s *Supervisor) LastLine(name, text string) string {
+	s.mu.Lock()
+	var rec record
+	if u := s.units[name]; u != nil {
+		rec = u.record
+	}
+	s.mu.Unlock()
+	data := logEnd(rec.LogFile, rec.LogOffset, logWindow)
+	lines := strings.Split(Redact(strings.ToValidUTF8(data, "?")), "\n")
+	for _, line := range slices.Backward(lines) {
+		if strings.Contains(line, text) {
+			return line
+		}
+	}
+	return ""
 }
 
 // tidyTail redacts text and cuts it to the last whole lines that fit a status.

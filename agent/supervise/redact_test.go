@@ -5,6 +5,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 )
 
 func TestRedact(t *testing.T) {
@@ -57,5 +58,20 @@ func TestLogTail(t *testing.T) {
 	}
 	if got := logTail(path+".missing", 0); got != "" {
 		t.Errorf("a missing log has the tail %q", got)
+	}
+}
+
+func TestTheLastLineWithATextIsFoundInALongLog(t *testing.T) {
+	b := newBench(t)
+	script := "echo 'refused: token=abcdef123456'; i=0; while [ $i -lt 2000 ]; do echo 'some noise of the log'; i=$((i+1)); done; echo end; exec sleep 600"
+	p := Process{Name: "talks", Path: "/bin/sh", Args: []string{"-c", script}, LogFile: filepath.Join(b.dir, "talks.log"), StopTimeout: time.Second}
+	s, stop := b.start(p)
+	defer stop()
+	eventually(t, "the end of the log", func() bool { return s.LastLine("talks", "end") == "end" })
+	if got := s.LastLine("talks", "refused"); got != "refused: token=[redacted]" {
+		t.Errorf("got %q, want the line, redacted", got)
+	}
+	if got := s.LastLine("talks", "never written") + s.LastLine("nobody", ""); got != "" {
+		t.Errorf("got %q, want nothing", got)
 	}
 }

@@ -112,6 +112,8 @@ const (
 	ReasonNodeAgentRefused = "NodeAgentRefused"
 	// ReasonTemplateNotApplied: the pool's labels and taints could not be put onto the Node; the message says why.
 	ReasonTemplateNotApplied = "TemplateNotApplied"
+	// ReasonNodeNotRegistered: the kubelet runs, but there is no Node; the message has the kubelet's own words.
+	ReasonNodeNotRegistered = "NodeNotRegistered"
 	// ReasonNodeNotWanted: the machine's NodeAgent is gone, so that its kubelet must not register a Node. A boot report's.
 	ReasonNodeNotWanted = "NodeNotWanted"
 	// ReasonCertificateDenied: a certificate request was not approved; the message names the field.

@@ -1,0 +1,108 @@
+package agent
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/go-logr/logr"
+
+	"github.com/drover-dev/drover/agent/component"
+	"github.com/drover-dev/drover/agent/health"
+	"github.com/drover-dev/drover/agent/supervise"
+	"github.com/drover-dev/drover/api/v1alpha1"
+)
+
+// withKubelet is an agent whose kubelet is a script.
+func withKubelet(t *testing.T, script string) *Agent {
+	t.Helper()
+	dir := t.TempDir()
+	a, err := New(Options{BootstrapPath: bootstrap(t, dir), StateDir: dir, RunDir: filepath.Join(dir, "run"), Log: logr.Discard()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	a.paths = component.Paths{LogDir: dir, KubeletDir: filepath.Join(dir, "kubelet")}
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		if err := a.supervise.Run(t.Context()); err != nil {
+			t.Error(err)
+		}
+	}()
+	t.Cleanup(func() { // the context has ended by now, and the script goes on
+		<-done
+		a.registerAgain()
+	})
+	if err := a.supervise.Apply([]supervise.Process{{
+		Name: v1alpha1.ComponentKubelet, Path: "/bin/sh", Args: []string{"-c", script + "\nexec sleep 600"}, LogFile: filepath.Join(dir, "kubelet.log"), StopTimeout: time.Second,
+	}}); err != nil {
+		t.Fatal(err)
+	}
+	for deadline := time.Now().Add(10 * time.Second); a.kubeletStarted().IsZero(); time.Sleep(5 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatal("the kubelet never started")
+		}
+	}
+	return a
+}
+
+const refusal = `E1129 06:56:49.123456    4711 kubelet_node_status.go:108] "Unable to register node with API server" err="admission webhook \"nodes.example.com\" denied the request: password=hunter2222" node="node-1"`
+
+func TestAKubeletThatMayNotRegisterItsNodeSaysWhy(t *testing.T) {
+	a := withKubelet(t, "cat <<'END'\n"+refusal+"\nE1129 06:56:50.000000    4711 kubelet.go:1] \"Error getting node\"\nEND\n")
+	if err := a.nodeRegistered(t.Context()); err != nil {
+		t.Errorf("%v, before it is known whether there is a Node", err)
+	}
+	a.setNodeAbsent(true)
+	if err := a.nodeRegistered(t.Context()); err != nil {
+		t.Errorf("%v, though the kubelet has only just been started", err)
+	}
+	var failure *health.Failure
+	var err error
+	want := `there is no Node node-1: the kubelet says: "Unable to register node with API server" err="admission webhook \"nodes.example.com\" denied the request: password=[redacted]`
+	for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(5 * time.Millisecond) {
+		err = a.nodeMissing(time.Now().Add(registerPatience + time.Second))
+		if err != nil && strings.HasPrefix(err.Error(), want) {
+			break
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("got %v, want %s", err, want)
+		}
+	}
+	if !errors.As(err, &failure) || failure.Reason != v1alpha1.ReasonNodeNotRegistered {
+		t.Errorf("got %v, want a reason of its own", err)
+	}
+	a.setNodeAbsent(false)
+	if err := a.nodeMissing(time.Now().Add(time.Hour)); err != nil {
+		t.Errorf("%v, though the Node is there", err)
+	}
+}
+
+func TestAKubeletThatDoesNotSayWhyIsToldOfByItsLog(t *testing.T) {
+	a := withKubelet(t, "true")
+	a.setNodeAbsent(true)
+	if err := a.nodeMissing(time.Now().Add(time.Minute)); err == nil || !strings.Contains(err.Error(), a.paths.LogDir+"/kubelet.log") {
+		t.Errorf("got %v, want the place of the log", err)
+	}
+}
+
+func TestAKubeletWithoutACertificateToServeWithIsAFinding(t *testing.T) {
+	a := withKubelet(t, "true")
+	if found := a.servingCertificateMissing(time.Now()); found != nil {
+		t.Errorf("%v, though the kubelet has only just been started", found)
+	}
+	late := time.Now().Add(time.Hour)
+	if found := a.servingCertificateMissing(late); found == nil || found.Severity != v1alpha1.FindingWarning {
+		t.Errorf("got %v, want a warning", found)
+	}
+	path := filepath.Join(a.paths.KubeletCertDir(), "kubelet-server-current.pem")
+	if err := errors.Join(os.MkdirAll(filepath.Dir(path), 0o755), os.WriteFile(path, nil, 0o600)); err != nil {
+		t.Fatal(err)
+	}
+	if found := a.servingCertificateMissing(late); found != nil {
+		t.Errorf("%v, though it is there", found)
+	}
+}
