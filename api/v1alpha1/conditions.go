@@ -118,6 +118,8 @@ const (
 	ReasonNodeNotWanted = "NodeNotWanted"
 	// ReasonCertificateDenied: a certificate request was not approved; the message names the field.
 	ReasonCertificateDenied = "CertificateDenied"
+	// ReasonNodeWithoutMachine is an event only: a Node of Drover's came back although its Machine is gone, and was deleted.
+	ReasonNodeWithoutMachine = "NodeWithoutMachine"
 )
 
 // Reasons for the condition Approved of a CertificateSigningRequest; that of Denied is ReasonCertificateDenied, or

@@ -22,7 +22,7 @@ var (
 	agentRenewalChecks = []check{
 		requesterIsAgent, readable,
 		commonNameIs(v1alpha1.AgentUserPrefix), organizationIs(v1alpha1.AgentsGroup), subjectHasNothingElse,
-		noAlternativeNames, noExtensions, usagesAre(certificatesv1.UsageClientAuth), machineExists, machineIsOurs,
+		noAlternativeNames, noExtensions, usagesAre(certificatesv1.UsageClientAuth), machineExists, machineIsOurs, nodeStays,
 	}
 	kubeletChecks = []check{
 		requesterIsAgent, readable,
@@ -31,12 +31,12 @@ var (
 		nodeNameIsFree,
 	}
 	kubeletRenewalChecks = []check{
-		nodeIsOurs, readable,
+		nodeIsOurs, nodeStays, readable,
 		commonNameIs(v1alpha1.NodeUserPrefix), organizationIs(v1alpha1.NodesGroup), subjectHasNothingElse,
 		noAlternativeNames, noExtensions, usagesAre(certificatesv1.UsageClientAuth),
 	}
 	servingChecks = []check{
-		nodeIsOurs, readable,
+		nodeIsOurs, nodeStays, readable,
 		commonNameIs(v1alpha1.NodeUserPrefix), organizationIs(v1alpha1.NodesGroup), subjectHasNothingElse,
 		onlyAlternativeNames, usagesAre(certificatesv1.UsageServerAuth), namesAreTheMachines, addressesAreTheMachines,
 	}

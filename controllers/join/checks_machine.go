@@ -10,6 +10,7 @@ import (
 	clusterv1 "sigs.k8s.io/cluster-api/api/core/v1beta2"
 
 	"github.com/drover-dev/drover/api/v1alpha1"
+	"github.com/drover-dev/drover/controllers/fence"
 )
 
 // subjectAltNameOID is the one extension that a server's request may have.
@@ -87,10 +88,23 @@ func tokenIsFresh(f *facts) *verdict {
 	return nil
 }
 
+// nodeStays: a machine that is being deleted needs its certificates to drain. Once its Node is gone it needs none, and
+// with a new one it could register that Node again.
+func nodeStays(f *facts) *verdict {
+	if !f.machine.DeletionTimestamp.IsZero() && f.node == nil {
+		return refuse("Machine "+f.machine.Namespace+"/"+f.machine.Name, "is being deleted and its Node is gone")
+	}
+	return nil
+}
+
 // nodeIsOurs leaves the kubelets of other nodes to whoever approves theirs, also when somebody made a Machine by the
-// name of such a node.
+// name of such a node. A Node that Drover made is not among these when its Machine is gone: kubeadm has other approvers
+// renew any kubelet's certificate.
 func nodeIsOurs(f *facts) *verdict {
 	if f.machine == nil || f.belongs() != nil {
+		if f.node != nil && fence.IsMarked(f.node) {
+			return refuse("spec.username", fmt.Sprintf("is the kubelet of node %q, whose Machine is gone", f.nodeName()))
+		}
 		return &verdict{decision: ignore, message: fmt.Sprintf("no Machine of ours stands for node %q", f.nodeName())}
 	}
 	return nil

@@ -34,6 +34,7 @@ func TestARealAPIServer(t *testing.T) {
 		"refuses another machine's provider ID":           aKubeletMayNotTakeAnothersProviderID,
 		"refuses a kubelet's choice of pod ranges":        aKubeletMayNotChooseItsPodRanges,
 		"refuses a Machine for another's Node":            aTenantMayNotTakeAnothersNode,
+		"keeps out a machine that was released":           aReleasedMachineStaysOut,
 	} {
 		t.Run(name, func(t *testing.T) { test(t, c) })
 	}

@@ -141,11 +141,28 @@ func setHealth(f *facts, reason string) {
 	f.machine.Status.Conditions = []metav1.Condition{{Type: v1alpha1.MachineAgentHealthyCondition, Status: metav1.ConditionFalse, Reason: reason}}
 }
 
+// leaving has the Machine being deleted, before or after its Node.
+func leaving(withNode bool) func(*facts) {
+	return func(f *facts) {
+		f.machine.DeletionTimestamp, f.node = ptr.To(metav1.NewTime(made)), nil
+		if withNode {
+			f.node = markedNode()
+		}
+	}
+}
+
+func markedNode() *corev1.Node {
+	node := &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: nodeX}}
+	node.Spec.ProviderID = v1alpha1.LocalProviderIDPrefix + "default/" + nodeX
+	return node
+}
+
 func TestAnAgentRenewsItself(t *testing.T) {
 	judgeAll(t, agentDraft, append(forgedClient(), []ruling{
 		{reason: "everything is right", want: approve},
 		{reason: "with a new key after joining", know: joinFacts, want: approve},
-		{reason: "while its machine drains", know: func(f *facts) { f.machine.DeletionTimestamp = ptr.To(metav1.NewTime(made)) }, want: approve},
+		{reason: "while its machine drains", know: leaving(true), want: approve},
+		{reason: "when its machine's Node is gone", know: leaving(false), want: deny, field: "Machine default/" + nodeX},
 		{reason: "for another node", spoil: commonName(v1alpha1.AgentUserPrefix + "other"), want: deny, field: "spec.request subject.commonName"},
 		{reason: "for its kubelet by the wrong signer", spoil: commonName(v1alpha1.NodeUserPrefix + nodeX), want: deny, field: "spec.request subject.commonName"},
 		{reason: "outside the group", spoil: func(_ *testing.T, d *draft) { d.groups = []string{"system:authenticated"} }, want: deny, field: "spec.groups"},
@@ -194,9 +211,11 @@ func TestAKubeletRenewsItself(t *testing.T) {
 		{reason: "everything is right", want: approve},
 		{reason: "for another node", spoil: commonName(v1alpha1.NodeUserPrefix + "other"), want: deny, field: "spec.request subject.commonName"},
 		{reason: "a node that is none of ours", know: func(f *facts) { f.machine = nil }, want: ignore},
+		{reason: "a node of ours whose Machine is gone", know: func(f *facts) { f.machine, f.agent, f.node = nil, nil, markedNode() }, want: deny, field: "spec.username"},
 		{reason: "somebody made a Machine of another pool by its name", know: func(f *facts) { f.agent = nil; f.machine.Labels[v1alpha1.PoolUIDLabel] = "made-up" }, want: ignore},
 		{reason: "its NodeAgent was made for another Machine", know: func(f *facts) { f.agent.Labels[v1alpha1.MachineUIDLabel] = "another" }, want: ignore},
-		{reason: "while its machine drains", know: func(f *facts) { f.machine.DeletionTimestamp = ptr.To(metav1.NewTime(made)) }, want: approve},
+		{reason: "while its machine drains", know: leaving(true), want: approve},
+		{reason: "when its machine's Node is gone", know: leaving(false), want: deny, field: "Machine default/" + nodeX},
 		{reason: "not in the nodes' group", spoil: func(_ *testing.T, d *draft) { d.groups = nil }, want: ignore},
 		{reason: "another signer", spoil: func(_ *testing.T, d *draft) { d.signer = certificatesv1.KubeAPIServerClientSignerName }, want: ignore},
 	}...))
@@ -250,6 +269,7 @@ func TestAKubeletServesUnderItsMachinesAddresses(t *testing.T) {
 		}, want: approve},
 		{reason: "somebody made a Machine of another pool by its name", know: func(f *facts) { f.agent = nil; f.machine.Labels[v1alpha1.PoolUIDLabel] = "made-up" }, want: ignore},
 		{reason: "its NodeAgent was made for another Machine", know: func(f *facts) { f.agent.Labels[v1alpha1.MachineUIDLabel] = "another" }, want: ignore},
+		{reason: "when its machine's Node is gone", know: leaving(false), want: deny, field: "Machine default/" + nodeX},
 		{reason: "an unreadable request", spoil: func(_ *testing.T, d *draft) { d.encode = func([]byte) []byte { return nil } }, want: deny, field: "spec.request"},
 		{reason: "a node that is none of ours", know: func(f *facts) { f.machine = nil }, want: ignore},
 	})

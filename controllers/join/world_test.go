@@ -38,6 +38,7 @@ import (
 
 	"github.com/drover-dev/drover/api/node"
 	"github.com/drover-dev/drover/api/v1alpha1"
+	"github.com/drover-dev/drover/controllers/fence"
 	"github.com/drover-dev/drover/controllers/join"
 	"github.com/drover-dev/drover/controllers/nodeagent"
 	"github.com/drover-dev/drover/test/apiserver"
@@ -62,6 +63,7 @@ func startCluster(t *testing.T) *cluster {
 	for _, pattern := range []string{"../../config/rbac/agents.yaml", "../../config/admission/*_*.yaml"} {
 		c.install(t, pattern)
 	}
+	must(t, c.Client.Create(t.Context(), &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: fence.Namespace}}))
 	c.startManager(t)
 	return c
 }
@@ -96,6 +98,7 @@ func (c *cluster) startManager(t *testing.T) {
 	must(t, (&join.TokenReconciler{}).SetupWithManager(t.Context(), manager))
 	must(t, (&join.ApprovalReconciler{}).SetupWithManager(t.Context(), manager))
 	must(t, (&nodeagent.Reconciler{}).SetupWithManager(t.Context(), manager))
+	must(t, (&fence.Reconciler{}).SetupWithManager(t.Context(), manager))
 	ended := make(chan error, 1)
 	go func() { ended <- manager.Start(t.Context()) }()
 	t.Cleanup(func() { must(t, <-ended) }) // The test's context has ended by then.

@@ -14,6 +14,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/drover-dev/drover/api/v1alpha1"
+	"github.com/drover-dev/drover/controllers/fence"
 	"github.com/drover-dev/drover/controllers/lookup"
 )
 
@@ -86,8 +87,9 @@ func (r *Reconciler) revisionOf(ctx context.Context, machine *clusterv1.Machine)
 	return nil, troublef(v1alpha1.ReasonRevisionUnusable, "there is no ControllerRevision %s, which Machine %s was made from: delete the Machine to have it replaced", lookup.RevisionName(machine), machine.Name)
 }
 
-// collect deletes the NodeAgent of a Machine that is gone. A NodeAgent has no namespace, so no owner reference can
-// do this; each one is looked at when the manager starts, which finds those whose Machine went in the meantime.
+// collect fences the name of a Machine that is gone and deletes its NodeAgent. A NodeAgent has no namespace, so no owner
+// reference can do this; each one is looked at when the manager starts, which finds those whose Machine went in the
+// meantime.
 func (r *Reconciler) collect(ctx context.Context, machine types.NamespacedName) error {
 	agent, err := lookup.GetOrNil(ctx, r.Workload, types.NamespacedName{Name: machine.Name}, &v1alpha1.NodeAgent{})
 	if err != nil || agent == nil || agent.Labels[v1alpha1.PoolNamespaceLabel] != machine.Namespace {
@@ -99,6 +101,12 @@ func (r *Reconciler) collect(ctx context.Context, machine types.NamespacedName) 
 	}
 	if live != nil && string(live.UID) == agent.Labels[v1alpha1.MachineUIDLabel] {
 		return nil
+	}
+	if live == nil {
+		// Its machine may run on and never hear of this: what keeps it out comes before the last trace of it goes.
+		if err := (fence.List{Workload: r.Workload, Clock: r.Clock}).Add(ctx, agent.Name); err != nil {
+			return err
+		}
 	}
 	if err := r.Workload.Delete(ctx, agent, client.Preconditions{UID: &agent.UID}); client.IgnoreNotFound(err) != nil {
 		return fmt.Errorf("delete NodeAgent %s: %w", agent.Name, err)

@@ -10,6 +10,7 @@ import (
 	"github.com/drover-dev/drover/controllers/artifact"
 	"github.com/drover-dev/drover/controllers/discovery"
 	"github.com/drover-dev/drover/controllers/engine"
+	"github.com/drover-dev/drover/controllers/fence"
 	"github.com/drover-dev/drover/controllers/join"
 	"github.com/drover-dev/drover/controllers/local"
 	"github.com/drover-dev/drover/controllers/nodeagent"
@@ -52,6 +53,7 @@ func reconcilers(mgr ctrl.Manager, discoverer *discovery.Discoverer, options Opt
 		&join.TokenReconciler{Management: here, Workload: here},
 		&join.ApprovalReconciler{Management: here, Workload: here},
 		&nodeagent.Reconciler{Management: here, Workload: here},
+		&fence.Reconciler{Management: here, Workload: here},
 	}
 	if options.LocalRoot == "" {
 		return list

@@ -1,0 +1,95 @@
+package join_test
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"testing"
+
+	corev1 "k8s.io/api/core/v1"
+	eventsv1 "k8s.io/api/events/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/drover-dev/drover/api/v1alpha1"
+	"github.com/drover-dev/drover/controllers/fence"
+)
+
+// aReleasedMachineStaysOut: the machine runs on after its Machine and its Node are gone, and its kubelet's certificate
+// holds.
+func aReleasedMachineStaysOut(t *testing.T, c *cluster) {
+	t.Helper()
+	m := c.newMachine(t, c.newPool(t, "released"), 0)
+	agent := m.agentApplication(t).identity(t, c, m.token(t))
+	kubelet := m.kubeletApplication(t).identity(t, c, agent)
+	m.register(t, kubelet)
+	must(t, c.Client.Delete(t.Context(), nodeNamed(m.object.Name)))
+	must(t, c.Client.Delete(t.Context(), m.object))
+	eventually(t, "the NodeAgent is gone", func(ctx context.Context) error {
+		err := c.Client.Get(ctx, client.ObjectKey{Name: m.object.Name}, &v1alpha1.NodeAgent{})
+		if apierrors.IsNotFound(err) {
+			return nil
+		}
+		return errNotYet
+	})
+
+	fenced := func(err error) error {
+		if apierrors.IsForbidden(err) && strings.Contains(err.Error(), "drover-fenced-nodes") {
+			return nil
+		}
+		return fmt.Errorf("got %w", err)
+	}
+	node := providerNode(m.object.Name, m.object.Spec.ProviderID)
+	eventually(t, "its kubelet cannot register its Node", func(ctx context.Context) error {
+		return fenced(kubelet.Create(ctx, node.DeepCopy(), client.DryRunAll))
+	})
+	must(t, fenced(sendError(t, c, m.kubeletApplication(t), kubelet)))
+	must(t, fenced(sendError(t, c, m.servingApplication(t, m.address), kubelet)))
+	other := c.as(t, c.User(t, v1alpha1.NodeUserPrefix+"not-released", v1alpha1.NodesGroup))
+	must(t, other.Create(t.Context(), nodeNamed("not-released")))
+
+	// Somebody lets it in: the name is known, however little the Node tells of where it is from.
+	for _, providerID := range []string{m.object.Spec.ProviderID, ""} {
+		returned := providerNode(m.object.Name, providerID)
+		must(t, c.Client.Create(t.Context(), returned))
+		eventually(t, "no new pods come to it", func(ctx context.Context) error {
+			if err := c.Client.Get(ctx, client.ObjectKeyFromObject(returned), returned); err != nil {
+				return err
+			}
+			for _, taint := range returned.Spec.Taints {
+				if taint.Key == "fleet.drover.dev/no-machine" && taint.Effect == corev1.TaintEffectNoSchedule {
+					return nil
+				}
+			}
+			return fmt.Errorf("it has taints %v", returned.Spec.Taints)
+		})
+		eventually(t, "it is gone", func(ctx context.Context) error {
+			if err := c.Client.Get(ctx, client.ObjectKeyFromObject(returned), returned); !apierrors.IsNotFound(err) {
+				return fmt.Errorf("got %w", err)
+			}
+			return nil
+		})
+	}
+	eventually(t, "an event says so", func(ctx context.Context) error {
+		list := &eventsv1.EventList{}
+		if err := c.Client.List(ctx, list); err != nil {
+			return err
+		}
+		for _, event := range list.Items {
+			if event.Regarding.Name == m.object.Name && event.Reason == v1alpha1.ReasonNodeWithoutMachine {
+				return nil
+			}
+		}
+		return errNotYet
+	})
+
+	// Who takes the name from the list lets the kubelet register again.
+	body := client.RawPatch(types.MergePatchType, fmt.Appendf(nil, `{"data":{%q:null}}`, m.object.Name))
+	list := &corev1.ConfigMap{}
+	list.Namespace, list.Name = fence.Namespace, fence.Name
+	must(t, c.Client.Patch(t.Context(), list, body))
+	eventually(t, "its kubelet could register its Node", func(ctx context.Context) error {
+		return kubelet.Create(ctx, node.DeepCopy(), client.DryRunAll)
+	})
+}
