@@ -28,6 +28,9 @@ const (
 	// it can take back its own when the pool's template drops them.
 	NodeTemplateAnnotation = "fleet.drover.dev/node-template"
 
+	// NextOrdinalAnnotation on a NodePool holds status.nextOrdinal once more. A status can be lost: an edit, a restore.
+	NextOrdinalAnnotation = "fleet.drover.dev/next-ordinal"
+
 	// NodePoolFinalizer keeps a NodePool until its last Machine is drained and gone.
 	NodePoolFinalizer = "fleet.drover.dev/nodepool"
 	// OrdinalFinalizer keeps a Machine until its pool's reservation of its ordinal is over. While it exists nobody

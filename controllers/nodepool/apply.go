@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strconv"
 	"sync/atomic"
 
 	"golang.org/x/sync/errgroup"
@@ -30,6 +31,9 @@ func (r *Reconciler) apply(ctx context.Context, seen *observation, plan planner.
 		if err := r.storeRevision(ctx, seen); err != nil {
 			return outcome, err
 		}
+	}
+	if err := r.recordOrdinal(ctx, seen, plan); err != nil {
+		return outcome, err
 	}
 	if err := r.reserve(ctx, seen, plan); err != nil {
 		return outcome, err
@@ -87,6 +91,24 @@ func (r *Reconciler) forEach(ctx context.Context, actions []planner.Action, take
 	return done, errs
 }
 
+// recordOrdinal writes the next ordinal beside the status, before it is used there. It fails as reserve does.
+func (r *Reconciler) recordOrdinal(ctx context.Context, seen *observation, plan planner.Result) error {
+	if !plan.Record {
+		return nil
+	}
+	base, pool := seen.Pool, seen.Pool.DeepCopy()
+	if pool.Annotations == nil {
+		pool.Annotations = map[string]string{}
+	}
+	pool.Annotations[v1alpha1.NextOrdinalAnnotation] = strconv.FormatInt(plan.NextOrdinal, 10)
+	if err := r.Client.Patch(ctx, pool, client.MergeFromWithOptions(base, client.MergeFromWithOptimisticLock{})); err != nil {
+		return fmt.Errorf("record the next ordinal of NodePool %s: %w", client.ObjectKeyFromObject(pool), err)
+	}
+	r.written.Wrote(pool)
+	seen.Pool = pool
+	return nil
+}
+
 // reserve writes which ordinals are about to be used. It fails if anybody wrote the pool since it was read.
 func (r *Reconciler) reserve(ctx context.Context, seen *observation, plan planner.Result) error {
 	if plan.Reserve == nil {
@@ -95,10 +117,9 @@ func (r *Reconciler) reserve(ctx context.Context, seen *observation, plan planne
 	base, pool := seen.Pool, seen.Pool.DeepCopy()
 	pool.Status.NextOrdinal = ptr.To(plan.NextOrdinal)
 	pool.Status.Reserved = plan.Reserve
-	if err := r.Client.Status().Patch(ctx, pool, client.MergeFromWithOptions(base, client.MergeFromWithOptimisticLock{})); err != nil {
+	if err := r.patchStatus(ctx, base, pool); err != nil {
 		return fmt.Errorf("reserve ordinals for NodePool %s: %w", client.ObjectKeyFromObject(pool), err)
 	}
-	r.written.Wrote(pool)
 	seen.Pool = pool
 	return nil
 }

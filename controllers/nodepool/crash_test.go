@@ -173,8 +173,8 @@ func TestPoolDeletedInTheMiddleOfAReservation(t *testing.T) {
 	s := newSite(t)
 	pool := s.pool("workers", 3)
 	s.create(pool)
-	// Finalizer, revision, reservation, the first machine's two and the second's infrastructure machine.
-	s.reconcileUntil(newDying(s, 6, false), pool, func() error { return errors.New("it dies first") })
+	// Finalizer, revision, record, reservation, the first machine's two and the second's infrastructure machine.
+	s.reconcileUntil(newDying(s, 7, false), pool, func() error { return errors.New("it dies first") })
 	if machines, infra := len(s.machines()), len(s.localMachines()); machines != 1 || infra != 2 {
 		t.Fatalf("the crash left %d Machines and %d infrastructure machines", machines, infra)
 	}
@@ -186,7 +186,7 @@ func TestScaledDownInTheMiddleOfAReservation(t *testing.T) {
 	s := newSite(t)
 	pool := s.pool("workers", 3)
 	s.create(pool)
-	s.reconcileUntil(newDying(s, 6, false), pool, func() error { return errors.New("it dies first") })
+	s.reconcileUntil(newDying(s, 7, false), pool, func() error { return errors.New("it dies first") })
 	update(s, pool, func(p *v1alpha1.NodePool) { p.Spec.Replicas = ptr.To[int32](1) })
 	s.reconcileUntil(newDying(s, 1000, false), pool, func() error {
 		if err := s.Client.Get(t.Context(), client.ObjectKeyFromObject(pool), pool); err != nil {

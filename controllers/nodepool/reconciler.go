@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -71,8 +72,10 @@ type Reconciler struct {
 	// CreateConcurrency is how many machines are made or deleted at a time. Default: 20.
 	CreateConcurrency int
 
-	written   consistency.Children[*clusterv1.Machine]
-	refusals  refusals
+	written  consistency.Children[*clusterv1.Machine]
+	refusals refusals
+	// said has the status that was written last for each pool, by its name.
+	said      sync.Map
 	templates *templateWatches
 }
 
@@ -83,6 +86,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, request ctrl.Request) (ctrl.
 		if apierrors.IsNotFound(err) {
 			r.written.Forget(request.NamespacedName)
 			r.refusals.forget(request.NamespacedName)
+			r.said.Delete(request.NamespacedName)
 			return ctrl.Result{}, r.releaseOrphans(ctx, request.NamespacedName, nil)
 		}
 		return ctrl.Result{}, fmt.Errorf("read NodePool %s: %w", request, err)

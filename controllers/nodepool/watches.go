@@ -41,7 +41,7 @@ const (
 func (r *Reconciler) SetupWithManager(_ context.Context, mgr ctrl.Manager) error {
 	c, err := ctrl.NewControllerManagedBy(mgr).
 		Named("nodepool").
-		For(&v1alpha1.NodePool{}, builder.WithPredicates(poolChanged())).
+		For(&v1alpha1.NodePool{}, builder.WithPredicates(r.poolChanged())).
 		Watches(&clusterv1.Machine{}, gathered(), builder.WithPredicates(machineChanged())).
 		Watches(&v1alpha1.NodeBundle{}, handler.EnqueueRequestsFromMapFunc(r.poolsOfBundle)).
 		Watches(&clusterv1.Cluster{}, handler.EnqueueRequestsFromMapFunc(r.poolsOfCluster), builder.WithPredicates(clusterChanged())).
@@ -54,10 +54,17 @@ func (r *Reconciler) SetupWithManager(_ context.Context, mgr ctrl.Manager) error
 	return nil
 }
 
-// poolChanged lets through what a user does to a pool, and not our own writes of its status.
-func poolChanged() predicate.Predicate {
+// poolChanged lets through what others do to a pool, to its status as well, and not our own writes of it.
+func (r *Reconciler) poolChanged() predicate.Predicate {
 	return predicate.Funcs{UpdateFunc: func(e event.UpdateEvent) bool {
-		return e.ObjectOld.GetGeneration() != e.ObjectNew.GetGeneration() ||
+		before, ok := e.ObjectOld.(*v1alpha1.NodePool)
+		after, ok2 := e.ObjectNew.(*v1alpha1.NodePool)
+		if !ok || !ok2 {
+			return true
+		}
+		return !equality.Semantic.DeepEqual(before.Status, after.Status) && !r.saidByUs(after) ||
+			!planner.OrdinalUnrecorded(before) && planner.OrdinalUnrecorded(after) ||
+			e.ObjectOld.GetGeneration() != e.ObjectNew.GetGeneration() ||
 			e.ObjectOld.GetDeletionTimestamp().IsZero() != e.ObjectNew.GetDeletionTimestamp().IsZero() ||
 			!equality.Semantic.DeepEqual(e.ObjectOld.GetFinalizers(), e.ObjectNew.GetFinalizers())
 	}}

@@ -66,6 +66,8 @@ type Result struct {
 	Reserve *v1alpha1.OrdinalRange
 	// NextOrdinal is the status' nextOrdinal.
 	NextOrdinal int64
+	// Record says that NextOrdinal is written to the pool's annotation before anything else is done.
+	Record bool
 	// Actions were admitted. They are taken in this order, those of one verb at the same time.
 	Actions []Action
 	// Deferred are the others.

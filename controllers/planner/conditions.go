@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -29,7 +30,7 @@ func setConditions(status *v1alpha1.NodePoolStatus, f *fleet, result Result, out
 	set := func(conditionType string, truth bool, reason, message string) {
 		meta.SetStatusCondition(&status.Conditions, metav1.Condition{
 			Type: conditionType, Status: conditionStatus(truth), ObservedGeneration: f.Pool.Generation,
-			LastTransitionTime: metav1.NewTime(f.Now), Reason: reason, Message: v1alpha1.BoundMessage(message),
+			LastTransitionTime: metav1.NewTime(f.Now.Truncate(time.Second)), Reason: reason, Message: v1alpha1.BoundMessage(message),
 		})
 	}
 	setWhile := func(conditionType string, truth bool, reason, message string) {

@@ -10,7 +10,8 @@
 // The number in a machine's name is never used twice, because it is also the name of a Node. Machines are made in four
 // steps, and a crash after each of them is harmless:
 //
-//  1. status.nextOrdinal and status.reserved are written, with an optimistic lock;
+//  1. the next ordinal is recorded in an annotation of the pool, and then status.nextOrdinal and status.reserved are
+//     written, both with an optimistic lock;
 //  2. the infrastructure machine and the Machine of each reserved ordinal are created;
 //  3. status.reserved is narrowed from both ends by those whose Machine was created or is known to exist, until it is gone;
 //  4. from then on, a Machine that is being deleted may lose its [v1alpha1.OrdinalFinalizer].
@@ -18,6 +19,9 @@
 // Step 1 rests on a live read of the pool, and of its Machines after it: all machines of earlier reservations are then
 // seen, and the lock fails if there is a later one. So neither an old cache nor two leaders make two machines for one
 // need.
+//
+// The annotation is there because a status can be lost or set back, by an edit or a restore, which leaves the metadata
+// alone. The greater of the two counts, so ordinals of a reservation that got lost are never used.
 //
 // A reservation that is still there is continued from a live read. An ordinal without a Machine was then certainly
 // never used: had its Machine been made and deleted since, the finalizer would still hold it, because step 4 comes

@@ -4,6 +4,7 @@ import (
 	"maps"
 	"reflect"
 	"slices"
+	"strconv"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -197,6 +198,16 @@ func (m *manager) apply(s Snapshot, result Result) {
 	want, alone, handDeleted := newFleet(s).want(), len(m.managers) == 1, m.handDeleted
 	exclusive := func() bool { return alone && len(m.managers) == 1 }
 	base := s.Pool
+	m.queue(result.Record, func() bool {
+		if !m.writePool(base.ResourceVersion, func(p *v1alpha1.NodePool) {
+			p.Annotations = map[string]string{v1alpha1.NextOrdinalAnnotation: strconv.FormatInt(result.NextOrdinal, 10)}
+		}) {
+			return false
+		}
+		base = m.world.pool
+		m.wrotePool = base.ResourceVersion
+		return true
+	})
 	m.queue(result.Reserve != nil, func() bool {
 		if !m.writePool(base.ResourceVersion, func(p *v1alpha1.NodePool) {
 			p.Status.Reserved, p.Status.NextOrdinal = result.Reserve, &result.NextOrdinal

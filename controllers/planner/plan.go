@@ -12,6 +12,8 @@ const (
 	MaxBatch = 500
 	// maxReserved is the most ordinals a reservation has, names that are passed over included. It is the schema's.
 	maxReserved = 1000
+	// maxOrdinal is the schema's for status.nextOrdinal.
+	maxOrdinal = 1_000_000_000_000
 	// nextBatch is how soon the rest of what did not fit into a batch is planned.
 	nextBatch = 10 * time.Millisecond
 )
@@ -38,6 +40,8 @@ func Plan(s Snapshot) Result {
 		// Otherwise what holds up the reservation holds up the rest, and to plan that at once would be to spin.
 		l.deferSome(Create, up.later, DeferredReservation, "the machines of an earlier reservation are made first")
 	}
+
+	result.Record = !f.deleting() && f.CacheBehind == "" && result.NextOrdinal > recordedOrdinal(f.Pool)
 
 	deletes := l.admitAll(proposeScaleDown(f))
 	releases := l.admitAll(proposeRelease(f))

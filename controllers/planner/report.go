@@ -55,8 +55,7 @@ func Report(s Snapshot, result Result, outcome Outcome) (v1alpha1.NodePoolStatus
 	status.ObservedGeneration = s.Pool.Generation
 	status.Revision = s.Revision
 	status.Selector = v1alpha1.PoolUIDLabel + "=" + string(s.Pool.UID)
-	if len(f.byOrdinal) > 0 || s.Pool.Status.NextOrdinal != nil {
-		next := f.nextOrdinal()
+	if next := f.nextOrdinal(); next > 0 || s.Pool.Status.NextOrdinal != nil {
 		status.NextOrdinal = &next
 	}
 	status.Reserved = stillReserved(f, outcome)

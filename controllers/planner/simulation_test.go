@@ -15,7 +15,7 @@ var (
 )
 
 // TestSimulation runs the real planner against a fleet that goes through stale caches, crashes between any two writes,
-// two leaders, dying machines, foreign Nodes, stalls and users' edits. The invariants are checked at each write; at
+// two leaders, dying machines, lost statuses, foreign Nodes, stalls and users' edits. The invariants are checked at each write; at
 // the end everything heals, and the fleet must be what the pool says.
 //
 // Replay a failure: go test ./controllers/planner -run TestSimulation -simulation.seed=N
@@ -41,7 +41,7 @@ func TestSimulation(t *testing.T) {
 	if *simulationSeed == 0 {
 		for what, n := range map[string]int{
 			"plans": total.plans, "writes": total.writes, "crashes": total.crashes, "edits": total.edits,
-			"deaths": total.deaths, "double leaders": total.doubles, "conflicts": total.conflicts, "replays": total.replays,
+			"deaths": total.deaths, "lost statuses": total.lost, "double leaders": total.doubles, "conflicts": total.conflicts, "replays": total.replays,
 		} {
 			if n == 0 {
 				t.Errorf("the simulation never had any %s: it tests nothing of the kind", what)
@@ -51,7 +51,7 @@ func TestSimulation(t *testing.T) {
 }
 
 // tallies are what the simulation went through.
-type tallies struct{ plans, writes, crashes, stale, edits, deaths, doubles, conflicts, replays, taken, machines, crippled int }
+type tallies struct{ plans, writes, crashes, stale, edits, deaths, doubles, conflicts, replays, taken, machines, crippled, lost int }
 
 func (t *tallies) add(o tallies) {
 	t.plans += o.plans
@@ -66,11 +66,12 @@ func (t *tallies) add(o tallies) {
 	t.taken += o.taken
 	t.machines += o.machines
 	t.crippled += o.crippled
+	t.lost += o.lost
 }
 
 func (t tallies) String() string {
-	return fmt.Sprintf("%d plans, %d writes, %d machines; faults: %d crashes, %d stale reads, %d conflicts, %d double leaders, %d replays, %d deaths, %d names taken, %d machines crippled by double leaders; %d edits by users",
-		t.plans, t.writes, t.machines, t.crashes, t.stale, t.conflicts, t.doubles, t.replays, t.deaths, t.taken, t.crippled, t.edits)
+	return fmt.Sprintf("%d plans, %d writes, %d machines; faults: %d crashes, %d stale reads, %d conflicts, %d double leaders, %d replays, %d deaths, %d names taken, %d machines crippled by double leaders, %d statuses lost or set back; %d edits by users",
+		t.plans, t.writes, t.machines, t.crashes, t.stale, t.conflicts, t.doubles, t.replays, t.deaths, t.taken, t.crippled, t.lost, t.edits)
 }
 
 // run goes that many random steps, then heals the world and waits for it to settle.
@@ -112,6 +113,8 @@ func (w *world) randomStep() {
 	case n < 95:
 		w.takeName()
 	case n < 96:
+		w.losesStatus()
+	case n < 97:
 		w.stalledNow = !w.stalledNow
 	default:
 		w.userEdits()

@@ -118,17 +118,31 @@ func (f *fleet) ordinal(m *clusterv1.Machine) (int64, bool) {
 	return ordinal, err == nil && ordinal >= 0
 }
 
-// nextOrdinal is the first ordinal that was never reserved. Should the status have been lost, it is beyond every
-// machine that exists.
+// nextOrdinal is the first ordinal that was never reserved. The status may be lost or set back; then the record beside
+// it tells. Should both be lost, it is beyond every machine that exists.
 func (f *fleet) nextOrdinal() int64 {
-	var next int64
+	next := recordedOrdinal(f.Pool)
 	if f.Pool.Status.NextOrdinal != nil {
-		next = *f.Pool.Status.NextOrdinal
+		next = max(next, *f.Pool.Status.NextOrdinal)
 	}
 	for ordinal := range f.byOrdinal {
 		next = max(next, ordinal+1)
 	}
 	return next
+}
+
+// recordedOrdinal is what the pool's annotation says. What cannot be a nextOrdinal says nothing.
+func recordedOrdinal(pool *v1alpha1.NodePool) int64 {
+	next, err := strconv.ParseInt(pool.Annotations[v1alpha1.NextOrdinalAnnotation], 10, 64)
+	if err != nil || next < 0 || next > maxOrdinal {
+		return 0
+	}
+	return next
+}
+
+// OrdinalUnrecorded says that a pool's annotation is behind its status.
+func OrdinalUnrecorded(pool *v1alpha1.NodePool) bool {
+	return pool.Status.NextOrdinal != nil && recordedOrdinal(pool) < *pool.Status.NextOrdinal
 }
 
 // reservedOrdinals are the ordinals of the reservation that is open.

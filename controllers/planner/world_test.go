@@ -171,6 +171,22 @@ func (w *world) machineDies() {
 	}
 }
 
+// losesStatus has somebody remove the pool's status, or its next ordinal and reservation alone.
+func (w *world) losesStatus() {
+	if w.pool == nil {
+		return
+	}
+	w.lost++
+	w.note("somebody: removes the status")
+	w.writePool("", func(p *v1alpha1.NodePool) {
+		if w.rng.IntN(2) == 0 {
+			p.Status = v1alpha1.NodePoolStatus{}
+			return
+		}
+		p.Status.NextOrdinal, p.Status.Reserved = nil, nil
+	})
+}
+
 // takeName makes a foreign Node with the name of a machine to come.
 func (w *world) takeName() {
 	if w.pool == nil {
