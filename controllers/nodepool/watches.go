@@ -83,15 +83,13 @@ func machineChanged() predicate.Predicate {
 			!equality.Semantic.DeepEqual(before.Labels, after.Labels) ||
 			!equality.Semantic.DeepEqual(before.Annotations, after.Annotations) ||
 			!equality.Semantic.DeepEqual(before.Finalizers, after.Finalizers) ||
+			planner.Complaint(before) != planner.Complaint(after) ||
 			conditionsChanged(before.Status.Conditions, after.Status.Conditions)
 	}}
 	return predicate.And[client.Object](ofAPool, changed)
 }
 
 func conditionsChanged(before, after []metav1.Condition) bool {
-	if planner.InfrastructureDeleted(before) != planner.InfrastructureDeleted(after) {
-		return true
-	}
 	for _, conditionType := range []string{clusterv1.MachineReadyCondition, clusterv1.MachineAvailableCondition} {
 		if meta.IsStatusConditionTrue(before, conditionType) != meta.IsStatusConditionTrue(after, conditionType) {
 			return true

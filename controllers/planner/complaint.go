@@ -22,7 +22,7 @@ func firstComplaint(machines []*clusterv1.Machine) string {
 	var first *clusterv1.Machine
 	var message string
 	for _, m := range machines {
-		if c := complaint(m); c != "" && (first == nil || m.Name < first.Name) {
+		if c := Complaint(m); c != "" && (first == nil || m.Name < first.Name) {
 			first, message = m, c
 		}
 	}
@@ -40,8 +40,8 @@ func holding(f *fleet) string {
 	return ""
 }
 
-// complaint is why a machine is not ready, or not gone, as far as its conditions tell.
-func complaint(m *clusterv1.Machine) string {
+// Complaint is why a machine is not ready, or not gone, as far as its conditions tell; empty when they tell nothing.
+func Complaint(m *clusterv1.Machine) string {
 	for _, ask := range complaints {
 		if message := ask(m); message != "" {
 			return v1alpha1.Shorten(strings.Join(strings.Fields(message), " "), maxComplaint)
