@@ -103,6 +103,8 @@ const (
 	ReasonClockSkewed = "ClockSkewed"
 	// ReasonNotReported: the agent has not written its status yet.
 	ReasonNotReported = "NotReported"
+	// ReasonNodeNotReady: the Node is not ready, and the agent's last word is that nothing is wrong. A Machine's only.
+	ReasonNodeNotReady = "NodeNotReady"
 	// ReasonNotJoined: the agent reports, but its Node is not there after the join deadline. A Machine's only.
 	ReasonNotJoined = "NotJoined"
 	// ReasonRevisionUnusable: the ControllerRevision that the Machine was made from is gone or cannot be read. A

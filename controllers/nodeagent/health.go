@@ -20,7 +20,7 @@ import (
 const (
 	// joinDeadline is when a machine that has not joined is worth a word to the pool. It may still join.
 	joinDeadline = 15 * time.Minute
-	// heartbeatDeadline is how old an agent's last heartbeat may be: two of five minutes missed, jitter included.
+	// heartbeatDeadline is how long an agent's heartbeat may stay the same: two of five minutes missed, jitter included.
 	heartbeatDeadline = 12 * time.Minute
 	// endsBeforeFailure is how often a component must have ended before one can say that it will not come up by itself.
 	endsBeforeFailure = 3
@@ -41,6 +41,8 @@ type observed struct {
 	node *corev1.Node
 	// local is the infrastructure machine, when it is a local one.
 	local *v1alpha1.LocalMachine
+	// heard is when the agent's present heartbeat was first seen.
+	heard time.Time
 	// trouble is what this controller could not do for the machine.
 	trouble *trouble
 	now     time.Time
@@ -134,7 +136,26 @@ func (o *observed) report() *metav1.Condition {
 	if silent := o.silentSince(); silent != "" && ready.Status != metav1.ConditionFalse {
 		return condition(metav1.ConditionUnknown, v1alpha1.ReasonNotReported, silent)
 	}
+	if unready := o.unreadyNode(); unready != "" && ready.Status == metav1.ConditionTrue {
+		return condition(metav1.ConditionUnknown, v1alpha1.ReasonNodeNotReady, unready)
+	}
 	return condition(ready.Status, ready.Reason, ready.Message)
+}
+
+// unreadyNode says that the Node of a machine that was well is not ready. Until then it costs no write: a Node is not
+// ready at first.
+func (o *observed) unreadyNode() string {
+	previous := o.previous()
+	if o.node == nil || previous == nil || previous.Status != metav1.ConditionTrue && previous.Reason != v1alpha1.ReasonNodeNotReady {
+		return ""
+	}
+	for _, c := range o.node.Status.Conditions {
+		if c.Type == corev1.NodeReady && c.Status == corev1.ConditionFalse {
+			return fmt.Sprintf("Node %s is not ready: %s; that nothing is wrong its agent said at %s",
+				o.node.Name, c.Message, o.agent.Status.HeartbeatTime.UTC().Format(time.RFC3339))
+		}
+	}
+	return ""
 }
 
 // joinFailure is why a machine whose agent reports does not join, or nil while nothing but time is missing.
@@ -186,10 +207,15 @@ func lastWords(exit *v1alpha1.ComponentExit) string {
 	return text
 }
 
-// silentSince says how one can tell that nobody keeps the agent's last report up to date.
+// silentSince says how one can tell that nobody keeps the agent's last report up to date. What an earlier manager found
+// stands until the heartbeat changes, however short a time this one has been looking.
 func (o *observed) silentSince() string {
-	if beat := o.agent.Status.HeartbeatTime; !beat.IsZero() && o.now.Sub(beat.Time) > heartbeatDeadline {
-		return fmt.Sprintf("the agent was last heard of at %s", beat.UTC().Format(time.RFC3339))
+	if beat := o.agent.Status.HeartbeatTime; !beat.IsZero() {
+		silent := fmt.Sprintf("the agent was last heard of at %s", beat.UTC().Format(time.RFC3339))
+		previous := o.previous()
+		if o.now.Sub(o.heard) > heartbeatDeadline || previous != nil && previous.Message == silent {
+			return silent
+		}
 	}
 	if o.node == nil {
 		return ""
@@ -238,7 +264,7 @@ func recheckAfter(o *observed) time.Duration {
 	case !o.reported(), !o.joined() && o.now.Before(o.machine.CreationTimestamp.Add(joinDeadline)):
 		return positive(o.machine.CreationTimestamp.Add(joinDeadline).Sub(o.now))
 	case !o.agent.Status.HeartbeatTime.IsZero():
-		return positive(o.agent.Status.HeartbeatTime.Add(heartbeatDeadline + time.Second).Sub(o.now))
+		return positive(o.heard.Add(heartbeatDeadline + time.Second).Sub(o.now))
 	}
 	return 0
 }

@@ -33,7 +33,7 @@ func booting() *observed {
 
 func (o *observed) says(status metav1.ConditionStatus, reason, message string) {
 	o.agent.Status.AgentVersion = "v1"
-	o.agent.Status.HeartbeatTime = metav1.NewTime(o.now)
+	o.agent.Status.HeartbeatTime, o.heard = metav1.NewTime(o.now), o.now
 	o.agent.Status.Conditions = append(o.agent.Status.Conditions,
 		metav1.Condition{Type: v1alpha1.ReadyCondition, Status: status, Reason: reason, Message: message})
 }
@@ -187,6 +187,31 @@ func TestAgentHealth(t *testing.T) {
 			o.join("True")
 			o.now = o.now.Add(heartbeatDeadline + time.Second)
 		}, want: "Unknown NotReported the agent was last heard of at 2026-05-01T12:00:01Z"},
+		{reason: "a heartbeat that an agent with a slow clock made just now is none", set: func(o *observed) {
+			o.says("True", v1alpha1.ReasonHealthy, "fine")
+			o.agent.Status.HeartbeatTime = metav1.NewTime(o.now.Add(-time.Hour))
+			o.join("True")
+		}, want: "True Healthy fine"},
+		{reason: "an old heartbeat stays one when the manager has just begun to look", set: func(o *observed) {
+			o.says("True", v1alpha1.ReasonHealthy, "fine")
+			o.had("Unknown", v1alpha1.ReasonNotReported, "the agent was last heard of at 2026-05-01T12:00:01Z")
+			o.join("True")
+		}},
+		{reason: "until it changes", set: func(o *observed) {
+			o.had("Unknown", v1alpha1.ReasonNotReported, "the agent was last heard of at 2026-05-01T11:00:00Z")
+			o.says("True", v1alpha1.ReasonHealthy, "fine")
+			o.join("True")
+		}, want: "True Healthy fine"},
+		{reason: "a Node that is not ready any more does not go on reading healthy", set: func(o *observed) {
+			o.had("True", v1alpha1.ReasonHealthy, "fine")
+			o.says("True", v1alpha1.ReasonHealthy, "fine")
+			o.join("False")
+			o.node.Status.Conditions[0].Message = "no network"
+		}, want: "Unknown NodeNotReady Node workers-abcde-0 is not ready: no network; that nothing is wrong its agent said at 2026-05-01T12:00:01Z"},
+		{reason: "a Node that was never ready yet costs no write more", set: func(o *observed) {
+			o.says("True", v1alpha1.ReasonHealthy, "fine")
+			o.join("False")
+		}, want: "True Healthy fine"},
 		{reason: "a Node deleted by hand is told", set: func(o *observed) {
 			o.says("True", v1alpha1.ReasonHealthy, "fine")
 			o.join("True")
@@ -316,6 +341,27 @@ func TestTheTransitionTimeChangesWithTheStatusOnly(t *testing.T) {
 	if got := agentHealth(o); !got.LastTransitionTime.Time.Equal(o.now) || got.ObservedGeneration != 2 {
 		t.Errorf("got %s and generation %d for a new status, want %s and 2", got.LastTransitionTime, got.ObservedGeneration, o.now)
 	}
+}
+
+func TestAHeartbeatsAgeIsByOurClock(t *testing.T) {
+	var beats heartbeats
+	agent := booting().agent
+	agent.UID = "first"
+	agent.Status.HeartbeatTime = metav1.NewTime(made.Add(-24 * time.Hour))
+	want := func(at, heard time.Time) {
+		t.Helper()
+		if got := beats.heardAt(agent, at); !got.Equal(heard) {
+			t.Errorf("at %s: heard at %s, want %s", at, got, heard)
+		}
+	}
+	want(made, made)
+	want(made.Add(time.Hour), made)
+	agent.Status.HeartbeatTime = metav1.NewTime(made.Add(-25 * time.Hour)) // Set back, but new.
+	want(made.Add(2*time.Hour), made.Add(2*time.Hour))
+	agent.UID = "second"
+	want(made.Add(3*time.Hour), made.Add(3*time.Hour))
+	beats.forget(agent.Name)
+	want(made.Add(4*time.Hour), made.Add(4*time.Hour))
 }
 
 func TestAMachineIsLookedAtAgainWhenSilenceBecomesNews(t *testing.T) {

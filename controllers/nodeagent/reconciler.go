@@ -40,7 +40,8 @@ type Reconciler struct {
 	// Clock tells how old a report is. Default: the real one.
 	Clock clock.PassiveClock
 
-	written consistency.Objects
+	written    consistency.Objects
+	heartbeats heartbeats
 }
 
 // Reconcile brings one machine's NodeAgent, Node and condition up to date.
@@ -51,6 +52,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Resu
 	}
 	if machine == nil {
 		r.written.Forget(req.NamespacedName)
+		r.heartbeats.forget(req.Name)
 		return ctrl.Result{}, r.collect(ctx, req.NamespacedName)
 	}
 	o, err := r.observe(ctx, machine)
@@ -92,6 +94,9 @@ func (r *Reconciler) observe(ctx context.Context, machine *clusterv1.Machine) (*
 	name := types.NamespacedName{Name: machine.Name}
 	if o.agent, err = lookup.GetOrNil(ctx, r.Workload, name, &v1alpha1.NodeAgent{}); err != nil {
 		return nil, err
+	}
+	if o.agent != nil {
+		o.heard = r.heartbeats.heardAt(o.agent, o.now)
 	}
 	if o.node, err = lookup.GetOrNil(ctx, r.Workload, name, &corev1.Node{}); err != nil {
 		return nil, err
