@@ -49,6 +49,16 @@ type NodePoolSpec struct {
 	// +optional
 	Paused *bool `json:"paused,omitempty"`
 
+	// nodeStartupTimeoutSeconds is how long a machine may take from when its Machine is made until its Node has joined:
+	// for so long its join token is good without a manager to extend it, and after so long the pool says that the machine
+	// has not joined. It may still join then. Give slow hosts more: time to boot, to fetch a bundle over a thin line, to
+	// come up by hand. From five minutes to a day. Default: 900.
+	// +optional
+	// +default=900
+	// +kubebuilder:validation:Minimum=300
+	// +kubebuilder:validation:Maximum=86400
+	NodeStartupTimeoutSeconds *int32 `json:"nodeStartupTimeoutSeconds,omitempty"`
+
 	// template is how each node is made. A change to it applies to machines made from then on; status counts how
 	// many existing ones differ. Labels and taints are the exception: they are patched onto the nodes at once.
 	// +required

@@ -1022,6 +1022,11 @@ func (in *NodePoolSpec) DeepCopyInto(out *NodePoolSpec) {
 		*out = new(bool)
 		**out = **in
 	}
+	if in.NodeStartupTimeoutSeconds != nil {
+		in, out := &in.NodeStartupTimeoutSeconds, &out.NodeStartupTimeoutSeconds
+		*out = new(int32)
+		**out = **in
+	}
 	in.Template.DeepCopyInto(&out.Template)
 }
 

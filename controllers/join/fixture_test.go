@@ -153,7 +153,7 @@ func testFacts(t *testing.T, csr *certificatesv1.CertificateSigningRequest) *fac
 }
 
 func testToken() *token {
-	return &token{id: tokenID(machineUID, 0), secret: "0123456789abcdef", machineUID: machineUID, expires: made.Add(tokenLifetime)}
+	return &token{id: tokenID(machineUID, 0), secret: "0123456789abcdef", machineUID: machineUID, expires: made.Add(tokenLifetime(testPool()))}
 }
 
 // joinFacts turns the fixture's machine into one that has joined.

@@ -34,7 +34,7 @@ func (r *TokenReconciler) publish(ctx context.Context, machine *clusterv1.Machin
 		return nil, err
 	}
 	if t == nil {
-		if t, err = r.makeToken(ctx, machine, existing); err != nil {
+		if t, err = r.makeToken(ctx, machine, pool, existing); err != nil {
 			return nil, err
 		}
 		r.book.put(t)
@@ -49,8 +49,8 @@ func (r *TokenReconciler) publish(ctx context.Context, machine *clusterv1.Machin
 }
 
 // makeToken creates the token's Secret, or adopts the one that an earlier manager made for this Machine.
-func (r *TokenReconciler) makeToken(ctx context.Context, machine *clusterv1.Machine, bootstrap *corev1.Secret) (*token, error) {
-	t := &token{machine: client.ObjectKeyFromObject(machine), machineUID: machine.UID, expires: r.Clock.Now().Add(tokenLifetime)}
+func (r *TokenReconciler) makeToken(ctx context.Context, machine *clusterv1.Machine, pool *v1alpha1.NodePool, bootstrap *corev1.Secret) (*token, error) {
+	t := &token{machine: client.ObjectKeyFromObject(machine), machineUID: machine.UID, expires: r.Clock.Now().Add(tokenLifetime(pool))}
 	id, secret, preset := presetToken(bootstrap, machine)
 	for attempt := range tokenAttempts {
 		t.id, t.secret = tokenID(machine.UID, attempt), secret
@@ -125,8 +125,8 @@ func (r *TokenReconciler) revisionOf(ctx context.Context, machine *clusterv1.Mac
 
 // extend keeps a token from expiring. The same write remembers the key that the token was used for, long before the
 // request that has it is garbage-collected an hour after its approval.
-func (r *TokenReconciler) extend(ctx context.Context, t *token) error {
-	expires := r.Clock.Now().Add(tokenLifetime)
+func (r *TokenReconciler) extend(ctx context.Context, pool *v1alpha1.NodePool, t *token) error {
+	expires := r.Clock.Now().Add(tokenLifetime(pool))
 	change := map[string]any{"data": map[string][]byte{bootstrapapi.BootstrapTokenExpirationKey: []byte(expiration(expires))}}
 	keys, err := approvedKeys(ctx, r.Workload, t.id)
 	if err != nil {

@@ -19,16 +19,18 @@ import (
 const (
 	// tokenNamespace is where the API server looks for bootstrap tokens.
 	tokenNamespace = metav1.NamespaceSystem
-	// tokenLifetime is how long a token is good for without being extended: the time a manager may be down.
-	tokenLifetime = 15 * time.Minute
-	// extendBefore is how long before its expiry a token is extended: one write every ten minutes.
-	extendBefore = 5 * time.Minute
 	// tokenAttempts is how many IDs a machine may try. There are 36^6 of them, so one is nearly always enough.
 	tokenAttempts = 8
 	// approvedKeyAnnotation on a token Secret has the hash of the public key that the token was used for. It is
 	// written only when the token is extended; until then the approved request itself is still there to tell.
 	approvedKeyAnnotation = "fleet.drover.dev/approved-key"
 )
+
+// tokenLifetime is how long a token is good for without being extended: the time a manager may be down.
+func tokenLifetime(pool *v1alpha1.NodePool) time.Duration { return pool.NodeStartupTimeout() }
+
+// extendBefore is how long before its expiry a token is extended: with the default, one write every ten minutes.
+func extendBefore(pool *v1alpha1.NodePool) time.Duration { return tokenLifetime(pool) / 3 }
 
 // token is a join token as the manager knows it.
 type token struct {

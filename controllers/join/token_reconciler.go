@@ -128,12 +128,12 @@ func (r *TokenReconciler) letIn(ctx context.Context, machine *clusterv1.Machine)
 			return ctrl.Result{}, err
 		}
 	}
-	if t.expires.Sub(r.Clock.Now()) <= extendBefore {
-		if err := r.extend(ctx, t); err != nil {
+	if t.expires.Sub(r.Clock.Now()) <= extendBefore(pool) {
+		if err := r.extend(ctx, pool, t); err != nil {
 			return ctrl.Result{}, err
 		}
 	}
-	return ctrl.Result{RequeueAfter: max(t.expires.Sub(r.Clock.Now())-extendBefore, time.Second)}, nil
+	return ctrl.Result{RequeueAfter: max(t.expires.Sub(r.Clock.Now())-extendBefore(pool), time.Second)}, nil
 }
 
 // poolOf is the pool that made the Machine. The cache may lag behind a pool just made, so a refusal is checked live.

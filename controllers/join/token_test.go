@@ -16,6 +16,7 @@ import (
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
 	"k8s.io/client-go/tools/events"
 	testingclock "k8s.io/utils/clock/testing"
+	"k8s.io/utils/ptr"
 	clusterv1 "sigs.k8s.io/cluster-api/api/core/v1beta2"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -291,7 +292,7 @@ func TestATokenIsExtendedRarelyAndRemembersItsKey(t *testing.T) {
 	approved.Status.Conditions = []certificatesv1.CertificateSigningRequestCondition{{Type: certificatesv1.CertificateApproved, Status: corev1.ConditionTrue}}
 	w := newWorld(t, testMachine(), approved)
 	r := w.manager()
-	if got, want := w.reconcile(t, r), tokenLifetime-extendBefore; got != want {
+	if got, want := w.reconcile(t, r), tokenLifetime(testPool())-extendBefore(testPool()); got != want {
 		t.Errorf("the next look is after %s, want %s", got, want)
 	}
 	for range 60 {
@@ -303,13 +304,34 @@ func TestATokenIsExtendedRarelyAndRemembersItsKey(t *testing.T) {
 	}
 	secret := &corev1.Secret{}
 	must(t, w.Get(t.Context(), client.ObjectKey{Namespace: tokenNamespace, Name: secretName(tokenID(machineUID, 0))}, secret))
-	if left := readToken(secret).expires.Sub(w.clock.Now()); left <= extendBefore {
+	if left := readToken(secret).expires.Sub(w.clock.Now()); left <= extendBefore(testPool()) {
 		t.Errorf("the token is good for %s", left)
 	}
 	parsed, err := parseRequest(approved)
 	must(t, err)
 	if secret.Annotations[approvedKeyAnnotation] != parsed.keyHash {
 		t.Errorf("the annotation is %q, want %q", secret.Annotations[approvedKeyAnnotation], parsed.keyHash)
+	}
+}
+
+func TestATokenIsGoodForAsLongAsItsPoolGivesAMachine(t *testing.T) {
+	w := newWorld(t, testMachine())
+	pool := testPool()
+	must(t, w.Get(t.Context(), client.ObjectKeyFromObject(pool), pool))
+	pool.Spec.NodeStartupTimeoutSeconds = ptr.To[int32](2 * 60 * 60)
+	must(t, w.Update(t.Context(), pool))
+	r := w.manager()
+	left := func() time.Duration {
+		secret := &corev1.Secret{}
+		must(t, w.Get(t.Context(), client.ObjectKey{Namespace: tokenNamespace, Name: secretName(tokenID(machineUID, 0))}, secret))
+		return readToken(secret).expires.Sub(w.clock.Now())
+	}
+	if next, want := w.reconcile(t, r), 80*time.Minute; next != want || left() != 2*time.Hour {
+		t.Errorf("a token good for %s is looked at again after %s, want 2h and %s", left(), next, want)
+	}
+	w.clock.SetTime(w.clock.Now().Add(80 * time.Minute))
+	if w.reconcile(t, r); left() != 2*time.Hour {
+		t.Errorf("it is extended to %s, want 2h", left())
 	}
 }
 

@@ -18,8 +18,6 @@ import (
 )
 
 const (
-	// joinDeadline is when a machine that has not joined is worth a word to the pool. It may still join.
-	joinDeadline = 15 * time.Minute
 	// heartbeatDeadline is how long an agent's heartbeat may stay the same: two of five minutes missed, jitter included.
 	heartbeatDeadline = 12 * time.Minute
 	// endsBeforeFailure is how often a component must have ended before one can say that it will not come up by itself.
@@ -53,6 +51,9 @@ func (o *observed) reported() bool { return o.agent != nil && o.agent.Status.Age
 
 // joined is true once Cluster API has seen the machine's Node.
 func (o *observed) joined() bool { return o.machine.Status.NodeRef.IsDefined() }
+
+// joinDeadline is how old a machine is when it is worth a word to the pool that it has not joined. It may still join.
+func (o *observed) joinDeadline() time.Duration { return o.pool.NodeStartupTimeout() }
 
 // previous is the condition that the Machine has now.
 func (o *observed) previous() *metav1.Condition {
@@ -101,9 +102,9 @@ func (o *observed) silence() *metav1.Condition {
 			return condition(metav1.ConditionFalse, ready.Reason, ready.Message)
 		}
 	}
-	if age := o.now.Sub(o.machine.CreationTimestamp.Time); age >= joinDeadline {
+	if age := o.now.Sub(o.machine.CreationTimestamp.Time); age >= o.joinDeadline() {
 		return condition(metav1.ConditionFalse, v1alpha1.ReasonNotReported,
-			fmt.Sprintf("the agent has not reported within %s: see %s, or delete the Machine", joinDeadline, o.agentLog()))
+			fmt.Sprintf("the agent has not reported within %s: see %s, or delete the Machine", o.joinDeadline(), o.agentLog()))
 	}
 	if o.previous() != nil {
 		return condition(metav1.ConditionUnknown, v1alpha1.ReasonNotReported, "the agent has not reported yet")
@@ -169,8 +170,8 @@ func (o *observed) joinFailure(ready *metav1.Condition) *metav1.Condition {
 				c.Name, lastWords(c.LastExit), node.LogDir, c.Name))
 		}
 	}
-	if o.now.Sub(o.machine.CreationTimestamp.Time) >= joinDeadline {
-		return condition(metav1.ConditionFalse, v1alpha1.ReasonNotJoined, fmt.Sprintf("the machine has not joined within %s; delete it to have it replaced, or help it: %s", joinDeadline, ready.Message))
+	if o.now.Sub(o.machine.CreationTimestamp.Time) >= o.joinDeadline() {
+		return condition(metav1.ConditionFalse, v1alpha1.ReasonNotJoined, fmt.Sprintf("the machine has not joined within %s; delete it to have it replaced, or help it: %s", o.joinDeadline(), ready.Message))
 	}
 	return nil
 }
@@ -261,8 +262,8 @@ func recheckAfter(o *observed) time.Duration {
 		return 0
 	case o.trouble != nil:
 		return o.trouble.retryAfter(o)
-	case !o.reported(), !o.joined() && o.now.Before(o.machine.CreationTimestamp.Add(joinDeadline)):
-		return positive(o.machine.CreationTimestamp.Add(joinDeadline).Sub(o.now))
+	case !o.reported(), !o.joined() && o.now.Before(o.machine.CreationTimestamp.Add(o.joinDeadline())):
+		return positive(o.machine.CreationTimestamp.Add(o.joinDeadline()).Sub(o.now))
 	case !o.agent.Status.HeartbeatTime.IsZero():
 		return positive(o.heard.Add(heartbeatDeadline + time.Second).Sub(o.now))
 	}

@@ -11,6 +11,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/utils/ptr"
 	clusterv1 "sigs.k8s.io/cluster-api/api/core/v1beta2"
 
 	"github.com/drover-dev/drover/api/v1alpha1"
@@ -18,6 +19,9 @@ import (
 )
 
 var made = time.Date(2026, 5, 1, 12, 0, 0, 0, time.UTC)
+
+// joinDeadline is that of a pool that says nothing of it.
+const joinDeadline = v1alpha1.DefaultNodeStartupTimeout
 
 // booting is a machine a second after it was made.
 func booting() *observed {
@@ -158,6 +162,14 @@ func TestAgentHealth(t *testing.T) {
 			want: "Unknown NotReported the agent has not reported yet"},
 		{reason: "silence until the join deadline is told", set: func(o *observed) { o.now = made.Add(joinDeadline) },
 			want: "False NotReported the agent has not reported within 15m0s: see the machine's console and the agent's log there (journalctl -u drover-agent), or", event: "JoinFailed: Machine workers-abcde-0 does not join: NotReported"},
+		{reason: "a pool may give its machines longer", set: func(o *observed) {
+			o.now = made.Add(joinDeadline)
+			o.pool.Spec.NodeStartupTimeoutSeconds = ptr.To[int32](3600)
+		}},
+		{reason: "but not for ever", set: func(o *observed) {
+			o.now = made.Add(time.Hour)
+			o.pool.Spec.NodeStartupTimeoutSeconds = ptr.To[int32](3600)
+		}, want: "False NotReported the agent has not reported within 1h0m0s", event: "JoinFailed: Machine workers-abcde-0 does not join: NotReported: the agent has not reported within 1h0m0s"},
 		{reason: "a local machine's agent logs to its console", set: func(o *observed) { o.now, o.local = made.Add(joinDeadline), &v1alpha1.LocalMachine{} },
 			want: "False NotReported the agent has not reported within 15m0s: see console.log in the machine's directory on its host, or", event: "JoinFailed: Machine workers-abcde-0 does not join: NotReported"},
 		{reason: "health is mirrored", set: func(o *observed) { o.says("True", v1alpha1.ReasonHealthy, "fine"); o.join("True") },

@@ -29,6 +29,8 @@ func TestBadInput(t *testing.T) {
 	cases := map[string]mistake{
 		"negative replicas":       {"a pool cannot have fewer than no nodes", func(p *v1alpha1.NodePool) { p.Spec.Replicas = ptr.To[int32](-1) }, "spec.replicas"},
 		"absurd replicas":         {"a typing mistake must not buy a million machines", func(p *v1alpha1.NodePool) { p.Spec.Replicas = ptr.To[int32](1_000_000) }, "spec.replicas"},
+		"no time to start":        {"a machine needs some minutes", func(p *v1alpha1.NodePool) { p.Spec.NodeStartupTimeoutSeconds = ptr.To[int32](299) }, "spec.nodeStartupTimeoutSeconds"},
+		"a week to start":         {"a token must not be good for ever", func(p *v1alpha1.NodePool) { p.Spec.NodeStartupTimeoutSeconds = ptr.To[int32](604800) }, "spec.nodeStartupTimeoutSeconds"},
 		"version without v":       {"versions are spelled as Kubernetes spells them", func(p *v1alpha1.NodePool) { p.Spec.Template.Spec.Version = "1.36.3" }, "version"},
 		"half a version":          {"a version has three numbers", func(p *v1alpha1.NodePool) { p.Spec.Template.Spec.Version = "v1.36" }, "version"},
 		"template without a name": {"the reference names one object", func(p *v1alpha1.NodePool) { p.Spec.Template.Spec.InfrastructureRef.Name = "" }, "infrastructureRef.name"},
