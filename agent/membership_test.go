@@ -58,11 +58,11 @@ func deleting(agent v1alpha1.NodeAgent) v1alpha1.NodeAgent {
 	return agent
 }
 
-// unreachable is what a client has of an API server that is away, and forbidden of one that answers something else.
+// errUnreachable is what a client has of an API server that is away, and forbidden of one that answers something else.
 var (
-	unreachable = errors.New("dial tcp 10.88.0.1:6443: connect: connection refused")
-	forbidden   = apierrors.NewForbidden(schema.GroupResource{Resource: "nodeagents"}, "n", nil)
-	noKind      = apierrors.NewGenericServerResponse(http.StatusNotFound, "list", schema.GroupResource{Resource: "nodeagents"}, "", "404 page not found", 0, true)
+	errUnreachable = errors.New("dial tcp 10.88.0.1:6443: connect: connection refused")
+	forbidden      = apierrors.NewForbidden(schema.GroupResource{Resource: "nodeagents"}, "n", nil)
+	noKind         = apierrors.NewGenericServerResponse(http.StatusNotFound, "list", schema.GroupResource{Resource: "nodeagents"}, "", "404 page not found", 0, true)
 )
 
 func TestWhetherTheKubeletMayRegister(t *testing.T) {
@@ -79,13 +79,13 @@ func TestWhetherTheKubeletMayRegister(t *testing.T) {
 		"released":                {"nobody wants the Node", false, true, &fakeRegister{}, false, false, true},
 		"being released":          {"nor one that is about to go", false, true, &fakeRegister{agents: []v1alpha1.NodeAgent{deleting(nodeAgent("m"))}}, false, false, true},
 		"another Machine's":       {"the name is somebody else's now", false, true, &fakeRegister{agents: []v1alpha1.NodeAgent{nodeAgent("other")}}, false, false, true},
-		"the API server is away":  {"pods lose nothing by it: what runs goes on, and is not made to register", false, true, &fakeRegister{err: unreachable}, true, false, false},
+		"the API server is away":  {"pods lose nothing by it: what runs goes on, and is not made to register", false, true, &fakeRegister{err: errUnreachable}, true, false, false},
 		"the API server forbids":  {"that is no word about the NodeAgent", false, true, &fakeRegister{err: forbidden}, true, false, false},
 		"no such kind":            {"a 404 for the kind is none for the object", false, true, &fakeRegister{err: noKind}, true, false, false},
 		"boots, wanted":           {"the kubelet starts", true, false, &fakeRegister{agents: []v1alpha1.NodeAgent{nodeAgent("m")}}, true, false, true},
 		"boots, released":         {"a machine that was released while it was off does not rejoin", true, false, &fakeRegister{}, false, false, true},
 		"boots, its Node is here": {"it registers nothing that is not there", true, false, &fakeRegister{node: true}, true, false, true},
-		"boots, API is away":      {"without it the kubelet would know no pod, and could come back too early", true, false, &fakeRegister{err: unreachable}, false, false, false},
+		"boots, API is away":      {"without it the kubelet would know no pod, and could come back too early", true, false, &fakeRegister{err: errUnreachable}, false, false, false},
 		"boots, API forbids":      {"who took the agent's rights away does not end the node", true, false, &fakeRegister{err: forbidden}, true, false, true},
 		"boots, no such kind":     {"nor who removed Drover", true, false, &fakeRegister{err: noKind}, true, false, true},
 	} {
@@ -131,7 +131,7 @@ func TestANodeThatIsWantedAgainIsRegistered(t *testing.T) {
 			t.Fatalf("never: %s", what)
 		}
 	}
-	api.set(func(f *fakeRegister) { f.err = unreachable })
+	api.set(func(f *fakeRegister) { f.err = errUnreachable })
 	m.missNode()
 	until("a second question", func() bool { api.mu.Lock(); defer api.mu.Unlock(); return api.asked > 1 })
 	if !m.mayRun() {

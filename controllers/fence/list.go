@@ -23,9 +23,10 @@ import (
 // +kubebuilder:rbac:groups="",namespace=drover-system,resources=configmaps,verbs=get;create;patch
 
 const (
-	// Namespace and Name are those of the ConfigMap that is the list. The admission policy names it too.
+	// Namespace is that of the ConfigMap that is the list. The admission policy names it too.
 	Namespace = "drover-system"
-	Name      = "drover-fenced-nodes"
+	// Name is the ConfigMap's.
+	Name = "drover-fenced-nodes"
 	// capacity is how many names the list keeps, the latest: each write of it is a copy in etcd. For a node whose name
 	// had to make room there is still the Reconciler, which puts it there again.
 	capacity = 1000

@@ -52,7 +52,9 @@ func newWorld(t *testing.T, both []client.Object, moreLive ...client.Object) *wo
 	copies := func(objects []client.Object) []client.Object {
 		var list []client.Object
 		for _, object := range objects {
-			list = append(list, object.DeepCopyObject().(client.Object)) //nolint:forcetypeassert // a copy of one
+			if c, ok := object.DeepCopyObject().(client.Object); ok {
+				list = append(list, c)
+			}
 		}
 		return list
 	}
