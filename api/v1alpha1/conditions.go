@@ -155,3 +155,46 @@ const (
 	// ReasonRebooted is an event only.
 	ReasonRebooted = "Rebooted"
 )
+
+// Conditions of a Host beside Ready.
+const (
+	// HostReachableCondition: the manager can log in and become root.
+	HostReachableCondition = "Reachable"
+	// HostFitCondition: the preflight found nothing that keeps the server from becoming a node.
+	HostFitCondition = "Fit"
+	// HostCleanCondition: nothing of Drover's is on the server. Unknown while the Host is claimed.
+	HostCleanCondition = "Clean"
+)
+
+// Reasons for the conditions of a Host and a HostMachine. Those of Reachable are remote's: Unreachable, HostKeyMismatch,
+// AuthenticationFailed and so on.
+const (
+	// ReasonAvailable: the Host is free, fit and clean.
+	ReasonAvailable = "Available"
+	// ReasonClaimed: the Host is a HostMachine's.
+	ReasonClaimed = "Claimed"
+	// ReasonReachable goes with Reachable, when it is True.
+	ReasonReachable = "LoggedIn"
+	// ReasonFit goes with Fit, when it is True.
+	ReasonFit = "PreflightPassed"
+	// ReasonClean goes with Clean, when it is True.
+	ReasonClean = "NothingLeft"
+	// ReasonCleaning: the Host was released and is being cleaned.
+	ReasonCleaning = "Cleaning"
+	// ReasonCleanupFailed: it could not be cleaned; the message has the command to finish by hand.
+	ReasonCleanupFailed = "CleanupFailed"
+	// ReasonQuarantined: the annotation fleet.drover.dev/quarantine keeps the Host from being claimed.
+	ReasonQuarantined = "Quarantined"
+	// ReasonUnschedulable: spec.unschedulable keeps the Host from being claimed.
+	ReasonUnschedulable = "Unschedulable"
+	// ReasonKeySecretUnusable: the Secret of keys, or of the sudo password, is missing or has none.
+	ReasonKeySecretUnusable = "KeySecretUnusable"
+	// ReasonForeignHost: the server's lock file names another cluster or another machine.
+	ReasonForeignHost = "ForeignHost"
+	// ReasonNoHost: no Host is free and fit; the message counts why.
+	ReasonNoHost = "NoHost"
+	// ReasonDuplicateAddress: another Host has the same address and port.
+	ReasonDuplicateAddress = "DuplicateAddress"
+	// ReasonHostGone: the Host of a HostMachine is not there any more.
+	ReasonHostGone = "HostGone"
+)

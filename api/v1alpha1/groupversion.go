@@ -23,6 +23,9 @@ func addKnownTypes(scheme *runtime.Scheme) error {
 		&NodeAgent{}, &NodeAgentList{},
 		&LocalMachine{}, &LocalMachineList{},
 		&LocalMachineTemplate{}, &LocalMachineTemplateList{},
+		&Host{}, &HostList{},
+		&HostMachine{}, &HostMachineList{},
+		&HostMachineTemplate{}, &HostMachineTemplateList{},
 		&AdoptedCluster{}, &AdoptedClusterList{},
 		&AdoptedControlPlane{}, &AdoptedControlPlaneList{},
 	)

@@ -42,6 +42,15 @@ const (
 	TemplateHashAnnotation = "fleet.drover.dev/template-hash"
 	// LocalMachineFinalizer keeps a LocalMachine until its processes, mounts, cgroups and links are gone.
 	LocalMachineFinalizer = "fleet.drover.dev/localmachine"
+	// HostMachineFinalizer keeps a HostMachine until its Host is released.
+	HostMachineFinalizer = "fleet.drover.dev/hostmachine"
+	// HostFinalizer keeps a Host while it is claimed, and until it is clean.
+	HostFinalizer = "fleet.drover.dev/host"
+	// ClaimAnnotation on a Host holds its HostClaim, as JSON. It is written with a lock on the Host's version, and survives
+	// a lost status.
+	ClaimAnnotation = "fleet.drover.dev/claim"
+	// QuarantineAnnotation on a Host says why it may not be claimed. Whoever has mended that removes it.
+	QuarantineAnnotation = "fleet.drover.dev/quarantine"
 	// AdoptedClusterFinalizer keeps the adopted Cluster while pools in its namespace use it.
 	AdoptedClusterFinalizer = "fleet.drover.dev/adopted-cluster"
 )
@@ -83,4 +92,6 @@ const (
 	BootstrapFormat          = "drover"
 	// LocalProviderIDPrefix and "<namespace>/<machine>" make the provider ID of a local machine.
 	LocalProviderIDPrefix = "drover-local://"
+	// HostProviderIDPrefix and "<namespace>/<machine>" make the provider ID of a machine made of a Host.
+	HostProviderIDPrefix = "drover-host://"
 )
