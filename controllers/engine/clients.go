@@ -24,7 +24,7 @@ import (
 // deleted. While pools use them they go on as ever; when the adopter takes the finalizer off, Cluster API sees the
 // deletion and completes it.
 //
-// Nor does a LocalMachine seem to be deleted before its Machine is drained: Cluster API would skip the drain, although
+// Nor does a LocalMachine or HostMachine seem to be deleted before its Machine is drained: Cluster API would skip the drain, although
 // the provider keeps the machine running until then. That is how a deleted namespace's machines are drained.
 //
 // A Machine without the condition Paused seems to have it with the status False. Cluster API would otherwise write
@@ -57,9 +57,9 @@ func (c *heldClient) Get(ctx context.Context, key client.ObjectKey, obj client.O
 	return nil
 }
 
-// staysForDrain is true for a LocalMachine that is being deleted while its Machine has yet to be drained.
+// staysForDrain is true for a machine of our own providers that is being deleted while its Machine has yet to be drained.
 func (c *heldClient) staysForDrain(ctx context.Context, obj client.Object) bool {
-	if kind := obj.GetObjectKind().GroupVersionKind(); kind.Group != v1alpha1.GroupVersion.Group || kind.Kind != "LocalMachine" {
+	if v1alpha1.ProviderIDPrefix(obj.GetObjectKind().GroupVersionKind().GroupKind()) == "" {
 		return false
 	}
 	owner := metav1.GetControllerOf(obj)

@@ -132,10 +132,11 @@ func newMachine(seen *observation, action planner.Action, infra *unstructured.Un
 // providerID is that of a machine whose provider names it by rule. Known from the start, it spares each machine the
 // write that adds it and two more for the new generation.
 func providerID(infra *unstructured.Unstructured) string {
-	if infra.GroupVersionKind().Group != v1alpha1.GroupVersion.Group || infra.GetKind() != "LocalMachine" {
+	prefix := v1alpha1.ProviderIDPrefix(infra.GroupVersionKind().GroupKind())
+	if prefix == "" {
 		return ""
 	}
-	return v1alpha1.LocalProviderIDPrefix + infra.GetNamespace() + "/" + infra.GetName()
+	return prefix + infra.GetNamespace() + "/" + infra.GetName()
 }
 
 func poolLabels(pool *v1alpha1.NodePool, revision string) map[string]string {
