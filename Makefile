@@ -71,6 +71,13 @@ test: ## Run every test (needs root); none may be skipped
 down: root $(BIN)/drover-dev ## Remove everything that `make demo` started
 	@$(BIN)/drover-dev down
 
+.PHONY: vm
+vm: root $(BIN)/drover-dev ## Start a Debian virtual machine beside the running demo, and write .drover/samples/host.yaml
+	@$(BIN)/drover-dev running
+	@$(MAKE) --no-print-directory deps DEBIAN_PACKAGES="$(DEBIAN_PACKAGES) $(VM_PACKAGES)"
+	@$(MAKE) --no-print-directory vm-image
+	@$(BIN)/drover-dev vm
+
 .PHONY: up
 up: ## Start the control plane and the manager only
 	@$(MAKE) --no-print-directory deps root $(BIN)/drover-dev

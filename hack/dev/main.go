@@ -18,6 +18,7 @@ import (
 	"github.com/drover-dev/drover/hack/dev/demo"
 	"github.com/drover-dev/drover/hack/dev/layout"
 	"github.com/drover-dev/drover/hack/dev/progress"
+	"github.com/drover-dev/drover/hack/dev/server"
 	"github.com/drover-dev/drover/hack/dev/world"
 )
 
@@ -52,6 +53,8 @@ func command() *cobra.Command {
 	add("preflight", "Find out whether a world can be started here", func(_ context.Context, w *world.World) error { return w.Preflight() })
 	add("status", "Say whether a world runs", status)
 	add("idle", "Fail if a world runs, or is half there", idle)
+	add("running", "Fail unless a world runs", running)
+	add("vm", "Start a virtual machine beside the running world, and write a sample that makes it a node", server.Run)
 	return root
 }
 
@@ -81,6 +84,13 @@ func status(_ context.Context, w *world.World) error {
 		fmt.Println("  " + line)
 	}
 	return err
+}
+
+func running(_ context.Context, w *world.World) error {
+	if w.State() != world.Running {
+		return errors.New("no demo runs in this checkout, whose bridge the virtual machine is attached to: run `make demo` first")
+	}
+	return nil
 }
 
 func idle(_ context.Context, w *world.World) error {
