@@ -1,120 +1,103 @@
-// Package vm tests the agent on a machine that is not the host's: a stock Debian 12 with systemd and cgroup v2, in a
-// virtual machine that the tests share. It needs root and the programs and the image in .drover; make test builds them.
 package vm
 
 import (
 	"context"
-	"errors"
+	"flag"
 	"fmt"
 	"os"
 	"os/exec"
+	"os/signal"
 	"path/filepath"
+	"syscall"
 	"testing"
 	"time"
-
-	"github.com/vishvananda/netlink"
 
 	"github.com/drover-dev/drover/test/trace"
 )
 
-// The machine, on a bridge that is the tests' own.
-const (
-	name    = "drover-test"
-	bridge  = "drovervm0"
-	gateway = "10.89.7.1/24"
-	address = "10.89.7.10"
+var (
+	// debian is the machine that the tests share.
+	debian *Server
+
+	keep = flag.Bool("keep", false, "leave the demo and the machine running at the end, for working on a test")
 )
 
-// patience bounds each command; a machine under emulation takes its time to boot on a busy host.
-const patience = 5 * time.Minute
+func TestMain(m *testing.M) {
+	flag.Parse()
+	os.Exit(run(m))
+}
 
-var root string
-
-func TestMain(m *testing.M) { os.Exit(run(m)) }
-
-// run boots the machine, runs the tests, ends the machine and looks for what is left of it.
+// run starts the demo and the machine, runs the tests, ends both and looks for what is left.
 func run(m *testing.M) (code int) {
-	dir, err := os.Getwd()
+	root, err := filepath.Abs("../..")
 	if err != nil {
 		return complain(err)
 	}
-	root = filepath.Dir(filepath.Dir(dir))
+	if os.Geteuid() != 0 {
+		return complain(fmt.Errorf("a virtual machine beside the demo needs network links and namespaces: run make test as root"))
+	}
 	before, err := trace.Take(filepath.Join(root, ".drover"))
 	if err != nil {
 		return complain(err)
 	}
+	// An interrupt ends what runs by the context; what was started is ended all the same.
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
 	defer func() {
-		if err := errors.Join(end(), removeBridge()); err != nil {
-			code = complain(err)
-		}
-		after, err := trace.Take(filepath.Join(root, ".drover"))
-		if err != nil {
-			code = complain(err)
-		}
-		for _, line := range after.Since(before) {
-			code = complain(fmt.Errorf("left behind by the virtual machine: %s", line))
+		if !*keep {
+			code = max(code, down(root, before))
 		}
 	}()
-	// One that a killed run left is ended first.
-	if err := errors.Join(end(), removeBridge(), makeBridge()); err != nil {
+	if err := program(ctx, root, 10*time.Minute, "drover-dev", "demo"); err != nil {
+		return complain(fmt.Errorf("start the demo: %w", err))
+	}
+	if debian, err = start(ctx, root); err != nil {
 		return complain(err)
 	}
-	if out, err := drover("up", name, address, "--bridge", bridge, "--memory", "1536"); err != nil {
-		return complain(fmt.Errorf("boot the machine: %w\n%s", err, out))
+	// The tests end with the process when they are interrupted, after what was started is ended.
+	tests := make(chan int, 1)
+	go func() { tests <- m.Run() }()
+	select {
+	case code := <-tests:
+		return code
+	case <-ctx.Done():
+		return complain(fmt.Errorf("interrupted: the demo and the machine are ended"))
 	}
-	return m.Run()
+}
+
+// down ends the machine and the demo. Nothing of either may be left.
+func down(root string, before trace.Snapshot) (code int) {
+	if err := program(context.Background(), root, 5*time.Minute, "drover-dev", "down"); err != nil {
+		code = complain(fmt.Errorf("end the demo and the machine: %w: run make down", err))
+	}
+	after, err := trace.Take(filepath.Join(root, ".drover"))
+	if err != nil {
+		return complain(err)
+	}
+	for _, line := range after.Since(before) {
+		code = complain(fmt.Errorf("left behind after make down: %s", line))
+	}
+	if left, err := filepath.Glob(filepath.Join(root, ".drover", "vm", "machines", "*")); err != nil || len(left) > 0 {
+		code = complain(fmt.Errorf("left behind after make down: %q, %w", left, err))
+	}
+	return code
+}
+
+// program runs one of the development world's and shows what it prints. An interrupt at the terminal reaches it by the
+// context alone, so that it can end in its own way.
+func program(ctx context.Context, root string, limit time.Duration, name string, args ...string) error {
+	ctx, cancel := context.WithTimeout(ctx, limit)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, filepath.Join(root, ".drover", "bin", name), args...)
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
+	cmd.WaitDelay = 30 * time.Second
+	cmd.Dir = root
+	cmd.Stdout, cmd.Stderr = os.Stdout, os.Stderr
+	return cmd.Run()
 }
 
 func complain(err error) int {
 	fmt.Fprintln(os.Stderr, "FAIL:", err)
 	return 1
-}
-
-// drover runs drover-vm, and returns all it printed.
-func drover(args ...string) (string, error) {
-	ctx, cancel := context.WithTimeout(context.Background(), patience)
-	defer cancel()
-	cmd := exec.CommandContext(ctx, filepath.Join(root, ".drover", "bin", "drover-vm"), args...)
-	cmd.Dir, cmd.WaitDelay = root, 10*time.Second
-	out, err := cmd.CombinedOutput()
-	if err != nil {
-		err = fmt.Errorf("drover-vm %v: %w", args, err)
-	}
-	return string(out), err
-}
-
-// end takes the power from the machine, if there is one.
-func end() error {
-	list, err := drover("list")
-	if err != nil || list == "" {
-		return err
-	}
-	out, err := drover("down", name)
-	if err != nil {
-		return fmt.Errorf("%w\n%s", err, out)
-	}
-	return nil
-}
-
-func makeBridge() error {
-	link := &netlink.Bridge{LinkAttrs: netlink.LinkAttrs{Name: bridge}}
-	if err := netlink.LinkAdd(link); err != nil {
-		return fmt.Errorf("make the bridge %s: %w", bridge, err)
-	}
-	addr, err := netlink.ParseAddr(gateway)
-	if err != nil {
-		return err
-	}
-	return errors.Join(netlink.AddrAdd(link, addr), netlink.LinkSetUp(link))
-}
-
-func removeBridge() error {
-	link, err := netlink.LinkByName(bridge)
-	if errors.As(err, &netlink.LinkNotFoundError{}) {
-		return nil
-	}
-	if err != nil {
-		return fmt.Errorf("find the bridge %s: %w", bridge, err)
-	}
-	return netlink.LinkDel(link)
 }

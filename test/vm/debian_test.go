@@ -1,0 +1,63 @@
+package vm
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// The tests of real machines prove nothing on one that was made for them.
+func TestTheMachineIsAStockDebian(t *testing.T) {
+	for _, tc := range []struct{ what, line, want string }{
+		{"the distribution", ". /etc/os-release && echo $ID $VERSION_ID", "debian 12"},
+		{"systemd", "systemctl is-system-running --wait", "running"},
+		{"failed units", "systemctl list-units --failed --no-legend", ""},
+		{"cgroups", "stat -f -c %T /sys/fs/cgroup", "cgroup2fs"},
+		{"instances of inotify", "cat /proc/sys/fs/inotify/max_user_instances", "128"},
+		{"what is Drover's", "find / -xdev -iname '*drover*'", ""},
+		{"what is a cluster's", "ls -d /etc/kubernetes /etc/cni /opt/cni /var/lib/kubelet /var/lib/containerd 2>/dev/null || true", ""},
+	} {
+		if got := debian.run(t, tc.line); got != tc.want {
+			t.Errorf("%s: %q, want %q", tc.what, got, tc.want)
+		}
+	}
+}
+
+// There is an account for each way to become root.
+func TestPrivileges(t *testing.T) {
+	for _, tc := range []struct{ user, line, want string }{
+		{"root", "id -u", "0"},
+		{"debian", "sudo -n id -u", "0"},
+		{"operator", "echo " + debian.Password + " | sudo -S -p '' id -u", "0"},
+	} {
+		if got, err := debian.as(t.Context(), tc.user, tc.line); err != nil || got != tc.want {
+			t.Errorf("%s is %q on the machine by %s, want %s: %v", tc.user, got, tc.line, tc.want, err)
+		}
+	}
+	for user, why := range map[string]string{"operator": "a password is required", "guest": "a password is required"} {
+		if _, err := debian.as(t.Context(), user, "sudo -n true"); err == nil || !strings.Contains(err.Error(), why) {
+			t.Errorf("sudo without a password by %s: %v, want that %s", user, err, why)
+		}
+	}
+}
+
+// A machine that was reset, or rebooted from inside, comes back by itself with what was on its disk.
+func TestTheMachineSurvivesAReset(t *testing.T) {
+	boot, err := debian.bootID(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	kept := filepath.Join(t.TempDir(), "kept")
+	if err := os.WriteFile(kept, []byte("kept"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	debian.put(t, kept, "/root/kept")
+	debian.atEnd(t, "rm /root/kept")
+	debian.run(t, "sync")
+	debian.monitor(t, "system_reset")
+	debian.awaitBoot(t, boot)
+	if got := debian.run(t, "cat /root/kept"); got != "kept" {
+		t.Errorf("The file on the disk holds %q after the reset", got)
+	}
+}
