@@ -29,7 +29,7 @@ var Trees = []string{
 // Directories are those that they make and that others may use as well, the inner before the outer: they go when nothing
 // is left in them.
 var Directories = []string{
-	"/run/netns", "/etc/cni/net.d", "/etc/cni", "/opt/cni/bin", "/opt/cni", "/opt", "/usr/libexec",
+	"/run/netns", "/etc/cni/net.d", "/etc/cni", "/opt/cni/bin", "/opt/cni", "/opt/containerd/bin", "/opt/containerd/lib", "/opt/containerd", "/opt", "/usr/libexec",
 	"/etc/systemd/logind.conf.d", "/etc/systemd/networkd.conf.d", "/etc/drover",
 }
 

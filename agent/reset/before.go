@@ -29,17 +29,25 @@ func (r *resetter) restore(ctx context.Context) error {
 			errs = append(errs, r.remove(r.Root+path))
 		}
 	}
-	for _, path := range baseline.Directories {
-		if !r.before.Had(path) && os.Remove(r.Root+path) == nil { // fails when there is something in it
-			r.say("Removed %s", path)
-		}
-	}
 	if hadLogindConf && r.Root == "" {
 		// So that logind gives no more time; without systemd there is nobody to tell.
 		_ = exec.CommandContext(ctx, "systemctl", "kill", "--signal=HUP", "systemd-logind.service").Run()
 	}
 	errs = append(errs, r.restoreSysctls(), r.removeEmptyTables())
 	return errors.Join(errs...)
+}
+
+// removeDirectories removes those that were not there before and have nothing in them now.
+func (r *resetter) removeDirectories(context.Context) error {
+	if !r.isOurs(r.Paths.KubeletDir) {
+		return nil
+	}
+	for _, path := range baseline.Directories {
+		if !r.before.Had(path) && os.Remove(r.Root+path) == nil { // fails when there is something in it
+			r.say("Removed %s", path)
+		}
+	}
+	return nil
 }
 
 func (r *resetter) restoreSysctls() error {

@@ -28,6 +28,14 @@ func (r *resetter) removeService(ctx context.Context) error {
 	return err
 }
 
+// endPodSlices ends what systemd has of the pods. Those of another kubelet are left alone.
+func (r *resetter) endPodSlices(ctx context.Context) error {
+	if !r.isOurs(r.Paths.KubeletDir) {
+		return nil
+	}
+	return service.StopPodSlices(ctx)
+}
+
 // lock ends a running agent, and keeps another from starting until the lock it returns is closed.
 func (r *resetter) lock(ctx context.Context) (*os.File, error) {
 	lock, stopped, err := service.Halt(ctx, r.RunDir, stopTimeout)

@@ -74,11 +74,13 @@ func Run(ctx context.Context, o Options) error {
 		{"stop the components", r.stopComponents},
 		{"end what is left of the pods", r.killPods},
 		{"take it out of systemd's hands", r.removeService},
+		{"end the pods' slices", r.endPodSlices},
 		{"unmount", r.unmount},
 		{"remove the pod network", r.removeNetwork},
 		{"remove the cgroups", r.removeCgroups},
 		{"give back what was before", r.restore},
 		{"remove the files", r.removeFiles},
+		{"remove empty directories", r.removeDirectories},
 	} {
 		if err := step.do(ctx); err != nil {
 			errs = append(errs, fmt.Errorf("%s: %w", step.name, err))
