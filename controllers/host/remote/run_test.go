@@ -99,12 +99,14 @@ func TestAHostThatFailsInTheMiddleIsToldApart(t *testing.T) {
 		script string
 		stdin  io.Reader
 		reason string
+		// message tells which of the watchdogs it was, and not the test's own deadline.
+		message string
 	}{
-		"a connection that is dropped in a command":  {(*sshd.Server).DropAll, endless, nil, remote.Unreachable},
-		"a connection that is dropped in a transfer": {func(s *sshd.Server) { s.DropAfter(1 << 20) }, endless, endlessInput{}, remote.Unreachable},
-		"a host that hangs in a command":             {func(s *sshd.Server) { s.HangAfter(0) }, endless, nil, remote.Timeout},
-		"a host that hangs in a transfer":            {func(s *sshd.Server) { s.HangAfter(1 << 20) }, endless, endlessInput{}, remote.Timeout},
-		"a command that takes no input":              {nil, "while :; do sleep 0.05; done", endlessInput{}, remote.Timeout},
+		"a connection that is dropped in a command":  {(*sshd.Server).DropAll, endless, nil, remote.Unreachable, "lost the connection"},
+		"a connection that is dropped in a transfer": {func(s *sshd.Server) { s.DropAfter(1 << 20) }, endless, endlessInput{}, remote.Unreachable, "lost the connection"},
+		"a host that hangs in a command":             {func(s *sshd.Server) { s.HangAfter(0) }, endless, nil, remote.Timeout, "gave no sign of life for 400ms"},
+		"a host that hangs in a transfer":            {func(s *sshd.Server) { s.HangAfter(1 << 20) }, endless, endlessInput{}, remote.Timeout, "for 400ms"},
+		"a command that takes no input":              {nil, "while :; do sleep 0.05; done", endlessInput{}, remote.Timeout, "took no input for 400ms"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			server := sshd.Start(t, sshd.Options{})
@@ -122,7 +124,7 @@ func TestAHostThatFailsInTheMiddleIsToldApart(t *testing.T) {
 				}()
 			}
 			_, err := connection.Run(within(t), test.script, test.stdin)
-			wantReason(t, err, test.reason)
+			wantReason(t, err, test.reason, test.message)
 		})
 	}
 }
