@@ -62,7 +62,7 @@ func (p *Proxy) serve(w http.ResponseWriter, r *http.Request) {
 		w.WriteHeader(http.StatusBadGateway)
 		return
 	}
-	defer to.Close()
+	defer func() { _ = to.Close() }()
 	hijacker, ok := w.(http.Hijacker)
 	if !ok {
 		return
@@ -71,11 +71,11 @@ func (p *Proxy) serve(w http.ResponseWriter, r *http.Request) {
 	if err != nil {
 		return
 	}
-	defer from.Close()
+	defer func() { _ = from.Close() }()
 	p.connections.Add(1)
 	_, _ = fmt.Fprint(from, "HTTP/1.1 200 Connection established\r\n\r\n")
 	go func() {
-		defer to.Close()
+		defer func() { _ = to.Close() }()
 		_, _ = io.Copy(to, from)
 	}()
 	_, _ = io.Copy(from, to)

@@ -260,7 +260,7 @@ func (s *Server) serve(conn net.Conn) {
 		return
 	}
 	_ = conn.SetDeadline(time.Time{})
-	defer transport.Close()
+	defer func() { _ = transport.Close() }()
 	// As OpenSSH does, it answers requests that it does not know: that is what a keepalive is.
 	s.work.Go(func() { ssh.DiscardRequests(requests) })
 	for channel := range channels {

@@ -20,7 +20,7 @@ func (s *Server) session(asked ssh.NewChannel) {
 	if err != nil {
 		return
 	}
-	defer channel.Close()
+	defer func() { _ = channel.Close() }()
 	var command *exec.Cmd
 	ended := make(chan struct{})
 	for {
@@ -172,7 +172,7 @@ func (s *Server) forward(asked ssh.NewChannel) {
 	}
 	s.work.Go(func() { ssh.DiscardRequests(requests) })
 	s.work.Go(func() {
-		defer conn.Close()
+		defer func() { _ = conn.Close() }()
 		_, _ = io.Copy(conn, channel)
 	})
 	_, _ = io.Copy(channel, conn)

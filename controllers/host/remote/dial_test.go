@@ -8,6 +8,7 @@ import (
 	"crypto/rsa"
 	"errors"
 	"net"
+	"net/netip"
 	"testing"
 	"time"
 
@@ -178,7 +179,7 @@ func TestWhatDoesNotSpeakSSHIsUnreachable(t *testing.T) {
 			conn.Close()
 		}
 	}()
-	target := remote.Target{Address: "127.0.0.1", Port: listener.Addr().(*net.TCPAddr).Port,
+	target := remote.Target{Address: "127.0.0.1", Port: int(netip.MustParseAddrPort(listener.Addr().String()).Port()),
 		Signers: []ssh.Signer{sshd.NewKey(t)}, TrustOnFirstUse: true}
 	_, err = remote.Dial(within(t), target)
 	wantReason(t, err, remote.Unreachable)
@@ -272,7 +273,7 @@ func TestAProxyIsAskedToConnect(t *testing.T) {
 		target := target
 		target.HTTPProxy = "http://ops:wrong@" + proxy.URL()[len("http://ops:hunter2@"):]
 		_, err := remote.Dial(within(t), target)
-		wantNone(t, wantReason(t, err, remote.Unreachable, "407").Error(), "wrong")
+		wantNone(t, reasoned(t, err, remote.Unreachable, "407").Error(), "wrong")
 	})
 	t.Run("and refuses at will", func(t *testing.T) {
 		proxy.Refuse(true)
@@ -283,7 +284,7 @@ func TestAProxyIsAskedToConnect(t *testing.T) {
 		target := target
 		target.HTTPProxy = "ops:hunter2@proxy"
 		_, err := remote.Dial(within(t), target)
-		wantNone(t, wantReason(t, err, remote.InvalidTarget, "HTTP proxy").Error(), "hunter2")
+		wantNone(t, reasoned(t, err, remote.InvalidTarget, "HTTP proxy").Error(), "hunter2")
 	})
 }
 

@@ -43,7 +43,13 @@ func dial(t *testing.T, target remote.Target) remote.Connection {
 }
 
 // wantReason is for an error with a reason and with all of some texts in its message.
-func wantReason(t *testing.T, err error, reason string, texts ...string) *remote.Error {
+func wantReason(t *testing.T, err error, reason string, texts ...string) {
+	t.Helper()
+	_ = reasoned(t, err, reason, texts...)
+}
+
+// reasoned is the error, which must have that reason and those texts in its message.
+func reasoned(t *testing.T, err error, reason string, texts ...string) *remote.Error {
 	t.Helper()
 	var typed *remote.Error
 	if !errors.As(err, &typed) {

@@ -116,7 +116,7 @@ func (r *run) start() error {
 	if err != nil {
 		return err
 	}
-	defer session.Close()
+	defer func() { _ = session.Close() }()
 	if !r.adopt(session) {
 		return context.Canceled
 	}
@@ -145,7 +145,7 @@ func (r *run) adopt(session *ssh.Session) bool {
 // feed gives the command its input. It ends with the command, or at the next return of the caller's reader after it.
 func (r *run) feed(stdin io.WriteCloser, done <-chan struct{}) {
 	defer r.alarm.Stop()
-	defer stdin.Close()
+	defer func() { _ = stdin.Close() }()
 	to := progress{stdin, r.alarm, r.c.limits.Silence}
 	var asked <-chan struct{}
 	if r.c.target.Privilege == Sudo && r.c.target.SudoPassword != "" {

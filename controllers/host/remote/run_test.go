@@ -74,7 +74,7 @@ func TestACommandThatFailsSaysHow(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, err := dial(t, targetOf(sshd.Start(t, sshd.Options{}))).Run(within(t), test.script, nil)
-			got := wantReason(t, err, remote.CommandFailed, strings.TrimSpace(strings.ReplaceAll(test.stderr, "\n", " ")))
+			got := reasoned(t, err, remote.CommandFailed, strings.TrimSpace(strings.ReplaceAll(test.stderr, "\n", " ")))
 			if got.ExitCode != test.code || !strings.HasSuffix(got.Stderr, test.stderr) || len(got.Stderr) > 2<<10 {
 				t.Errorf("got code %d and %d bytes %q, want code %d and at most 2048 bytes with %q at the end",
 					got.ExitCode, len(got.Stderr), got.Stderr, test.code, test.stderr)
@@ -188,7 +188,7 @@ func TestSudoRunsAScriptOrSaysWhyNot(t *testing.T) {
 			target.Privilege, target.SudoPassword = remote.Sudo, test.password
 			out, err := dial(t, target).Run(within(t), "echo "+secret+"; cat", strings.NewReader("payload\nof two lines"))
 			if test.reason != "" {
-				wantNone(t, wantReason(t, err, test.reason).Error(), secret)
+				wantNone(t, reasoned(t, err, test.reason).Error(), secret)
 			} else if want := secret + "\npayload\nof two lines"; err != nil || string(out) != want {
 				t.Errorf("got %q, %v; want %q", out, err, want)
 			}
