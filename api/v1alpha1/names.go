@@ -49,6 +49,9 @@ const (
 	// ClaimAnnotation on a Host holds its HostClaim, as JSON. It is written with a lock on the Host's version, and survives
 	// a lost status.
 	ClaimAnnotation = "fleet.drover.dev/claim"
+	// HostKeyAnnotation on a Host that is trusted on first use holds the key it showed then, so that a lost status trusts
+	// nobody anew. Whoever has given the server another key removes it.
+	HostKeyAnnotation = "fleet.drover.dev/host-key"
 	// QuarantineAnnotation on a Host says why it may not be claimed. Whoever has mended that removes it.
 	QuarantineAnnotation = "fleet.drover.dev/quarantine"
 	// AdoptedClusterFinalizer keeps the adopted Cluster while pools in its namespace use it.

@@ -25,7 +25,7 @@ import (
 // +kubebuilder:rbac:groups="",resources=nodes,verbs=get;list;watch
 // +kubebuilder:rbac:groups=cluster.x-k8s.io,resources=machines,verbs=get;list;watch
 // +kubebuilder:rbac:groups=fleet.drover.dev,resources=nodeagents;nodepools,verbs=get;list;watch
-// +kubebuilder:rbac:groups=fleet.drover.dev,resources=localmachines,verbs=get
+// +kubebuilder:rbac:groups=fleet.drover.dev,resources=hostmachines;localmachines,verbs=get
 // +kubebuilder:rbac:groups=events.k8s.io,resources=events,verbs=create;patch;update
 
 // retryWait is how soon a request that waits for something is looked at again.

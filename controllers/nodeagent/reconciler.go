@@ -21,7 +21,7 @@ import (
 )
 
 // +kubebuilder:rbac:groups=fleet.drover.dev,resources=nodeagents,verbs=get;list;watch;create;delete
-// +kubebuilder:rbac:groups=fleet.drover.dev,resources=nodepools;localmachines,verbs=get;list;watch
+// +kubebuilder:rbac:groups=fleet.drover.dev,resources=nodepools;hostmachines;localmachines,verbs=get;list;watch
 // +kubebuilder:rbac:groups=cluster.x-k8s.io,resources=machines,verbs=get;list;watch
 // +kubebuilder:rbac:groups=cluster.x-k8s.io,resources=machines/status,verbs=patch
 // +kubebuilder:rbac:groups=apps,resources=controllerrevisions,verbs=get;list;watch

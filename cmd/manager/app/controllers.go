@@ -11,6 +11,7 @@ import (
 	"github.com/drover-dev/drover/controllers/discovery"
 	"github.com/drover-dev/drover/controllers/engine"
 	"github.com/drover-dev/drover/controllers/fence"
+	"github.com/drover-dev/drover/controllers/host"
 	"github.com/drover-dev/drover/controllers/join"
 	"github.com/drover-dev/drover/controllers/local"
 	"github.com/drover-dev/drover/controllers/nodeagent"
@@ -54,6 +55,9 @@ func reconcilers(mgr ctrl.Manager, discoverer *discovery.Discoverer, options Opt
 		&join.ApprovalReconciler{Management: here, Workload: here},
 		&nodeagent.Reconciler{Management: here, Workload: here},
 		&fence.Reconciler{Management: here, Workload: here},
+	}
+	if options.AgentBinary != "" {
+		list = append(list, &host.Servers{Client: client, APIReader: live, Recorder: mgr.GetEventRecorder("drover-host"), AgentBinary: options.AgentBinary})
 	}
 	if options.LocalRoot == "" {
 		return list

@@ -37,7 +37,8 @@ type Options struct {
 
 	// LocalRoot is the directory of local machines; empty turns the local provider off.
 	LocalRoot string
-	// AgentBinary is the agent put onto local machines. Default: the one beside the manager's own binary.
+	// AgentBinary is the agent put onto machines. Default: the one beside the manager's own binary. Without one neither
+	// local machines nor Hosts are served.
 	AgentBinary string
 	// SharedBundles is the directory of unpacked bundles that local machines read. Default: <LocalRoot>/../bundles.
 	SharedBundles string
@@ -85,7 +86,7 @@ func (o *Options) AddFlags(f *pflag.FlagSet) {
 	f.IntVar(&o.LogLevel, "log-level", o.LogLevel, "how much to log: 0 what happens, 2 why, 4 details")
 
 	f.StringVar(&o.LocalRoot, "local-root", o.LocalRoot, "`directory` of local machines; empty turns the local provider off")
-	f.StringVar(&o.AgentBinary, "agent-binary", o.AgentBinary, "`file` that is put onto local machines as their agent; by default drover-agent beside this binary")
+	f.StringVar(&o.AgentBinary, "agent-binary", o.AgentBinary, "`file` that is put onto local machines and Hosts as their agent; by default drover-agent beside this binary")
 	f.StringVar(&o.SharedBundles, "shared-bundles", o.SharedBundles, "`directory` of unpacked bundles that local machines share read-only; by default <local-root>/../bundles")
 
 	f.StringVar(&o.ArtifactRoot, "artifact-root", o.ArtifactRoot, "`directory` of bundles and images to serve; empty turns the endpoint off")
@@ -114,10 +115,32 @@ func (o Options) complete() (Options, error) {
 	if o.ArtifactRoot != "" && (o.ArtifactCertFile == "" || o.ArtifactKeyFile == "") {
 		return o, fmt.Errorf("--artifact-root needs --artifact-cert-file and --artifact-key-file: nodes fetch over TLS only")
 	}
-	if o.LocalRoot == "" {
-		return o, nil
+	o, err := o.completeAgent()
+	if err != nil || o.LocalRoot == "" {
+		return o, err
 	}
 	return o.completeLocal()
+}
+
+// completeAgent finds the agent. Only one that was asked for must be there.
+func (o Options) completeAgent() (Options, error) {
+	asked := o.AgentBinary != ""
+	if !asked {
+		own, err := os.Executable()
+		if err != nil {
+			return o, fmt.Errorf("find the agent beside this binary: %w: set --agent-binary", err)
+		}
+		o.AgentBinary = filepath.Join(filepath.Dir(own), agentName)
+	}
+	info, err := os.Stat(o.AgentBinary)
+	switch {
+	case err == nil && info.Mode().IsRegular():
+		return o, nil
+	case asked || o.LocalRoot != "":
+		return o, fmt.Errorf("there is no agent at %s to put onto machines: set --agent-binary, or leave out --local-root", o.AgentBinary)
+	}
+	o.AgentBinary = ""
+	return o, nil
 }
 
 func (o Options) completeLocal() (Options, error) {
@@ -127,16 +150,6 @@ func (o Options) completeLocal() (Options, error) {
 	}
 	if o.SharedBundles == "" {
 		o.SharedBundles = filepath.Join(filepath.Dir(o.LocalRoot), "bundles")
-	}
-	if o.AgentBinary == "" {
-		own, err := os.Executable()
-		if err != nil {
-			return o, fmt.Errorf("find the agent beside this binary: %w: set --agent-binary", err)
-		}
-		o.AgentBinary = filepath.Join(filepath.Dir(own), agentName)
-	}
-	if info, err := os.Stat(o.AgentBinary); err != nil || !info.Mode().IsRegular() {
-		return o, fmt.Errorf("there is no agent at %s to put onto local machines: set --agent-binary, or leave out --local-root", o.AgentBinary)
 	}
 	return o, nil
 }

@@ -1,0 +1,143 @@
+package host
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"k8s.io/apimachinery/pkg/api/meta"
+	"k8s.io/apimachinery/pkg/api/resource"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/utils/ptr"
+
+	"github.com/drover-dev/drover/api/node"
+	"github.com/drover-dev/drover/api/v1alpha1"
+	"github.com/drover-dev/drover/controllers/infra"
+)
+
+func set(h *v1alpha1.Host, conditionType string, status metav1.ConditionStatus, reason, message string) {
+	meta.SetStatusCondition(&h.Status.Conditions, metav1.Condition{Type: conditionType, Status: status,
+		Reason: reason, Message: v1alpha1.BoundMessage(message), ObservedGeneration: h.Generation})
+}
+
+func isCondition(h *v1alpha1.Host, conditionType string, status metav1.ConditionStatus) bool {
+	return meta.IsStatusConditionPresentAndEqual(h.Status.Conditions, conditionType, status)
+}
+
+// conclude sums up: what the Host's other conditions, its claim and the trouble there was come to.
+func conclude(h *v1alpha1.Host, claim *v1alpha1.HostClaim, trouble *infra.Problem) {
+	h.Status.ObservedGeneration = h.Generation
+	h.Status.Claim = claim
+	h.Status.Clean = nil
+	if c := meta.FindStatusCondition(h.Status.Conditions, v1alpha1.HostCleanCondition); c != nil && c.Status != metav1.ConditionUnknown {
+		h.Status.Clean = ptr.To(c.Status == metav1.ConditionTrue)
+	}
+	ready := func(status metav1.ConditionStatus, state v1alpha1.HostState, reason, message string) {
+		h.Status.State = state
+		set(h, v1alpha1.ReadyCondition, status, reason, message)
+	}
+	quarantine, quarantined := h.Annotations[v1alpha1.QuarantineAnnotation]
+	unreachable := meta.FindStatusCondition(h.Status.Conditions, v1alpha1.HostReachableCondition)
+	switch {
+	case unreachable != nil && unreachable.Status == metav1.ConditionFalse:
+		ready(metav1.ConditionFalse, v1alpha1.HostUnreachable, unreachable.Reason, unreachable.Message)
+	case isReleased(claim) && trouble != nil:
+		ready(metav1.ConditionFalse, v1alpha1.HostQuarantined, trouble.Reason, trouble.Message)
+	case isReleased(claim):
+		ready(metav1.ConditionFalse, v1alpha1.HostCleaning, v1alpha1.ReasonCleaning, "The Host was released and is being cleaned.")
+	case claim != nil && !h.DeletionTimestamp.IsZero():
+		ready(metav1.ConditionFalse, v1alpha1.HostClaimed, v1alpha1.ReasonDeleting,
+			fmt.Sprintf("The Host goes once HostMachine %s has released it: delete that one's Machine. If the server is no more, remove the annotation %s.", claim.Name, v1alpha1.ClaimAnnotation))
+	case claim != nil:
+		ready(metav1.ConditionTrue, v1alpha1.HostClaimed, v1alpha1.ReasonClaimed, fmt.Sprintf("The Host serves HostMachine %s.", claim.Name))
+	case trouble != nil:
+		ready(metav1.ConditionFalse, v1alpha1.HostUnfit, trouble.Reason, trouble.Message)
+	case quarantined:
+		ready(metav1.ConditionFalse, v1alpha1.HostQuarantined, v1alpha1.ReasonQuarantined, sentence(quarantine))
+	default:
+		conclusion(h, ready)
+	}
+}
+
+// conclusion is that of a free Host that is in no trouble.
+func conclusion(h *v1alpha1.Host, ready func(metav1.ConditionStatus, v1alpha1.HostState, string, string)) {
+	switch why := unavailable(h); why {
+	case "":
+		ready(metav1.ConditionTrue, v1alpha1.HostAvailable, v1alpha1.ReasonAvailable, "The Host can be claimed.")
+	case v1alpha1.ReasonUnschedulable:
+		ready(metav1.ConditionFalse, v1alpha1.HostAvailable, why, "spec.unschedulable keeps the Host from being claimed.")
+	case string(v1alpha1.HostPending):
+		ready(metav1.ConditionUnknown, v1alpha1.HostPending, why, "The Host is being looked at.")
+	default:
+		message := why
+		for _, c := range h.Status.Conditions {
+			if c.Reason == why && c.Message != "" {
+				message = c.Message
+			}
+		}
+		ready(metav1.ConditionFalse, v1alpha1.HostUnfit, why, message)
+	}
+}
+
+// against is what keeps a server from being a node, as one sentence each; empty if nothing does.
+func against(report *node.HostReport) string {
+	var lines []string
+	for _, f := range report.Blocking() {
+		lines = append(lines, fmt.Sprintf("%s: %s", f.Name, sentence(f.Message)))
+	}
+	return strings.Join(lines, " ")
+}
+
+// warnings are what speaks against it without keeping it.
+func warnings(report *node.HostReport) string {
+	var lines []string
+	for _, f := range report.Findings {
+		if f.Severity == node.FindingWarning {
+			lines = append(lines, fmt.Sprintf("%s: %s", f.Name, sentence(f.Message)))
+		}
+	}
+	return strings.Join(lines, " ")
+}
+
+func sentence(text string) string {
+	text = strings.TrimSpace(text)
+	if text == "" || strings.ContainsAny(text[len(text)-1:], ".!?") {
+		return text
+	}
+	return text + "."
+}
+
+// factsOf puts a preflight's facts into the status. The clock is compared with the manager's at about the same moment.
+func factsOf(report *node.HostReport, at time.Time) v1alpha1.HostFacts {
+	f := report.Facts
+	facts := v1alpha1.HostFacts{MachineID: f.MachineID, Architecture: f.Architecture, OS: f.OS, Kernel: f.KernelRelease,
+		SELinux: string(f.SELinux), AppArmor: ptr.To(f.AppArmor), Swap: quantity(f.SwapBytes)}
+	if f.CPUs > 0 {
+		facts.CPUs = ptr.To(int32(min(f.CPUs, 1<<20))) // far more than any machine has
+	}
+	if f.MemoryBytes > 0 {
+		facts.Memory = quantity(f.MemoryBytes)
+	}
+	if f.CgroupVersion > 0 {
+		facts.CgroupVersion = ptr.To(int32(min(f.CgroupVersion, 2)))
+	}
+	if !f.Time.IsZero() {
+		facts.ClockOffsetMilliseconds = ptr.To(coarse(f.Time.Sub(at)).Milliseconds())
+	}
+	const mostDisks, mostRuntimes = 32, 16
+	for _, d := range f.Disks[:min(len(f.Disks), mostDisks)] {
+		facts.Disks = append(facts.Disks, v1alpha1.HostDisk{Name: d.Name, Size: quantity(d.Bytes)})
+	}
+	for _, r := range f.Runtimes[:min(len(f.Runtimes), mostRuntimes)] {
+		if !slices.Contains(facts.Runtimes, r.Name) {
+			facts.Runtimes = append(facts.Runtimes, r.Name)
+		}
+	}
+	return facts
+}
+
+// coarse takes away what the asking itself may have taken: no status is written anew for that.
+func coarse(offset time.Duration) time.Duration { return offset.Round(time.Second) }
+
+func quantity(n int64) *resource.Quantity { return resource.NewQuantity(n, resource.BinarySI) }

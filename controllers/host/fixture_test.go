@@ -1,0 +1,237 @@
+package host
+
+import (
+	"context"
+	"crypto/ed25519"
+	"crypto/rand"
+	"encoding/pem"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"testing"
+
+	"github.com/go-logr/logr"
+	"golang.org/x/crypto/ssh"
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/tools/events"
+	"k8s.io/utils/ptr"
+	clusterv1 "sigs.k8s.io/cluster-api/api/core/v1beta2"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/drover-dev/drover/api/v1alpha1"
+	"github.com/drover-dev/drover/controllers/infra"
+	"github.com/drover-dev/drover/test/apiserver"
+	"github.com/drover-dev/drover/test/sshd"
+)
+
+func TestMain(m *testing.M) {
+	ctrl.SetLogger(logr.Discard())
+	os.Exit(apiserver.Run(m))
+}
+
+// agentScript stands in for the agent, which would make a node of the host that the tests run on; the real one runs in
+// test/vm. Beside the manager's own directory it leaves what says that it is installed, and a reset takes that away.
+const agentScript = `#!/bin/sh
+top=$(dirname "$0")/..
+case "$1 $2" in
+preflight*) cat <<END
+{"agentVersion":"test","facts":{"architecture":"amd64","os":"Debian GNU/Linux 12 (bookworm)","kernelRelease":"6.1.0","cpus":4,"memoryBytes":8589934592,"cgroupVersion":2,"machineID":"abc"},"findings":[$(cat "$top/findings" 2>/dev/null)]}
+END
+;;
+"install --bootstrap") cp -p "$3" "$top/installed" ;;
+"reset --verify") [ ! -e "$top/installed" ] || { echo "left on this machine: installed" >&2; exit 1; } ;;
+"reset ") [ -e "$top/stuck" ] || rm -f "$top/installed" ;;
+*) echo "unknown: $*" >&2; exit 64 ;;
+esac
+`
+
+// site is a namespace with the provider's two reconcilers, which the tests call themselves.
+type site struct {
+	*apiserver.Server
+	t         *testing.T
+	namespace string
+	work      string
+	key       ed25519.PrivateKey
+	events    *events.FakeRecorder
+	hosts     *Reconciler
+	machines  *infra.Reconciler[*v1alpha1.HostMachine]
+}
+
+func newSite(t *testing.T) *site {
+	t.Helper()
+	server := apiserver.Shared(t)
+	s := &site{Server: server, t: t, namespace: server.Namespace(t), work: t.TempDir(), events: events.NewFakeRecorder(1000)}
+	var err error
+	if _, s.key, err = ed25519.GenerateKey(rand.Reader); err != nil {
+		t.Fatal(err)
+	}
+	agent := filepath.Join(t.TempDir(), "drover-agent")
+	if err := os.WriteFile(agent, []byte(agentScript), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	block, err := ssh.MarshalPrivateKey(s.key, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.create(&corev1.Secret{ObjectMeta: s.meta("key"), Data: map[string][]byte{"ssh-privatekey": pem.EncodeToMemory(block)}})
+	cluster := &clusterv1.Cluster{ObjectMeta: s.meta("drover"), Spec: clusterv1.ClusterSpec{
+		ControlPlaneEndpoint: clusterv1.APIEndpoint{Host: "10.0.0.1", Port: 6443},
+		InfrastructureRef:    clusterv1.ContractVersionedObjectReference{APIGroup: v1alpha1.GroupVersion.Group, Kind: "AdoptedCluster", Name: "drover"},
+	}}
+	s.create(cluster)
+	cluster.Status.Initialization.InfrastructureProvisioned = ptr.To(true)
+	if err := s.Client.Status().Update(t.Context(), cluster); err != nil {
+		t.Fatal(err)
+	}
+	s.hosts, s.machines = s.manager(agent)
+	return s
+}
+
+// manager is another manager's share: it remembers nothing of the first one's.
+func (s *site) manager(agent string) (*Reconciler, *infra.Reconciler[*v1alpha1.HostMachine]) {
+	s.t.Helper()
+	file, err := readAgent(agent)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	servers := &Servers{Client: s.Client, APIReader: s.Client, Recorder: s.events, AgentBinary: agent, WorkDir: s.work + "/drover-host", agent: file}
+	return &Reconciler{Servers: servers}, &infra.Reconciler[*v1alpha1.HostMachine]{Client: s.Client, APIReader: s.Client, Recorder: s.events, Provider: &Provider{Servers: servers}}
+}
+
+func (s *site) meta(name string) metav1.ObjectMeta {
+	return metav1.ObjectMeta{Namespace: s.namespace, Name: name}
+}
+
+func (s *site) create(o client.Object) {
+	s.t.Helper()
+	if err := s.Client.Create(s.t.Context(), o); err != nil {
+		s.t.Fatal(err)
+	}
+}
+
+// box is a server: an sshd whose commands see a directory of their own where the manager works.
+type box struct {
+	*sshd.Server
+	name, dir string
+}
+
+// box starts a server and applies its Host.
+func (s *site) box(name string, edits ...func(*v1alpha1.Host)) *box {
+	s.t.Helper()
+	public, err := ssh.NewPublicKey(s.key.Public())
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	b := &box{name: name, dir: s.t.TempDir()}
+	b.Server = sshd.Start(s.t, sshd.Options{Users: map[string][]ssh.PublicKey{"root": {public}}, Command: func(command string) *exec.Cmd {
+		return exec.Command("unshare", "--mount", "/bin/sh", "-c", `mount --bind "$1" "$2" && exec /bin/sh -c "$3"`, "sh", b.dir, s.work, command)
+	}})
+	host := &v1alpha1.Host{ObjectMeta: s.meta(name), Spec: v1alpha1.HostSpec{SSHAccess: v1alpha1.SSHAccess{
+		Address: b.Address, Port: int32(b.Port), KeySecretRef: v1alpha1.SecretReference{Name: "key"}, HostKeys: b.HostKeyLines(), //nolint:gosec // a port
+	}}}
+	for _, edit := range edits {
+		edit(host)
+	}
+	s.create(host)
+	return b
+}
+
+// has says whether the server has that file, beside the manager's own directory.
+func (b *box) has(file string) bool {
+	_, err := os.Stat(filepath.Join(b.dir, file))
+	return err == nil
+}
+
+func (b *box) put(t *testing.T, file, content string) {
+	t.Helper()
+	if err := os.WriteFile(filepath.Join(b.dir, file), []byte(content), 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// machine makes a HostMachine as a pool and Cluster API would: with its Machine and its bootstrap Secret.
+func (s *site) machine(name string, edits ...func(*v1alpha1.HostMachine)) {
+	s.t.Helper()
+	owner := &clusterv1.Machine{ObjectMeta: s.meta(name), Spec: clusterv1.MachineSpec{ClusterName: "drover",
+		Bootstrap:         clusterv1.Bootstrap{DataSecretName: ptr.To(name + "-bootstrap")},
+		InfrastructureRef: clusterv1.ContractVersionedObjectReference{APIGroup: v1alpha1.GroupVersion.Group, Kind: claimerKind, Name: name},
+	}}
+	s.create(owner)
+	s.create(&corev1.Secret{ObjectMeta: s.meta(name + "-bootstrap"), Data: map[string][]byte{
+		v1alpha1.BootstrapSecretKey:       []byte(fmt.Sprintf(`{"nodeName":%q,"token":"abcdef.secretsecretsecr"}`, name)),
+		v1alpha1.BootstrapSecretFormatKey: []byte(v1alpha1.BootstrapFormat),
+	}})
+	m := &v1alpha1.HostMachine{ObjectMeta: s.meta(name)}
+	m.OwnerReferences = []metav1.OwnerReference{{APIVersion: clusterv1.GroupVersion.String(), Kind: "Machine", Name: name, UID: owner.UID}}
+	for _, edit := range edits {
+		edit(m)
+	}
+	s.create(m)
+}
+
+func (s *site) request(name string) ctrl.Request {
+	return ctrl.Request{NamespacedName: client.ObjectKey{Namespace: s.namespace, Name: name}}
+}
+
+// look reconciles a Host and returns it, nil if it is gone.
+func (s *site) look(name string) *v1alpha1.Host {
+	s.t.Helper()
+	if _, err := s.hosts.Reconcile(s.t.Context(), s.request(name)); err != nil {
+		s.t.Fatal(err)
+	}
+	return s.host(name)
+}
+
+func (s *site) host(name string) *v1alpha1.Host {
+	s.t.Helper()
+	h := &v1alpha1.Host{}
+	if err := s.Client.Get(s.t.Context(), client.ObjectKey{Namespace: s.namespace, Name: name}, h); err != nil {
+		if apierrors.IsNotFound(err) {
+			return nil
+		}
+		s.t.Fatal(err)
+	}
+	return h
+}
+
+// make reconciles a HostMachine and returns it, nil if it is gone.
+func (s *site) make(name string) *v1alpha1.HostMachine {
+	s.t.Helper()
+	if _, err := s.machines.Reconcile(s.t.Context(), s.request(name)); err != nil {
+		s.t.Fatal(err)
+	}
+	m := &v1alpha1.HostMachine{}
+	if err := s.Client.Get(s.t.Context(), client.ObjectKey{Namespace: s.namespace, Name: name}, m); err != nil {
+		if apierrors.IsNotFound(err) {
+			return nil
+		}
+		s.t.Fatal(err)
+	}
+	return m
+}
+
+// remove deletes a HostMachine whose Machine is gone, as after a drain.
+func (s *site) remove(name string) {
+	s.t.Helper()
+	for _, o := range []client.Object{&clusterv1.Machine{ObjectMeta: s.meta(name)}, &v1alpha1.HostMachine{ObjectMeta: s.meta(name)}} {
+		if err := s.Client.Delete(context.WithoutCancel(s.t.Context()), o); err != nil {
+			s.t.Fatal(err)
+		}
+	}
+}
+
+func reasonOf(conditions []metav1.Condition, conditionType string) string {
+	if c := meta.FindStatusCondition(conditions, conditionType); c != nil {
+		return string(c.Status) + " " + c.Reason
+	}
+	return ""
+}
+
+func ready(conditions []metav1.Condition) string {
+	return reasonOf(conditions, v1alpha1.ReadyCondition)
+}

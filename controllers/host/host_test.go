@@ -1,0 +1,371 @@
+package host
+
+import (
+	"context"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/utils/ptr"
+	ctrl "sigs.k8s.io/controller-runtime"
+
+	"github.com/drover-dev/drover/api/v1alpha1"
+	"github.com/drover-dev/drover/test/sshd"
+)
+
+func TestAServerIsClaimedMadeANodeAndGivenBack(t *testing.T) {
+	s := newSite(t)
+	b := s.box("rack-1")
+	h := s.look("rack-1")
+	if got, want := ready(h.Status.Conditions), "True Available"; got != want || h.Status.State != v1alpha1.HostAvailable {
+		t.Fatalf("a free server is %s (%s), want %s: %+v", got, h.Status.State, want, h.Status.Conditions)
+	}
+	if h.Status.Facts.OS == "" || ptr.Deref(h.Status.Facts.CPUs, 0) != 4 || h.Status.Facts.Memory.String() != "8Gi" {
+		t.Errorf("the facts are %+v", h.Status.Facts)
+	}
+	if b.has("drover-host") {
+		t.Error("the preflight left the manager's directory on a server that is nobody's")
+	}
+
+	s.machine("m")
+	m := s.make("m")
+	if got, want := ready(m.Status.Conditions), "True Provisioned"; got != want || !ptr.Deref(m.Status.Initialization.Provisioned, false) || m.Status.Host != "rack-1" {
+		t.Fatalf("the machine is %s, want %s: %+v", got, want, m.Status)
+	}
+	if got, want := m.Spec.ProviderID, "drover-host://"+s.namespace+"/m"; got != want {
+		t.Errorf("provider ID %q, want %q", got, want)
+	}
+	info, err := os.Stat(filepath.Join(b.dir, "installed"))
+	if err != nil || info.Mode().Perm() != 0o600 {
+		t.Errorf("the bootstrap document was installed with %v, %v", info, err)
+	}
+	if b.has("drover-host/bootstrap.json") {
+		t.Error("the bootstrap document stays in the manager's directory")
+	}
+	for _, command := range b.Commands() {
+		if strings.Contains(command, "secretsecret") {
+			t.Errorf("the token stands in argv: %s", command)
+		}
+	}
+	if h = s.look("rack-1"); ready(h.Status.Conditions) != "True Claimed" || h.Status.Claim == nil || h.Status.Claim.UID != string(m.UID) {
+		t.Errorf("the claimed server is %s: %+v", ready(h.Status.Conditions), h.Status.Claim)
+	}
+
+	s.remove("m")
+	if m = s.make("m"); m == nil || ready(m.Status.Conditions) != "False Cleaning" {
+		t.Fatalf("a machine that is removed waits for its server to be cleaned: %+v", m)
+	}
+	h = s.look("rack-1")
+	if _, claimed := h.Annotations[v1alpha1.ClaimAnnotation]; claimed || b.has("installed") || b.has("drover-host") {
+		t.Errorf("after the release: claimed %v, installed %v, directory %v", claimed, b.has("installed"), b.has("drover-host"))
+	}
+	if m = s.make("m"); m != nil {
+		t.Errorf("the machine is still there: %+v", m.Status)
+	}
+	if h = s.look("rack-1"); ready(h.Status.Conditions) != "True Available" {
+		t.Errorf("the server is %s after its release", ready(h.Status.Conditions))
+	}
+}
+
+func TestNoServerIsClaimedTwice(t *testing.T) {
+	s := newSite(t)
+	const servers, wanted = 3, 6
+	for _, name := range []string{"a", "b", "c"} {
+		s.box(name)
+		s.look(name)
+	}
+	_, second := s.manager(s.hosts.AgentBinary)
+	var wg sync.WaitGroup
+	for _, name := range []string{"m0", "m1", "m2", "m3", "m4", "m5"} {
+		s.machine(name)
+		for _, manager := range []interface {
+			Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Result, error)
+		}{s.machines, second} {
+			wg.Go(func() {
+				for range wanted {
+					_, _ = manager.Reconcile(t.Context(), s.request(name)) // conflicts between the two are what is tried
+				}
+			})
+		}
+	}
+	wg.Wait()
+	claimers := map[string]string{}
+	for _, name := range []string{"a", "b", "c"} {
+		claim, err := claimOf(s.host(name))
+		if err != nil || claim == nil {
+			t.Fatalf("Host %s has the claim %v, %v", name, claim, err)
+		}
+		if other, twice := claimers[claim.Name]; twice {
+			t.Errorf("HostMachine %s has both Host %s and %s", claim.Name, other, name)
+		}
+		claimers[claim.Name] = name
+	}
+	for _, name := range []string{"m0", "m1", "m2", "m3", "m4", "m5"} {
+		if _, has := claimers[name]; has {
+			continue
+		}
+		m := s.make(name)
+		if got := ready(m.Status.Conditions); got != "False NoHost" {
+			t.Errorf("HostMachine %s without a Host is %s", name, got)
+		}
+	}
+	if len(claimers) != servers {
+		t.Errorf("%d Hosts are claimed, want %d", len(claimers), servers)
+	}
+}
+
+func TestAClaimSurvivesALostStatusAndANewManager(t *testing.T) {
+	s := newSite(t)
+	s.box("a")
+	s.look("a")
+	s.machine("m")
+	s.make("m")
+	s.box("b")
+	s.look("b")
+	for _, o := range []*v1alpha1.Host{s.host("a")} {
+		o.Status, o.Labels = v1alpha1.HostStatus{}, map[string]string{"moved": "yes"}
+		if err := s.Client.Status().Update(t.Context(), o.DeepCopy()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	m := s.make("m")
+	m.Status = v1alpha1.HostMachineStatus{}
+	if err := s.Client.Status().Update(t.Context(), m); err != nil {
+		t.Fatal(err)
+	}
+	s.hosts, s.machines = s.manager(s.hosts.AgentBinary)
+	if m = s.make("m"); m.Status.Host != "a" || ready(m.Status.Conditions) != "True Provisioned" {
+		t.Errorf("the machine is on %q: %+v", m.Status.Host, m.Status.Conditions)
+	}
+	if claim, err := claimOf(s.host("b")); claim != nil || err != nil {
+		t.Errorf("a second Host was claimed: %v, %v", claim, err)
+	}
+}
+
+func TestServersThatAreNotTalkedTo(t *testing.T) {
+	s := newSite(t)
+	other := sshd.Line(sshd.NewKey(t).PublicKey())
+	for name, test := range map[string]struct {
+		reason string
+		edit   func(*v1alpha1.Host)
+		harm   func(*box)
+		want   string
+	}{
+		"another-key":    {"a server with another key may be somebody else's", func(h *v1alpha1.Host) { h.Spec.HostKeys = []string{other} }, nil, "False HostKeyMismatch"},
+		"refused":        {"a key that is refused is for a user to mend", nil, func(b *box) { b.RefuseAuth(true) }, "False AuthenticationFailed"},
+		"gone":           {"a server that is away is told so", nil, func(b *box) { b.Stop() }, "False Unreachable"},
+		"no-secret":      {"a Secret that is missing is named", func(h *v1alpha1.Host) { h.Spec.KeySecretRef.Name = "none" }, nil, "False KeySecretUnusable"},
+		"another's-host": {"a server that another fleet holds is left alone", nil, func(b *box) { b.lockedByOthers(t) }, "False ForeignHost"},
+		"unfit": {"what keeps a server from being a node is told", nil, func(b *box) {
+			b.put(t, "findings", `{"name":"OtherRuntime","severity":"Blocking","message":"docker runs"}`)
+		}, "False PreflightFailed"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			name := strings.ReplaceAll(name, "'", "")
+			edits := []func(*v1alpha1.Host){}
+			if test.edit != nil {
+				edits = append(edits, test.edit)
+			}
+			b := s.box(name, edits...)
+			if test.harm != nil {
+				test.harm(b)
+			}
+			h := s.look(name)
+			if got := ready(h.Status.Conditions); got != test.want {
+				t.Errorf("%s: the Host is %s, want %s: %+v", test.reason, got, test.want, h.Status.Conditions)
+			}
+			if unavailable(h) == "" {
+				t.Errorf("%s: the Host may be claimed", test.reason)
+			}
+			if name == "another-key" && len(b.Commands()) > 0 {
+				t.Errorf("%s: it was given %q", test.reason, b.Commands())
+			}
+		})
+	}
+	s.machine("m")
+	m := s.make("m")
+	message := m.Status.Conditions[0].Message
+	for _, want := range []string{"of the 6 selected", "1 HostKeyMismatch", "1 AuthenticationFailed", "1 Unreachable", "1 PreflightFailed", "1 ForeignHost"} {
+		if !strings.Contains(message, want) {
+			t.Errorf("the machine says %q, which does not count %q", message, want)
+		}
+	}
+}
+
+func (b *box) lockedByOthers(t *testing.T) {
+	t.Helper()
+	if err := os.MkdirAll(filepath.Join(b.dir, "drover-host"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	b.put(t, "drover-host/lock", `{"cluster":"another","namespace":"x","machine":"y","uid":"z"}`)
+}
+
+func TestAServerThatCannotBeCleanedIsNotGivenToAnother(t *testing.T) {
+	s := newSite(t)
+	b := s.box("a")
+	s.look("a")
+	s.machine("m", func(m *v1alpha1.HostMachine) { m.Spec.UnreachableTimeoutSeconds = ptr.To[int32](0) })
+	s.make("m")
+	b.put(t, "stuck", "")
+	s.remove("m")
+	s.make("m")
+	h := s.look("a")
+	clean := reasonOf(h.Status.Conditions, v1alpha1.HostCleanCondition)
+	if h.Status.State != v1alpha1.HostQuarantined || clean != "False CleanupFailed" || !strings.Contains(ptr.Deref(messageOf(h), ""), "left on this machine: installed") {
+		t.Fatalf("the server is %s, %s: %+v", h.Status.State, clean, h.Status.Conditions)
+	}
+	if m := s.make("m"); m != nil {
+		t.Errorf("the removal does not end after its time: %+v", m.Status.Conditions)
+	}
+	s.machine("n")
+	if n := s.make("n"); ready(n.Status.Conditions) != "False NoHost" {
+		t.Errorf("another machine is %s", ready(n.Status.Conditions))
+	}
+	// Somebody mends it; it is cleaned before it serves again.
+	if err := os.Remove(filepath.Join(b.dir, "stuck")); err != nil {
+		t.Fatal(err)
+	}
+	s.look("a")
+	if h = s.look("a"); ready(h.Status.Conditions) != "True Available" || b.has("installed") {
+		t.Errorf("the server is %s, installed %v", ready(h.Status.Conditions), b.has("installed"))
+	}
+}
+
+func TestAServerThatIsAwayAtItsReleaseIsCleanedWhenItComesBack(t *testing.T) {
+	s := newSite(t)
+	b := s.box("a")
+	s.look("a")
+	s.machine("m", func(m *v1alpha1.HostMachine) { m.Spec.UnreachableTimeoutSeconds = ptr.To[int32](0) })
+	s.make("m")
+	b.DropAfter(0)
+	s.remove("m")
+	s.make("m")
+	h := s.look("a")
+	if h.Status.State != v1alpha1.HostUnreachable {
+		t.Fatalf("the server is %s: %+v", h.Status.State, h.Status.Conditions)
+	}
+	if m := s.make("m"); m != nil {
+		t.Fatalf("the removal waits for ever: %+v", m.Status.Conditions)
+	}
+	if !b.has("installed") {
+		t.Fatal("nothing was installed, so the test shows nothing")
+	}
+	b.Heal()
+	s.look("a")
+	if h = s.look("a"); ready(h.Status.Conditions) != "True Available" || b.has("installed") {
+		t.Errorf("the server is %s, installed %v", ready(h.Status.Conditions), b.has("installed"))
+	}
+}
+
+func TestAClaimedHostStaysUntilItIsReleased(t *testing.T) {
+	s := newSite(t)
+	s.box("a")
+	s.look("a")
+	s.machine("m")
+	s.make("m")
+	if err := s.Client.Delete(t.Context(), s.host("a")); err != nil {
+		t.Fatal(err)
+	}
+	h := s.look("a")
+	if h == nil || ready(h.Status.Conditions) != "False Deleting" {
+		t.Fatalf("a claimed Host that is deleted is %+v", h)
+	}
+	s.remove("m")
+	s.make("m")
+	s.look("a")
+	if h = s.look("a"); h != nil {
+		t.Errorf("the Host is still there: %+v", h.Status)
+	}
+}
+
+func TestAHostIsReleasedWhenItsClaimerVanished(t *testing.T) {
+	s := newSite(t)
+	b := s.box("a")
+	s.look("a")
+	s.machine("m")
+	m := s.make("m")
+	m.Finalizers = nil
+	if err := s.Client.Update(t.Context(), m); err != nil {
+		t.Fatal(err)
+	}
+	s.remove("m")
+	s.look("a")
+	if h := s.look("a"); ready(h.Status.Conditions) != "True Available" || b.has("installed") {
+		t.Errorf("the server is %s, installed %v", ready(h.Status.Conditions), b.has("installed"))
+	}
+}
+
+func TestTrustOnFirstUseIsForTheFirstUse(t *testing.T) {
+	s := newSite(t)
+	b := s.box("a", func(h *v1alpha1.Host) { h.Spec.HostKeys, h.Spec.TrustOnFirstUse = nil, ptr.To(true) })
+	h := s.look("a")
+	if ready(h.Status.Conditions) != "True Available" || !slices.Contains(b.HostKeyLines(), h.Annotations[v1alpha1.HostKeyAnnotation]) {
+		t.Fatalf("the server is %s, pinned %q", ready(h.Status.Conditions), h.Annotations[v1alpha1.HostKeyAnnotation])
+	}
+	b.ChangeHostKeys(sshd.NewKey(t))
+	h.Status = v1alpha1.HostStatus{}
+	if err := s.Client.Status().Update(t.Context(), h); err != nil {
+		t.Fatal(err)
+	}
+	if h = s.look("a"); ready(h.Status.Conditions) != "False HostKeyMismatch" {
+		t.Errorf("a server with another key is %s", ready(h.Status.Conditions))
+	}
+}
+
+func TestTwoHostsOfOneServer(t *testing.T) {
+	s := newSite(t)
+	b := s.box("a")
+	twin := s.host("a")
+	s.create(&v1alpha1.Host{ObjectMeta: s.meta("b"), Spec: twin.Spec})
+	first, second := s.look("a"), s.look("b")
+	got := []string{ready(first.Status.Conditions), ready(second.Status.Conditions)}
+	slices.Sort(got)
+	if want := []string{"False DuplicateAddress", "True Available"}; !slices.Equal(got, want) {
+		t.Errorf("the two Hosts of %s are %v, want %v", b.Address, got, want)
+	}
+}
+
+func TestRefusedHosts(t *testing.T) {
+	s := newSite(t)
+	valid := func() *v1alpha1.Host {
+		return &v1alpha1.Host{ObjectMeta: s.meta("h"), Spec: v1alpha1.HostSpec{SSHAccess: v1alpha1.SSHAccess{Address: "192.0.2.1",
+			KeySecretRef: v1alpha1.SecretReference{Name: "key"}, HostKeys: []string{"ssh-ed25519 AAAAC3Nz"}}}}
+	}
+	for name, test := range map[string]struct {
+		edit func(*v1alpha1.HostSpec)
+		want string
+	}{
+		"no host key":             {func(h *v1alpha1.HostSpec) { h.HostKeys = nil }, "hostKeys"},
+		"a key and blind trust":   {func(h *v1alpha1.HostSpec) { h.TrustOnFirstUse = ptr.To(true) }, "trustOnFirstUse"},
+		"a user without sudo":     {func(h *v1alpha1.HostSpec) { h.User = "debian" }, "privilege: Sudo"},
+		"a password without sudo": {func(h *v1alpha1.HostSpec) { h.SudoPasswordSecretRef = &v1alpha1.SecretReference{Name: "p"} }, "privilege: Sudo"},
+		"a jump host without key": {func(h *v1alpha1.HostSpec) {
+			h.JumpHost = &v1alpha1.JumpHost{SSHAccess: v1alpha1.SSHAccess{Address: "192.0.2.2", KeySecretRef: v1alpha1.SecretReference{Name: "key"}}}
+		}, "jump host"},
+		"a node address that is a name": {func(h *v1alpha1.HostSpec) { h.NodeAddress = "rack-1" }, "nodeAddress"},
+	} {
+		h := valid()
+		test.edit(&h.Spec)
+		if err := s.Client.Create(t.Context(), h); err == nil || !strings.Contains(err.Error(), test.want) {
+			t.Errorf("%s: got %v, want a refusal that names %q", name, err, test.want)
+		}
+	}
+	s.create(valid())
+	secret := &corev1.Secret{}
+	if err := s.Client.Get(t.Context(), s.request("key").NamespacedName, secret); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func messageOf(h *v1alpha1.Host) *string {
+	for i := range h.Status.Conditions {
+		if h.Status.Conditions[i].Type == v1alpha1.ReadyCondition {
+			return &h.Status.Conditions[i].Message
+		}
+	}
+	return nil
+}

@@ -1,0 +1,243 @@
+package host
+
+import (
+	"context"
+	"fmt"
+	"net/netip"
+	"sync"
+	"time"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/utils/ptr"
+	clusterv1 "sigs.k8s.io/cluster-api/api/core/v1beta2"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/drover-dev/drover/api/v1alpha1"
+	"github.com/drover-dev/drover/controllers/infra"
+)
+
+const (
+	// claimRetry is how soon a claim that another one was quicker with is tried again.
+	claimRetry = time.Second
+	// releaseRecheck is how often the cleaning of a Host is looked at without an event.
+	releaseRecheck = 10 * time.Second
+	// provisionedRecheck is how often a machine is compared with its Host without an event.
+	provisionedRecheck = 5 * time.Minute
+)
+
+// Provider makes each HostMachine of a Host.
+type Provider struct {
+	*Servers
+
+	mu sync.Mutex
+	// waiting has since when, by this manager's clock, the removal of a machine waits for a Host that cannot be cleaned.
+	waiting map[types.UID]time.Time
+}
+
+var _ infra.Provider[*v1alpha1.HostMachine] = &Provider{}
+
+// +kubebuilder:rbac:groups=fleet.drover.dev,resources=hostmachines,verbs=get;list;watch;patch
+// +kubebuilder:rbac:groups=fleet.drover.dev,resources=hostmachines/status,verbs=patch
+// +kubebuilder:rbac:groups=fleet.drover.dev,resources=hostmachines/finalizers,verbs=update
+// +kubebuilder:rbac:groups=fleet.drover.dev,resources=hosts,verbs=get;list;watch;patch
+// +kubebuilder:rbac:groups=fleet.drover.dev,resources=hosts/status,verbs=patch
+// +kubebuilder:rbac:groups=fleet.drover.dev,resources=hosts/finalizers,verbs=update
+
+// Kind implements infra.Provider.
+func (p *Provider) Kind() infra.Kind[*v1alpha1.HostMachine] {
+	return infra.Kind[*v1alpha1.HostMachine]{
+		Name:             claimerKind,
+		Finalizer:        v1alpha1.HostMachineFinalizer,
+		ProviderIDPrefix: v1alpha1.HostProviderIDPrefix,
+		New:              func() *v1alpha1.HostMachine { return &v1alpha1.HostMachine{} },
+		NewList:          func() client.ObjectList { return &v1alpha1.HostMachineList{} },
+		Contract: func(m *v1alpha1.HostMachine) infra.Contract {
+			return infra.Contract{ProviderID: &m.Spec.ProviderID, Conditions: &m.Status.Conditions, Addresses: &m.Status.Addresses,
+				ObservedGeneration: &m.Status.ObservedGeneration, Provisioned: &m.Status.Initialization.Provisioned}
+		},
+	}
+}
+
+// Ensure implements infra.Provider. Each step may be repeated: the claim is found again, the lock file is there already,
+// what was copied is not copied again, and the agent's installer goes on where it stopped.
+func (p *Provider) Ensure(ctx context.Context, m *v1alpha1.HostMachine, bootstrap []byte) (infra.State, error) {
+	h, err := p.claimed(ctx, m)
+	if err != nil {
+		return infra.State{}, err
+	}
+	switch {
+	case h == nil && bootstrap == nil:
+		return infra.State{Reason: v1alpha1.ReasonHostGone, Message: fmt.Sprintf("The Host %s is not this machine's any more: delete the Machine to have it replaced.", m.Status.Host)}, nil
+	case h == nil:
+		if h, err = p.claim(ctx, m); err != nil || h == nil {
+			return infra.State{Reason: v1alpha1.ReasonProvisioning, Message: "Claiming a Host.", Waiting: true, RequeueAfter: claimRetry}, err
+		}
+	}
+	m.Status.Host = h.Name
+	address, err := nodeAddress(h)
+	if err != nil {
+		return infra.State{}, err
+	}
+	state := infra.State{Reason: v1alpha1.ReasonProvisioned, Provisioned: true, RequeueAfter: provisionedRecheck, Addresses: []clusterv1.MachineAddress{
+		{Type: clusterv1.MachineInternalIP, Address: address}, {Type: clusterv1.MachineHostName, Address: m.Name},
+	}}
+	if bootstrap == nil {
+		return state, nil
+	}
+	return state, problem(p.install(ctx, h, m, bootstrap))
+}
+
+// install makes the Host's server a node.
+func (p *Provider) install(ctx context.Context, h *v1alpha1.Host, m *v1alpha1.HostMachine, bootstrap []byte) error {
+	who, err := p.ownerOf(ctx, m.Namespace, claimFor(m))
+	if err != nil {
+		return err
+	}
+	s, err := p.login(ctx, h)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = s.Close() }()
+	if err := s.lock(ctx, who); err != nil {
+		return err
+	}
+	if err := s.putAgent(ctx, p.architecture()); err != nil {
+		return err
+	}
+	return s.install(ctx, bootstrap)
+}
+
+func (s *Servers) ownerOf(ctx context.Context, namespace string, claim v1alpha1.HostClaim) (owner, error) {
+	cluster, err := s.clusterID(ctx)
+	return owner{Cluster: cluster, Namespace: namespace, Machine: claim.Name, UID: claim.UID}, err
+}
+
+// claimed is the Host that is the machine's. It is looked for live before it is said that there is none: a second one must
+// not be claimed.
+func (p *Provider) claimed(ctx context.Context, m *v1alpha1.HostMachine) (*v1alpha1.Host, error) {
+	for _, reader := range []client.Reader{p.Client, p.APIReader} {
+		hosts := &v1alpha1.HostList{}
+		if err := reader.List(ctx, hosts, client.InNamespace(m.Namespace)); err != nil {
+			return nil, fmt.Errorf("list the Hosts of %s: %w", m.Namespace, err)
+		}
+		for i := range hosts.Items {
+			if isClaimedBy(&hosts.Items[i], m) {
+				return &hosts.Items[i], nil
+			}
+		}
+	}
+	return nil, nil
+}
+
+// claim takes a Host for the machine: one write, which fails if anybody wrote the Host since it was read. It returns nil
+// if somebody was quicker.
+func (p *Provider) claim(ctx context.Context, m *v1alpha1.HostMachine) (*v1alpha1.Host, error) {
+	selector, err := metav1.LabelSelectorAsSelector(&m.Spec.HostSelector)
+	if err != nil {
+		return nil, infra.ProvisionFailed(fmt.Sprintf("The hostSelector is not valid: %v.", err))
+	}
+	hosts := &v1alpha1.HostList{}
+	if err := p.Client.List(ctx, hosts, client.InNamespace(m.Namespace)); err != nil {
+		return nil, fmt.Errorf("list the Hosts of %s: %w", m.Namespace, err)
+	}
+	chosen, why := choose(hosts.Items, selector)
+	if chosen == nil {
+		return nil, &infra.Problem{Reason: v1alpha1.ReasonNoHost, Message: why}
+	}
+	chosen = chosen.DeepCopy()
+	err = p.patchHost(ctx, chosen, func(h *v1alpha1.Host) error { return setClaim(h, claimFor(m)) })
+	if apierrors.IsConflict(err) || apierrors.IsNotFound(err) {
+		return nil, nil
+	}
+	return chosen, err
+}
+
+// nodeAddress is where other nodes reach the server.
+func nodeAddress(h *v1alpha1.Host) (string, error) {
+	for _, candidate := range []string{h.Spec.NodeAddress, h.Spec.Address} {
+		if a, err := netip.ParseAddr(candidate); err == nil {
+			return a.String(), nil
+		}
+	}
+	return "", infra.ProvisionFailed(fmt.Sprintf("The address of Host %s is a name: say in its nodeAddress at which IP address other nodes reach it.", h.Name))
+}
+
+// Remove implements infra.Provider: it releases the Host, and waits until that is clean. How a Host is cleaned is not the
+// machine's affair: its object may go before.
+func (p *Provider) Remove(ctx context.Context, m *v1alpha1.HostMachine) (infra.Removal, error) {
+	h, err := p.claimed(ctx, m)
+	if err != nil {
+		return infra.Removal{}, err
+	}
+	if h == nil {
+		p.forget(m.UID)
+		return infra.Removal{Gone: true}, nil
+	}
+	claim, err := claimOf(h)
+	if err != nil {
+		return infra.Removal{}, err
+	}
+	if !isReleased(claim) {
+		claim.Released = ptr.To(true)
+		if err := p.patchHost(ctx, h.DeepCopy(), func(h *v1alpha1.Host) error { return setClaim(h, *claim) }); err != nil {
+			return infra.Removal{}, err
+		}
+	}
+	removal := infra.Removal{Reason: v1alpha1.ReasonCleaning, Waiting: true, RequeueAfter: releaseRecheck,
+		Message: fmt.Sprintf("Host %s is being cleaned.", h.Name)}
+	clean := meta.FindStatusCondition(h.Status.Conditions, v1alpha1.HostCleanCondition)
+	if clean == nil || clean.Status != metav1.ConditionFalse || clean.Reason == v1alpha1.ReasonCleaning {
+		return removal, nil
+	}
+	removal.Reason, removal.Waiting = clean.Reason, false
+	removal.Message = fmt.Sprintf("Host %s is not clean: %s", h.Name, clean.Message)
+	limit := time.Duration(ptr.Deref(m.Spec.UnreachableTimeoutSeconds, 600)) * time.Second
+	if waited := p.waited(m.UID); waited < limit {
+		removal.RequeueAfter = min(releaseRecheck, limit-waited)
+		return removal, nil
+	}
+	p.forget(m.UID)
+	removal.Gone = true
+	p.Recorder.Eventf(h, m, "Warning", removal.Reason, "Release", "%s",
+		v1alpha1.BoundMessage(fmt.Sprintf("HostMachine %s was let go after %s, and this Host stays claimed until it is clean: %s", m.Name, limit, clean.Message)))
+	return removal, nil
+}
+
+// waited is how long this manager has seen the removal wait for a Host that cannot be cleaned. A new manager waits anew.
+func (p *Provider) waited(uid types.UID) time.Duration {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.waiting == nil {
+		p.waiting = map[types.UID]time.Time{}
+	}
+	if _, known := p.waiting[uid]; !known {
+		p.waiting[uid] = time.Now()
+	}
+	return time.Since(p.waiting[uid])
+}
+
+func (p *Provider) forget(uid types.UID) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	delete(p.waiting, uid)
+}
+
+// BootReport implements infra.Provider.
+func (p *Provider) BootReport(ctx context.Context, m *v1alpha1.HostMachine) ([]byte, error) {
+	h, err := p.claimed(ctx, m)
+	if err != nil {
+		return nil, err
+	}
+	if h == nil {
+		return nil, fmt.Errorf("HostMachine %s has no Host", m.Name)
+	}
+	s, err := p.login(ctx, h)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = s.Close() }()
+	return s.bootReport(ctx)
+}

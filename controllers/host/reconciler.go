@@ -1,0 +1,359 @@
+package host
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/equality"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/utils/ptr"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/controller/controllerutil"
+
+	"github.com/drover-dev/drover/api/v1alpha1"
+	"github.com/drover-dev/drover/controllers/consistency"
+	"github.com/drover-dev/drover/controllers/infra"
+)
+
+const (
+	// lookInterval is how often a Host in good order is logged in to, and troubleInterval one that is not.
+	lookInterval    = 5 * time.Minute
+	troubleInterval = 30 * time.Second
+	// preflightInterval is how long the preflight of a Host that passed it counts.
+	preflightInterval = time.Hour
+)
+
+// Reconciler looks after Hosts.
+type Reconciler struct {
+	*Servers
+
+	written consistency.Objects
+	mu      sync.Mutex
+	// passed has when, and of which generation, each Host last passed the preflight of this manager's agent.
+	passed map[types.UID]passed
+}
+
+type passed struct {
+	at         time.Time
+	generation int64
+}
+
+// Reconcile implements reconcile.Reconciler.
+func (r *Reconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Result, error) {
+	ctx, cancel := context.WithTimeout(ctx, infra.ReconcileTimeout)
+	defer cancel()
+	h := &v1alpha1.Host{}
+	if err := r.Client.Get(ctx, req.NamespacedName, h); err != nil {
+		r.written.Forget(req.NamespacedName)
+		return ctrl.Result{}, client.IgnoreNotFound(err)
+	}
+	if r.written.IsOlder(h) {
+		return ctrl.Result{RequeueAfter: consistency.Patience}, nil
+	}
+	claim, err := claimOf(h)
+	if err != nil {
+		return r.report(ctx, h.DeepCopy(), h, nil, &infra.Problem{Reason: v1alpha1.ReasonCleanupFailed, Message: err.Error()})
+	}
+	if !h.DeletionTimestamp.IsZero() && claim == nil {
+		return ctrl.Result{}, r.letGo(ctx, h)
+	}
+	before := h.DeepCopy()
+	if claim != nil && !isReleased(claim) {
+		if claim, err = r.stillWanted(ctx, h, claim); err != nil {
+			return ctrl.Result{}, err
+		}
+	}
+	err = r.look(ctx, h, claim)
+	why := explain(err)
+	switch {
+	case err != nil && why == nil:
+		return ctrl.Result{}, err
+	case why == nil && isReleased(claim):
+		return r.free(ctx, before, h)
+	}
+	return r.report(ctx, before, h, claim, why)
+}
+
+// letGo lets a Host go that nobody has.
+func (r *Reconciler) letGo(ctx context.Context, h *v1alpha1.Host) error {
+	if !controllerutil.ContainsFinalizer(h, v1alpha1.HostFinalizer) {
+		return nil
+	}
+	return r.write(ctx, h, func(h *v1alpha1.Host) error {
+		controllerutil.RemoveFinalizer(h, v1alpha1.HostFinalizer)
+		return nil
+	})
+}
+
+// stillWanted releases a Host whose claimer is gone without having done so.
+func (r *Reconciler) stillWanted(ctx context.Context, h *v1alpha1.Host, claim *v1alpha1.HostClaim) (*v1alpha1.HostClaim, error) {
+	m := &v1alpha1.HostMachine{}
+	err := r.APIReader.Get(ctx, client.ObjectKey{Namespace: h.Namespace, Name: claim.Name}, m)
+	switch {
+	case err == nil && string(m.UID) == claim.UID:
+		return claim, nil
+	case client.IgnoreNotFound(err) != nil:
+		return nil, fmt.Errorf("look for the claimer of Host %s: %w", h.Name, err)
+	}
+	claim.Released = ptr.To(true)
+	return claim, r.write(ctx, h, func(h *v1alpha1.Host) error { return setClaim(h, *claim) })
+}
+
+// look logs in, and does what the Host needs. It writes what it found into the Host's conditions and facts.
+func (r *Reconciler) look(ctx context.Context, h *v1alpha1.Host, claim *v1alpha1.HostClaim) error {
+	if isReleased(claim) && !isCondition(h, v1alpha1.HostCleanCondition, metav1.ConditionFalse) {
+		set(h, v1alpha1.HostCleanCondition, metav1.ConditionFalse, v1alpha1.ReasonCleaning, "The Host was released and is being cleaned.")
+	}
+	if claim == nil {
+		if err := r.onlyOne(ctx, h); err != nil {
+			return r.unfit(h, err)
+		}
+	}
+	s, err := r.login(ctx, h)
+	if err != nil {
+		return r.unreachable(h, claim, err)
+	}
+	defer func() { _ = s.Close() }()
+	if _, err := s.Run(ctx, "true", nil); err != nil {
+		return r.unreachable(h, claim, err)
+	}
+	h.Status.HostKey = s.HostKey()
+	set(h, v1alpha1.HostReachableCondition, metav1.ConditionTrue, v1alpha1.ReasonReachable, "")
+	if err := r.pin(ctx, h); err != nil {
+		return err
+	}
+	switch {
+	case isReleased(claim):
+		return r.clean(ctx, h, s, claim)
+	case claim != nil:
+		set(h, v1alpha1.HostCleanCondition, metav1.ConditionUnknown, v1alpha1.ReasonClaimed, "The Host serves a machine.")
+		return nil
+	}
+	return r.inspect(ctx, h, s)
+}
+
+// unreachable says why nobody can log in.
+func (r *Reconciler) unreachable(h *v1alpha1.Host, claim *v1alpha1.HostClaim, err error) error {
+	why := explain(err)
+	if why == nil {
+		return err
+	}
+	set(h, v1alpha1.HostReachableCondition, metav1.ConditionFalse, why.Reason, why.Message)
+	if isReleased(claim) {
+		set(h, v1alpha1.HostCleanCondition, metav1.ConditionFalse, why.Reason, "It cannot be cleaned: "+why.Message)
+	}
+	return why
+}
+
+// onlyOne fails if another Host, older than this one, has the same address.
+func (r *Reconciler) onlyOne(ctx context.Context, h *v1alpha1.Host) error {
+	hosts := &v1alpha1.HostList{}
+	if err := r.Client.List(ctx, hosts); err != nil {
+		return fmt.Errorf("list Hosts: %w", err)
+	}
+	for i := range hosts.Items {
+		o := &hosts.Items[i]
+		if o.UID == h.UID || o.Spec.Address != h.Spec.Address || o.Spec.Port != h.Spec.Port || jump(o) != jump(h) {
+			continue
+		}
+		if o.CreationTimestamp.Before(&h.CreationTimestamp) || o.CreationTimestamp.Equal(&h.CreationTimestamp) && o.UID < h.UID {
+			return &infra.Problem{Reason: v1alpha1.ReasonDuplicateAddress, Message: fmt.Sprintf("Host %s/%s has the same address: delete one of the two.", o.Namespace, o.Name)}
+		}
+	}
+	return nil
+}
+
+func jump(h *v1alpha1.Host) string {
+	if h.Spec.JumpHost == nil {
+		return ""
+	}
+	return h.Spec.JumpHost.Address
+}
+
+// pin records the key of a Host that is trusted on first use, before anything rests on it.
+func (r *Reconciler) pin(ctx context.Context, h *v1alpha1.Host) error {
+	if !ptr.Deref(h.Spec.TrustOnFirstUse, false) || h.Annotations[v1alpha1.HostKeyAnnotation] != "" {
+		return nil
+	}
+	status := h.Status.DeepCopy()
+	err := r.write(ctx, h, func(h *v1alpha1.Host) error {
+		if h.Annotations == nil {
+			h.Annotations = map[string]string{}
+		}
+		h.Annotations[v1alpha1.HostKeyAnnotation] = status.HostKey
+		return nil
+	})
+	h.Status = *status
+	return err
+}
+
+// inspect runs the preflight on a Host that is nobody's, and leaves nothing on it.
+func (r *Reconciler) inspect(ctx context.Context, h *v1alpha1.Host, s *server) error {
+	if r.hasPassed(h) {
+		return nil
+	}
+	held, err := s.held(ctx)
+	if err != nil {
+		return r.unfit(h, err)
+	}
+	if held != nil {
+		return r.unfit(h, foreign("it is held by "+held.String()))
+	}
+	if err := s.putAgent(ctx, r.architecture()); err != nil {
+		return r.unfit(h, err)
+	}
+	asked := time.Now()
+	report, err := s.preflight(ctx)
+	took := time.Since(asked)
+	if left := s.leave(ctx); err == nil {
+		err = left
+	}
+	if err != nil {
+		return r.unfit(h, err)
+	}
+	h.Status.Facts = factsOf(report, asked.Add(took/2))
+	set(h, v1alpha1.HostCleanCondition, metav1.ConditionTrue, v1alpha1.ReasonClean, "")
+	if report.Facts.Drover {
+		set(h, v1alpha1.HostCleanCondition, metav1.ConditionFalse, v1alpha1.ReasonForeignHost, "An agent is installed on the server, or has left its state: run `drover-agent reset` on it.")
+	}
+	if why := against(report); why != "" {
+		return r.unfit(h, &infra.Problem{Reason: v1alpha1.ReasonPreflightFailed, Message: why})
+	}
+	set(h, v1alpha1.HostFitCondition, metav1.ConditionTrue, v1alpha1.ReasonFit, warnings(report))
+	r.setPassed(h)
+	return nil
+}
+
+func (r *Reconciler) unfit(h *v1alpha1.Host, err error) error {
+	why := explain(err)
+	if why == nil {
+		return err
+	}
+	set(h, v1alpha1.HostFitCondition, metav1.ConditionFalse, why.Reason, why.Message)
+	return why
+}
+
+// clean gives a server back: the agent's reset, its proof, and last what is the manager's own.
+func (r *Reconciler) clean(ctx context.Context, h *v1alpha1.Host, s *server, claim *v1alpha1.HostClaim) error {
+	failed := func(err error) error {
+		why := explain(err)
+		if why == nil {
+			return err
+		}
+		set(h, v1alpha1.HostCleanCondition, metav1.ConditionFalse, v1alpha1.ReasonCleanupFailed,
+			fmt.Sprintf("%s To finish by hand: run `%s reset` on the server; it is tried again meanwhile.", sentence(why.Message), s.program()))
+		return &infra.Problem{Reason: v1alpha1.ReasonCleanupFailed, Message: why.Message}
+	}
+	who, err := r.ownerOf(ctx, h.Namespace, *claim)
+	if err != nil {
+		return err
+	}
+	held, err := s.held(ctx)
+	if err != nil {
+		return failed(err)
+	}
+	if held != nil && *held != who {
+		// The claim never came so far as to take the server, so there is nothing to give back.
+		return nil
+	}
+	if held != nil {
+		if err := s.putAgent(ctx, r.architecture()); err != nil {
+			return failed(err)
+		}
+		if err := s.reset(ctx); err != nil {
+			return failed(err)
+		}
+	}
+	if err := s.leave(ctx); err != nil {
+		return failed(err)
+	}
+	set(h, v1alpha1.HostCleanCondition, metav1.ConditionTrue, v1alpha1.ReasonClean, "")
+	return nil
+}
+
+// free makes a clean Host nobody's, once its status says that it is clean.
+func (r *Reconciler) free(ctx context.Context, before, h *v1alpha1.Host) (ctrl.Result, error) {
+	r.forgetPassed(h)
+	set(h, v1alpha1.HostFitCondition, metav1.ConditionUnknown, string(v1alpha1.HostPending), "The preflight runs again after a release.")
+	if _, err := r.report(ctx, before, h, nil, nil); err != nil {
+		return ctrl.Result{}, err
+	}
+	return ctrl.Result{}, r.write(ctx, h, func(h *v1alpha1.Host) error {
+		clearClaim(h)
+		if h.Spec.Cleanup == v1alpha1.HostCleanupManual {
+			h.Annotations[v1alpha1.QuarantineAnnotation] = "released; look at the server and remove this annotation"
+		}
+		return nil
+	})
+}
+
+// report writes the status if it changed, and an event when the Host got into trouble.
+func (r *Reconciler) report(ctx context.Context, before, h *v1alpha1.Host, claim *v1alpha1.HostClaim, why *infra.Problem) (ctrl.Result, error) {
+	conclude(h, claim, why)
+	if !equality.Semantic.DeepEqual(before.Status, h.Status) {
+		patch := client.MergeFrom(&v1alpha1.Host{ObjectMeta: h.ObjectMeta, TypeMeta: h.TypeMeta, Spec: h.Spec, Status: before.Status})
+		if err := r.Client.Status().Patch(ctx, h, patch); err != nil {
+			return ctrl.Result{}, client.IgnoreNotFound(fmt.Errorf("write the status of Host %s: %w", h.Name, err))
+		}
+		r.written.Wrote(h)
+		r.tell(before, h)
+	}
+	if !isCondition(h, v1alpha1.ReadyCondition, metav1.ConditionTrue) {
+		return ctrl.Result{RequeueAfter: troubleInterval}, nil
+	}
+	return ctrl.Result{RequeueAfter: lookInterval}, nil
+}
+
+// tell makes an event of a Host that is in new trouble.
+func (r *Reconciler) tell(before, h *v1alpha1.Host) {
+	was := meta.FindStatusCondition(before.Status.Conditions, v1alpha1.ReadyCondition)
+	is := meta.FindStatusCondition(h.Status.Conditions, v1alpha1.ReadyCondition)
+	if is == nil || is.Status == metav1.ConditionTrue || was != nil && was.Reason == is.Reason && was.Message == is.Message {
+		return
+	}
+	r.Recorder.Eventf(h, nil, corev1.EventTypeWarning, is.Reason, "Look", "%s", v1alpha1.BoundMessage(is.Message))
+}
+
+// write changes metadata, and keeps the status that is being made.
+func (r *Reconciler) write(ctx context.Context, h *v1alpha1.Host, change func(*v1alpha1.Host) error) error {
+	status := h.Status.DeepCopy()
+	err := r.patchHost(ctx, h, change)
+	if err == nil {
+		r.written.Wrote(h)
+	}
+	h.Status = *status
+	if apierrors.IsNotFound(err) {
+		return nil
+	}
+	return err
+}
+
+func (r *Reconciler) hasPassed(h *v1alpha1.Host) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	p, known := r.passed[h.UID]
+	return known && p.generation == h.Generation && time.Since(p.at) < preflightInterval &&
+		isCondition(h, v1alpha1.HostFitCondition, metav1.ConditionTrue) && isCondition(h, v1alpha1.HostCleanCondition, metav1.ConditionTrue)
+}
+
+func (r *Reconciler) setPassed(h *v1alpha1.Host) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.passed == nil {
+		r.passed = map[types.UID]passed{}
+	}
+	r.passed[h.UID] = passed{at: time.Now(), generation: h.Generation}
+}
+
+func (r *Reconciler) forgetPassed(h *v1alpha1.Host) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	delete(r.passed, h.UID)
+}

@@ -1,0 +1,184 @@
+package host
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+
+	"github.com/drover-dev/drover/api/node"
+	"github.com/drover-dev/drover/api/v1alpha1"
+	"github.com/drover-dev/drover/controllers/host/remote"
+	"github.com/drover-dev/drover/controllers/infra"
+)
+
+// workDir is where the manager keeps what is its own on a server: the agent that it installs from, and the lock file. It
+// goes last.
+const workDir = "/var/lib/drover-host"
+
+// owner is the content of the lock file: who holds the server. Managers of other clusters leave it alone.
+type owner struct {
+	// Cluster is the UID of the namespace kube-system.
+	Cluster string `json:"cluster"`
+	// Namespace, Machine and UID are the HostMachine's.
+	Namespace string `json:"namespace"`
+	Machine   string `json:"machine"`
+	UID       string `json:"uid"`
+}
+
+func (o owner) String() string {
+	return fmt.Sprintf("HostMachine %s/%s (%s) of the cluster %s", o.Namespace, o.Machine, o.UID, o.Cluster)
+}
+
+// agentFile is the agent that is put onto servers.
+type agentFile struct {
+	path, digest string
+	size         int64
+}
+
+// readAgent looks at the agent's program once: it is the manager's release's.
+func readAgent(path string) (agentFile, error) {
+	file, err := os.Open(path)
+	if err != nil {
+		return agentFile{}, fmt.Errorf("read the agent's program: %w", err)
+	}
+	defer func() { _ = file.Close() }()
+	sum := sha256.New()
+	size, err := io.Copy(sum, file)
+	if err != nil {
+		return agentFile{}, fmt.Errorf("read the agent's program: %w", err)
+	}
+	return agentFile{path: path, digest: hex.EncodeToString(sum.Sum(nil)), size: size}, nil
+}
+
+// server is a machine that somebody is logged in on. Each of its methods may be repeated.
+type server struct {
+	remote.Connection
+	agent agentFile
+	dir   string
+}
+
+func (s *server) program() string { return s.dir + "/drover-agent" }
+
+// architectures are Go's names for what uname calls them.
+var architectures = map[string]string{"x86_64": "amd64", "aarch64": "arm64", "armv7l": "arm", "ppc64le": "ppc64le", "s390x": "s390x", "riscv64": "riscv64"}
+
+// putAgent sees that the agent's program is there.
+func (s *server) putAgent(ctx context.Context, architecture string) error {
+	out, err := s.Run(ctx, "umask 077 && mkdir -p '"+s.dir+"' && uname -m", nil)
+	if err != nil {
+		return err
+	}
+	uname := strings.TrimSpace(string(out))
+	if got, known := architectures[uname]; !known || got != architecture {
+		return &infra.Problem{Reason: v1alpha1.ReasonPreflightFailed,
+			Message: fmt.Sprintf("The server's architecture is %s, and the manager's agent is built for %s: Drover needs an agent for each.", uname, architecture)}
+	}
+	file, err := os.Open(s.agent.path)
+	if err != nil {
+		return fmt.Errorf("read the agent's program: %w", err)
+	}
+	defer func() { _ = file.Close() }()
+	return s.Put(ctx, s.program(), 0o700, file, s.agent.size, s.agent.digest)
+}
+
+// preflight asks the agent what the server is like. It changes nothing.
+func (s *server) preflight(ctx context.Context) (*node.HostReport, error) {
+	out, err := s.Run(ctx, "'"+s.program()+"' preflight --output json", nil)
+	if err != nil {
+		return nil, cannotRun(err)
+	}
+	report := &node.HostReport{}
+	if err := json.Unmarshal(out, report); err != nil {
+		return nil, fmt.Errorf("read the preflight's report: %w", err)
+	}
+	return report, nil
+}
+
+// cannotRun says of a program that the shell may not execute what that means.
+func cannotRun(err error) error {
+	var failed *remote.Error
+	if errors.As(err, &failed) && failed.ExitCode == 126 {
+		return &infra.Problem{Reason: v1alpha1.ReasonPreflightFailed,
+			Message: "Programs below /var/lib cannot be run on the server: mount the file system without noexec."}
+	}
+	return err
+}
+
+// lock makes the server that owner's, or says whose it is.
+func (s *server) lock(ctx context.Context, want owner) error {
+	text, err := json.Marshal(want)
+	if err != nil {
+		return fmt.Errorf("write the lock file: %w", err)
+	}
+	// The link is made only where there is none: of two managers one succeeds.
+	script := fmt.Sprintf("set -e; umask 077; cd '%s'; t=$(mktemp lock.XXXXXX); cat >\"$t\"; sync \"$t\" 2>/dev/null || sync; ln \"$t\" lock 2>/dev/null || true; rm -f \"$t\"; cat lock", s.dir)
+	out, err := s.Run(ctx, "mkdir -p '"+s.dir+"' && { "+script+"; }", bytes.NewReader(text))
+	if err != nil {
+		return err
+	}
+	return mine(out, want)
+}
+
+// held is whose the server is, by its lock file; nil if it has none.
+func (s *server) held(ctx context.Context) (*owner, error) {
+	out, err := s.Run(ctx, fmt.Sprintf("if [ -e '%[1]s/lock' ]; then cat '%[1]s/lock'; fi", s.dir), nil)
+	if err != nil || len(bytes.TrimSpace(out)) == 0 {
+		return nil, err
+	}
+	found := &owner{}
+	if err := json.Unmarshal(out, found); err != nil {
+		return nil, foreign(fmt.Sprintf("its lock file cannot be read (%q)", out))
+	}
+	return found, nil
+}
+
+func mine(text []byte, want owner) error {
+	var got owner
+	if err := json.Unmarshal(text, &got); err != nil {
+		return foreign(fmt.Sprintf("its lock file cannot be read (%q)", text))
+	}
+	if got != want {
+		return foreign("it is held by " + got.String())
+	}
+	return nil
+}
+
+func foreign(why string) error {
+	return &infra.Problem{Reason: v1alpha1.ReasonForeignHost,
+		Message: fmt.Sprintf("The server is not this machine's: %s. If that one is gone, run `%s/drover-agent reset && rm -r %s` on the server.", why, workDir, workDir)}
+}
+
+// install makes the server a node. The document is secret, and stays on the server only where the agent keeps it.
+func (s *server) install(ctx context.Context, document []byte) error {
+	sum := sha256.Sum256(document)
+	file := s.dir + "/bootstrap.json"
+	if err := s.Put(ctx, file, 0o600, bytes.NewReader(document), int64(len(document)), hex.EncodeToString(sum[:])); err != nil {
+		return err
+	}
+	_, err := s.Run(ctx, fmt.Sprintf("'%s' install --bootstrap '%s'; code=$?; rm -f '%[2]s'; exit $code", s.program(), file), nil)
+	return cannotRun(err)
+}
+
+// bootReport is what the agent left while it has no identity.
+func (s *server) bootReport(ctx context.Context) ([]byte, error) {
+	return s.Run(ctx, "cat '"+node.BootReportPath+"'", nil)
+}
+
+// reset gives the server back, and fails with what is left.
+func (s *server) reset(ctx context.Context) error {
+	_, err := s.Run(ctx, fmt.Sprintf("'%[1]s' reset && '%[1]s' reset --verify", s.program()), nil)
+	return err
+}
+
+// leave removes what is the manager's own.
+func (s *server) leave(ctx context.Context) error {
+	_, err := s.Run(ctx, "rm -rf --one-file-system '"+s.dir+"'", nil)
+	return err
+}

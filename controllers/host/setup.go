@@ -1,0 +1,59 @@
+package host
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"k8s.io/apimachinery/pkg/types"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/builder"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/controller"
+	"sigs.k8s.io/controller-runtime/pkg/handler"
+	"sigs.k8s.io/controller-runtime/pkg/predicate"
+
+	"github.com/drover-dev/drover/api/v1alpha1"
+	"github.com/drover-dev/drover/controllers/infra"
+)
+
+// workers is how many Hosts, and how many HostMachines, are worked on at once: one that is slow holds up one of them, and
+// costs little but time.
+const workers = 64
+
+// SetupWithManager registers the provider's reconciler and that of Hosts.
+func (s *Servers) SetupWithManager(ctx context.Context, mgr ctrl.Manager) error {
+	if s.AgentBinary == "" {
+		return errors.New("set up the provider of HostMachines: it needs --agent-binary")
+	}
+	var err error
+	if s.agent, err = readAgent(s.AgentBinary); err != nil {
+		return fmt.Errorf("set up the provider of HostMachines: %w", err)
+	}
+	machines := &infra.Reconciler[*v1alpha1.HostMachine]{Client: s.Client, APIReader: s.APIReader, Recorder: s.Recorder,
+		Provider: &Provider{Servers: s}, MaxConcurrentReconciles: workers,
+		Watch: func(b *ctrl.Builder) {
+			b.Watches(&v1alpha1.Host{}, handler.EnqueueRequestsFromMapFunc(claimer))
+		}}
+	if err := machines.SetupWithManager(ctx, mgr); err != nil {
+		return err
+	}
+	changed := predicate.Or[client.Object](predicate.GenerationChangedPredicate{}, predicate.AnnotationChangedPredicate{})
+	return ctrl.NewControllerManagedBy(mgr).Named("host").
+		For(&v1alpha1.Host{}, builder.WithPredicates(changed)).
+		WithOptions(controller.Options{MaxConcurrentReconciles: workers}).
+		Complete(&Reconciler{Servers: s})
+}
+
+// claimer is the HostMachine that a Host is claimed by.
+func claimer(_ context.Context, object client.Object) []ctrl.Request {
+	h, ok := object.(*v1alpha1.Host)
+	if !ok {
+		return nil
+	}
+	claim, err := claimOf(h)
+	if err != nil || claim == nil {
+		return nil
+	}
+	return []ctrl.Request{{NamespacedName: types.NamespacedName{Namespace: h.Namespace, Name: claim.Name}}}
+}
