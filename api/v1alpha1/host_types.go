@@ -122,6 +122,7 @@ const (
 // +kubebuilder:validation:XValidation:rule="!has(self.sudoPasswordSecretRef) || self.privilege == 'Sudo'",message="sudoPasswordSecretRef needs privilege: Sudo"
 // +kubebuilder:validation:XValidation:rule="self.user == 'root' || self.privilege == 'Sudo'",message="a user other than root needs privilege: Sudo"
 // +kubebuilder:validation:XValidation:rule="!has(self.nodeAddress) || isIP(self.nodeAddress)",message="nodeAddress is an IP address"
+// +kubebuilder:validation:XValidation:rule="isIP(self.address) || has(self.nodeAddress)",message="address is a name: say in nodeAddress at which IP address other nodes reach the server"
 type HostSpec struct {
 	SSHAccess `json:",inline"`
 

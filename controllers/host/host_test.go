@@ -346,6 +346,7 @@ func TestRefusedHosts(t *testing.T) {
 		"a jump host without key": {func(h *v1alpha1.HostSpec) {
 			h.JumpHost = &v1alpha1.JumpHost{SSHAccess: v1alpha1.SSHAccess{Address: "192.0.2.2", KeySecretRef: v1alpha1.SecretReference{Name: "key"}}}
 		}, "jump host"},
+		"a name and no node address":    {func(h *v1alpha1.HostSpec) { h.Address = "rack-1.example.org" }, "nodeAddress"},
 		"a node address that is a name": {func(h *v1alpha1.HostSpec) { h.NodeAddress = "rack-1" }, "nodeAddress"},
 	} {
 		h := valid()

@@ -40,17 +40,23 @@ type Node struct {
 	Children []Node
 }
 
-// Build makes the tree, a root for each pool.
+// Build makes the tree, a root for each pool, and one for each server that serves none.
 func Build(f *Fleet) []Node {
 	agents := make(map[string]*v1alpha1.NodeAgent, len(f.Agents))
 	for i := range f.Agents {
 		agents[f.Agents[i].Name] = &f.Agents[i]
 	}
+	claimed := map[types.NamespacedName]*v1alpha1.Host{}
+	for i := range f.Hosts {
+		if h := &f.Hosts[i]; h.Status.Claim != nil {
+			claimed[types.NamespacedName{Namespace: h.Namespace, Name: h.Status.Claim.Name}] = h
+		}
+	}
 	machines := map[types.UID][]Node{}
 	for i := range f.Machines {
 		m := &f.Machines[i]
 		uid := types.UID(m.Labels[v1alpha1.PoolUIDLabel])
-		machines[uid] = append(machines[uid], machineNode(m, agents[m.Name]))
+		machines[uid] = append(machines[uid], machineNode(m, agents[m.Name], claimed[types.NamespacedName{Namespace: m.Namespace, Name: m.Name}]))
 	}
 	roots := make([]Node, 0, len(f.Pools))
 	for i := range f.Pools {
@@ -59,7 +65,20 @@ func Build(f *Fleet) []Node {
 		root.Children = problemsFirst(machines[p.UID])
 		roots = append(roots, root)
 	}
-	return problemsFirst(roots)
+	return append(problemsFirst(roots), problemsFirst(freeHosts(f.Hosts))...)
+}
+
+// freeHosts are the servers that serve nobody.
+func freeHosts(hosts []v1alpha1.Host) []Node {
+	var free []Node
+	for i := range hosts {
+		if h := &hosts[i]; h.Status.Claim == nil {
+			n := hostNode(h)
+			n.Name = fmt.Sprintf("Host %s/%s", h.Namespace, h.Name)
+			free = append(free, n)
+		}
+	}
+	return free
 }
 
 // problemsFirst sorts by health, then name.
@@ -86,14 +105,27 @@ func poolNode(p *v1alpha1.NodePool) Node {
 	return n
 }
 
-func machineNode(m *clusterv1.Machine, agent *v1alpha1.NodeAgent) Node {
+func machineNode(m *clusterv1.Machine, agent *v1alpha1.NodeAgent, host *v1alpha1.Host) Node {
 	n := Node{Name: "Machine " + m.Name, Since: m.CreationTimestamp.Time}
 	n.Status, n.Health, n.Reason = readiness(m.DeletionTimestamp, m.Status.Conditions)
 	if n.Health == Good {
 		n.Reason = address(m)
 	}
+	if host != nil {
+		n.Children = append(n.Children, hostNode(host))
+	}
 	if agent != nil {
-		n.Children = []Node{agentNode(agent, unheard(m))}
+		n.Children = append(n.Children, agentNode(agent, unheard(m)))
+	}
+	return n
+}
+
+// hostNode is a server that somebody owns.
+func hostNode(h *v1alpha1.Host) Node {
+	n := Node{Name: "Host " + h.Name, Status: string(h.Status.State)}
+	_, n.Health, n.Reason = readiness(h.DeletionTimestamp, h.Status.Conditions)
+	if n.Health == Good {
+		n.Reason = h.Spec.Address
 	}
 	return n
 }

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/apimachinery/pkg/runtime"
 	utilruntime "k8s.io/apimachinery/pkg/util/runtime"
 	clusterv1 "sigs.k8s.io/cluster-api/api/core/v1beta2"
@@ -20,11 +21,13 @@ type Fleet struct {
 	Pools    []v1alpha1.NodePool
 	Machines []clusterv1.Machine
 	Agents   []v1alpha1.NodeAgent
+	Hosts    []v1alpha1.Host
 	// Forbidden are the kinds that the user may not list, and which the tree is without.
 	Forbidden []string
 }
 
-// Read lists the pools and machines of a namespace, or of all for an empty one, and the agents, as far as the user may.
+// Read lists the pools, machines and Hosts of a namespace, or of all for an empty one, and the agents, as far as the user
+// may.
 func Read(ctx context.Context, c client.Client, namespace string) (*Fleet, error) {
 	var pools v1alpha1.NodePoolList
 	if err := c.List(ctx, &pools, client.InNamespace(namespace)); err != nil {
@@ -40,7 +43,13 @@ func Read(ctx context.Context, c client.Client, namespace string) (*Fleet, error
 	if err := f.unlessForbidden("node agents", c.List(ctx, &agents)); err != nil {
 		return nil, err
 	}
-	f.Machines, f.Agents = machines.Items, agents.Items
+	var hosts v1alpha1.HostList
+	if err := c.List(ctx, &hosts, client.InNamespace(namespace)); !meta.IsNoMatchError(err) { // a manager from before Hosts
+		if err := f.unlessForbidden("hosts", err); err != nil {
+			return nil, err
+		}
+	}
+	f.Machines, f.Agents, f.Hosts = machines.Items, agents.Items, hosts.Items
 	return f, nil
 }
 
@@ -61,7 +70,9 @@ func (f *Fleet) missing() string {
 	if len(f.Forbidden) == 0 {
 		return ""
 	}
-	return fmt.Sprintf("Without %s, which you may not list: ask for the ClusterRole drover-viewer, bound for the whole cluster.\n", strings.Join(f.Forbidden, " and "))
+	last := len(f.Forbidden) - 1
+	list := strings.TrimPrefix(strings.Join(f.Forbidden[:last], ", ")+" and "+f.Forbidden[last], " and ")
+	return fmt.Sprintf("Without %s, which you may not list: ask for the ClusterRole drover-viewer, bound for the whole cluster.\n", list)
 }
 
 // keepPool drops all pools but those of that name, and tells whether there is one.

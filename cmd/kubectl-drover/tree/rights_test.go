@@ -71,7 +71,7 @@ func TestTreeOfWhatOneMaySee(t *testing.T) {
 		"guest": {"NodeAgents are the cluster's, so a viewer of one namespace sees none", "drover-viewer", false,
 			[]string{"workers", "Machine workers-0", "Without node agents, which you may not list"}, []string{"─ agent"}},
 		"stranger": {"pools alone are better than an error", "pools", false,
-			[]string{"workers", "Without machines and node agents, which you may not list"}, []string{"Machine workers-0"}},
+			[]string{"workers", "Without machines, node agents and hosts, which you may not list"}, []string{"Machine workers-0"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			subjects := []rbacv1.Subject{{APIGroup: rbacv1.GroupName, Kind: rbacv1.UserKind, Name: name}}

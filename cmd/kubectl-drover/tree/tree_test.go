@@ -23,6 +23,7 @@ func TestTree(t *testing.T) {
 	tests := map[string]string{
 		"healthy":  "Every line says what it is good to know of something healthy: addresses and versions.",
 		"problems": "A pool, a machine and a component with a problem come before those without, with the reason.",
+		"hosts":    "A server stands below the machine that it serves, and one that serves none beside the pools, with what is wrong.",
 		"silent":   "What an agent said that is not heard of any more is what was, and its age is told.",
 		"deleting": "A machine that is drained says what it waits for, and a machine without an agent has no branch.",
 		"empty":    "No pools is a sentence, not an empty table.",
