@@ -16,8 +16,8 @@ import (
 // routeProtocol marks our routes (rtnetlink(7), rtm_protocol); nothing in iproute2's rt_protos has the number.
 const routeProtocol netlink.RouteProtocol = 208
 
-// Kernel is where routes and rules go.
-type Kernel interface {
+// RouteTable is where routes go.
+type RouteTable interface {
 	// Routes lists our routes.
 	Routes() ([]Route, error)
 	// AddRoute makes a route, replacing one to the same destination. ErrUnreachable says that its gateway is at fault.
@@ -26,6 +26,11 @@ type Kernel interface {
 	RemoveRoute(Route) error
 	// Subnets are those of the machine's links but for the bridge.
 	Subnets() ([]netip.Prefix, error)
+}
+
+// Kernel is where routes and rules go.
+type Kernel interface {
+	RouteTable
 	// Masquerade makes traffic from own to anything outside of pods leave with the node's address, and traffic from
 	// former to anything outside of the bridge; without own ranges it removes the rules.
 	Masquerade(own, former, pods []netip.Prefix) error

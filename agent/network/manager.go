@@ -122,6 +122,15 @@ const (
 
 // Run applies every change until the context ends. What it made stays.
 func (m *Manager) Run(ctx context.Context) {
+	keep(ctx, m.wake(), func() (string, error) {
+		err := m.Apply()
+		return m.trouble(), err
+	}, func(err error) { m.Log.Error(err, "Failed to set up the pod network") })
+}
+
+// keep applies after each wake, and by the intervals above, until the context ends. What apply could not do it says in
+// words, with an error unless it is in the order of things; failed is told once of each.
+func keep(ctx context.Context, wake <-chan struct{}, apply func() (trouble string, err error), failed func(error)) {
 	timer := time.NewTimer(verifyInterval)
 	defer timer.Stop()
 	wait, before := verifyInterval, ""
@@ -129,11 +138,10 @@ func (m *Manager) Run(ctx context.Context) {
 		select {
 		case <-ctx.Done():
 			return
-		case <-m.wake():
+		case <-wake:
 		case <-timer.C:
 		}
-		err := m.Apply()
-		trouble := m.trouble()
+		trouble, err := apply()
 		switch trouble {
 		case "":
 			wait = verifyInterval
@@ -142,7 +150,7 @@ func (m *Manager) Run(ctx context.Context) {
 		default:
 			wait = retryInterval
 			if err != nil {
-				m.Log.Error(err, "Failed to set up the pod network")
+				failed(err)
 			}
 		}
 		before = trouble
@@ -232,39 +240,12 @@ func (m *Manager) route(config Config, own []netip.Prefix, nodes []Node, did *ap
 	}
 	want, refused := Routes(config.Node, own, nodes, Bounds{Pods: config.PodCIDRs, Reserved: config.Reserved, Links: links})
 	did.refused = refused
-	did.routes, did.unreachable, err = m.syncRoutes(want)
+	did.routes, did.unreachable, err = syncRoutes(m.Kernel, want)
 	return err
-}
-
-// syncRoutes makes the routes those wanted, and returns those that it made or found and those that cannot be made because
-// of where the other node is. That is nothing this node could mend, and no reason to call it ill: a control plane in
-// another subnet, or a single wrong InternalIP, would make every node of the cluster unhealthy.
-func (m *Manager) syncRoutes(want []Route) (made, unreachable []Route, err error) {
-	have, err := m.Kernel.Routes()
-	if err != nil {
-		return nil, nil, err
-	}
-	add, remove := diffRoutes(have, want)
-	var errs []error
-	for _, r := range remove {
-		errs = append(errs, m.Kernel.RemoveRoute(r))
-	}
-	for _, r := range want {
-		if slices.Contains(add, r) {
-			if err := m.Kernel.AddRoute(r); errors.Is(err, ErrUnreachable) {
-				unreachable = append(unreachable, r)
-				continue
-			} else if err != nil {
-				errs = append(errs, err)
-			}
-		}
-		made = append(made, r)
-	}
-	return made, unreachable, errors.Join(errs...)
 }
 
 // Remove takes back everything the manager made, but for the bridge that pods are attached to.
 func (m *Manager) Remove() error {
-	_, _, err := m.syncRoutes(nil)
+	_, _, err := syncRoutes(m.Kernel, nil)
 	return errors.Join(removeConflist(m.CNIDir), err, m.Kernel.Masquerade(nil, nil, nil))
 }

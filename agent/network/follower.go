@@ -1,0 +1,109 @@
+package network
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/netip"
+	"slices"
+	"sync"
+
+	"github.com/go-logr/logr"
+)
+
+// Follower keeps routes to the pods of all Nodes on a machine that is none, such as an API server's. It makes nothing else:
+// no CNI configuration and no rules.
+type Follower struct {
+	// PodCIDRs are the ranges of the cluster's pods. Without any, every range is routed that is not refused.
+	PodCIDRs []netip.Prefix
+	// Reserved are ranges and addresses that no Node's range may overlap: Services' and the API server's.
+	Reserved []netip.Prefix
+	Kernel   RouteTable
+	Log      logr.Logger
+
+	once    sync.Once
+	trigger chan struct{}
+
+	mu          sync.Mutex
+	nodes       []Node
+	synced      bool
+	applied     bool
+	failure     error
+	unreachable []Route
+	refused     []Refusal
+}
+
+func (f *Follower) wake() chan struct{} {
+	f.once.Do(func() { f.trigger = make(chan struct{}, 1) })
+	return f.trigger
+}
+
+// SetNodes tells all Nodes there are. It never blocks.
+func (f *Follower) SetNodes(nodes []Node) {
+	f.mu.Lock()
+	f.nodes, f.synced = nodes, true
+	f.mu.Unlock()
+	select {
+	case f.wake() <- struct{}{}:
+	default: // a run is due already
+	}
+}
+
+// Run follows the Nodes until the context ends, and then removes the routes: nothing keeps them true any more, and on this
+// machine no pod depends on them.
+func (f *Follower) Run(ctx context.Context) error {
+	keep(ctx, f.wake(), f.apply, func(err error) { f.Log.Error(err, "Failed to make the routes to the pods") })
+	if _, _, err := syncRoutes(f.Kernel, nil); err != nil {
+		return fmt.Errorf("remove the routes to the pods: %w", err)
+	}
+	return nil
+}
+
+// Ready is nil once the routes are as the Nodes have them.
+func (f *Follower) Ready() error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.failure == nil && !f.applied {
+		return errors.New("the Nodes are not known yet")
+	}
+	return f.failure
+}
+
+// apply makes the routes as the Nodes have them, once. Before they are known, the routes of an earlier run are the best
+// there is.
+func (f *Follower) apply() (trouble string, err error) {
+	f.mu.Lock()
+	nodes, synced := f.nodes, f.synced
+	f.mu.Unlock()
+	if !synced {
+		return "", nil
+	}
+	unreachable, refused, err := f.route(nodes)
+	f.mu.Lock()
+	before, refusedBefore := f.unreachable, f.refused
+	f.applied, f.failure = true, err
+	if err == nil {
+		f.unreachable, f.refused = unreachable, refused
+	}
+	f.mu.Unlock()
+	if err == nil && !slices.Equal(before, unreachable) {
+		f.Log.Info("Found nodes to be reachable or not", "unreachable", unreachable, "before", before)
+	}
+	if err == nil && !slices.Equal(refusedBefore, refused) {
+		f.Log.Info("Refused to route ranges of nodes, or does no more", "refused", refused, "before", refusedBefore)
+	}
+	if err == nil && len(unreachable) == 0 {
+		return "", nil
+	}
+	return fmt.Sprint(err, unreachable), err
+}
+
+func (f *Follower) route(nodes []Node) (unreachable []Route, refused []Refusal, err error) {
+	links, err := f.Kernel.Subnets()
+	if err != nil {
+		return nil, nil, err
+	}
+	want, refused := Routes("", nil, nodes, Bounds{Pods: f.PodCIDRs, Reserved: f.Reserved, Links: links})
+	_, unreachable, err = syncRoutes(f.Kernel, want)
+	return unreachable, refused, err
+}

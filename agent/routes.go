@@ -1,0 +1,112 @@
+package agent
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"net/netip"
+	"net/url"
+	"os"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/go-logr/logr"
+	"k8s.io/client-go/rest"
+	"k8s.io/client-go/tools/clientcmd"
+
+	"github.com/drover-dev/drover/agent/kubeapi"
+	"github.com/drover-dev/drover/agent/network"
+)
+
+// RouteOptions are what FollowRoutes works from.
+type RouteOptions struct {
+	// Kubeconfig is the path of one whose user may get, list and watch Nodes.
+	Kubeconfig string
+	// PodCIDRs are the ranges of the cluster's pods: no route is made elsewhere.
+	PodCIDRs []netip.Prefix
+	// ServiceCIDRs are those of its Services, where no pod is.
+	ServiceCIDRs []netip.Prefix
+	// HealthAddress is where /readyz answers; empty for nowhere.
+	HealthAddress string
+	// BootstrapPath is where a node has its bootstrap document.
+	BootstrapPath string
+	Log           logr.Logger
+}
+
+// FollowRoutes keeps routes to the pods of all Nodes on a machine that is none, until the context ends, and removes them.
+// Its log and its health say what it cannot do; it returns an error for what no patience mends.
+func FollowRoutes(ctx context.Context, opts RouteOptions) error {
+	if _, err := os.Lstat(opts.BootstrapPath); err == nil {
+		return fmt.Errorf("this machine is a node (%s is there), whose agent makes these routes: stop one of the two", opts.BootstrapPath)
+	}
+	config, err := clientcmd.BuildConfigFromFlags("", opts.Kubeconfig)
+	if err != nil {
+		return fmt.Errorf("read the kubeconfig: %w", err)
+	}
+	api, err := kubeapi.New(config)
+	if err != nil {
+		return err
+	}
+	follower := &network.Follower{
+		PodCIDRs: opts.PodCIDRs, Reserved: append(slices.Clone(opts.ServiceCIDRs), addressOf(config)...),
+		Kernel: network.NewKernel(), Log: opts.Log.WithName("routes"),
+	}
+	health, err := serveHealth(opts.HealthAddress, follower.Ready)
+	if err != nil {
+		return err
+	}
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
+	var watching sync.WaitGroup
+	var watchErr error
+	watching.Go(func() {
+		defer stop()
+		watch := &nodeWatch{changed: follower.SetNodes, absent: func() {}} // no Node is this machine's
+		watchErr = watch.run(ctx, api.Nodes())
+	})
+	err = follower.Run(ctx)
+	watching.Wait()
+	return errors.Join(watchErr, err, health.Close())
+}
+
+// addressOf is the API server's address, when it is known by that and not by a name.
+func addressOf(config *rest.Config) []netip.Prefix {
+	server, err := url.Parse(config.Host)
+	if err != nil {
+		return nil
+	}
+	address, err := netip.ParseAddr(server.Hostname())
+	if err != nil {
+		return nil
+	}
+	return []netip.Prefix{netip.PrefixFrom(address.Unmap(), address.Unmap().BitLen())}
+}
+
+// serveHealth answers at /readyz whether anything is wrong. Without an address it does nothing.
+func serveHealth(address string, ready func() error) (*http.Server, error) {
+	server := &http.Server{ReadHeaderTimeout: 5 * time.Second, Handler: readyz(ready)}
+	if address == "" {
+		return server, nil
+	}
+	listener, err := net.Listen("tcp", address)
+	if err != nil {
+		return nil, fmt.Errorf("listen for questions about health: %w", err)
+	}
+	go func() { _ = server.Serve(listener) }() // it ends by Close
+	return server, nil
+}
+
+func readyz(ready func() error) http.Handler {
+	mux := http.NewServeMux()
+	mux.HandleFunc("/readyz", func(w http.ResponseWriter, _ *http.Request) {
+		if err := ready(); err != nil {
+			http.Error(w, err.Error(), http.StatusServiceUnavailable)
+			return
+		}
+		_, _ = fmt.Fprintln(w, "ok")
+	})
+	return mux
+}
