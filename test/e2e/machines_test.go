@@ -93,6 +93,15 @@ func (w *World) managerPID(t *testing.T) int {
 	}))
 }
 
+// routesPID is the process ID of what keeps the host's routes to pods.
+func (w *World) routesPID(t *testing.T) int {
+	t.Helper()
+	return must[int](t)(findProcess(func(dir string) bool {
+		arguments, _ := os.ReadFile(filepath.Join(dir, "cmdline"))
+		return strings.HasPrefix(string(arguments), filepath.Join(w.Root, ".drover", "bin", "drover-agent")+"\x00routes")
+	}))
+}
+
 func findProcess(matches func(dir string) bool) (int, error) {
 	dirs, err := filepath.Glob("/proc/[0-9]*")
 	if err != nil {

@@ -17,6 +17,8 @@ import (
 
 // The last test, by its file's name: the demo's pool goes, and with the last pool of the namespace all that was made for it.
 func TestDeletingTheLastPoolLeavesNothing(t *testing.T) {
+	// It leaves its routes, which are then for make down to remove.
+	kill(t, world.routesPID(t))
 	world.deletePool(t, &fleetv1.NodePool{ObjectMeta: metav1.ObjectMeta{Namespace: "default", Name: "workers"}})
 	eventually(t, podsDeadline, "nothing is left", func(ctx context.Context) error {
 		for _, list := range []client.ObjectList{

@@ -29,6 +29,8 @@ const (
 	Sysctl Kind = "sysctl"
 	// NFTable: the nftables table Name was made.
 	NFTable Kind = "nftables"
+	// Routes: routes to pods in the range Name may have been made.
+	Routes Kind = "routes"
 	// Machines: the manager may have made local machines under Name.
 	Machines Kind = "machines"
 	// Files: the file or folder Name was made and holds nothing worth keeping.
@@ -93,7 +95,7 @@ func (j *Journal) OfEarlierBoot() bool {
 }
 
 func endsWithBoot(kind Kind) bool {
-	return slices.Contains([]Kind{Process, Link, Sysctl, NFTable}, kind)
+	return slices.Contains([]Kind{Process, Link, Sysctl, NFTable, Routes}, kind)
 }
 
 // bootID is empty where the kernel does not tell it (random(4)).

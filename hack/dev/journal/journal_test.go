@@ -134,10 +134,11 @@ func TestAnEarlierBootLeavesWhatIsOnDisk(t *testing.T) {
 	link := journal.Entry{Kind: journal.Link, Name: "drover0"}
 	sysctl := journal.Entry{Kind: journal.Sysctl, Name: "net.ipv4.ip_forward", Former: "0", Set: "1"}
 	table := journal.Entry{Kind: journal.NFTable, Name: "drover_dev"}
+	routes := journal.Entry{Kind: journal.Routes, Name: "10.244.0.0/16"}
 	data := journal.Entry{Kind: journal.Files, Name: "etcd"}
 	etcd := journal.Entry{Kind: journal.Process, Name: "etcd", PID: 7, StartTime: 9}
 	machines := journal.Entry{Kind: journal.Machines, Name: "machines"}
-	all := []journal.Entry{link, sysctl, table, data, etcd, machines}
+	all := []journal.Entry{link, sysctl, table, routes, data, etcd, machines}
 	tests := map[string]struct {
 		reason  string
 		boot    func(string) string

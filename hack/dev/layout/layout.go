@@ -20,6 +20,7 @@ const (
 	CgroupName    = "drover"
 	ManagerUser   = "system:serviceaccount:drover-system:drover-manager"
 	ManagerSystem = "drover-system"
+	RoutesUser    = "drover-routes"
 )
 
 // Ports that the world listens on.
@@ -32,6 +33,7 @@ const (
 	SchedulerPort         = 10259
 	ManagerMetricsPort    = 8443
 	ManagerProbePort      = 8081
+	RoutesProbePort       = 8082
 )
 
 // APIServer is the API server's URL, as the host and the nodes reach it.
@@ -56,6 +58,7 @@ func Ports() []Port {
 		{SchedulerPort, "kube-scheduler"},
 		{ManagerMetricsPort, "the manager's metrics"},
 		{ManagerProbePort, "the manager's probes"},
+		{RoutesProbePort, "the probe of the routes to pods"},
 		{ArtifactPort, "the artifact endpoint"},
 	}
 }

@@ -14,10 +14,14 @@ const (
 	ControllerManager = "kube-controller-manager"
 	Scheduler         = "kube-scheduler"
 	Manager           = "drover-manager"
+	Routes            = "drover-routes"
 )
 
-// controlPlane are all of them but the manager, in the order they are started.
+// controlPlane are those that cannot be started again beside the others, in the order they are started.
 func controlPlane() []string { return []string{Etcd, APIServer, ControllerManager, Scheduler} }
+
+// restartable is true of a process that can be started again beside the others.
+func restartable(name string) bool { return name == Manager || name == Routes }
 
 // Binaries are the files that must have been built before the world starts.
 func Binaries(l layout.Layout) []string {
@@ -36,8 +40,17 @@ func command(l layout.Layout, name string) process.Command {
 		ControllerManager: controllerManagerArgs(l),
 		Scheduler:         schedulerArgs(l),
 		Manager:           managerArgs(l),
+		Routes:            routesArgs(l),
 	}
-	return process.Command{World: l.Root(), Name: name, Path: l.Bin(name), Args: args[name], Log: l.Logs(name)}
+	return process.Command{World: l.Root(), Name: name, Path: program(l, name), Args: args[name], Log: l.Logs(name)}
+}
+
+// program is the file that a process runs.
+func program(l layout.Layout, name string) string {
+	if name == Routes {
+		return l.Bin("drover-agent")
+	}
+	return l.Bin(name)
 }
 
 // Nothing in a development world is worth the time that fsync takes. Who reaches etcd is root in the cluster, and with
@@ -55,6 +68,7 @@ func etcdArgs(l layout.Layout) []string {
 	}
 }
 
+// Services are reached by their pods, to which the host has routes: it has no kube-proxy.
 func apiServerArgs(l layout.Layout) []string {
 	return []string{
 		fmt.Sprintf("--etcd-servers=https://127.0.0.1:%d", layout.EtcdPort),
@@ -70,7 +84,7 @@ func apiServerArgs(l layout.Layout) []string {
 		"--enable-bootstrap-token-auth", "--allow-privileged",
 		"--kubelet-client-certificate=" + l.PKI("apiserver-kubelet.crt"), "--kubelet-client-key=" + l.PKI("apiserver-kubelet.key"),
 		"--kubelet-certificate-authority=" + l.PKI("ca.crt"),
-		"--kubelet-preferred-address-types=InternalIP",
+		"--kubelet-preferred-address-types=InternalIP", "--enable-aggregator-routing",
 	}
 }
 
@@ -107,5 +121,12 @@ func managerArgs(l layout.Layout) []string {
 		"--api-server-url=" + layout.APIServer,
 		"--cluster-dns=" + layout.DNSAddress, "--cluster-domain=" + layout.DNSDomain,
 		"--service-cidrs=" + layout.ServiceCIDR, "--pod-cidrs=" + layout.PodCIDR,
+	}
+}
+
+func routesArgs(l layout.Layout) []string {
+	return []string{
+		"routes", "--kubeconfig=" + l.PKI("routes.kubeconfig"), "--pod-cidr=" + layout.PodCIDR, "--service-cidr=" + layout.ServiceCIDR,
+		fmt.Sprintf("--health-bind-address=127.0.0.1:%d", layout.RoutesProbePort),
 	}
 }

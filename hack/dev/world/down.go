@@ -151,6 +151,8 @@ func (w *World) undo(ctx context.Context, e journal.Entry) error {
 		return hostnet.RestoreSysctl(e.Name, e.Set, e.Former)
 	case journal.NFTable:
 		return hostnet.RemoveTable(e.Name)
+	case journal.Routes:
+		return hostnet.RemoveRoutes(e.Name)
 	case journal.Machines:
 		if w.journal.OfEarlierBoot() {
 			return w.removeMachinesFolder(e.Name)

@@ -23,6 +23,7 @@ func identities() []pki.Identity {
 		{Name: "controller-manager", User: "system:kube-controller-manager"},
 		{Name: "scheduler", User: "system:kube-scheduler"},
 		{Name: "manager", User: layout.ManagerUser, Groups: []string{"system:serviceaccounts", "system:serviceaccounts:" + layout.ManagerSystem}},
+		{Name: "routes", User: layout.RoutesUser},
 		{Name: "apiserver-kubelet", User: kubeletClientUser},
 		{Name: "apiserver", User: "kube-apiserver", Hosts: []string{
 			"localhost", "kubernetes", "kubernetes.default", "kubernetes.default.svc", "kubernetes.default.svc." + layout.DNSDomain,
@@ -58,7 +59,7 @@ func writePKI(l layout.Layout) error {
 	if err := writeEtcdPKI(l); err != nil {
 		return err
 	}
-	for _, name := range []string{"controller-manager", "scheduler", "manager"} {
+	for _, name := range []string{"controller-manager", "scheduler", "manager", "routes"} {
 		if err := pki.Kubeconfig(l.PKI(name+".kubeconfig"), l.PKI(), name, layout.APIServer); err != nil {
 			return err
 		}

@@ -51,6 +51,10 @@ func (w *World) Leftovers() ([]string, error) {
 	for _, name := range tables {
 		left = append(left, "nftables table "+name)
 	}
+	routes, routeErr := hostnet.Routes(layout.PodCIDR)
+	for _, route := range routes {
+		left = append(left, "route "+route)
+	}
 	mounts, mountErr := w.mounts()
 	for _, path := range mounts {
 		left = append(left, "mount "+path)
@@ -62,7 +66,7 @@ func (w *World) Leftovers() ([]string, error) {
 	if other != nil {
 		left = append(left, "record "+layout.HostRecord+" of "+other.Folder())
 	}
-	return left, errors.Join(vmErr, linkErr, tableErr, mountErr, otherErr)
+	return left, errors.Join(vmErr, linkErr, tableErr, routeErr, mountErr, otherErr)
 }
 
 // VirtualMachines tells of each, in a line.

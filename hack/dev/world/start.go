@@ -30,6 +30,7 @@ var health = map[string]string{
 	ControllerManager: fmt.Sprintf("https://127.0.0.1:%d/healthz", layout.ControllerManagerPort),
 	Scheduler:         fmt.Sprintf("https://127.0.0.1:%d/readyz", layout.SchedulerPort),
 	Manager:           fmt.Sprintf("http://127.0.0.1:%d/readyz", layout.ManagerProbePort),
+	Routes:            fmt.Sprintf("http://127.0.0.1:%d/readyz", layout.RoutesProbePort),
 }
 
 // startProcess starts a process, unless it runs, and waits until it is ready.

@@ -26,6 +26,9 @@ func (w *World) Up(ctx context.Context) error {
 	if err := w.Progress.Step("Kinds, roles and admission policies", func(func(string)) error { return w.install(ctx) }); err != nil {
 		return err
 	}
+	if err := w.Progress.Step("Routes to pods", func(say func(string)) error { return w.startRoutes(ctx, say) }); err != nil {
+		return err
+	}
 	if err := w.Progress.Step("Drover's manager", func(say func(string)) error { return w.startManager(ctx, say) }); err != nil {
 		return err
 	}
@@ -146,6 +149,17 @@ func (w *World) install(ctx context.Context) error {
 		return err
 	}
 	return install.Apply(ctx, c, append(append(objects, ours...), access))
+}
+
+// startRoutes starts what keeps the host's routes to pods, anew if its binary was built again since. The API server calls
+// webhooks and aggregated APIs in pods, and is asked to be a proxy to them.
+func (w *World) startRoutes(ctx context.Context, say func(string)) error {
+	if err := w.stopStale(ctx, Routes); err != nil {
+		return err
+	}
+	return w.do(journal.Entry{Kind: journal.Routes, Name: layout.PodCIDR}, func() error {
+		return w.startProcess(ctx, Routes, say)
+	})
 }
 
 // startManager starts the manager, anew if its binary was built again since.

@@ -70,8 +70,7 @@ func StateOf(j *journal.Journal, alive func(process.ID) bool) State {
 		return Broken
 	}
 	for _, e := range j.Of(journal.Process) {
-		// The manager is the only one that may be started again by itself.
-		if e.Name != Manager && !alive(idOf(e)) {
+		if !restartable(e.Name) && !alive(idOf(e)) {
 			return Broken
 		}
 	}

@@ -12,6 +12,7 @@ import (
 func TestStateOf(t *testing.T) {
 	etcd := journal.Entry{Kind: journal.Process, Name: world.Etcd, PID: 1, StartTime: 10}
 	manager := journal.Entry{Kind: journal.Process, Name: world.Manager, PID: 2, StartTime: 20}
+	routes := journal.Entry{Kind: journal.Process, Name: world.Routes, PID: 3, StartTime: 30}
 	tests := map[string]struct {
 		reason   string
 		entries  []journal.Entry
@@ -46,6 +47,13 @@ func TestStateOf(t *testing.T) {
 			entries:  []journal.Entry{etcd, manager},
 			complete: true,
 			dead:     manager.PID,
+			want:     world.Running,
+		},
+		"what follows the routes is gone": {
+			reason:   "So can it.",
+			entries:  []journal.Entry{etcd, manager, routes},
+			complete: true,
+			dead:     routes.PID,
 			want:     world.Running,
 		},
 	}
