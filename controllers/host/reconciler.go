@@ -23,7 +23,8 @@ import (
 )
 
 const (
-	// lookInterval is how often a Host in good order is logged in to, and troubleInterval one that is not.
+	// lookInterval is how often a Host is logged in to, and an unfit one is given the agent to look anew; troubleInterval
+	// is how often one that cannot be reached or cleaned is tried.
 	lookInterval    = 5 * time.Minute
 	troubleInterval = 30 * time.Second
 	// preflightInterval is how long the preflight of a Host that passed it counts.
@@ -305,10 +306,16 @@ func (r *Reconciler) report(ctx context.Context, before, h *v1alpha1.Host, claim
 		r.written.Wrote(h)
 		r.tell(before, h)
 	}
-	if !isCondition(h, v1alpha1.ReadyCondition, metav1.ConditionTrue) {
-		return ctrl.Result{RequeueAfter: troubleInterval}, nil
+	return ctrl.Result{RequeueAfter: interval(h.Status.State)}, nil
+}
+
+// interval is how soon a Host is looked at again.
+func interval(state v1alpha1.HostState) time.Duration {
+	switch state {
+	case v1alpha1.HostUnreachable, v1alpha1.HostQuarantined, v1alpha1.HostCleaning, v1alpha1.HostPending:
+		return troubleInterval
 	}
-	return ctrl.Result{RequeueAfter: lookInterval}, nil
+	return lookInterval
 }
 
 // tell makes an event of a Host that is in new trouble.

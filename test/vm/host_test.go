@@ -77,22 +77,9 @@ func TestAHostBecomesANodeAndIsGivenBack(t *testing.T) {
 		t.Errorf("the lock file does not name the claim: %s", got)
 	}
 
-	// A pod runs there, and one can see and do in it what one would.
-	image := mustKubectl(t, "get", "deployment", "hello", "--output", "jsonpath={.spec.template.spec.containers[0].image}")
-	mustKubectl(t, "run", "there", "--image", image, "--overrides", fmt.Sprintf(`{"spec":{"nodeName":%q}}`, name))
-	awaitKubectl(t, 2*time.Minute, "Running", "get", "pod", "there", "--output", "jsonpath={.status.phase}")
-	awaitKubectl(t, time.Minute, "drover-host://", "get", "node", name, "--output", "yaml")
-	if _, err := kubectl(t.Context(), "logs", "there"); err != nil {
-		t.Error(err)
-	}
-	// Restarting the agent harms no pod.
-	started := mustKubectl(t, "get", "pod", "there", "--output", "jsonpath={.status.containerStatuses[0].containerID}")
-	debian.run(t, "systemctl restart drover-agent")
-	debian.awaitAnswer(t, "systemctl show --property=ActiveState drover-agent", "ActiveState=active")
-	if got := mustKubectl(t, "get", "pod", "there", "--output", "jsonpath={.status.containerStatuses[0].containerID}"); got != started {
-		t.Errorf("the pod's container was %s and is %s", started, got)
-	}
-	mustKubectl(t, "delete", "pod", "there", "--grace-period=1")
+	workloads(t, name)
+	faults(t, name)
+	mustKubectl(t, "delete", "pod", "web", "shell", "here", "greedy", "--grace-period=1", "--ignore-not-found")
 
 	mustKubectl(t, "delete", "nodepool", "servers", "--wait=false")
 	awaitKubectl(t, 5*time.Minute, "Available", hostReady...)
@@ -102,5 +89,130 @@ func TestAHostBecomesANodeAndIsGivenBack(t *testing.T) {
 	}
 	if left := debian.snapshot(t).since(before); len(left) > 0 {
 		t.Errorf("the server is not what it was before:\n%s", strings.Join(left, "\n"))
+	}
+}
+
+// busybox is the demo's own, as no registry is in reach.
+const busybox = "10.88.0.1:5443/images/busybox:dev"
+
+// pod runs a pod on a node until the test has ended, and waits until it runs.
+func pod(t *testing.T, name, node, image string, more ...string) {
+	t.Helper()
+	mustKubectl(t, append([]string{"run", name, "--image", image, "--restart=Never", "--overrides", fmt.Sprintf(`{"spec":{"nodeName":%q}}`, node)}, more...)...)
+	awaitKubectl(t, 3*time.Minute, "Running", "get", "pod", name, "--output", "jsonpath={.status.phase}")
+}
+
+// workloads tries what one does with pods on a server, and Services both ways with a local machine.
+func workloads(t *testing.T, name string) {
+	t.Helper()
+	image := mustKubectl(t, "get", "deployment", "hello", "--output", "jsonpath={.spec.template.spec.containers[0].image}")
+	pod(t, "web", name, image)
+	pod(t, "shell", name, busybox, "--command", "--", "/bin/sh", "-c", "echo hello from $(hostname); exec sleep 3600")
+	awaitKubectl(t, time.Minute, "hello from shell", "logs", "shell")
+	if got := mustKubectl(t, "exec", "shell", "--", "/bin/sh", "-c", "echo $((6 * 7))"); got != "42" {
+		t.Errorf("exec printed %q", got)
+	}
+	service := mustKubectl(t, "get", "service", "hello", "--output", "jsonpath={.spec.clusterIP}")
+	awaitKubectl(t, time.Minute, "Hello from hello", "exec", "shell", "--", "wget", "-q", "-O", "-", "-T", "5", "http://"+service)
+	local := mustKubectl(t, "get", "machines", "--selector=fleet.drover.dev/pool=workers", "--output", "jsonpath={.items[0].metadata.name}")
+	pod(t, "here", local, busybox, "--command", "--", "sleep", "3600")
+	address := mustKubectl(t, "get", "pod", "web", "--output", "jsonpath={.status.podIP}")
+	awaitKubectl(t, time.Minute, "Hello from web", "exec", "here", "--", "wget", "-q", "-O", "-", "-T", "5", "http://"+address+":8080")
+
+	// A limit binds: who takes more than it is ended.
+	mustKubectl(t, "run", "greedy", "--image", busybox, "--restart=Never", "--overrides", fmt.Sprintf(
+		`{"spec":{"nodeName":%q,"containers":[{"name":"greedy","image":%q,"command":["tail","/dev/zero"],"resources":{"limits":{"memory":"32Mi"}}}]}}`, name, busybox))
+	awaitKubectl(t, 3*time.Minute, "OOMKilled", "get", "pod", "greedy", "--output", "jsonpath={.status.containerStatuses[0].state.terminated.reason}")
+}
+
+// faults ends each part, restarts the agent and reboots the server. No pod is lost by it.
+func faults(t *testing.T, name string) {
+	t.Helper()
+	container := func() string {
+		return mustKubectl(t, "get", "pod", "web", "--output", "jsonpath={.status.containerStatuses[0].containerID}")
+	}
+	before := container()
+	debian.run(t, "systemctl restart drover-agent")
+	debian.awaitAnswer(t, "systemctl show --property=ActiveState drover-agent", "ActiveState=active")
+	for _, component := range []string{"kubelet", "containerd", "kube-proxy", "drover-agent"} {
+		former := debian.run(t, "pidof "+component)
+		debian.run(t, "kill -9 $(pidof "+component+")")
+		eventually(t, 2*time.Minute, component+" is started again", func(ctx context.Context) error {
+			now, err := debian.as(ctx, "root", "pidof "+component)
+			if err == nil && now == former {
+				err = fmt.Errorf("%s still is process %s", component, now)
+			}
+			return err
+		})
+	}
+	awaitKubectl(t, 3*time.Minute, "True", "get", "node", name, "--output", `jsonpath={.status.conditions[?(@.type=="Ready")].status}`)
+	if now := container(); now != before {
+		t.Errorf("the pod's container was %s and is %s", before, now)
+	}
+
+	boot, err := debian.bootID(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, _ = debian.as(t.Context(), "root", "systemctl reboot") // the connection ends with the machine
+	eventually(t, 6*time.Minute, "boot anew", func(ctx context.Context) error {
+		id, err := debian.bootID(ctx)
+		if err == nil && id == boot {
+			err = fmt.Errorf("the boot still is %s", id)
+		}
+		return err
+	})
+	awaitKubectl(t, 4*time.Minute, bootIDOf(t), "get", "node", name, "--output", "jsonpath={.status.nodeInfo.bootID}")
+	awaitKubectl(t, 4*time.Minute, "True", "get", "node", name, "--output", `jsonpath={.status.conditions[?(@.type=="Ready")].status}`)
+	awaitKubectl(t, 2*time.Minute, "drover-host://default/"+name, "get", "node", name, "--output", "jsonpath={.spec.providerID}")
+}
+
+func bootIDOf(t *testing.T) string {
+	t.Helper()
+	id, err := debian.bootID(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return strings.TrimSpace(id)
+}
+
+// TestWaysIntoAServer tries each way into the machine, and what is said of those that do not lead there.
+func TestWaysIntoAServer(t *testing.T) {
+	key, err := os.ReadFile(debian.Key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, tc := range []struct{ name, spec, want string }{
+		{"sudo-password", `user: operator, privilege: Sudo, sudoPasswordSecretRef: {name: ways}`, "Available"},
+		{"wrong-password", `user: operator, privilege: Sudo, sudoPasswordSecretRef: {name: wrong}`, "SudoPasswordWrong"},
+		{"no-password", `user: operator, privilege: Sudo`, "SudoDenied"},
+		{"no-sudo", `user: guest, privilege: Sudo`, "SudoDenied"},
+		{"nobody", `user: nobody, privilege: Sudo`, "AuthenticationFailed"},
+		{"another-key", `hostKeys: ["ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIGnvpTmRs0NLHRHTSmqcvMBSbtq3ZqaxiAoLWmAHMRGu"]`, "HostKeyMismatch"},
+		{"jump-host", fmt.Sprintf(`address: 127.0.0.1, nodeAddress: %s, jumpHost: {address: %[1]s, keySecretRef: {name: ways}, hostKeys: [%q]}`, debian.Address, debian.HostKey), "Available"},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			spec := tc.spec
+			if !strings.Contains(spec, "address:") {
+				spec += ", address: " + debian.Address
+			}
+			if !strings.HasPrefix(spec, "hostKeys:") {
+				spec += fmt.Sprintf(", hostKeys: [%q]", debian.HostKey)
+			}
+			file := filepath.Join(t.TempDir(), "host.yaml")
+			text := fmt.Sprintf("apiVersion: v1\nkind: Secret\nmetadata: {name: ways}\nstringData: {password: %q, key: %q}\n---\n"+
+				"apiVersion: v1\nkind: Secret\nmetadata: {name: wrong}\nstringData: {password: wrong}\n---\n"+
+				"apiVersion: fleet.drover.dev/v1alpha1\nkind: Host\nmetadata: {name: %s}\nspec: {keySecretRef: {name: ways}, %s}\n", debian.Password, key, tc.name, spec)
+			if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			mustKubectl(t, "apply", "--filename", file)
+			t.Cleanup(func() {
+				if _, err := kubectl(context.WithoutCancel(t.Context()), "delete", "--timeout=30s", "--filename", file); err != nil {
+					t.Error(err)
+				}
+			})
+			awaitKubectl(t, time.Minute, tc.want, "get", "host", tc.name, "--output", `jsonpath={.status.conditions[?(@.type=="Ready")].reason}`)
+		})
 	}
 }
