@@ -49,6 +49,9 @@ const (
 	// ClaimAnnotation on a Host holds its HostClaim, as JSON. It is written with a lock on the Host's version, and survives
 	// a lost status.
 	ClaimAnnotation = "fleet.drover.dev/claim"
+	// ChosenHostAnnotation on a HostMachine names the Host that it is about to claim. It is written with a lock on the
+	// HostMachine's version before the claim is, so that two managers do not claim two Hosts for one machine.
+	ChosenHostAnnotation = "fleet.drover.dev/chosen-host"
 	// HostKeyAnnotation on a Host that is trusted on first use holds the key it showed then, so that a lost status trusts
 	// nobody anew. Whoever has given the server another key removes it.
 	HostKeyAnnotation = "fleet.drover.dev/host-key"

@@ -132,27 +132,73 @@ func (p *Provider) claimed(ctx context.Context, m *v1alpha1.HostMachine) (*v1alp
 	return nil, nil
 }
 
-// claim takes a Host for the machine: one write, which fails if anybody wrote the Host since it was read. It returns nil
-// if somebody was quicker.
+// claim takes a Host for the machine in two writes, each of which fails if anybody wrote the object since it was read: the
+// machine names the Host, then the Host the machine. It returns nil if somebody was quicker, and is to be called again.
 func (p *Provider) claim(ctx context.Context, m *v1alpha1.HostMachine) (*v1alpha1.Host, error) {
+	name := m.Annotations[v1alpha1.ChosenHostAnnotation]
+	if name == "" {
+		var err error
+		if name, err = p.pick(ctx, m); err != nil {
+			return nil, err
+		}
+		if err := p.choose(ctx, m, name); err != nil {
+			return nil, unlessOvertaken(err)
+		}
+	}
+	h := &v1alpha1.Host{}
+	err := p.APIReader.Get(ctx, client.ObjectKey{Namespace: m.Namespace, Name: name}, h)
+	if client.IgnoreNotFound(err) != nil {
+		return nil, fmt.Errorf("read Host %s: %w", name, err)
+	}
+	// Read live, and not to be claimed any more: then whoever read it before that cannot claim it either.
+	if err != nil || unavailable(h) != "" {
+		return nil, unlessOvertaken(p.choose(ctx, m, ""))
+	}
+	if err := p.patchHost(ctx, h, func(h *v1alpha1.Host) error { return setClaim(h, claimFor(m)) }); err != nil {
+		return nil, unlessOvertaken(err)
+	}
+	return h, nil
+}
+
+// pick finds a Host that the machine may claim.
+func (p *Provider) pick(ctx context.Context, m *v1alpha1.HostMachine) (string, error) {
 	selector, err := metav1.LabelSelectorAsSelector(&m.Spec.HostSelector)
 	if err != nil {
-		return nil, infra.ProvisionFailed(fmt.Sprintf("The hostSelector is not valid: %v.", err))
+		return "", infra.ProvisionFailed(fmt.Sprintf("The hostSelector is not valid: %v.", err))
 	}
 	hosts := &v1alpha1.HostList{}
 	if err := p.Client.List(ctx, hosts, client.InNamespace(m.Namespace)); err != nil {
-		return nil, fmt.Errorf("list the Hosts of %s: %w", m.Namespace, err)
+		return "", fmt.Errorf("list the Hosts of %s: %w", m.Namespace, err)
 	}
 	chosen, why := choose(hosts.Items, selector)
 	if chosen == nil {
-		return nil, &infra.Problem{Reason: v1alpha1.ReasonNoHost, Message: why}
+		return "", &infra.Problem{Reason: v1alpha1.ReasonNoHost, Message: why}
 	}
-	chosen = chosen.DeepCopy()
-	err = p.patchHost(ctx, chosen, func(h *v1alpha1.Host) error { return setClaim(h, claimFor(m)) })
+	return chosen.Name, nil
+}
+
+// choose has the machine name a Host, or none any more.
+func (p *Provider) choose(ctx context.Context, m *v1alpha1.HostMachine, name string) error {
+	before := m.DeepCopy()
+	if m.Annotations == nil {
+		m.Annotations = map[string]string{}
+	}
+	m.Annotations[v1alpha1.ChosenHostAnnotation] = name
+	if name == "" {
+		delete(m.Annotations, v1alpha1.ChosenHostAnnotation)
+	}
+	if err := p.Client.Patch(ctx, m, client.MergeFromWithOptions(before, client.MergeFromWithOptimisticLock{})); err != nil {
+		return fmt.Errorf("write HostMachine %s: %w", m.Name, err)
+	}
+	return nil
+}
+
+// unlessOvertaken is the error of a write, unless somebody else was quicker.
+func unlessOvertaken(err error) error {
 	if apierrors.IsConflict(err) || apierrors.IsNotFound(err) {
-		return nil, nil
+		return nil
 	}
-	return chosen, err
+	return err
 }
 
 // nodeAddress is where other nodes reach the server.
