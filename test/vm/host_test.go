@@ -58,9 +58,15 @@ func TestAHostBecomesANodeAndIsGivenBack(t *testing.T) {
 	sample := filepath.Join(".drover", "samples", "host.yaml")
 	mustKubectl(t, "apply", "--filename", filepath.Join(debian.root, sample))
 	t.Cleanup(func() {
-		_, err := kubectl(context.WithoutCancel(t.Context()), "delete", "--ignore-not-found", "--timeout=30s", "--filename", filepath.Join(debian.root, sample))
-		if err != nil {
-			t.Log(err)
+		// The pool first: a Host is not released without the Secret of its keys.
+		for _, args := range [][]string{
+			{"delete", "pod", "web", "shell", "here", "greedy", "--grace-period=1", "--ignore-not-found"},
+			{"delete", "nodepool", "servers", "--ignore-not-found", "--timeout=50s"},
+			{"delete", "--ignore-not-found", "--timeout=50s", "--filename", filepath.Join(debian.root, sample)},
+		} {
+			if _, err := kubectl(context.WithoutCancel(t.Context()), args...); err != nil {
+				t.Error(err)
+			}
 		}
 	})
 
@@ -80,7 +86,6 @@ func TestAHostBecomesANodeAndIsGivenBack(t *testing.T) {
 	workloads(t, name)
 	faults(t, name)
 	mustKubectl(t, "delete", "pod", "web", "shell", "here", "greedy", "--grace-period=1", "--ignore-not-found")
-
 	mustKubectl(t, "delete", "nodepool", "servers", "--wait=false")
 	awaitKubectl(t, 5*time.Minute, "Available", hostReady...)
 	awaitKubectl(t, time.Minute, "", "get", "hostmachines", "--output", "name")
@@ -113,11 +118,11 @@ func workloads(t *testing.T, name string) {
 		t.Errorf("exec printed %q", got)
 	}
 	service := mustKubectl(t, "get", "service", "hello", "--output", "jsonpath={.spec.clusterIP}")
-	awaitKubectl(t, time.Minute, "Hello from hello", "exec", "shell", "--", "wget", "-q", "-O", "-", "-T", "5", "http://"+service)
+	awaitKubectl(t, time.Minute, "Hello from hello", "exec", "web", "--", "/hello", "get", "http://"+service)
 	local := mustKubectl(t, "get", "machines", "--selector=fleet.drover.dev/pool=workers", "--output", "jsonpath={.items[0].metadata.name}")
-	pod(t, "here", local, busybox, "--command", "--", "sleep", "3600")
+	pod(t, "here", local, image)
 	address := mustKubectl(t, "get", "pod", "web", "--output", "jsonpath={.status.podIP}")
-	awaitKubectl(t, time.Minute, "Hello from web", "exec", "here", "--", "wget", "-q", "-O", "-", "-T", "5", "http://"+address+":8080")
+	awaitKubectl(t, time.Minute, "Hello from web", "exec", "here", "--", "/hello", "get", "http://"+address+":8080")
 
 	// A limit binds: who takes more than it is ended.
 	mustKubectl(t, "run", "greedy", "--image", busybox, "--restart=Never", "--overrides", fmt.Sprintf(
