@@ -44,6 +44,15 @@ type HostMachineSpec struct {
 	// +optional
 	HostSelector metav1.LabelSelector `json:"hostSelector,omitempty,omitzero"`
 
+	// provisioningTimeoutSeconds is how long a Host that was claimed may fail to become a node's. After that it is released,
+	// cleaned and put into quarantine, and another one is claimed. Counted by the manager from when it first failed.
+	// Default: 1800.
+	// +optional
+	// +default=1800
+	// +kubebuilder:validation:Minimum=60
+	// +kubebuilder:validation:Maximum=604800
+	ProvisioningTimeoutSeconds *int32 `json:"provisioningTimeoutSeconds,omitempty"`
+
 	// unreachableTimeoutSeconds is how long the removal of the machine waits for a Host that cannot be reached. After
 	// that the machine is gone for the cluster; the Host stays claimed, and is cleaned before all else when it comes
 	// back. Default: 600.

@@ -638,6 +638,11 @@ func (in *HostMachineList) DeepCopyObject() runtime.Object {
 func (in *HostMachineSpec) DeepCopyInto(out *HostMachineSpec) {
 	*out = *in
 	in.HostSelector.DeepCopyInto(&out.HostSelector)
+	if in.ProvisioningTimeoutSeconds != nil {
+		in, out := &in.ProvisioningTimeoutSeconds, &out.ProvisioningTimeoutSeconds
+		*out = new(int32)
+		**out = **in
+	}
 	if in.UnreachableTimeoutSeconds != nil {
 		in, out := &in.UnreachableTimeoutSeconds, &out.UnreachableTimeoutSeconds
 		*out = new(int32)

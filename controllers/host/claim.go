@@ -25,10 +25,10 @@ func claimOf(h *v1alpha1.Host) (*v1alpha1.HostClaim, error) {
 	return claim, nil
 }
 
-// isClaimedBy says whether the Host is that machine's, released or not.
-func isClaimedBy(h *v1alpha1.Host, m *v1alpha1.HostMachine) bool {
+// isClaimedBy says whether the Host is that machine's; one that it has released counts only if that is asked for.
+func isClaimedBy(h *v1alpha1.Host, m *v1alpha1.HostMachine, released bool) bool {
 	claim, err := claimOf(h)
-	return err == nil && claim != nil && claim.UID == string(m.UID)
+	return err == nil && claim != nil && claim.UID == string(m.UID) && (released || !isReleased(claim))
 }
 
 // isReleased says that the Host waits to be cleaned.

@@ -10,6 +10,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"testing"
+	"time"
 
 	"github.com/go-logr/logr"
 	"golang.org/x/crypto/ssh"
@@ -18,6 +19,7 @@ import (
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/tools/events"
+	testingclock "k8s.io/utils/clock/testing"
 	"k8s.io/utils/ptr"
 	clusterv1 "sigs.k8s.io/cluster-api/api/core/v1beta2"
 	ctrl "sigs.k8s.io/controller-runtime"
@@ -43,7 +45,7 @@ preflight*) cat <<END
 {"agentVersion":"test","facts":{"architecture":"amd64","os":"Debian GNU/Linux 12 (bookworm)","kernelRelease":"6.1.0","cpus":4,"memoryBytes":8589934592,"cgroupVersion":2,"machineID":"abc"},"findings":[$(cat "$top/findings" 2>/dev/null)]}
 END
 ;;
-"install --bootstrap") cp -p "$3" "$top/installed" ;;
+"install --bootstrap") [ ! -e "$top/broken" ] || { echo "no space left on device" >&2; exit 1; }; cp -p "$3" "$top/installed" ;;
 "reset --verify") [ ! -e "$top/installed" ] || { echo "left on this machine: installed" >&2; exit 1; } ;;
 "reset ") [ -e "$top/stuck" ] || rm -f "$top/installed" ;;
 *) echo "unknown: $*" >&2; exit 64 ;;
@@ -60,12 +62,14 @@ type site struct {
 	events    *events.FakeRecorder
 	hosts     *Reconciler
 	machines  *infra.Reconciler[*v1alpha1.HostMachine]
+	clock     *testingclock.FakePassiveClock
 }
 
 func newSite(t *testing.T) *site {
 	t.Helper()
 	server := apiserver.Shared(t)
-	s := &site{Server: server, t: t, namespace: server.Namespace(t), work: t.TempDir(), events: events.NewFakeRecorder(1000)}
+	s := &site{Server: server, t: t, namespace: server.Namespace(t), work: t.TempDir(), events: events.NewFakeRecorder(1000),
+		clock: testingclock.NewFakePassiveClock(time.Now())}
 	var err error
 	if _, s.key, err = ed25519.GenerateKey(rand.Reader); err != nil {
 		t.Fatal(err)
@@ -100,7 +104,7 @@ func (s *site) manager(agent string) (*Reconciler, *infra.Reconciler[*v1alpha1.H
 		s.t.Fatal(err)
 	}
 	servers := &Servers{Client: s.Client, APIReader: s.Client, Recorder: s.events, AgentBinary: agent, WorkDir: s.work + "/drover-host", agent: file}
-	return &Reconciler{Servers: servers}, &infra.Reconciler[*v1alpha1.HostMachine]{Client: s.Client, APIReader: s.Client, Recorder: s.events, Provider: &Provider{Servers: servers}}
+	return &Reconciler{Servers: servers}, &infra.Reconciler[*v1alpha1.HostMachine]{Client: s.Client, APIReader: s.Client, Recorder: s.events, Provider: &Provider{Servers: servers, Clock: s.clock}}
 }
 
 func (s *site) meta(name string) metav1.ObjectMeta {

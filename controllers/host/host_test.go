@@ -8,6 +8,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/utils/ptr"
@@ -258,6 +259,29 @@ func TestAServerThatIsAwayAtItsReleaseIsCleanedWhenItComesBack(t *testing.T) {
 	s.look("a")
 	if h = s.look("a"); ready(h.Status.Conditions) != "True Available" || b.has("installed") {
 		t.Errorf("the server is %s, installed %v", ready(h.Status.Conditions), b.has("installed"))
+	}
+}
+
+func TestAServerThatNeverBecomesANodeIsGivenUp(t *testing.T) {
+	s := newSite(t)
+	a := s.box("a")
+	s.look("a")
+	a.put(t, "broken", "")
+	s.machine("m")
+	m := s.make("m")
+	if got := ready(m.Status.Conditions); got != "False CommandFailed" || !strings.Contains(m.Status.Conditions[0].Message, "no space left") {
+		t.Fatalf("a machine that cannot be installed is %s: %+v", got, m.Status.Conditions)
+	}
+	s.box("b")
+	s.look("b")
+	s.clock.SetTime(s.clock.Now().Add(time.Hour))
+	s.make("m")
+	if m = s.make("m"); m.Status.Host != "b" || ready(m.Status.Conditions) != "True Provisioned" {
+		t.Errorf("the machine is on %q: %+v", m.Status.Host, m.Status.Conditions)
+	}
+	s.look("a")
+	if h := s.look("a"); h.Status.State != v1alpha1.HostQuarantined || unavailable(h) != v1alpha1.ReasonQuarantined || !strings.Contains(ptr.Deref(messageOf(h), ""), "no space left") {
+		t.Errorf("the server that was given up is %s: %+v", h.Status.State, h.Status.Conditions)
 	}
 }
 

@@ -2,15 +2,18 @@ package host
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/netip"
 	"sync"
 	"time"
 
+	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/utils/clock"
 	"k8s.io/utils/ptr"
 	clusterv1 "sigs.k8s.io/cluster-api/api/core/v1beta2"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -26,15 +29,20 @@ const (
 	releaseRecheck = 10 * time.Second
 	// provisionedRecheck is how often a machine is compared with its Host without an event.
 	provisionedRecheck = 5 * time.Minute
+	// maxQuarantine is how much of a reason an annotation has, in bytes.
+	maxQuarantine = 1024
 )
 
 // Provider makes each HostMachine of a Host.
 type Provider struct {
 	*Servers
 
+	// Clock measures how long things fail. Default: the real one.
+	Clock clock.PassiveClock
+
 	mu sync.Mutex
-	// waiting has since when, by this manager's clock, the removal of a machine waits for a Host that cannot be cleaned.
-	waiting map[types.UID]time.Time
+	// failing has since when, by this manager's clock, a machine's installation or removal fails.
+	failing map[types.UID]time.Time
 }
 
 var _ infra.Provider[*v1alpha1.HostMachine] = &Provider{}
@@ -64,7 +72,7 @@ func (p *Provider) Kind() infra.Kind[*v1alpha1.HostMachine] {
 // Ensure implements infra.Provider. Each step may be repeated: the claim is found again, the lock file is there already,
 // what was copied is not copied again, and the agent's installer goes on where it stopped.
 func (p *Provider) Ensure(ctx context.Context, m *v1alpha1.HostMachine, bootstrap []byte) (infra.State, error) {
-	h, err := p.claimed(ctx, m)
+	h, err := p.claimed(ctx, m, false)
 	if err != nil {
 		return infra.State{}, err
 	}
@@ -87,7 +95,34 @@ func (p *Provider) Ensure(ctx context.Context, m *v1alpha1.HostMachine, bootstra
 	if bootstrap == nil {
 		return state, nil
 	}
-	return state, problem(p.install(ctx, h, m, bootstrap))
+	if err := problem(p.install(ctx, h, m, bootstrap)); err != nil {
+		return state, errors.Join(err, p.giveUp(ctx, h, m, err))
+	}
+	p.forget(m.UID)
+	return state, nil
+}
+
+// giveUp takes from a machine a Host that has failed to become a node's for too long. Somebody is to look at that one.
+func (p *Provider) giveUp(ctx context.Context, h *v1alpha1.Host, m *v1alpha1.HostMachine, cause error) error {
+	limit := time.Duration(ptr.Deref(m.Spec.ProvisioningTimeoutSeconds, 1800)) * time.Second
+	if p.waited(m.UID) < limit {
+		return nil
+	}
+	why := fmt.Sprintf("did not become a node within %s: %v", limit, cause)
+	claim := claimFor(m)
+	claim.Released = ptr.To(true)
+	if err := p.patchHost(ctx, h.DeepCopy(), func(h *v1alpha1.Host) error {
+		if err := setClaim(h, claim); err != nil {
+			return err
+		}
+		h.Annotations[v1alpha1.QuarantineAnnotation] = v1alpha1.Shorten(why, maxQuarantine)
+		return nil
+	}); err != nil {
+		return unlessOvertaken(err)
+	}
+	p.Recorder.Eventf(h, m, corev1.EventTypeWarning, v1alpha1.ReasonQuarantined, "Provision", "%s", v1alpha1.BoundMessage("The server "+why))
+	p.forget(m.UID)
+	return unlessOvertaken(p.choose(ctx, m, ""))
 }
 
 // install makes the Host's server a node.
@@ -117,14 +152,14 @@ func (s *Servers) ownerOf(ctx context.Context, namespace string, claim v1alpha1.
 
 // claimed is the Host that is the machine's. It is looked for live before it is said that there is none: a second one must
 // not be claimed.
-func (p *Provider) claimed(ctx context.Context, m *v1alpha1.HostMachine) (*v1alpha1.Host, error) {
+func (p *Provider) claimed(ctx context.Context, m *v1alpha1.HostMachine, released bool) (*v1alpha1.Host, error) {
 	for _, reader := range []client.Reader{p.Client, p.APIReader} {
 		hosts := &v1alpha1.HostList{}
 		if err := reader.List(ctx, hosts, client.InNamespace(m.Namespace)); err != nil {
 			return nil, fmt.Errorf("list the Hosts of %s: %w", m.Namespace, err)
 		}
 		for i := range hosts.Items {
-			if isClaimedBy(&hosts.Items[i], m) {
+			if isClaimedBy(&hosts.Items[i], m, released) {
 				return &hosts.Items[i], nil
 			}
 		}
@@ -214,7 +249,7 @@ func nodeAddress(h *v1alpha1.Host) (string, error) {
 // Remove implements infra.Provider: it releases the Host, and waits until that is clean. How a Host is cleaned is not the
 // machine's affair: its object may go before.
 func (p *Provider) Remove(ctx context.Context, m *v1alpha1.HostMachine) (infra.Removal, error) {
-	h, err := p.claimed(ctx, m)
+	h, err := p.claimed(ctx, m, true)
 	if err != nil {
 		return infra.Removal{}, err
 	}
@@ -247,33 +282,40 @@ func (p *Provider) Remove(ctx context.Context, m *v1alpha1.HostMachine) (infra.R
 	}
 	p.forget(m.UID)
 	removal.Gone = true
-	p.Recorder.Eventf(h, m, "Warning", removal.Reason, "Release", "%s",
+	p.Recorder.Eventf(h, m, corev1.EventTypeWarning, removal.Reason, "Release", "%s",
 		v1alpha1.BoundMessage(fmt.Sprintf("HostMachine %s was let go after %s, and this Host stays claimed until it is clean: %s", m.Name, limit, clean.Message)))
 	return removal, nil
 }
 
-// waited is how long this manager has seen the removal wait for a Host that cannot be cleaned. A new manager waits anew.
+// waited is how long this manager has seen it fail. A new manager counts anew.
 func (p *Provider) waited(uid types.UID) time.Duration {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.waiting == nil {
-		p.waiting = map[types.UID]time.Time{}
+	if p.failing == nil {
+		p.failing = map[types.UID]time.Time{}
 	}
-	if _, known := p.waiting[uid]; !known {
-		p.waiting[uid] = time.Now()
+	if _, known := p.failing[uid]; !known {
+		p.failing[uid] = p.clock().Now()
 	}
-	return time.Since(p.waiting[uid])
+	return p.clock().Since(p.failing[uid])
 }
 
 func (p *Provider) forget(uid types.UID) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	delete(p.waiting, uid)
+	delete(p.failing, uid)
+}
+
+func (p *Provider) clock() clock.PassiveClock {
+	if p.Clock != nil {
+		return p.Clock
+	}
+	return clock.RealClock{}
 }
 
 // BootReport implements infra.Provider.
 func (p *Provider) BootReport(ctx context.Context, m *v1alpha1.HostMachine) ([]byte, error) {
-	h, err := p.claimed(ctx, m)
+	h, err := p.claimed(ctx, m, false)
 	if err != nil {
 		return nil, err
 	}
