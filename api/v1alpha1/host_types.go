@@ -161,7 +161,8 @@ type HostSpec struct {
 	// +optional
 	Unschedulable *bool `json:"unschedulable,omitempty"`
 
-	// cleanup says what becomes of the server when it is released: Reset or Manual. Default: Reset.
+	// cleanup says what becomes of the server when it is released: Reset or Manual. A HostMachine that says otherwise is
+	// heeded for the release after it. Default: Reset.
 	// +optional
 	// +default="Reset"
 	Cleanup HostCleanup `json:"cleanup,omitempty"`
@@ -248,6 +249,10 @@ type HostClaim struct {
 	// released says that the claimer is gone, and that the server is to be cleaned.
 	// +optional
 	Released *bool `json:"released,omitempty"`
+
+	// cleanup is what the claimer wants to become of the server when it is released; the Host's own cleanup if empty.
+	// +optional
+	Cleanup HostCleanup `json:"cleanup,omitempty"`
 }
 
 // HostFacts are what a server is like, as its preflight found it.

@@ -61,6 +61,10 @@ type HostMachineSpec struct {
 	// +kubebuilder:validation:Minimum=0
 	// +kubebuilder:validation:Maximum=604800
 	UnreachableTimeoutSeconds *int32 `json:"unreachableTimeoutSeconds,omitempty"`
+
+	// cleanup says what becomes of the server when this machine releases it: Reset or Manual. Default: what its Host says.
+	// +optional
+	Cleanup HostCleanup `json:"cleanup,omitempty"`
 }
 
 // HostMachineStatus is the machine there is.

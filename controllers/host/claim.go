@@ -57,5 +57,13 @@ func clearClaim(h *v1alpha1.Host) {
 }
 
 func claimFor(m *v1alpha1.HostMachine) v1alpha1.HostClaim {
-	return v1alpha1.HostClaim{Kind: claimerKind, Name: m.Name, UID: string(m.UID)}
+	return v1alpha1.HostClaim{Kind: claimerKind, Name: m.Name, UID: string(m.UID), Cleanup: m.Spec.Cleanup}
+}
+
+// cleanupOf is what becomes of the server when that claim is released. It is in the claim, for the claimer may be gone by then.
+func cleanupOf(h *v1alpha1.Host, claim *v1alpha1.HostClaim) v1alpha1.HostCleanup {
+	if claim != nil && claim.Cleanup != "" {
+		return claim.Cleanup
+	}
+	return h.Spec.Cleanup
 }

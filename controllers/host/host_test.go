@@ -264,7 +264,7 @@ func TestAServerThatIsAwayAtItsReleaseIsCleanedWhenItComesBack(t *testing.T) {
 
 func TestAServerThatNeverBecomesANodeIsGivenUp(t *testing.T) {
 	s := newSite(t)
-	a := s.box("a")
+	a := s.box("a", func(h *v1alpha1.Host) { h.Spec.Cleanup = v1alpha1.HostCleanupManual })
 	s.look("a")
 	a.put(t, "broken", "")
 	s.machine("m")

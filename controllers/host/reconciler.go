@@ -77,7 +77,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Resu
 	case err != nil && why == nil:
 		return ctrl.Result{}, err
 	case why == nil && isReleased(claim):
-		return r.free(ctx, before, h)
+		return r.free(ctx, before, h, claim)
 	}
 	return r.report(ctx, before, h, claim, why)
 }
@@ -280,7 +280,7 @@ func (r *Reconciler) clean(ctx context.Context, h *v1alpha1.Host, s *server, cla
 }
 
 // free makes a clean Host nobody's, once its status says that it is clean.
-func (r *Reconciler) free(ctx context.Context, before, h *v1alpha1.Host) (ctrl.Result, error) {
+func (r *Reconciler) free(ctx context.Context, before, h *v1alpha1.Host, claim *v1alpha1.HostClaim) (ctrl.Result, error) {
 	r.forgetPassed(h)
 	set(h, v1alpha1.HostFitCondition, metav1.ConditionUnknown, string(v1alpha1.HostPending), "The preflight runs again after a release.")
 	if _, err := r.report(ctx, before, h, nil, nil); err != nil {
@@ -288,7 +288,7 @@ func (r *Reconciler) free(ctx context.Context, before, h *v1alpha1.Host) (ctrl.R
 	}
 	return ctrl.Result{}, r.write(ctx, h, func(h *v1alpha1.Host) error {
 		clearClaim(h)
-		if h.Spec.Cleanup == v1alpha1.HostCleanupManual {
+		if cleanupOf(h, claim) == v1alpha1.HostCleanupManual && h.Annotations[v1alpha1.QuarantineAnnotation] == "" {
 			h.Annotations[v1alpha1.QuarantineAnnotation] = "released; look at the server and remove this annotation"
 		}
 		return nil
