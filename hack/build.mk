@@ -105,6 +105,7 @@ $(STAMPS)/artifacts: $(filter-out %/controlplane %/etcd,$(UPSTREAM_STAMPS)) $(AG
 	@touch $@
 
 .PHONY: image
-image: $(BIN)/drover-manager $(BIN)/drover-agent $(TOOLS)/artifacts ## Make the manager's image: served from .drover/artifacts, and as dist/manager.tar
+image: $(BIN)/drover-manager $(BIN)/drover-agent $(AGENT_ARCHITECTURES:%=$(BIN)/drover-agent-%) $(TOOLS)/artifacts ## Make the manager's image: served from .drover/artifacts, and as dist/manager.tar
 	@$(TOOLS)/artifacts image --out $(ARTIFACTS) --repository images/manager --name $(IMG) --archive dist/manager.tar \
-		--file $(BIN)/drover-manager=/drover-manager --file $(BIN)/drover-agent=/drover-agent --entrypoint /drover-manager --user 65532:65532
+		--file $(BIN)/drover-manager=/drover-manager --file $(BIN)/drover-agent=/drover-agent \
+		$(foreach a,$(AGENT_ARCHITECTURES),--file $(BIN)/drover-agent-$(a)=/drover-agent-$(a)) --entrypoint /drover-manager --user 65532:65532

@@ -191,6 +191,8 @@ const (
 	ReasonKeySecretUnusable = "KeySecretUnusable"
 	// ReasonForeignHost: the server's lock file names another cluster or another machine.
 	ReasonForeignHost = "ForeignHost"
+	// ReasonUnsupportedArchitecture: the manager has no agent for the server's architecture.
+	ReasonUnsupportedArchitecture = "UnsupportedArchitecture"
 	// ReasonNoHost: no Host is free and fit; the message counts why.
 	ReasonNoHost = "NoHost"
 	// ReasonDuplicateAddress: another Host has the same address and port.

@@ -38,7 +38,7 @@ func TestTheMachinesCleanupRulesOverTheHosts(t *testing.T) {
 				t.Fatalf("the HostMachine is still there: %+v", m.Status.Conditions)
 			}
 			b.Heal()
-			s.hosts, s.machines = s.manager(s.hosts.AgentBinary)
+			s.hosts, s.machines = s.manager()
 			s.look(name)
 			if h := s.look(name); h.Status.State != test.want || b.has("installed") {
 				t.Errorf("%s: the Host is %s, want %s; installed %v: %+v", test.reason, h.Status.State, test.want, b.has("installed"), h.Status.Conditions)

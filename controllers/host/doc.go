@@ -6,6 +6,7 @@
 //     tells.
 //   - choose.go picks a free Host for a machine, and counts why there is none.
 //   - server.go is what is done on a server: preflight, lock file, install, reset.
+//   - agents.go is which agent a server of which architecture is given.
 //   - login.go turns a Host and its Secrets into a connection (package remote).
 //   - provider.go is Cluster API's contract, through package infra: it claims a Host, installs the agent, and releases the
 //     Host.

@@ -63,6 +63,22 @@ type site struct {
 	hosts     *Reconciler
 	machines  *infra.Reconciler[*v1alpha1.HostMachine]
 	clock     *testingclock.FakePassiveClock
+	// agents are what managers have; the servers say that they are of amd64.
+	agents agentFiles
+}
+
+// script writes an agent.
+func script(t *testing.T, text string) agentFile {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "drover-agent")
+	if err := os.WriteFile(path, []byte(text), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	file, err := readAgent(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return file
 }
 
 func newSite(t *testing.T) *site {
@@ -74,10 +90,7 @@ func newSite(t *testing.T) *site {
 	if _, s.key, err = ed25519.GenerateKey(rand.Reader); err != nil {
 		t.Fatal(err)
 	}
-	agent := filepath.Join(t.TempDir(), "drover-agent")
-	if err := os.WriteFile(agent, []byte(agentScript), 0o755); err != nil {
-		t.Fatal(err)
-	}
+	s.agents = agentFiles{"amd64": script(t, agentScript)}
 	block, err := ssh.MarshalPrivateKey(s.key, "")
 	if err != nil {
 		t.Fatal(err)
@@ -92,18 +105,14 @@ func newSite(t *testing.T) *site {
 	if err := s.Client.Status().Update(t.Context(), cluster); err != nil {
 		t.Fatal(err)
 	}
-	s.hosts, s.machines = s.manager(agent)
+	s.hosts, s.machines = s.manager()
 	return s
 }
 
 // manager is another manager's share: it remembers nothing of the first one's.
-func (s *site) manager(agent string) (*Reconciler, *infra.Reconciler[*v1alpha1.HostMachine]) {
+func (s *site) manager() (*Reconciler, *infra.Reconciler[*v1alpha1.HostMachine]) {
 	s.t.Helper()
-	file, err := readAgent(agent)
-	if err != nil {
-		s.t.Fatal(err)
-	}
-	servers := &Servers{Client: s.Client, APIReader: s.Client, Recorder: s.events, AgentBinary: agent, WorkDir: s.work + "/drover-host", agent: file}
+	servers := &Servers{Client: s.Client, APIReader: s.Client, Recorder: s.events, WorkDir: s.work + "/drover-host", agents: s.agents}
 	return &Reconciler{Servers: servers}, &infra.Reconciler[*v1alpha1.HostMachine]{Client: s.Client, APIReader: s.Client, Recorder: s.events, Provider: &Provider{Servers: servers, Clock: s.clock}}
 }
 
@@ -132,7 +141,8 @@ func (s *site) box(name string, edits ...func(*v1alpha1.Host)) *box {
 		s.t.Fatal(err)
 	}
 	b := &box{name: name, dir: s.t.TempDir()}
-	b.Server = sshd.Start(s.t, sshd.Options{Users: map[string][]ssh.PublicKey{"root": {public}}, Command: func(command string) *exec.Cmd {
+	b.is(s.t, "x86_64")
+	b.Server = sshd.Start(s.t, sshd.Options{Users: map[string][]ssh.PublicKey{"root": {public}}, Env: []string{"PATH=" + s.work + ":" + os.Getenv("PATH")}, Command: func(command string) *exec.Cmd {
 		return exec.Command("unshare", "--mount", "/bin/sh", "-c", `mount --bind "$1" "$2" && exec /bin/sh -c "$3"`, "sh", b.dir, s.work, command)
 	}})
 	host := &v1alpha1.Host{ObjectMeta: s.meta(name), Spec: v1alpha1.HostSpec{SSHAccess: v1alpha1.SSHAccess{
@@ -154,6 +164,14 @@ func (b *box) has(file string) bool {
 func (b *box) put(t *testing.T, file, content string) {
 	t.Helper()
 	if err := os.WriteFile(filepath.Join(b.dir, file), []byte(content), 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// is makes the server's uname say that it is of that architecture.
+func (b *box) is(t *testing.T, uname string) {
+	t.Helper()
+	if err := os.WriteFile(filepath.Join(b.dir, "uname"), []byte("#!/bin/sh\necho "+uname+"\n"), 0o755); err != nil {
 		t.Fatal(err)
 	}
 }

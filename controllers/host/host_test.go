@@ -79,7 +79,7 @@ func TestNoServerIsClaimedTwice(t *testing.T) {
 		s.box(name)
 		s.look(name)
 	}
-	_, second := s.manager(s.hosts.AgentBinary)
+	_, second := s.manager()
 	var wg sync.WaitGroup
 	for _, name := range []string{"m0", "m1", "m2", "m3", "m4", "m5"} {
 		s.machine(name)
@@ -138,7 +138,7 @@ func TestAClaimSurvivesALostStatusAndANewManager(t *testing.T) {
 	if err := s.Client.Status().Update(t.Context(), m); err != nil {
 		t.Fatal(err)
 	}
-	s.hosts, s.machines = s.manager(s.hosts.AgentBinary)
+	s.hosts, s.machines = s.manager()
 	if m = s.make("m"); m.Status.Host != "a" || ready(m.Status.Conditions) != "True Provisioned" {
 		t.Errorf("the machine is on %q: %+v", m.Status.Host, m.Status.Conditions)
 	}

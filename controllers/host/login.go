@@ -28,7 +28,7 @@ func (s *Servers) login(ctx context.Context, h *v1alpha1.Host) (*server, error) 
 	if err != nil {
 		return nil, err
 	}
-	return &server{Connection: connection, agent: s.agent, dir: s.dir()}, nil
+	return &server{Connection: connection, agents: s.agents, dir: s.dir()}, nil
 }
 
 func (s *Servers) target(ctx context.Context, h *v1alpha1.Host) (remote.Target, error) {

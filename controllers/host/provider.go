@@ -139,7 +139,7 @@ func (p *Provider) install(ctx context.Context, h *v1alpha1.Host, m *v1alpha1.Ho
 	if err := s.lock(ctx, who); err != nil {
 		return err
 	}
-	if err := s.putAgent(ctx, p.architecture()); err != nil {
+	if err := s.putAgent(ctx); err != nil {
 		return err
 	}
 	return s.install(ctx, bootstrap)

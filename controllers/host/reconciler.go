@@ -207,19 +207,14 @@ func (r *Reconciler) inspect(ctx context.Context, h *v1alpha1.Host, s *server) e
 	if held != nil {
 		return r.unfit(h, foreign("it is held by "+held.String()))
 	}
-	if err := s.putAgent(ctx, r.architecture()); err != nil {
-		return r.unfit(h, err)
-	}
-	asked := time.Now()
-	report, err := s.preflight(ctx)
-	took := time.Since(asked)
+	report, at, err := s.ask(ctx)
 	if left := s.leave(ctx); err == nil {
 		err = left
 	}
 	if err != nil {
 		return r.unfit(h, err)
 	}
-	h.Status.Facts = factsOf(report, asked.Add(took/2))
+	h.Status.Facts = factsOf(report, at)
 	set(h, v1alpha1.HostCleanCondition, metav1.ConditionTrue, v1alpha1.ReasonClean, "")
 	if report.Facts.Drover {
 		set(h, v1alpha1.HostCleanCondition, metav1.ConditionFalse, v1alpha1.ReasonForeignHost, "An agent is installed on the server, or has left its state: run `drover-agent reset` on it.")
@@ -265,7 +260,7 @@ func (r *Reconciler) clean(ctx context.Context, h *v1alpha1.Host, s *server, cla
 		return nil
 	}
 	if held != nil {
-		if err := s.putAgent(ctx, r.architecture()); err != nil {
+		if err := s.putAgent(ctx); err != nil {
 			return failed(err)
 		}
 		if err := s.reset(ctx); err != nil {

@@ -8,9 +8,9 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"strings"
+	"time"
 
 	"github.com/drover-dev/drover/api/node"
 	"github.com/drover-dev/drover/api/v1alpha1"
@@ -36,56 +36,41 @@ func (o owner) String() string {
 	return fmt.Sprintf("HostMachine %s/%s (%s) of the cluster %s", o.Namespace, o.Machine, o.UID, o.Cluster)
 }
 
-// agentFile is the agent that is put onto servers.
-type agentFile struct {
-	path, digest string
-	size         int64
-}
-
-// readAgent looks at the agent's program once: it is the manager's release's.
-func readAgent(path string) (agentFile, error) {
-	file, err := os.Open(path)
-	if err != nil {
-		return agentFile{}, fmt.Errorf("read the agent's program: %w", err)
-	}
-	defer func() { _ = file.Close() }()
-	sum := sha256.New()
-	size, err := io.Copy(sum, file)
-	if err != nil {
-		return agentFile{}, fmt.Errorf("read the agent's program: %w", err)
-	}
-	return agentFile{path: path, digest: hex.EncodeToString(sum.Sum(nil)), size: size}, nil
-}
-
 // server is a machine that somebody is logged in on. Each of its methods may be repeated.
 type server struct {
 	remote.Connection
-	agent agentFile
-	dir   string
+	agents agentFiles
+	dir    string
 }
 
 func (s *server) program() string { return s.dir + "/drover-agent" }
 
-// architectures are Go's names for what uname calls them.
-var architectures = map[string]string{"x86_64": "amd64", "aarch64": "arm64", "armv7l": "arm", "ppc64le": "ppc64le", "s390x": "s390x", "riscv64": "riscv64"}
-
-// putAgent sees that the agent's program is there.
-func (s *server) putAgent(ctx context.Context, architecture string) error {
-	out, err := s.Run(ctx, "umask 077 && mkdir -p '"+s.dir+"' && uname -m", nil)
+// putAgent sees that the agent's program is there. On a server that there is none for it leaves nothing.
+func (s *server) putAgent(ctx context.Context) error {
+	uname, err := s.Run(ctx, "uname -m", nil)
 	if err != nil {
 		return err
 	}
-	uname := strings.TrimSpace(string(out))
-	if got, known := architectures[uname]; !known || got != architecture {
-		return &infra.Problem{Reason: v1alpha1.ReasonPreflightFailed,
-			Message: fmt.Sprintf("The server's architecture is %s, and the manager's agent is built for %s: Drover needs an agent for each.", uname, architecture)}
+	agent, err := s.agents.of(strings.TrimSpace(string(uname)))
+	if err != nil {
+		return err
 	}
-	file, err := os.Open(s.agent.path)
+	file, err := os.Open(agent.path)
 	if err != nil {
 		return fmt.Errorf("read the agent's program: %w", err)
 	}
 	defer func() { _ = file.Close() }()
-	return s.Put(ctx, s.program(), 0o700, file, s.agent.size, s.agent.digest)
+	return s.Put(ctx, s.program(), 0o700, file, agent.size, agent.digest)
+}
+
+// ask has the agent say what the server is like, and about when it did.
+func (s *server) ask(ctx context.Context) (*node.HostReport, time.Time, error) {
+	if err := s.putAgent(ctx); err != nil {
+		return nil, time.Time{}, err
+	}
+	asked := time.Now()
+	report, err := s.preflight(ctx)
+	return report, asked.Add(time.Since(asked) / 2), err
 }
 
 // preflight asks the agent what the server is like. It changes nothing.

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"runtime"
 	"sync"
 
 	corev1 "k8s.io/api/core/v1"
@@ -24,14 +23,12 @@ type Servers struct {
 	APIReader client.Reader
 	// Recorder takes the events.
 	Recorder events.EventRecorder
-	// AgentBinary is the drover-agent put onto servers; it is for Architecture.
-	AgentBinary string
-	// Architecture is Go's name of what AgentBinary is built for. Default: the manager's own.
-	Architecture string
+	// AgentBinaries are the programs drover-agent put onto servers, by Go's name of what each is built for.
+	AgentBinaries map[string]string
 	// WorkDir is the manager's own directory on servers. Default: /var/lib/drover-host.
 	WorkDir string
 
-	agent   agentFile
+	agents  agentFiles
 	mu      sync.Mutex
 	cluster string
 }
@@ -41,13 +38,6 @@ func (s *Servers) dir() string {
 		return s.WorkDir
 	}
 	return workDir
-}
-
-func (s *Servers) architecture() string {
-	if s.Architecture != "" {
-		return s.Architecture
-	}
-	return runtime.GOARCH
 }
 
 // clusterID tells this cluster from others, on a server's lock file.

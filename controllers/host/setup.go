@@ -23,11 +23,11 @@ const workers = 64
 
 // SetupWithManager registers the provider's reconciler and that of Hosts.
 func (s *Servers) SetupWithManager(ctx context.Context, mgr ctrl.Manager) error {
-	if s.AgentBinary == "" {
+	if len(s.AgentBinaries) == 0 {
 		return errors.New("set up the provider of HostMachines: it needs --agent-binary")
 	}
 	var err error
-	if s.agent, err = readAgent(s.AgentBinary); err != nil {
+	if s.agents, err = readAgents(s.AgentBinaries); err != nil {
 		return fmt.Errorf("set up the provider of HostMachines: %w", err)
 	}
 	machines := &infra.Reconciler[*v1alpha1.HostMachine]{Client: s.Client, APIReader: s.APIReader, Recorder: s.Recorder,

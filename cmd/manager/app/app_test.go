@@ -5,10 +5,13 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
+	"maps"
 	"net"
 	"net/http"
 	"os"
 	"path/filepath"
+	"runtime"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -30,19 +33,23 @@ func TestFlagsAreThoseOfTheDevelopmentWorld(t *testing.T) {
 	options.AddFlags(flags)
 	if err := flags.Parse([]string{
 		"--cluster-api=external", "--leader-elect", "--metrics-bind-address=:1", "--health-probe-bind-address=:2", "--kubeconfig=k",
-		"--local-root=r", "--agent-binary=a", "--shared-bundles=s", "--artifact-root=o", "--artifact-bind-address=:3",
+		"--local-root=r", "--agent-binary=a", "--agent-binary=linux/arm64=b,c", "--shared-bundles=s", "--artifact-root=o", "--artifact-bind-address=:3",
 		"--artifact-cert-file=c", "--artifact-key-file=y", "--api-server-url=https://a", "--server-ca-file=f", "--client-ca-file=g",
 		"--cluster-dns=10.96.0.10,fd00::a", "--cluster-domain=d", "--service-cidrs=10.96.0.0/16", "--pod-cidrs=10.244.0.0/16",
 	}); err != nil {
 		t.Fatal(err)
 	}
-	if d := options.Discovery; len(d.DNSServers) != 2 || d.ServiceCIDRs[0] != "10.96.0.0/16" || options.ArtifactKeyFile != "y" || !options.LeaderElect {
+	if d := options.Discovery; len(d.DNSServers) != 2 || d.ServiceCIDRs[0] != "10.96.0.0/16" || options.ArtifactKeyFile != "y" || !options.LeaderElect || !slices.Equal(options.AgentBinaries, []string{"a", "linux/arm64=b,c"}) {
 		t.Errorf("got %+v", options)
 	}
 }
 
 func TestCompleteSaysWhatIsWrong(t *testing.T) {
 	dir := t.TempDir()
+	agent := filepath.Join(dir, "agent")
+	if err := os.WriteFile(agent, nil, 0o700); err != nil {
+		t.Fatal(err)
+	}
 	for _, test := range []struct {
 		reason string
 		change func(*Options)
@@ -51,7 +58,10 @@ func TestCompleteSaysWhatIsWrong(t *testing.T) {
 		{"a mode that is none", func(o *Options) { o.ClusterAPI = "none" }, "--cluster-api is \"none\""},
 		{"a format that is none", func(o *Options) { o.LogFormat = "xml" }, "--log-format is \"xml\""},
 		{"artifacts without a certificate", func(o *Options) { o.ArtifactRoot = dir }, "--artifact-root needs --artifact-cert-file"},
-		{"no agent for local machines", func(o *Options) { o.LocalRoot, o.AgentBinary = dir, filepath.Join(dir, "none") }, "set --agent-binary"},
+		{"no agent for local machines", func(o *Options) { o.LocalRoot = dir }, "set --agent-binary"},
+		{"an agent that is not there", func(o *Options) { o.AgentBinaries = []string{filepath.Join(dir, "none")} }, "no agent at " + dir},
+		{"an architecture that is none", func(o *Options) { o.AgentBinaries = []string{"linux/pdp11=" + agent} }, "\"pdp11\", which is none of amd64, arm, "},
+		{"two agents for one architecture", func(o *Options) { o.AgentBinaries = []string{agent, "linux/" + runtime.GOARCH + "=" + agent} }, "given twice"},
 	} {
 		options := DefaultOptions()
 		test.change(&options)
@@ -60,11 +70,11 @@ func TestCompleteSaysWhatIsWrong(t *testing.T) {
 		}
 	}
 	options := DefaultOptions()
-	options.LocalRoot, options.AgentBinary = filepath.Join(dir, "machines"), filepath.Join(dir, "agent")
-	if err := os.WriteFile(options.AgentBinary, nil, 0o700); err != nil {
-		t.Fatal(err)
-	}
+	options.LocalRoot, options.AgentBinaries = filepath.Join(dir, "machines"), []string{agent, "linux/s390x=" + agent}
 	completed, err := options.complete()
+	if want := map[string]string{runtime.GOARCH: agent, "s390x": agent}; err != nil || !maps.Equal(completed.agents, want) {
+		t.Errorf("got the agents %v (%v), want %v", completed.agents, err, want)
+	}
 	if err != nil || completed.SharedBundles != filepath.Join(dir, "bundles") {
 		t.Errorf("got shared bundles at %s (%v), want them beside the machines", completed.SharedBundles, err)
 	}
@@ -83,12 +93,20 @@ func TestNewSaysWhyItCannotStart(t *testing.T) {
 	if _, err := New(t.Context(), nobody, testOptions()); err == nil || !strings.Contains(err.Error(), "lacks rights") || !apierrors.IsForbidden(errors.Unwrap(err)) {
 		t.Errorf("no rights: got %v", err)
 	}
+	options := testOptions()
+	options.AgentBinaries = []string{filepath.Join(t.TempDir(), "agent")}
+	if err := os.WriteFile(options.AgentBinaries[0], []byte("#!/bin/sh\n"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := New(t.Context(), apiserver.Shared(t).Config, options); err == nil || !strings.Contains(err.Error(), "is no program of Linux") {
+		t.Errorf("an agent that is none: got %v", err)
+	}
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer func() { _ = listener.Close() }()
-	options := testOptions()
+	options = testOptions()
 	options.HealthProbeBindAddress = listener.Addr().String()
 	if _, err := New(t.Context(), apiserver.Shared(t).Config, options); err == nil || !strings.Contains(explain(err).Error(), "another process has the port") {
 		t.Errorf("a port in use: got %v", err)
@@ -178,5 +196,18 @@ func TestDeploymentLetsReconcilesEnd(t *testing.T) {
 	grace := time.Duration(ptr.Deref(deployment.Spec.Template.Spec.TerminationGracePeriodSeconds, 30)) * time.Second
 	if grace <= shutdownTimeout {
 		t.Errorf("the manager is killed after %s, and takes up to %s", grace, shutdownTimeout)
+	}
+}
+
+func TestAgentsBesideTheManagerAreFound(t *testing.T) {
+	dir := t.TempDir()
+	for _, name := range []string{"drover-agent", "drover-agent-riscv64", "drover-agent-old"} {
+		if err := os.WriteFile(filepath.Join(dir, name), nil, 0o700); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want := map[string]string{runtime.GOARCH: filepath.Join(dir, "drover-agent"), "riscv64": filepath.Join(dir, "drover-agent-riscv64")}
+	if got := agentsBeside(dir); !maps.Equal(got, want) {
+		t.Errorf("got %v, want %v", got, want)
 	}
 }

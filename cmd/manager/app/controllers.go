@@ -3,6 +3,7 @@ package app
 import (
 	"context"
 	"fmt"
+	"runtime"
 
 	ctrl "sigs.k8s.io/controller-runtime"
 
@@ -56,15 +57,15 @@ func reconcilers(mgr ctrl.Manager, discoverer *discovery.Discoverer, options Opt
 		&nodeagent.Reconciler{Management: here, Workload: here},
 		&fence.Reconciler{Management: here, Workload: here},
 	}
-	if options.AgentBinary != "" {
-		list = append(list, &host.Servers{Client: client, APIReader: live, Recorder: mgr.GetEventRecorder("drover-host"), AgentBinary: options.AgentBinary})
+	if len(options.agents) > 0 {
+		list = append(list, &host.Servers{Client: client, APIReader: live, Recorder: mgr.GetEventRecorder("drover-host"), AgentBinaries: options.agents})
 	}
 	if options.LocalRoot == "" {
 		return list
 	}
 	return append(list, &local.Provider{
 		Client: client, APIReader: live, Recorder: mgr.GetEventRecorder("drover-local"),
-		Root: options.LocalRoot, AgentBinary: options.AgentBinary, SharedBundles: options.SharedBundles,
+		Root: options.LocalRoot, AgentBinary: options.agents[runtime.GOARCH], SharedBundles: options.SharedBundles,
 	})
 }
 

@@ -2,7 +2,6 @@ package app
 
 import (
 	"fmt"
-	"os"
 	"path/filepath"
 	"slices"
 	"time"
@@ -12,8 +11,6 @@ import (
 	"github.com/drover-dev/drover/controllers/discovery"
 	"github.com/drover-dev/drover/controllers/engine"
 )
-
-const agentName = "drover-agent"
 
 // Options is what the flags say.
 type Options struct {
@@ -37,9 +34,10 @@ type Options struct {
 
 	// LocalRoot is the directory of local machines; empty turns the local provider off.
 	LocalRoot string
-	// AgentBinary is the agent put onto machines. Default: the one beside the manager's own binary. Without one neither
-	// local machines nor Hosts are served.
-	AgentBinary string
+	// AgentBinaries are the agents put onto machines: a file for the manager's own architecture, "linux/<architecture>=file"
+	// for another. Default: those beside the manager's own binary, drover-agent and drover-agent-<architecture>. Without
+	// any, neither local machines nor Hosts are served.
+	AgentBinaries []string
 	// SharedBundles is the directory of unpacked bundles that local machines read. Default: <LocalRoot>/../bundles.
 	SharedBundles string
 
@@ -49,6 +47,8 @@ type Options struct {
 	// Discovery overrides what is found out about the cluster.
 	Discovery discovery.Overrides
 
+	// agents are the files of AgentBinaries by architecture.
+	agents map[string]string
 	// repeated allows several managers in one process, which only tests start.
 	repeated bool
 	// leaseDuration is how long a leader that says nothing is waited for. Default: controller-runtime's 15 s.
@@ -86,7 +86,7 @@ func (o *Options) AddFlags(f *pflag.FlagSet) {
 	f.IntVar(&o.LogLevel, "log-level", o.LogLevel, "how much to log: 0 what happens, 2 why, 4 details")
 
 	f.StringVar(&o.LocalRoot, "local-root", o.LocalRoot, "`directory` of local machines; empty turns the local provider off")
-	f.StringVar(&o.AgentBinary, "agent-binary", o.AgentBinary, "`file` that is put onto local machines and Hosts as their agent; by default drover-agent beside this binary")
+	f.StringArrayVar(&o.AgentBinaries, "agent-binary", o.AgentBinaries, "`file` that is put onto local machines and Hosts as their agent, or linux/<architecture>=file for Hosts of another architecture than this binary's; may be repeated; by default drover-agent and drover-agent-<architecture> beside this binary")
 	f.StringVar(&o.SharedBundles, "shared-bundles", o.SharedBundles, "`directory` of unpacked bundles that local machines share read-only; by default <local-root>/../bundles")
 
 	f.StringVar(&o.ArtifactRoot, "artifact-root", o.ArtifactRoot, "`directory` of bundles and images to serve; empty turns the endpoint off")
@@ -115,32 +115,11 @@ func (o Options) complete() (Options, error) {
 	if o.ArtifactRoot != "" && (o.ArtifactCertFile == "" || o.ArtifactKeyFile == "") {
 		return o, fmt.Errorf("--artifact-root needs --artifact-cert-file and --artifact-key-file: nodes fetch over TLS only")
 	}
-	o, err := o.completeAgent()
+	o, err := o.completeAgents()
 	if err != nil || o.LocalRoot == "" {
 		return o, err
 	}
 	return o.completeLocal()
-}
-
-// completeAgent finds the agent. Only one that was asked for must be there.
-func (o Options) completeAgent() (Options, error) {
-	asked := o.AgentBinary != ""
-	if !asked {
-		own, err := os.Executable()
-		if err != nil {
-			return o, fmt.Errorf("find the agent beside this binary: %w: set --agent-binary", err)
-		}
-		o.AgentBinary = filepath.Join(filepath.Dir(own), agentName)
-	}
-	info, err := os.Stat(o.AgentBinary)
-	switch {
-	case err == nil && info.Mode().IsRegular():
-		return o, nil
-	case asked || o.LocalRoot != "":
-		return o, fmt.Errorf("there is no agent at %s to put onto machines: set --agent-binary, or leave out --local-root", o.AgentBinary)
-	}
-	o.AgentBinary = ""
-	return o, nil
 }
 
 func (o Options) completeLocal() (Options, error) {
