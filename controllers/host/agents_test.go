@@ -79,8 +79,10 @@ func TestEachServerIsGivenTheAgentOfItsArchitecture(t *testing.T) {
 	if m := s.make("m"); ready(m.Status.Conditions) != "False NoHost" || !strings.Contains(m.Status.Conditions[0].Message, "1 UnsupportedArchitecture") {
 		t.Errorf("the machine is %+v", m.Status.Conditions)
 	}
-	if b.has("drover-host") {
-		t.Error("the manager's directory is left on a server that nothing was done to")
+	for _, dir := range []string{"drover-host", "drover-host.visit"} {
+		if b.has(dir) {
+			t.Errorf("%s is left on a server that nothing was done to", dir)
+		}
 	}
 
 	// The next manager has one.
@@ -95,5 +97,30 @@ func TestEachServerIsGivenTheAgentOfItsArchitecture(t *testing.T) {
 	s.box("b").is(t, "pdp11")
 	if h = s.look("b"); !strings.Contains(*messageOf(h), "pdp11, which Drover does not know; the manager has agents for amd64, arm64") {
 		t.Errorf("a server of an unknown architecture says %q", *messageOf(h))
+	}
+}
+
+// A claim is made while the preflight's traces are cleared up: its lock file stays, for the release rests on it.
+func TestAVisitLeavesAClaimersLockAlone(t *testing.T) {
+	s := newSite(t)
+	b := s.box("a")
+	s.look("a")
+	stale := s.host("a")
+	s.machine("m")
+	s.make("m")
+	visitor, err := s.hosts.login(t.Context(), stale)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = visitor.Close() })
+	visit := visitor.visit()
+	if _, _, err := visit.ask(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if err := visit.leave(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if !b.has("drover-host/lock") || !b.has("drover-host/drover-agent") || b.has("drover-host.visit") {
+		t.Errorf("lock %v, agent %v, the visit's own %v", b.has("drover-host/lock"), b.has("drover-host/drover-agent"), b.has("drover-host.visit"))
 	}
 }

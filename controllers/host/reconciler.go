@@ -207,8 +207,9 @@ func (r *Reconciler) inspect(ctx context.Context, h *v1alpha1.Host, s *server) e
 	if held != nil {
 		return r.unfit(h, foreign("it is held by "+held.String()))
 	}
-	report, at, err := s.ask(ctx)
-	if left := s.leave(ctx); err == nil {
+	visit := s.visit()
+	report, at, err := visit.ask(ctx)
+	if left := visit.leave(ctx); err == nil {
 		err = left
 	}
 	if err != nil {

@@ -43,6 +43,14 @@ type server struct {
 	dir    string
 }
 
+// visit is the server for one who comes before it is claimed, with a directory of its own: to clear that up must not take the
+// lock file of a claimer that came meanwhile.
+func (s *server) visit() *server {
+	visit := *s
+	visit.dir += ".visit"
+	return &visit
+}
+
 func (s *server) program() string { return s.dir + "/drover-agent" }
 
 // putAgent sees that the agent's program is there. On a server that there is none for it leaves nothing.
