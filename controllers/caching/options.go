@@ -4,10 +4,8 @@ import (
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	storagev1 "k8s.io/api/storage/v1"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/selection"
-	clusterv1 "sigs.k8s.io/cluster-api/api/core/v1beta2"
 	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -28,19 +26,13 @@ func ClientOptions() client.Options {
 	return client.Options{Cache: &client.CacheOptions{DisableFor: live(), Unstructured: true}}
 }
 
-// CacheOptions is what the manager's cache holds. A watch for Secrets sees bootstrap Secrets and join tokens only, one
-// for ConfigMaps only what Drover made.
+// CacheOptions is what the manager's cache holds. A watch for ConfigMaps sees only what Drover made. Secrets are not
+// watched at all: the manager has no right to list them.
 func CacheOptions() cache.Options {
 	return cache.Options{
 		DefaultTransform: cache.TransformStripManagedFields(),
 		ByObject: map[client.Object]cache.ByObject{
-			&corev1.Node{}: {Transform: stripNode},
-			&corev1.Secret{}: {Namespaces: map[string]cache.Config{
-				metav1.NamespaceSystem: {LabelSelector: exists(v1alpha1.PoolUIDLabel)},
-				cache.AllNamespaces: {LabelSelector: labels.SelectorFromSet(labels.Set{
-					clusterv1.ClusterNameLabel: v1alpha1.AdoptedClusterName,
-				})},
-			}},
+			&corev1.Node{}:      {Transform: stripNode},
 			&corev1.ConfigMap{}: {Label: exists(v1alpha1.ManagedLabel)},
 		},
 	}

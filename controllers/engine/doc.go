@@ -36,8 +36,8 @@
 // The manager's cache (package caching), which both clients read from.
 //
 //   - No object has managed fields, and no Node the list of its images.
-//   - Secrets, ConfigMaps, Pods, DaemonSets, PersistentVolumes and VolumeAttachments are read live. A watch for Secrets
-//     sees only bootstrap Secrets and join tokens, one for ConfigMaps only what Drover made.
+//   - Secrets, ConfigMaps, Pods, DaemonSets, PersistentVolumes and VolumeAttachments are read live, and Secrets
+//     not watched at all. A watch for ConfigMaps sees only what Drover made.
 //   - Unstructured objects, as which Cluster API reads infrastructure, come from the cache too.
 //
 // The queues (queue.go), in place of Cluster API's limit of one reconcile per object and second, which is off.

@@ -23,6 +23,8 @@ type Servers struct {
 	APIReader client.Reader
 	// Recorder takes the events.
 	Recorder events.EventRecorder
+	// Published brings HostMachines back whose bootstrap Secret was written.
+	Published *infra.Published
 	// AgentBinaries are the programs drover-agent put onto servers, by Go's name of what each is built for.
 	AgentBinaries map[string]string
 	// WorkDir is the manager's own directory on servers. Default: /var/lib/drover-host.

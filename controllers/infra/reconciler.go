@@ -35,6 +35,8 @@ type Reconciler[M client.Object] struct {
 	Recorder events.EventRecorder
 	// Provider makes the machines.
 	Provider Provider[M]
+	// Published brings machines back whose bootstrap Secret was written. Without it they are looked at now and then.
+	Published *Published
 	// Watch adds what else brings a machine back, if anything.
 	Watch func(*ctrl.Builder)
 	// MaxConcurrentReconciles is how many machines are worked on at once. Default: 10.
@@ -45,7 +47,6 @@ type Reconciler[M client.Object] struct {
 
 // +kubebuilder:rbac:groups=cluster.x-k8s.io,resources=clusters;machines,verbs=get;list;watch
 // +kubebuilder:rbac:groups="",resources=namespaces,verbs=get
-// +kubebuilder:rbac:groups="",resources=secrets,verbs=get;list;watch
 // +kubebuilder:rbac:groups=events.k8s.io,resources=events,verbs=create;patch
 
 // Reconcile implements reconcile.Reconciler.

@@ -4,7 +4,6 @@ import (
 	"context"
 	"strings"
 
-	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/types"
@@ -16,6 +15,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/event"
 	"sigs.k8s.io/controller-runtime/pkg/handler"
 	"sigs.k8s.io/controller-runtime/pkg/predicate"
+	"sigs.k8s.io/controller-runtime/pkg/source"
 
 	"github.com/drover-dev/drover/api/v1alpha1"
 )
@@ -33,8 +33,10 @@ func (r *Reconciler[M]) SetupWithManager(_ context.Context, mgr ctrl.Manager) er
 		For(kind.New()).
 		Watches(&clusterv1.Machine{}, handler.EnqueueRequestsFromMapFunc(r.machineOf), builder.WithPredicates(machineChanges())).
 		Watches(&clusterv1.Cluster{}, handler.EnqueueRequestsFromMapFunc(r.machinesOf), builder.WithPredicates(clusterChanges())).
-		WatchesMetadata(&corev1.Secret{}, handler.EnqueueRequestsFromMapFunc(secretOwner), builder.WithPredicates(bootstrapSecrets())).
 		WithOptions(controller.Options{MaxConcurrentReconciles: r.MaxConcurrentReconciles})
+	if r.Published != nil {
+		b.WatchesRawSource(source.Func(r.Published.start))
+	}
 	if r.Watch != nil {
 		r.Watch(b)
 	}
@@ -65,23 +67,6 @@ func (r *Reconciler[M]) machinesOf(ctx context.Context, o client.Object) []ctrl.
 		return nil
 	})
 	return requests
-}
-
-// secretOwner is the infrastructure machine whose bootstrap Secret it is: they are named alike.
-func secretOwner(_ context.Context, o client.Object) []ctrl.Request {
-	name := strings.TrimSuffix(o.GetName(), v1alpha1.BootstrapSecretSuffix)
-	return []ctrl.Request{{NamespacedName: types.NamespacedName{Namespace: o.GetNamespace(), Name: name}}}
-}
-
-func bootstrapSecrets() predicate.Predicate {
-	return predicate.Funcs{
-		CreateFunc: func(e event.CreateEvent) bool {
-			return strings.HasSuffix(e.Object.GetName(), v1alpha1.BootstrapSecretSuffix)
-		},
-		UpdateFunc:  func(event.UpdateEvent) bool { return false },
-		DeleteFunc:  func(event.DeleteEvent) bool { return false },
-		GenericFunc: func(event.GenericEvent) bool { return false },
-	}
 }
 
 // machineChanges lets through what the reconciler reads of a Machine.

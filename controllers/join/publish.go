@@ -111,6 +111,9 @@ func (r *TokenReconciler) writeBootstrap(ctx context.Context, machine *clusterv1
 	if err != nil {
 		return fmt.Errorf("write the bootstrap Secret of Machine %s: %w", t.machine, err)
 	}
+	if r.Published != nil {
+		r.Published(t.machine)
+	}
 	return nil
 }
 

@@ -21,7 +21,6 @@ import (
 )
 
 // +kubebuilder:rbac:groups="",namespace=kube-system,resources=secrets,verbs=get;list;create;patch;delete
-// +kubebuilder:rbac:groups="",resources=secrets,verbs=get;create;patch
 // +kubebuilder:rbac:groups=cluster.x-k8s.io,resources=machines,verbs=get;list;watch
 // +kubebuilder:rbac:groups=fleet.drover.dev,resources=nodeagents;nodepools,verbs=get;list;watch
 // +kubebuilder:rbac:groups=apps,resources=controllerrevisions,verbs=get;list;watch
@@ -41,6 +40,8 @@ type TokenReconciler struct {
 	Workload sides.Side
 	// Recorder tells users what keeps a machine from getting its bootstrap data. Default: the manager's.
 	Recorder events.EventRecorder
+	// Published is told of each Machine whose bootstrap Secret was written, if it is set.
+	Published func(machine types.NamespacedName)
 	// Clock tells when a token expires. Default: the real one.
 	Clock clock.PassiveClock
 

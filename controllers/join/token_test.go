@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"testing"
 	"time"
 
@@ -13,6 +14,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/types"
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
 	"k8s.io/client-go/tools/events"
 	testingclock "k8s.io/utils/clock/testing"
@@ -126,10 +128,18 @@ func (w *world) wantPair(t *testing.T) {
 func TestAMachineGetsOneTokenAndOneSecret(t *testing.T) {
 	w := newWorld(t, testMachine())
 	r := w.manager()
+	var told []types.NamespacedName
+	r.Published = func(machine types.NamespacedName) {
+		w.wantPair(t)
+		told = append(told, machine)
+	}
 	for range 5 {
 		w.reconcile(t, r)
 	}
 	w.wantPair(t)
+	if !slices.Equal(told, []types.NamespacedName{request0.NamespacedName}) {
+		t.Errorf("the machine's provider was told of %v, want the Machine once", told)
+	}
 	if len(w.writes) != 2 {
 		t.Errorf("five passes made the writes %q, want two", w.writes)
 	}

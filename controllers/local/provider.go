@@ -23,6 +23,8 @@ type Provider struct {
 	Recorder events.EventRecorder
 	// Root is the directory of all machines: --local-root.
 	Root string
+	// Published brings LocalMachines back whose bootstrap Secret was written.
+	Published *infra.Published
 	// AgentBinary is the drover-agent put onto machines.
 	AgentBinary string
 	// SharedBundles is the directory of unpacked bundles that machines see read-only. It is made if need be; empty

@@ -43,5 +43,5 @@ func (p *Provider) prepare(ctx context.Context) <-chan event.GenericEvent {
 
 func (p *Provider) reconciler() *infra.Reconciler[*v1alpha1.LocalMachine] {
 	return &infra.Reconciler[*v1alpha1.LocalMachine]{Client: p.Client, APIReader: p.APIReader, Recorder: p.Recorder,
-		Provider: p, MaxConcurrentReconciles: p.MaxConcurrentReconciles}
+		Provider: p, Published: p.Published, MaxConcurrentReconciles: p.MaxConcurrentReconciles}
 }

@@ -13,6 +13,7 @@ import (
 	"github.com/drover-dev/drover/controllers/engine"
 	"github.com/drover-dev/drover/controllers/fence"
 	"github.com/drover-dev/drover/controllers/host"
+	"github.com/drover-dev/drover/controllers/infra"
 	"github.com/drover-dev/drover/controllers/join"
 	"github.com/drover-dev/drover/controllers/local"
 	"github.com/drover-dev/drover/controllers/nodeagent"
@@ -48,24 +49,25 @@ func addControllers(ctx context.Context, mgr ctrl.Manager, options Options) erro
 func reconcilers(mgr ctrl.Manager, discoverer *discovery.Discoverer, options Options) []reconciler {
 	client, live := mgr.GetClient(), mgr.GetAPIReader()
 	here := sides.Of(mgr) // the nodes are of the cluster that the pools are in
+	published := &infra.Published{}
 	list := []reconciler{
 		&nodepool.Reconciler{
 			Client: client, APIReader: live, Discoverer: discoverer, Recorder: mgr.GetEventRecorder("drover-nodepool"),
 		},
-		&join.TokenReconciler{Management: here, Workload: here},
+		&join.TokenReconciler{Management: here, Workload: here, Published: published.Tell},
 		&join.ApprovalReconciler{Management: here, Workload: here},
 		&nodeagent.Reconciler{Management: here, Workload: here},
 		&fence.Reconciler{Management: here, Workload: here},
 	}
 	if len(options.agents) > 0 {
-		list = append(list, &host.Servers{Client: client, APIReader: live, Recorder: mgr.GetEventRecorder("drover-host"), AgentBinaries: options.agents})
+		list = append(list, &host.Servers{Client: client, APIReader: live, Recorder: mgr.GetEventRecorder("drover-host"), AgentBinaries: options.agents, Published: published})
 	}
 	if options.LocalRoot == "" {
 		return list
 	}
 	return append(list, &local.Provider{
 		Client: client, APIReader: live, Recorder: mgr.GetEventRecorder("drover-local"),
-		Root: options.LocalRoot, AgentBinary: options.agents[runtime.GOARCH], SharedBundles: options.SharedBundles,
+		Root: options.LocalRoot, AgentBinary: options.agents[runtime.GOARCH], SharedBundles: options.SharedBundles, Published: published,
 	})
 }
 
