@@ -163,7 +163,7 @@ lint: $(BIN)/golangci-lint $(BIN)/golangci-lint-kube-api-linter $(BIN)/kustomize
 	@unformatted=$$(git ls-files -z '*.go' | xargs -0 gofmt -l); [ -z "$$unformatted" ] || { echo "Not formatted (gofmt -w): $$unformatted"; exit 1; }
 	@$(BIN)/golangci-lint run --allow-parallel-runners ./...
 	@$(BIN)/golangci-lint-kube-api-linter run --allow-parallel-runners --config=.golangci-kal.yml ./api/...
-	@for dir in default dev prometheus; do $(BIN)/kustomize build config/$$dir >/dev/null; done
+	@for dir in default dev prometheus bound-secrets; do $(BIN)/kustomize build config/$$dir >/dev/null; done
 
 # kubebuilder drops from PROJECT what it does not know, and wants a Dockerfile before it writes anything.
 .PHONY: lint-project

@@ -189,6 +189,8 @@ const (
 	ReasonUnschedulable = "Unschedulable"
 	// ReasonKeySecretUnusable: the Secret of keys, or of the sudo password, is missing or has none.
 	ReasonKeySecretUnusable = "KeySecretUnusable"
+	// ReasonSecretForbidden: the manager may not read or write the Secrets of the namespace.
+	ReasonSecretForbidden = "SecretForbidden"
 	// ReasonForeignHost: the server's lock file names another cluster or another machine.
 	ReasonForeignHost = "ForeignHost"
 	// ReasonUnsupportedArchitecture: the manager has no agent for the server's architecture.

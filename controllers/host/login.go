@@ -86,6 +86,9 @@ func (s *Servers) secret(ctx context.Context, namespace, name string) (*corev1.S
 	if apierrors.IsNotFound(err) {
 		return nil, unusable(fmt.Sprintf("There is no Secret %s in the namespace: apply it (again); a server cannot be released without its keys either.", name))
 	}
+	if apierrors.IsForbidden(err) {
+		return nil, &infra.Problem{Reason: v1alpha1.ReasonSecretForbidden, Message: v1alpha1.SecretsForbidden(namespace, err)}
+	}
 	if err != nil {
 		return nil, fmt.Errorf("read the Secret %s: %w", name, err)
 	}

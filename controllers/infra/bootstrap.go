@@ -45,6 +45,9 @@ func (r *Reconciler[M]) bootstrap(ctx context.Context, m M, o owners) ([]byte, *
 	if apierrors.IsNotFound(err) {
 		return wait(v1alpha1.ReasonWaitingForSecret, fmt.Sprintf("Waiting for the bootstrap Secret %s.", name))
 	}
+	if apierrors.IsForbidden(err) {
+		return nil, nil, &Problem{Reason: v1alpha1.ReasonSecretForbidden, Message: v1alpha1.SecretsForbidden(m.GetNamespace(), err)}
+	}
 	if err != nil {
 		return nil, nil, fmt.Errorf("read the bootstrap Secret %s: %w", name, err)
 	}

@@ -123,9 +123,7 @@ func (r *TokenReconciler) letIn(ctx context.Context, machine *clusterv1.Machine)
 	t := r.book.get(client.ObjectKeyFromObject(machine))
 	if t == nil || !t.published {
 		if t, err = r.publish(ctx, machine, pool, t); err != nil {
-			if errors.Is(err, errNotOurs) {
-				r.Recorder.Eventf(pool, machine, corev1.EventTypeWarning, v1alpha1.ReasonJoinFailed, "MakeBootstrapData", "%s", v1alpha1.BoundMessage(err.Error()))
-			}
+			r.tell(pool, machine, err)
 			return ctrl.Result{}, err
 		}
 	}
@@ -135,6 +133,17 @@ func (r *TokenReconciler) letIn(ctx context.Context, machine *clusterv1.Machine)
 		}
 	}
 	return ctrl.Result{RequeueAfter: max(t.expires.Sub(r.Clock.Now())-extendBefore(pool), time.Second)}, nil
+}
+
+// tell makes an event of what only a user can mend.
+func (r *TokenReconciler) tell(pool *v1alpha1.NodePool, machine *clusterv1.Machine, err error) {
+	switch {
+	case errors.Is(err, errNotOurs):
+		r.Recorder.Eventf(pool, machine, corev1.EventTypeWarning, v1alpha1.ReasonJoinFailed, "MakeBootstrapData", "%s", v1alpha1.BoundMessage(err.Error()))
+	case apierrors.IsForbidden(err):
+		r.Recorder.Eventf(pool, machine, corev1.EventTypeWarning, v1alpha1.ReasonSecretForbidden, "MakeBootstrapData", "%s",
+			v1alpha1.BoundMessage(v1alpha1.SecretsForbidden(machine.Namespace, err)))
+	}
 }
 
 // poolOf is the pool that made the Machine. The cache may lag behind a pool just made, so a refusal is checked live.

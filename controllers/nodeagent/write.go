@@ -7,6 +7,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
@@ -67,6 +68,9 @@ func patchNode(ctx context.Context, c client.Client, before, after *corev1.Node)
 func (r *Reconciler) registeredTaints(ctx context.Context, machine *clusterv1.Machine) ([]appliedTaint, error) {
 	name := types.NamespacedName{Namespace: machine.Namespace, Name: machine.Name + v1alpha1.BootstrapSecretSuffix}
 	secret, err := lookup.GetOrNil(ctx, r.Management.Live, name, &corev1.Secret{})
+	if apierrors.IsForbidden(err) {
+		return nil, troublef(v1alpha1.ReasonTemplateNotApplied, "%s", v1alpha1.SecretsForbidden(name.Namespace, err))
+	}
 	if err != nil || secret == nil {
 		return nil, err
 	}

@@ -101,23 +101,27 @@ func startProvider(tb testing.TB, server *apiserver.Server) {
 // createPool applies a bundle, a template and a pool.
 func createPool(tb testing.TB, c client.Client, namespace string, replicas int32) *v1alpha1.NodePool {
 	tb.Helper()
-	bundle := &v1alpha1.NodeBundle{ObjectMeta: metav1.ObjectMeta{Name: "kubernetes"}}
-	bundle.Spec.KubernetesVersion = testVersion
-	bundle.Spec.Artifacts = []v1alpha1.Artifact{{
-		Architecture: "amd64", Image: "10.88.0.1:5443/bundles/kubernetes@sha256:" + strings.Repeat("ab", 32),
-	}}
 	pool := &v1alpha1.NodePool{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: "workers"}}
 	pool.Spec.Replicas = ptr.To(replicas)
 	pool.Spec.Template.Spec.Version = testVersion
 	pool.Spec.Template.Spec.InfrastructureRef = v1alpha1.InfrastructureReference{
 		APIGroup: simulated.Group, Kind: simulated.TemplateKind.Kind, Name: "small",
 	}
-	for _, object := range []client.Object{bundle, simulated.NewTemplate(namespace, "small"), pool} {
+	for _, object := range []client.Object{newBundle(), simulated.NewTemplate(namespace, "small"), pool} {
 		if err := c.Create(tb.Context(), object); client.IgnoreAlreadyExists(err) != nil {
 			tb.Fatal(err)
 		}
 	}
 	return pool
+}
+
+func newBundle() *v1alpha1.NodeBundle {
+	bundle := &v1alpha1.NodeBundle{ObjectMeta: metav1.ObjectMeta{Name: "kubernetes"}}
+	bundle.Spec.KubernetesVersion = testVersion
+	bundle.Spec.Artifacts = []v1alpha1.Artifact{{
+		Architecture: "amd64", Image: "10.88.0.1:5443/bundles/kubernetes@sha256:" + strings.Repeat("ab", 32),
+	}}
+	return bundle
 }
 
 // waitReady waits until the pool says that as many machines are ready.
