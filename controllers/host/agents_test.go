@@ -99,28 +99,3 @@ func TestEachServerIsGivenTheAgentOfItsArchitecture(t *testing.T) {
 		t.Errorf("a server of an unknown architecture says %q", *messageOf(h))
 	}
 }
-
-// A claim is made while the preflight's traces are cleared up: its lock file stays, for the release rests on it.
-func TestAVisitLeavesAClaimersLockAlone(t *testing.T) {
-	s := newSite(t)
-	b := s.box("a")
-	s.look("a")
-	stale := s.host("a")
-	s.machine("m")
-	s.make("m")
-	visitor, err := s.hosts.login(t.Context(), stale)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = visitor.Close() })
-	visit := visitor.visit()
-	if _, _, err := visit.ask(t.Context()); err != nil {
-		t.Fatal(err)
-	}
-	if err := visit.leave(t.Context()); err != nil {
-		t.Fatal(err)
-	}
-	if !b.has("drover-host/lock") || !b.has("drover-host/drover-agent") || b.has("drover-host.visit") {
-		t.Errorf("lock %v, agent %v, the visit's own %v", b.has("drover-host/lock"), b.has("drover-host/drover-agent"), b.has("drover-host.visit"))
-	}
-}

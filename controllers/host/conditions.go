@@ -80,9 +80,21 @@ func conclusion(h *v1alpha1.Host, ready func(metav1.ConditionStatus, v1alpha1.Ho
 	}
 }
 
-// against is what keeps a server from being a node, as one sentence each; empty if nothing does.
-func against(report *node.HostReport) string {
+// maxClockOffset is how far a server's clock may be off: the signer of Kubernetes dates certificates back by this much, and
+// to a server whose clock is later than that its own certificate is not valid yet.
+const maxClockOffset = 5 * time.Minute
+
+// against is what keeps a server from being a node, as one sentence each; empty if nothing does. offset is how far its clock
+// is ahead of the manager's; which of the two is wrong is for the reader to see.
+func against(report *node.HostReport, offset time.Duration) string {
 	var lines []string
+	if offset.Abs() > maxClockOffset {
+		direction := "ahead of"
+		if offset < 0 {
+			direction = "behind"
+		}
+		lines = append(lines, fmt.Sprintf("ClockOffset: the server's clock is %s %s the manager's, and certificates are not valid by one of the two: set the one that is wrong, and see that a time service runs (timedatectl).", offset.Abs(), direction))
+	}
 	for _, f := range report.Blocking() {
 		lines = append(lines, fmt.Sprintf("%s: %s", f.Name, sentence(f.Message)))
 	}
@@ -108,8 +120,8 @@ func sentence(text string) string {
 	return text + "."
 }
 
-// factsOf puts a preflight's facts into the status. The clock is compared with the manager's at about the same moment.
-func factsOf(report *node.HostReport, at time.Time) v1alpha1.HostFacts {
+// factsOf puts a preflight's facts into the status. offset is how far the server's clock is ahead.
+func factsOf(report *node.HostReport, offset time.Duration) v1alpha1.HostFacts {
 	f := report.Facts
 	facts := v1alpha1.HostFacts{MachineID: f.MachineID, Architecture: f.Architecture, OS: f.OS, Kernel: f.KernelRelease,
 		SELinux: string(f.SELinux), AppArmor: ptr.To(f.AppArmor), Swap: quantity(f.SwapBytes)}
@@ -123,7 +135,7 @@ func factsOf(report *node.HostReport, at time.Time) v1alpha1.HostFacts {
 		facts.CgroupVersion = ptr.To(int32(min(f.CgroupVersion, 2)))
 	}
 	if !f.Time.IsZero() {
-		facts.ClockOffsetMilliseconds = ptr.To(coarse(f.Time.Sub(at)).Milliseconds())
+		facts.ClockOffsetMilliseconds = ptr.To(offset.Milliseconds())
 	}
 	const mostDisks, mostRuntimes = 32, 16
 	for _, d := range f.Disks[:min(len(f.Disks), mostDisks)] {

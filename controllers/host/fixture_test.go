@@ -41,8 +41,10 @@ func TestMain(m *testing.M) {
 const agentScript = `#!/bin/sh
 top=$(dirname "$0")/..
 case "$1 $2" in
-preflight*) cat <<END
-{"agentVersion":"test","facts":{"architecture":"amd64","os":"Debian GNU/Linux 12 (bookworm)","kernelRelease":"6.1.0","cpus":4,"memoryBytes":8589934592,"cgroupVersion":2,"machineID":"abc"},"findings":[$(cat "$top/findings" 2>/dev/null)]}
+preflight*) [ ! -e "$top/meanwhile" ] || . "$top/meanwhile"
+now=$(($(date +%s) + $(cat "$top/ahead" 2>/dev/null || echo 0)))
+cat <<END
+{"agentVersion":"test","facts":{"time":"$(date -u -d "@$now" +%Y-%m-%dT%H:%M:%S.000000Z)","architecture":"amd64","os":"Debian GNU/Linux 12 (bookworm)","kernelRelease":"6.1.0","cpus":4,"memoryBytes":8589934592,"cgroupVersion":2,"machineID":"abc"},"findings":[$(cat "$top/findings" 2>/dev/null)]}
 END
 ;;
 "install --bootstrap") [ ! -e "$top/broken" ] || { echo "no space left on device" >&2; exit 1; }; cp -p "$3" "$top/installed" ;;

@@ -164,6 +164,8 @@ func TestServersThatAreNotTalkedTo(t *testing.T) {
 		"unfit": {"what keeps a server from being a node is told", nil, func(b *box) {
 			b.put(t, "findings", `{"name":"OtherRuntime","severity":"Blocking","message":"docker runs"}`)
 		}, "False PreflightFailed"},
+		"late":  {"certificates are not valid yet by a clock that is behind", nil, func(b *box) { b.put(t, "ahead", "-600") }, "False PreflightFailed"},
+		"early": {"certificates end too soon by a clock that is ahead", nil, func(b *box) { b.put(t, "ahead", "600") }, "False PreflightFailed"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			name := strings.ReplaceAll(name, "'", "")
@@ -190,10 +192,24 @@ func TestServersThatAreNotTalkedTo(t *testing.T) {
 	s.machine("m")
 	m := s.make("m")
 	message := m.Status.Conditions[0].Message
-	for _, want := range []string{"of the 6 selected", "1 HostKeyMismatch", "1 AuthenticationFailed", "1 Unreachable", "1 PreflightFailed", "1 ForeignHost"} {
+	for _, want := range []string{"of the 8 selected", "1 HostKeyMismatch", "1 AuthenticationFailed", "1 Unreachable", "3 PreflightFailed", "1 ForeignHost"} {
 		if !strings.Contains(message, want) {
 			t.Errorf("the machine says %q, which does not count %q", message, want)
 		}
+	}
+}
+
+// A Host is looked at anew each hour, and a machine may claim it meanwhile: what that put onto the server stays.
+func TestALookTakesNothingFromAClaimThatIsMadeMeanwhile(t *testing.T) {
+	s := newSite(t)
+	b := s.box("rack-1")
+	b.put(t, "meanwhile", `mkdir "$top/drover-host" && touch "$top/drover-host/lock" "$top/drover-host/drover-agent"`)
+	s.look("rack-1")
+	if !b.has("drover-host/lock") || !b.has("drover-host/drover-agent") {
+		t.Errorf("after the look: lock file %v, agent %v", b.has("drover-host/lock"), b.has("drover-host/drover-agent"))
+	}
+	if b.has("drover-host.visit") {
+		t.Error("the look left its own directory")
 	}
 }
 

@@ -208,19 +208,19 @@ func (r *Reconciler) inspect(ctx context.Context, h *v1alpha1.Host, s *server) e
 		return r.unfit(h, foreign("it is held by "+held.String()))
 	}
 	visit := s.visit()
-	report, at, err := visit.ask(ctx)
+	report, offset, err := visit.ask(ctx)
 	if left := visit.leave(ctx); err == nil {
 		err = left
 	}
 	if err != nil {
 		return r.unfit(h, err)
 	}
-	h.Status.Facts = factsOf(report, at)
+	h.Status.Facts = factsOf(report, offset)
 	set(h, v1alpha1.HostCleanCondition, metav1.ConditionTrue, v1alpha1.ReasonClean, "")
 	if report.Facts.Drover {
 		set(h, v1alpha1.HostCleanCondition, metav1.ConditionFalse, v1alpha1.ReasonForeignHost, "An agent is installed on the server, or has left its state: run `drover-agent reset` on it.")
 	}
-	if why := against(report); why != "" {
+	if why := against(report, offset); why != "" {
 		return r.unfit(h, &infra.Problem{Reason: v1alpha1.ReasonPreflightFailed, Message: why})
 	}
 	set(h, v1alpha1.HostFitCondition, metav1.ConditionTrue, v1alpha1.ReasonFit, warnings(report))

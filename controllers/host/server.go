@@ -71,14 +71,17 @@ func (s *server) putAgent(ctx context.Context) error {
 	return s.Put(ctx, s.program(), 0o700, file, agent.size, agent.digest)
 }
 
-// ask has the agent say what the server is like, and about when it did.
-func (s *server) ask(ctx context.Context) (*node.HostReport, time.Time, error) {
+// ask has the agent say what the server is like, and finds out how far its clock is ahead of the manager's.
+func (s *server) ask(ctx context.Context) (*node.HostReport, time.Duration, error) {
 	if err := s.putAgent(ctx); err != nil {
-		return nil, time.Time{}, err
+		return nil, 0, err
 	}
 	asked := time.Now()
 	report, err := s.preflight(ctx)
-	return report, asked.Add(time.Since(asked) / 2), err
+	if err != nil || report.Facts.Time.IsZero() {
+		return report, 0, err
+	}
+	return report, coarse(report.Facts.Time.Sub(asked.Add(time.Since(asked) / 2))), nil
 }
 
 // preflight asks the agent what the server is like. It changes nothing.
@@ -170,8 +173,8 @@ func (s *server) reset(ctx context.Context) error {
 	return err
 }
 
-// leave removes what is the manager's own.
+// leave removes what is the manager's own, what a look that was cut short left included.
 func (s *server) leave(ctx context.Context) error {
-	_, err := s.Run(ctx, "rm -rf --one-file-system '"+s.dir+"'", nil)
+	_, err := s.Run(ctx, fmt.Sprintf("rm -rf --one-file-system '%s' '%s'", s.dir, s.visit().dir), nil)
 	return err
 }
