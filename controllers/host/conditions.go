@@ -120,11 +120,13 @@ func sentence(text string) string {
 	return text + "."
 }
 
-// factsOf puts a preflight's facts into the status. offset is how far the server's clock is ahead.
+// factsOf puts a preflight's facts into the status. A server may say what it likes; the API takes no more than the kind's
+// bounds. offset is how far its clock is ahead.
 func factsOf(report *node.HostReport, offset time.Duration) v1alpha1.HostFacts {
 	f := report.Facts
-	facts := v1alpha1.HostFacts{MachineID: f.MachineID, Architecture: f.Architecture, OS: f.OS, Kernel: f.KernelRelease,
-		SELinux: string(f.SELinux), AppArmor: ptr.To(f.AppArmor), Swap: quantity(f.SwapBytes)}
+	facts := v1alpha1.HostFacts{MachineID: v1alpha1.Shorten(f.MachineID, 64), Architecture: v1alpha1.Shorten(f.Architecture, 32),
+		OS: v1alpha1.Shorten(f.OS, 256), Kernel: v1alpha1.Shorten(f.KernelRelease, 128), SELinux: v1alpha1.Shorten(string(f.SELinux), 32),
+		AppArmor: ptr.To(f.AppArmor), Swap: quantity(f.SwapBytes)}
 	if f.CPUs > 0 {
 		facts.CPUs = ptr.To(int32(min(f.CPUs, 1<<20))) // far more than any machine has
 	}
@@ -139,11 +141,14 @@ func factsOf(report *node.HostReport, offset time.Duration) v1alpha1.HostFacts {
 	}
 	const mostDisks, mostRuntimes = 32, 16
 	for _, d := range f.Disks[:min(len(f.Disks), mostDisks)] {
-		facts.Disks = append(facts.Disks, v1alpha1.HostDisk{Name: d.Name, Size: quantity(d.Bytes)})
+		name := v1alpha1.Shorten(d.Name, 64)
+		if name != "" && !slices.ContainsFunc(facts.Disks, func(other v1alpha1.HostDisk) bool { return other.Name == name }) {
+			facts.Disks = append(facts.Disks, v1alpha1.HostDisk{Name: name, Size: quantity(d.Bytes)})
+		}
 	}
 	for _, r := range f.Runtimes[:min(len(f.Runtimes), mostRuntimes)] {
-		if !slices.Contains(facts.Runtimes, r.Name) {
-			facts.Runtimes = append(facts.Runtimes, r.Name)
+		if name := v1alpha1.Shorten(r.Name, 64); name != "" && !slices.Contains(facts.Runtimes, name) {
+			facts.Runtimes = append(facts.Runtimes, name)
 		}
 	}
 	return facts

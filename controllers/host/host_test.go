@@ -2,6 +2,7 @@ package host
 
 import (
 	"context"
+	"encoding/json"
 	"os"
 	"path/filepath"
 	"slices"
@@ -14,6 +15,7 @@ import (
 	"k8s.io/utils/ptr"
 	ctrl "sigs.k8s.io/controller-runtime"
 
+	"github.com/drover-dev/drover/api/node"
 	"github.com/drover-dev/drover/api/v1alpha1"
 	"github.com/drover-dev/drover/test/sshd"
 )
@@ -213,6 +215,28 @@ func TestALookTakesNothingFromAClaimThatIsMadeMeanwhile(t *testing.T) {
 	}
 }
 
+// A server says of itself what it likes, and it may be anybody's: its Host has a status all the same.
+func TestAServerThatSaysTooMuch(t *testing.T) {
+	s := newSite(t)
+	b := s.box("rack-1")
+	long := strings.Repeat("é", 3000)
+	report := node.HostReport{AgentVersion: long, Facts: node.HostFacts{MachineID: long, Architecture: long, OS: long, KernelRelease: long, SELinux: node.SELinuxMode(long),
+		CPUs: -1, MemoryBytes: -1, SwapBytes: -1, CgroupVersion: 1 << 30,
+		Disks:    []node.HostDisk{{Name: "sda", Bytes: -1}, {Name: "sda"}, {Name: ""}, {Name: long}},
+		Runtimes: []node.HostRuntime{{Name: long}, {Name: ""}, {Name: "docker"}, {Name: "docker"}}},
+		Findings: []node.HostFinding{{Name: long, Severity: node.FindingBlocking, Message: long}}}
+	text, err := json.Marshal(report)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b.put(t, "report", string(text))
+	b.put(t, "meanwhile", `cat "$top/report"; exit 0`)
+	h := s.look("rack-1")
+	if got := ready(h.Status.Conditions); got != "False PreflightFailed" || len(h.Status.Facts.Disks) != 2 || len(h.Status.Facts.Runtimes) != 2 {
+		t.Errorf("the Host is %s, with %d disks and the runtimes %d", got, len(h.Status.Facts.Disks), len(h.Status.Facts.Runtimes))
+	}
+}
+
 func (b *box) lockedByOthers(t *testing.T) {
 	t.Helper()
 	if err := os.MkdirAll(filepath.Join(b.dir, "drover-host"), 0o700); err != nil {
@@ -285,7 +309,7 @@ func TestAServerThatNeverBecomesANodeIsGivenUp(t *testing.T) {
 	a.put(t, "broken", "")
 	s.machine("m")
 	m := s.make("m")
-	if got := ready(m.Status.Conditions); got != "False CommandFailed" || !strings.Contains(m.Status.Conditions[0].Message, "no space left") {
+	if got := ready(m.Status.Conditions); got != "False CommandFailed" || !strings.Contains(m.Status.Conditions[0].Message, "make room") {
 		t.Fatalf("a machine that cannot be installed is %s: %+v", got, m.Status.Conditions)
 	}
 	s.box("b")

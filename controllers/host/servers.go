@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"sync"
 
 	corev1 "k8s.io/api/core/v1"
@@ -65,9 +66,26 @@ func explain(err error) *infra.Problem {
 	}
 	var failed *remote.Error
 	if errors.As(err, &failed) {
-		return &infra.Problem{Reason: failed.Reason, Message: v1alpha1.BoundMessage(sentence(failed.Message))}
+		message := sentence(failed.Message)
+		if a := advice(failed.Stderr); a != "" {
+			message = a + " " + message
+		}
+		return &infra.Problem{Reason: failed.Reason, Message: v1alpha1.BoundMessage(message)}
 	}
 	return nil
+}
+
+// advice is what to do about what a server's programs said, which speak English there, or empty.
+func advice(said string) string {
+	for words, what := range map[string]string{
+		"no space left on device": "There is no space left on the server's disk: make room below /var/lib.",
+		"read-only file system":   "The server's file system is read-only: remount it (mount -o remount,rw), and if the kernel made it so, look after its disk.",
+	} {
+		if strings.Contains(strings.ToLower(said), words) {
+			return what
+		}
+	}
+	return ""
 }
 
 // problem is the error itself, or what a user can make of it.
