@@ -1,9 +1,12 @@
 package vm
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"fmt"
+	"io"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -50,28 +53,45 @@ func awaitKubectl(t *testing.T, limit time.Duration, want string, args ...string
 // hostReady prints the Host's Ready condition.
 var hostReady = []string{"get", "host", "debian-1", "--output", `jsonpath={.status.state} {.status.conditions[?(@.type=="Ready")].reason}: {.status.conditions[?(@.type=="Ready")].message}`}
 
-func TestAHostBecomesANodeAndIsGivenBack(t *testing.T) {
-	before := debian.snapshot(t)
+// applySample applies what make vm writes, with so many nodes, until the test has ended.
+func applySample(t *testing.T, replicas int) {
+	t.Helper()
 	if err := program(t.Context(), debian.root, 2*time.Minute, "drover-dev", "vm"); err != nil {
 		t.Fatal(err)
 	}
-	sample := filepath.Join(".drover", "samples", "host.yaml")
-	mustKubectl(t, "apply", "--filename", filepath.Join(debian.root, sample))
+	text, err := os.ReadFile(filepath.Join(debian.root, ".drover", "samples", "host.yaml"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	sample := filepath.Join(t.TempDir(), "host.yaml")
+	if err := os.WriteFile(sample, bytes.Replace(text, []byte("replicas: 1"), fmt.Appendf(nil, "replicas: %d", replicas), 1), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	mustKubectl(t, "apply", "--filename", sample)
 	t.Cleanup(func() {
 		// The pool first: a Host is not released without the Secret of its keys.
 		for _, args := range [][]string{
 			{"delete", "pod", "web", "shell", "here", "greedy", "--grace-period=1", "--ignore-not-found"},
 			{"delete", "nodepool", "servers", "--ignore-not-found", "--timeout=50s"},
-			{"delete", "--ignore-not-found", "--timeout=50s", "--filename", filepath.Join(debian.root, sample)},
+			{"delete", "--ignore-not-found", "--timeout=50s", "--filename", sample},
 		} {
 			if _, err := kubectl(context.WithoutCancel(t.Context()), args...); err != nil {
 				t.Error(err)
 			}
 		}
 	})
+}
 
-	awaitKubectl(t, 3*time.Minute, "Claimed", hostReady...)
+func awaitPool(t *testing.T) {
+	t.Helper()
 	awaitKubectl(t, 8*time.Minute, "True", "get", "nodepool", "servers", "--output", `jsonpath={.status.conditions[?(@.type=="Ready")].status}`)
+}
+
+func TestAHostBecomesANodeAndIsGivenBack(t *testing.T) {
+	before := debian.snapshot(t)
+	applySample(t, 1)
+	awaitKubectl(t, 3*time.Minute, "Claimed", hostReady...)
+	awaitPool(t)
 	name := mustKubectl(t, "get", "hostmachines", "--output", "jsonpath={.items[0].metadata.name}")
 	if got, want := mustKubectl(t, "get", "node", name, "--output", "jsonpath={.spec.providerID}"), "drover-host://default/"+name; got != want {
 		t.Errorf("the Node's provider ID is %q, want %q", got, want)
@@ -117,6 +137,11 @@ func workloads(t *testing.T, name string) {
 	if got := mustKubectl(t, "exec", "shell", "--", "/bin/sh", "-c", "echo $((6 * 7))"); got != "42" {
 		t.Errorf("exec printed %q", got)
 	}
+	// The agent's own limit is not the containers': programs that ask for it close as many files.
+	if got := mustKubectl(t, "exec", "shell", "--", "/bin/sh", "-c", "ulimit -Sn"); got != "1024" {
+		t.Errorf("a container's soft limit of open files is %s, want the kernel's 1024", got)
+	}
+	forward(t, "web", "Hello from web")
 	service := mustKubectl(t, "get", "service", "hello", "--output", "jsonpath={.spec.clusterIP}")
 	awaitKubectl(t, time.Minute, "Hello from hello", "exec", "web", "--", "/hello", "get", "http://"+service)
 	local := mustKubectl(t, "get", "machines", "--selector=fleet.drover.dev/pool=workers", "--output", "jsonpath={.items[0].metadata.name}")
@@ -128,6 +153,38 @@ func workloads(t *testing.T, name string) {
 	mustKubectl(t, "run", "greedy", "--image", busybox, "--restart=Never", "--overrides", fmt.Sprintf(
 		`{"spec":{"nodeName":%q,"containers":[{"name":"greedy","image":%q,"command":["tail","/dev/zero"],"resources":{"limits":{"memory":"32Mi"}}}]}}`, name, busybox))
 	awaitKubectl(t, 3*time.Minute, "OOMKilled", "get", "pod", "greedy", "--output", "jsonpath={.status.containerStatuses[0].state.terminated.reason}")
+}
+
+// forward reads what a pod serves by a forwarded port.
+func forward(t *testing.T, pod, want string) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, filepath.Join(debian.root, ".drover", "bin", "kubectl"), "port-forward", "pod/"+pod, "0:8080", "--address=127.0.0.1")
+	cmd.Env = append(os.Environ(), "KUBECONFIG="+filepath.Join(debian.root, ".drover", "kubeconfig"))
+	out, err := cmd.StdoutPipe()
+	if err == nil {
+		err = cmd.Start()
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { cancel(); _ = cmd.Wait() }() // it is ended by us, and says so
+	line, _ := bufio.NewReader(out).ReadString('\n')
+	_, address, _ := strings.Cut(line, "Forwarding from ")
+	address, _, _ = strings.Cut(address, " ")
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+address, nil)
+	if err != nil {
+		t.Fatalf("kubectl port-forward prints %q: %v", line, err)
+	}
+	response, err := http.DefaultClient.Do(request)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = response.Body.Close() }()
+	if body, err := io.ReadAll(response.Body); err != nil || !strings.Contains(string(body), want) {
+		t.Errorf("the forwarded port answers %q, %v", body, err)
+	}
 }
 
 // faults ends each part, restarts the agent and reboots the server. No pod is lost by it.
@@ -181,12 +238,36 @@ func bootIDOf(t *testing.T) string {
 	return strings.TrimSpace(id)
 }
 
-// TestWaysIntoAServer tries each way into the machine, and what is said of those that do not lead there.
-func TestWaysIntoAServer(t *testing.T) {
+// applyHost applies a Host of the machine, with its Secret, until the test has ended.
+func applyHost(t *testing.T, name, spec string) {
+	t.Helper()
 	key, err := os.ReadFile(debian.Key)
 	if err != nil {
 		t.Fatal(err)
 	}
+	if !strings.Contains(spec, "address:") {
+		spec += ", address: " + debian.Address
+	}
+	if !strings.HasPrefix(spec, "hostKeys:") {
+		spec += fmt.Sprintf(", hostKeys: [%q]", debian.HostKey)
+	}
+	file := filepath.Join(t.TempDir(), "host.yaml")
+	text := fmt.Sprintf("apiVersion: v1\nkind: Secret\nmetadata: {name: ways}\nstringData: {password: %q, key: %q}\n---\n"+
+		"apiVersion: v1\nkind: Secret\nmetadata: {name: wrong}\nstringData: {password: wrong}\n---\n"+
+		"apiVersion: fleet.drover.dev/v1alpha1\nkind: Host\nmetadata: {name: %s}\nspec: {keySecretRef: {name: ways}, %s}\n", debian.Password, key, name, strings.TrimPrefix(spec, ", "))
+	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	mustKubectl(t, "apply", "--filename", file)
+	t.Cleanup(func() {
+		if _, err := kubectl(context.WithoutCancel(t.Context()), "delete", "--timeout=30s", "--filename", file); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// TestWaysIntoAServer tries each way into the machine, and what is said of those that do not lead there.
+func TestWaysIntoAServer(t *testing.T) {
 	for _, tc := range []struct{ name, spec, want string }{
 		{"sudo-password", `user: operator, privilege: Sudo, sudoPasswordSecretRef: {name: ways}`, "Available"},
 		{"wrong-password", `user: operator, privilege: Sudo, sudoPasswordSecretRef: {name: wrong}`, "SudoPasswordWrong"},
@@ -197,26 +278,7 @@ func TestWaysIntoAServer(t *testing.T) {
 		{"jump-host", fmt.Sprintf(`address: 127.0.0.1, nodeAddress: %s, jumpHost: {address: %[1]s, keySecretRef: {name: ways}, hostKeys: [%q]}`, debian.Address, debian.HostKey), "Available"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			spec := tc.spec
-			if !strings.Contains(spec, "address:") {
-				spec += ", address: " + debian.Address
-			}
-			if !strings.HasPrefix(spec, "hostKeys:") {
-				spec += fmt.Sprintf(", hostKeys: [%q]", debian.HostKey)
-			}
-			file := filepath.Join(t.TempDir(), "host.yaml")
-			text := fmt.Sprintf("apiVersion: v1\nkind: Secret\nmetadata: {name: ways}\nstringData: {password: %q, key: %q}\n---\n"+
-				"apiVersion: v1\nkind: Secret\nmetadata: {name: wrong}\nstringData: {password: wrong}\n---\n"+
-				"apiVersion: fleet.drover.dev/v1alpha1\nkind: Host\nmetadata: {name: %s}\nspec: {keySecretRef: {name: ways}, %s}\n", debian.Password, key, tc.name, spec)
-			if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
-				t.Fatal(err)
-			}
-			mustKubectl(t, "apply", "--filename", file)
-			t.Cleanup(func() {
-				if _, err := kubectl(context.WithoutCancel(t.Context()), "delete", "--timeout=30s", "--filename", file); err != nil {
-					t.Error(err)
-				}
-			})
+			applyHost(t, tc.name, tc.spec)
 			awaitKubectl(t, time.Minute, tc.want, "get", "host", tc.name, "--output", `jsonpath={.status.conditions[?(@.type=="Ready")].reason}`)
 		})
 	}

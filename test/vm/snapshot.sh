@@ -27,7 +27,7 @@ ip -o address show | awk '{print "address", $2, $4}'
 for family in -4 -6; do ip $family route show table all | sed "s/^/route $family /; s/ expires .*//"; ip $family rule show | sed "s/^/rule $family /"; done
 ip netns list | sed 's/^/network namespace /'
 nft list ruleset | sed 's/^/nftables /; s/packets [0-9]* bytes [0-9]*//'
-sysctl --all 2>/dev/null | grep -Ev '^(fs\.(quota\.|dentry-state|file-nr|inode-nr|inode-state)|kernel\.(random\.|ns_last_pid|pty\.nr|core_modes)|net\.netfilter\.nf_conntrack_count|net\.ipv4\.tcp_fastopen_key|vm\.stat_refresh)' | sed 's/^/sysctl /' || true
+sysctl --all 2>/dev/null | grep -Ev '^(fs\.(quota\.|dentry-state|file-nr|inode-nr|inode-state)|kernel\.(random\.|ns_last_pid|pty\.nr|core_modes)|net\.netfilter\.nf_conntrack_count|net\.ipv4\.tcp_fastopen_key|vm\.(stat_refresh|user_reserve_kbytes|admin_reserve_kbytes))' | sed 's/^/sysctl /' || true
 find /sys/fs/cgroup -maxdepth 2 -type d -not -path '*/user.slice/*' -not -name '*.service' -printf 'cgroup %p\n'
 # Whatever is the kernel's own has no arguments. Who logs in is not counted.
 ps -eo pid=,ppid=,comm= | awk '$1 != 2 && $2 != 2 && $3 !~ /^(sshd|bash|sh|ps|awk|find|systemd-hostnam|systemd-localed|systemd-timedat|systemd|\(sd-pam\)|agetty|\(udev-worker\))$/ {print "process", $3}'
