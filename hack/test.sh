@@ -22,6 +22,9 @@ in_module() { (cd "$1" && mapfile -t packages < <(go list ./... | grep -vE '/tes
 
 tests() { "$bin/gotestsum" --format="$2" --hide-summary=skipped,output --jsonfile="$results/$1.json" -- -count=1 "${@:3}"; }
 
+# in_world runs tests that start a demo. Those that ran out of time, or were killed, did not end it.
+in_world() { tests "$@" || { "$bin/drover-dev" down && return 1; }; }
+
 # Tests of machines that are ended from outside leave these behind, and remove such when they begin.
 clean() {
 	! compgen -G '/srv/drover-test-*' >/dev/null || hack/step.sh 'Remove what killed tests left' '' go test -count=1 -run='^$' ./controllers/local
@@ -44,7 +47,7 @@ for module in "$@"; do
 	[ "$module" != . ] || name=drover
 	part "$name" in_module "$module" "$name"
 done
-part e2e tests e2e standard-verbose -timeout=30m ./test/e2e
-part vm tests vm standard-verbose -timeout=20m ./test/vm
+part e2e in_world e2e standard-verbose -timeout=30m ./test/e2e
+part vm in_world vm standard-verbose -timeout=30m ./test/vm
 part "none skipped" go run ./hack/noskip "$results"/*.json
 finish
