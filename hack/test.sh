@@ -27,7 +27,7 @@ in_world() { tests "$@" || { "$bin/drover-dev" down && return 1; }; }
 
 # Tests of machines that are ended from outside leave these behind, and remove such when they begin.
 clean() {
-	! compgen -G '/srv/drover-test-*' >/dev/null || hack/step.sh 'Remove what killed tests left' '' go test -count=1 -run='^$' ./controllers/local
+	! compgen -G '/srv/drover-test-*' >/dev/null || hack/step.sh 'Remove what killed tests left' '' go test -count=1 -run='^$' ./controllers/local/machine
 }
 
 # An interrupt reaches the tests too, which clean up and end; so does this then, after a look at what is left.

@@ -14,6 +14,7 @@ import (
 
 	"github.com/drover-dev/drover/api/v1alpha1"
 	"github.com/drover-dev/drover/controllers/infra"
+	"github.com/drover-dev/drover/controllers/local/machine"
 )
 
 // orphanInterval is the time between two looks for orphans. They are rare: somebody stripped a finalizer, or the API
@@ -31,7 +32,7 @@ func init() { metrics.Registry.MustRegister(orphansRemoved) }
 type orphanage struct {
 	// reader reads live: a cache that is not filled yet would make every machine an orphan.
 	reader   client.Reader
-	machines *Machines
+	machines *machine.Machines
 	log      logr.Logger
 }
 
@@ -75,9 +76,9 @@ func (o *orphanage) remove(ctx context.Context, key types.NamespacedName) bool {
 	ctx, cancel := context.WithTimeout(ctx, infra.ReconcileTimeout)
 	defer cancel()
 	log := o.log.WithValues("machine", key)
-	r, err := loadRecord(o.machines.layout(key).record())
-	if err != nil || r == nil || r.UID == "" {
-		log.Info("Left a directory alone: it has no record of a machine", "directory", o.machines.layout(key).dir())
+	uid, err := o.machines.UID(key)
+	if err != nil || uid == "" {
+		log.Info("Left a directory alone: it has no record of a machine", "root", o.machines.Root)
 		return false
 	}
 	if err := o.reader.Get(ctx, key, &v1alpha1.LocalMachine{}); !apierrors.IsNotFound(err) {
@@ -88,6 +89,6 @@ func (o *orphanage) remove(ctx context.Context, key types.NamespacedName) bool {
 		return false
 	}
 	orphansRemoved.Inc()
-	log.Info("Removed a machine whose LocalMachine is gone", "uid", r.UID)
+	log.Info("Removed a machine whose LocalMachine is gone", "uid", uid)
 	return true
 }

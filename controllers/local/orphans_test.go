@@ -36,7 +36,7 @@ func TestAMachineWhoseLocalMachineIsGoneIsRemoved(t *testing.T) {
 		"the finalizer went":      {"a machine whose finalizer was stripped is", func(s *stage, _ *orphanage) { s.strip() }, true},
 		"the list fails":          {"who cannot see must not act", func(s *stage, o *orphanage) { s.strip(); o.reader = failingReader{o.reader, errors.New("down")} }, false},
 		"the kind is not there":   {"a cluster without the kind is another one, or half installed", func(s *stage, o *orphanage) { s.strip(); o.reader = failingReader{o.reader, noKind} }, false},
-		"the record is not there": {"what has no record of ours is not ours", func(s *stage, _ *orphanage) { s.strip(); s.mustRemove(s.provider.machines.layout(machineKey).record()) }, false},
+		"the record is not there": {"what has no record of ours is not ours", func(s *stage, _ *orphanage) { s.strip(); s.mustRemove(filepath.Join(s.directory(), "record.json")) }, false},
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
@@ -49,8 +49,8 @@ func TestAMachineWhoseLocalMachineIsGoneIsRemoved(t *testing.T) {
 			o := &orphanage{reader: s.client, machines: s.provider.machines, log: logr.Discard()}
 			c.spoil(s, o)
 			removed := o.collect(t.Context())
-			if _, err := os.Stat(s.provider.machines.layout(machineKey).dir()); (err != nil) != c.gone || (removed == 1) != c.gone || (len(s.host.processes()) == 0) != c.gone {
-				t.Errorf("%s: removed %d, directory: %v, processes %v", c.reason, removed, err, s.host.processes())
+			if _, err := os.Stat(s.directory()); (err != nil) != c.gone || (removed == 1) != c.gone || (len(s.host.Processes()) == 0) != c.gone {
+				t.Errorf("%s: removed %d, directory: %v, processes %v", c.reason, removed, err, s.host.Processes())
 			}
 			if _, err := os.Stat(stranger); err != nil {
 				t.Errorf("a stranger's directory is gone: %v", err)
@@ -60,6 +60,11 @@ func TestAMachineWhoseLocalMachineIsGoneIsRemoved(t *testing.T) {
 			}
 		})
 	}
+}
+
+// directory is the machine's.
+func (s *stage) directory() string {
+	return filepath.Join(s.provider.Root, machineKey.Namespace, machineKey.Name)
 }
 
 // strip takes the object away behind the controller's back.

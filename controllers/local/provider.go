@@ -2,6 +2,7 @@ package local
 
 import (
 	"context"
+	"errors"
 	"net/netip"
 
 	"k8s.io/client-go/tools/events"
@@ -11,6 +12,7 @@ import (
 	"github.com/drover-dev/drover/api/node"
 	"github.com/drover-dev/drover/api/v1alpha1"
 	"github.com/drover-dev/drover/controllers/infra"
+	"github.com/drover-dev/drover/controllers/local/machine"
 )
 
 // Provider makes each LocalMachine real.
@@ -30,14 +32,14 @@ type Provider struct {
 	// SharedBundles is the directory of unpacked bundles that machines see read-only. It is made if need be; empty
 	// is none.
 	SharedBundles string
-	// CgroupParent is the cgroup that all machines' cgroups are in. Default: DefaultCgroupParent.
+	// CgroupParent is the cgroup that all machines' cgroups are in. Default: machine.DefaultCgroupParent.
 	CgroupParent string
 	// Host is what machines are made of. Default: this one.
-	Host Host
+	Host machine.Host
 	// MaxConcurrentReconciles is how many machines are worked on at once. Default: infra's.
 	MaxConcurrentReconciles int
 
-	machines *Machines
+	machines *machine.Machines
 	watcher  *watcher
 }
 
@@ -73,7 +75,7 @@ func (p *Provider) Ensure(ctx context.Context, lm *v1alpha1.LocalMachine, bootst
 	}
 	state, err := p.machines.Ensure(ctx, want)
 	if err != nil {
-		return infra.State{}, err
+		return infra.State{}, explain(err)
 	}
 	if !state.Running {
 		return infra.State{Reason: v1alpha1.ReasonStopped, RequeueAfter: state.RetryAfter,
@@ -97,7 +99,7 @@ func (p *Provider) Ensure(ctx context.Context, lm *v1alpha1.LocalMachine, bootst
 // Remove implements infra.Provider.
 func (p *Provider) Remove(ctx context.Context, lm *v1alpha1.LocalMachine) (infra.Removal, error) {
 	if err := p.machines.Remove(ctx, client.ObjectKeyFromObject(lm)); err != nil {
-		return infra.Removal{}, err
+		return infra.Removal{}, explain(err)
 	}
 	return infra.Removal{Gone: true}, nil
 }
@@ -107,10 +109,22 @@ func (p *Provider) BootReport(_ context.Context, lm *v1alpha1.LocalMachine) ([]b
 	return p.machines.ReadInside(client.ObjectKeyFromObject(lm), node.BootReportPath)
 }
 
+// explain gives a problem that a user can mend the reason it has on the LocalMachine.
+func explain(err error) error {
+	var problem *machine.Problem
+	if !errors.As(err, &problem) {
+		return err
+	}
+	if problem.NoAddress {
+		return &infra.Problem{Reason: v1alpha1.ReasonAddressesExhausted, Message: problem.Message}
+	}
+	return infra.ProvisionFailed(problem.Message)
+}
+
 // wanted is the machine that a LocalMachine asks for, less its bootstrap document. Addresses are as the schema
 // checked them; an unset one is the zero Addr, which is the default.
-func wanted(lm *v1alpha1.LocalMachine) Wanted {
-	want := Wanted{Key: client.ObjectKeyFromObject(lm), UID: string(lm.UID), Bridge: lm.Spec.Network.Bridge}
+func wanted(lm *v1alpha1.LocalMachine) machine.Wanted {
+	want := machine.Wanted{Key: client.ObjectKeyFromObject(lm), UID: string(lm.UID), Bridge: lm.Spec.Network.Bridge}
 	if want.Bridge == "" {
 		want.Bridge = "drover0"
 	}

@@ -26,6 +26,8 @@ import (
 	"github.com/drover-dev/drover/api/node"
 	"github.com/drover-dev/drover/api/v1alpha1"
 	"github.com/drover-dev/drover/controllers/infra"
+	"github.com/drover-dev/drover/controllers/local/machine"
+	"github.com/drover-dev/drover/controllers/local/machine/fakehost"
 )
 
 // stage is a reconciler with everything around it made up.
@@ -33,7 +35,7 @@ type stage struct {
 	*infra.Reconciler[*v1alpha1.LocalMachine]
 	provider *Provider
 	t        *testing.T
-	host     *fakeHost
+	host     *fakehost.Host
 	client   client.Client
 	events   *events.FakeRecorder
 	ends     <-chan event.GenericEvent
@@ -69,7 +71,7 @@ func newStage(t *testing.T, change func([]client.Object)) *stage {
 			t.Fatal(err)
 		}
 	}
-	s := &stage{t: t, host: newFakeHost(), events: events.NewFakeRecorder(32)}
+	s := &stage{t: t, host: fakehost.New(), events: events.NewFakeRecorder(32)}
 	kept := objects[:0:0]
 	for _, o := range objects {
 		if o != nil {
@@ -207,7 +209,7 @@ func TestProvisionWaits(t *testing.T) {
 	for name, tc := range cases {
 		t.Run(name, func(t *testing.T) {
 			s := newStage(t, tc.without)
-			if result := s.reconcile(); result.RequeueAfter == 0 || len(s.writes) != 0 || len(s.host.running) != 0 {
+			if result := s.reconcile(); result.RequeueAfter == 0 || len(s.writes) != 0 || len(s.host.Processes()) != 0 {
 				t.Errorf("%s A young machine waits without a word: result %v, writes %v", tc.reason, result, s.writes)
 			}
 			s = newStage(t, func(o []client.Object) {
@@ -233,8 +235,8 @@ func TestPausedChangesNothing(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			s := newStage(t, pause)
 			s.reconcile()
-			if len(s.writes) != 0 || len(s.host.running) != 0 {
-				t.Errorf("writes %v, machines %v", s.writes, s.host.running)
+			if len(s.writes) != 0 || len(s.host.Processes()) != 0 {
+				t.Errorf("writes %v, machines %v", s.writes, s.host.Processes())
 			}
 		})
 	}
@@ -244,12 +246,14 @@ func TestProblemsBecomeAConditionAndOneEvent(t *testing.T) {
 	cases := map[string]struct {
 		reason  string
 		objects func([]client.Object)
-		host    func(*fakeHost)
+		host    func(*fakehost.Host)
 		want    string
 		message string
 	}{
 		"NoBridge": {"The host has no such bridge.", nil,
-			func(h *fakeHost) { h.noBridge = provisionFailed("The host has no bridge drover0: make it.") }, v1alpha1.ReasonProvisionFailed, "make it"},
+			func(h *fakehost.Host) {
+				h.NoBridge = &machine.Problem{Message: "The host has no bridge drover0: make it."}
+			}, v1alpha1.ReasonProvisionFailed, "make it"},
 		"NoAddress": {"The only address is the bridge's own.",
 			func(o []client.Object) {
 				as[*v1alpha1.LocalMachine](o[3]).Spec.Network = v1alpha1.LocalNetwork{FirstAddress: "10.88.0.1", LastAddress: "10.88.0.1"}
@@ -267,7 +271,7 @@ func TestProblemsBecomeAConditionAndOneEvent(t *testing.T) {
 				as[*corev1.Secret](o[2]).Data[v1alpha1.BootstrapSecretKey] = []byte(`{"nodeName":`)
 			}, nil, v1alpha1.ReasonProvisionFailed, "delete it"},
 		"InitFailed": {"Init says what it could not do.", nil,
-			func(h *fakeHost) { h.noStart = errors.New("mount overlay on /: invalid argument") }, v1alpha1.ReasonProvisionFailed, "mount overlay"},
+			func(h *fakehost.Host) { h.NoStart = errors.New("mount overlay on /: invalid argument") }, v1alpha1.ReasonProvisionFailed, "mount overlay"},
 	}
 	for name, tc := range cases {
 		t.Run(name, func(t *testing.T) {
@@ -283,7 +287,7 @@ func TestProblemsBecomeAConditionAndOneEvent(t *testing.T) {
 			if !s.said(tc.want) {
 				t.Errorf("%s No event told of it", tc.reason)
 			}
-			if len(s.host.running) != 0 {
+			if len(s.host.Processes()) != 0 {
 				t.Errorf("%s A machine runs all the same", tc.reason)
 			}
 			writes := len(s.writes)
@@ -297,7 +301,7 @@ func TestProblemsBecomeAConditionAndOneEvent(t *testing.T) {
 func TestBootReportIsMirroredUntilTheNodeIsThere(t *testing.T) {
 	s := newStage(t, nil)
 	s.reconcile()
-	s.host.inside[node.BootReportPath] = `{"phase":"Identity","reason":"TokenRefused","message":"The API server refused the token."}`
+	s.host.Inside[node.BootReportPath] = `{"phase":"Identity","reason":"TokenRefused","message":"The API server refused the token."}`
 	if s.reconcile(); s.ready().Reason != v1alpha1.ReasonBootFailed || !strings.Contains(s.ready().Message, "refused the token") {
 		t.Errorf("Ready is %+v, want the agent's own words", s.ready())
 	}
@@ -319,8 +323,8 @@ func TestMachineThatEndsIsRebooted(t *testing.T) {
 	s.join()
 	s.reconcile()
 	first := s.machine().Status
-	for p := range s.host.running {
-		s.host.end(p)
+	for p := range s.host.Processes() {
+		s.host.End(p)
 	}
 	select {
 	case e := <-s.ends:
@@ -338,10 +342,10 @@ func TestMachineThatEndsIsRebooted(t *testing.T) {
 	if !s.said(v1alpha1.ReasonRebooted) {
 		t.Error("no event told of the reboot")
 	}
-	for p := range s.host.running {
-		s.host.end(p)
+	for p := range s.host.Processes() {
+		s.host.End(p)
 	}
-	if result := s.reconcile(); result.RequeueAfter == 0 || s.ready().Reason != v1alpha1.ReasonStopped || len(s.host.running) != 0 {
+	if result := s.reconcile(); result.RequeueAfter == 0 || s.ready().Reason != v1alpha1.ReasonStopped || len(s.host.Processes()) != 0 {
 		t.Errorf("a machine that keeps ending: result %+v, Ready %+v", result, s.ready())
 	}
 }
@@ -349,20 +353,20 @@ func TestMachineThatEndsIsRebooted(t *testing.T) {
 // TestMachineThatNeverStartsKeepsSayingWhy, also while its next start is put off.
 func TestMachineThatNeverStartsKeepsSayingWhy(t *testing.T) {
 	s := newStage(t, nil)
-	s.host.noStart = errors.New("mount overlay on /: invalid argument")
+	s.host.NoStart = errors.New("mount overlay on /: invalid argument")
 	now, putOff := time.Now(), false
 	s.provider.machines.Now = func() time.Time { return now }
 	for range 20 {
-		launches := len(s.host.launch)
+		launches := len(s.host.Launches)
 		result := s.reconcile()
-		putOff = putOff || len(s.host.launch) == launches
+		putOff = putOff || len(s.host.Launches) == launches
 		if got := s.ready(); got.Reason != v1alpha1.ReasonProvisionFailed || !strings.Contains(got.Message, "mount overlay") || result.RequeueAfter == 0 {
-			t.Fatalf("after %d starts, Ready is %+v and the result %+v", len(s.host.launch), got, result)
+			t.Fatalf("after %d starts, Ready is %+v and the result %+v", len(s.host.Launches), got, result)
 		}
 		now = now.Add(result.RequeueAfter)
 	}
-	if !putOff || len(s.host.launch) < 7 {
-		t.Errorf("%d starts, put off: %t; want at least 7 and the later ones put off", len(s.host.launch), putOff)
+	if !putOff || len(s.host.Launches) < 7 {
+		t.Errorf("%d starts, put off: %t; want at least 7 and the later ones put off", len(s.host.Launches), putOff)
 	}
 	if len(s.events.Events) != 1 {
 		t.Errorf("%d events tell of one cause", len(s.events.Events))
@@ -370,13 +374,13 @@ func TestMachineThatNeverStartsKeepsSayingWhy(t *testing.T) {
 	if diff := cmp.Diff([]string{"patch", "patch status"}, s.writes); diff != "" {
 		t.Errorf("writes (-want +got):\n%s", diff)
 	}
-	s.host.noStart = nil
-	now = now.Add(maxBootDelay)
+	s.host.NoStart = nil
+	now = now.Add(time.Minute)
 	if s.reconcile(); s.ready().Reason != v1alpha1.ReasonProvisioned {
 		t.Fatalf("with the cause gone, Ready is %+v", s.ready())
 	}
-	for p := range s.host.processes() {
-		s.host.end(p)
+	for p := range s.host.Processes() {
+		s.host.End(p)
 	}
 	if s.reconcile(); s.ready().Reason != v1alpha1.ReasonStopped {
 		t.Errorf("a machine that started and ended still says why it once did not start: %+v", s.ready())
@@ -396,8 +400,8 @@ func TestDeletionLeavesNothing(t *testing.T) {
 	if err := s.client.Get(context.Background(), machineKey, &v1alpha1.LocalMachine{}); client.IgnoreNotFound(err) != nil || err == nil {
 		t.Errorf("the object is still there (%v)", err)
 	}
-	if len(s.writes) != 1 || len(s.host.running)+len(s.host.links) != 0 || s.provider.machines.Exists(machineKey) {
-		t.Errorf("writes %v, processes %v, links %v", s.writes, s.host.running, s.host.links)
+	if len(s.writes) != 1 || len(s.host.Processes())+len(s.host.Links) != 0 || s.provider.machines.Exists(machineKey) {
+		t.Errorf("writes %v, processes %v, links %v", s.writes, s.host.Processes(), s.host.Links)
 	}
 	s.reconcile()
 }
@@ -431,7 +435,7 @@ func TestMachineThatLostItsDiskIsNotMadeAgain(t *testing.T) {
 		t.Fatal(err)
 	}
 	s.reconcile()
-	if got := s.ready(); got.Reason != v1alpha1.ReasonStopped || !strings.Contains(got.Message, "delete its Machine") || len(s.host.running) != 0 {
-		t.Errorf("Ready is %+v, machines %v", got, s.host.running)
+	if got := s.ready(); got.Reason != v1alpha1.ReasonStopped || !strings.Contains(got.Message, "delete its Machine") || len(s.host.Processes()) != 0 {
+		t.Errorf("Ready is %+v, machines %v", got, s.host.Processes())
 	}
 }

@@ -12,6 +12,7 @@ import (
 
 	"github.com/drover-dev/drover/api/v1alpha1"
 	"github.com/drover-dev/drover/controllers/infra"
+	"github.com/drover-dev/drover/controllers/local/machine"
 )
 
 // SetupWithManager registers the provider's reconciler. The ends of machines are watched until ctx is done; the machines
@@ -32,12 +33,12 @@ func (p *Provider) SetupWithManager(ctx context.Context, mgr ctrl.Manager) error
 // prepare fills in what the fields do not say.
 func (p *Provider) prepare(ctx context.Context) <-chan event.GenericEvent {
 	if p.Host == nil {
-		p.Host = LinuxHost{}
+		p.Host = machine.LinuxHost{}
 	}
-	p.machines = &Machines{Root: p.Root, AgentBinary: p.AgentBinary, SharedBundles: p.SharedBundles,
+	p.machines = &machine.Machines{Root: p.Root, AgentBinary: p.AgentBinary, SharedBundles: p.SharedBundles,
 		CgroupParent: p.CgroupParent, Host: p.Host, Log: ctrl.Log.WithName("local")}
 	ends := make(chan event.GenericEvent)
-	p.watcher = &watcher{ctx: ctx, host: p.Host, ends: ends, watched: map[types.NamespacedName]Process{}}
+	p.watcher = &watcher{ctx: ctx, host: p.Host, ends: ends, watched: map[types.NamespacedName]machine.Process{}}
 	return ends
 }
 

@@ -20,6 +20,8 @@ import (
 
 	"github.com/drover-dev/drover/api/node"
 	"github.com/drover-dev/drover/api/v1alpha1"
+	"github.com/drover-dev/drover/controllers/local/machine"
+	"github.com/drover-dev/drover/controllers/local/machine/fakehost"
 	"github.com/drover-dev/drover/test/apiserver"
 )
 
@@ -28,7 +30,7 @@ import (
 func TestControllerHearsOfEverything(t *testing.T) {
 	server := apiserver.Shared(t)
 	namespace := server.Namespace(t)
-	host := newFakeHost()
+	host := fakehost.New()
 	startController(t, server, host)
 	ctx, c := context.Background(), server.Client
 	create := func(o client.Object) {
@@ -70,8 +72,8 @@ func TestControllerHearsOfEverything(t *testing.T) {
 	until("the machine is provisioned", func() bool { return meta.IsStatusConditionTrue(lm.Status.Conditions, v1alpha1.ReadyCondition) })
 	first := lm.Status.BootID
 
-	for p := range host.processes() {
-		host.end(p)
+	for p := range host.Processes() {
+		host.End(p)
 	}
 	until("the machine that ended is booted again", func() bool { return lm.Status.BootID != first })
 
@@ -81,7 +83,7 @@ func TestControllerHearsOfEverything(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	until("the deletion is known", func() bool { return !lm.DeletionTimestamp.IsZero() && len(host.processes()) == 1 })
+	until("the deletion is known", func() bool { return !lm.DeletionTimestamp.IsZero() && len(host.Processes()) == 1 })
 	if err := c.Get(ctx, client.ObjectKeyFromObject(machine), machine); err != nil {
 		t.Fatal(err)
 	}
@@ -94,7 +96,7 @@ func TestControllerHearsOfEverything(t *testing.T) {
 		err := c.Get(ctx, client.ObjectKeyFromObject(lm), lm)
 		return err != nil && client.IgnoreNotFound(err) == nil
 	})
-	if left := host.processes(); len(left) > 0 {
+	if left := host.Processes(); len(left) > 0 {
 		t.Errorf("processes are left: %v", left)
 	}
 	machine.Finalizers = nil
@@ -103,7 +105,7 @@ func TestControllerHearsOfEverything(t *testing.T) {
 	}
 }
 
-func startController(t *testing.T, server *apiserver.Server, host Host) {
+func startController(t *testing.T, server *apiserver.Server, host machine.Host) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
 	notTwice := true
@@ -135,4 +137,13 @@ func startController(t *testing.T, server *apiserver.Server, host Host) {
 			t.Error("the manager did not stop")
 		}
 	})
+}
+
+func eventually(t *testing.T, what string, holds func() bool) {
+	t.Helper()
+	for deadline := time.Now().Add(15 * time.Second); !holds(); time.Sleep(5 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("never: %s", what)
+		}
+	}
 }

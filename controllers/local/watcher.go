@@ -9,20 +9,21 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/event"
 
 	"github.com/drover-dev/drover/api/v1alpha1"
+	"github.com/drover-dev/drover/controllers/local/machine"
 )
 
 // watcher brings the end of a machine's process to the reconciler.
 type watcher struct {
 	ctx  context.Context // The manager's: watches outlive the reconcile that began them.
-	host Host
+	host machine.Host
 	ends chan<- event.GenericEvent
 
 	mu      sync.Mutex
-	watched map[types.NamespacedName]Process
+	watched map[types.NamespacedName]machine.Process
 }
 
 // watch begins to watch the process, once.
-func (w *watcher) watch(key types.NamespacedName, p Process) error {
+func (w *watcher) watch(key types.NamespacedName, p machine.Process) error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if w.watched[key] == p {
@@ -40,9 +41,9 @@ func (w *watcher) watch(key types.NamespacedName, p Process) error {
 			delete(w.watched, key)
 		}
 		w.mu.Unlock()
-		machine := &v1alpha1.LocalMachine{ObjectMeta: metav1.ObjectMeta{Namespace: key.Namespace, Name: key.Name}}
+		ended := &v1alpha1.LocalMachine{ObjectMeta: metav1.ObjectMeta{Namespace: key.Namespace, Name: key.Name}}
 		select {
-		case w.ends <- event.GenericEvent{Object: machine}:
+		case w.ends <- event.GenericEvent{Object: ended}:
 		case <-w.ctx.Done():
 		}
 	}()

@@ -17,7 +17,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/drover-dev/drover/api/v1alpha1"
-	"github.com/drover-dev/drover/controllers/local"
+	"github.com/drover-dev/drover/controllers/local/machine"
 	"github.com/drover-dev/drover/hack/bench/proc"
 )
 
@@ -86,14 +86,14 @@ func (b *bench) deletePool(ctx context.Context, pool *v1alpha1.NodePool) error {
 	return nil
 }
 
-// machine is the part of the local provider's record of a machine that is read here.
-type machine struct {
-	Boots   int            `json:"boots"`
-	Process *local.Process `json:"process"`
+// machineRecord is the part of the local provider's record of a machine that is read here.
+type machineRecord struct {
+	Boots   int              `json:"boots"`
+	Process *machine.Process `json:"process"`
 }
 
-func (b *bench) machine(name string) (machine, error) {
-	m := machine{}
+func (b *bench) machine(name string) (machineRecord, error) {
+	m := machineRecord{}
 	data, err := os.ReadFile(b.Layout.Path("machines", namespace, name, "record.json"))
 	if err == nil {
 		err = json.Unmarshal(data, &m)
@@ -141,7 +141,7 @@ func (b *bench) reboot(ctx context.Context, name string) error {
 	if err != nil {
 		return err
 	}
-	machines := &local.Machines{Root: b.Layout.Machines(), Host: local.LinuxHost{}}
+	machines := &machine.Machines{Root: b.Layout.Machines(), Host: machine.LinuxHost{}}
 	if err := machines.Reboot(ctx, types.NamespacedName{Namespace: namespace, Name: name}); err != nil {
 		return err
 	}

@@ -10,7 +10,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/drover-dev/drover/api/v1alpha1"
-	"github.com/drover-dev/drover/controllers/local"
+	"github.com/drover-dev/drover/controllers/local/machine"
 )
 
 // settle is how long a node is left alone after it became Ready, before something else is measured beside it.
@@ -112,12 +112,12 @@ func (b *bench) startedAgain(name string, reboot func(context.Context, string) e
 }
 
 // limits are those of the machines of the template.
-func (b *bench) limits(ctx context.Context) (local.Limits, error) {
+func (b *bench) limits(ctx context.Context) (machine.Limits, error) {
 	t := &v1alpha1.LocalMachineTemplate{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: template}}
 	if err := b.client.Get(ctx, client.ObjectKeyFromObject(t), t); err != nil {
-		return local.Limits{}, fmt.Errorf("read the template of machines: %w", err)
+		return machine.Limits{}, fmt.Errorf("read the template of machines: %w", err)
 	}
-	limits, spec := local.Limits{}, t.Spec.Template.Spec
+	limits, spec := machine.Limits{}, t.Spec.Template.Spec
 	if spec.CPUs != nil {
 		limits.CPUs = *spec.CPUs
 	}

@@ -15,22 +15,22 @@ import (
 	waiting "k8s.io/apimachinery/pkg/util/wait"
 
 	"github.com/drover-dev/drover/api/v1alpha1"
-	"github.com/drover-dev/drover/controllers/local"
+	"github.com/drover-dev/drover/controllers/local/machine"
 	"github.com/drover-dev/drover/hack/bench/proc"
 	"github.com/drover-dev/drover/hack/bench/raw"
 	"github.com/drover-dev/drover/hack/dev/layout"
 )
 
 // rawMachines are local machines with another program in the agent's place.
-type rawMachines struct{ machines *local.Machines }
+type rawMachines struct{ machines *machine.Machines }
 
 // rawRange is out of the way of the addresses that Drover's machines get first.
-var rawRange = local.Range{First: netip.MustParseAddr("10.88.0.200"), Last: netip.MustParseAddr("10.88.0.250")}
+var rawRange = machine.Range{First: netip.MustParseAddr("10.88.0.200"), Last: netip.MustParseAddr("10.88.0.250")}
 
 var rawPods = netip.MustParsePrefix("10.244.200.0/24")
 
 func newRawMachines(root, agent, bundles string) rawMachines {
-	return rawMachines{&local.Machines{Root: root, AgentBinary: agent, SharedBundles: bundles, Host: local.LinuxHost{}, Log: logr.Discard()}}
+	return rawMachines{&machine.Machines{Root: root, AgentBinary: agent, SharedBundles: bundles, Host: machine.LinuxHost{}, Log: logr.Discard()}}
 }
 
 func rawKey(name string) types.NamespacedName {
@@ -41,12 +41,12 @@ func rawKey(name string) types.NamespacedName {
 type rawNode struct {
 	bench  *bench
 	name   string
-	wanted local.Wanted
+	wanted machine.Wanted
 	init   int
 }
 
 // newRaw makes a raw machine that joins by TLS bootstrap, as large as the template's, with the spec of a node of ours.
-func (b *bench) newRaw(ctx context.Context, name string, spec v1alpha1.NodeAgentSpec, limits local.Limits) (*rawNode, error) {
+func (b *bench) newRaw(ctx context.Context, name string, spec v1alpha1.NodeAgentSpec, limits machine.Limits) (*rawNode, error) {
 	token, err := b.rawToken(ctx)
 	if err != nil {
 		return nil, err
@@ -63,7 +63,7 @@ func (b *bench) newRaw(ctx context.Context, name string, spec v1alpha1.NodeAgent
 	if err != nil {
 		return nil, err
 	}
-	n := &rawNode{bench: b, name: name, wanted: local.Wanted{
+	n := &rawNode{bench: b, name: name, wanted: machine.Wanted{
 		Key: rawKey(name), UID: name, Limits: limits, Bridge: layout.Bridge, Range: rawRange, Bootstrap: document,
 	}}
 	return n, n.boot(ctx)

@@ -22,7 +22,7 @@ import (
 	"github.com/drover-dev/drover/hack/vm/machine"
 )
 
-// machineLink matches the names that controllers/local gives the machines' links, and not others' such as drv-lan.
+// machineLink matches the names that controllers/local/machine gives the machines' links, and not others' such as drv-lan.
 var machineLink = regexp.MustCompile(`^drv[0-9a-f]{12}$`)
 
 // ours matches the names of the links that a world makes, or a virtual machine beside it.

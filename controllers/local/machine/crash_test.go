@@ -1,4 +1,4 @@
-package local
+package machine
 
 import (
 	"context"
@@ -11,8 +11,6 @@ import (
 	"syscall"
 	"testing"
 	"time"
-
-	"github.com/drover-dev/drover/test/apiserver"
 )
 
 const errandVariable = "DROVER_TEST_ERRAND"
@@ -39,7 +37,7 @@ func TestMain(m *testing.M) {
 		fmt.Fprintln(os.Stderr, "remove what killed tests left:", err)
 		os.Exit(1)
 	}
-	os.Exit(apiserver.Run(m))
+	os.Exit(m.Run())
 }
 
 func runErrand(text string) error {

@@ -1,12 +1,10 @@
-package local
+package machine
 
 import (
 	"context"
 	"net/netip"
 	"syscall"
 	"time"
-
-	"github.com/drover-dev/drover/controllers/infra"
 )
 
 // Host is everything outside this process that machines are made of. Every method may be repeated: what is already
@@ -144,6 +142,15 @@ type Waiting interface {
 }
 
 // Problem is an error that a user can do something about.
-type Problem = infra.Problem
+type Problem struct {
+	// Message is a sentence.
+	Message string
+	// NoAddress says that there is no address left to give, which is all that is wrong.
+	NoAddress bool
+}
 
-func provisionFailed(message string) error { return infra.ProvisionFailed(message) }
+// Error implements error.
+func (p *Problem) Error() string { return p.Message }
+
+// unmakeable is the problem of a machine that cannot be made, with a sentence that says why.
+func unmakeable(message string) error { return &Problem{Message: message} }

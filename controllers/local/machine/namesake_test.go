@@ -1,4 +1,4 @@
-package local
+package machine_test
 
 import (
 	"errors"
@@ -6,24 +6,9 @@ import (
 	"path/filepath"
 	"testing"
 
-	"github.com/go-logr/logr"
-	"k8s.io/apimachinery/pkg/types"
+	"github.com/drover-dev/drover/controllers/local/machine"
+	"github.com/drover-dev/drover/controllers/local/machine/fakehost"
 )
-
-// newMachines are on a fake host.
-func newMachines(t *testing.T, h *fakeHost) *Machines {
-	t.Helper()
-	dir := t.TempDir()
-	agent := filepath.Join(dir, "drover-agent")
-	if err := os.WriteFile(agent, nil, 0o755); err != nil {
-		t.Fatal(err)
-	}
-	return &Machines{Root: filepath.Join(dir, "machines"), Host: h, AgentBinary: agent, Log: logr.Discard()}
-}
-
-func machineIn(namespace string) Wanted {
-	return Wanted{Key: types.NamespacedName{Namespace: namespace, Name: "x"}, UID: "uid-" + namespace, Bridge: "drover0", Bootstrap: []byte("{}")}
-}
 
 func TestRemovingAMachineLeavesItsNamesakeAlone(t *testing.T) {
 	other := machineIn("b")
@@ -36,28 +21,28 @@ func TestRemovingAMachineLeavesItsNamesakeAlone(t *testing.T) {
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
-			h := newFakeHost()
+			h := fakehost.New()
 			m := newMachines(t, h)
 			if _, err := m.Ensure(t.Context(), machineIn("a")); err != nil {
 				t.Fatal(err)
 			}
-			var problem *Problem
+			var problem *machine.Problem
 			if _, err := m.Ensure(t.Context(), other); !errors.As(err, &problem) {
 				t.Fatalf("got %v for a second machine of the name, want it refused", err)
 			}
 			if c.record != "" {
-				if err := os.WriteFile(m.layout(other.Key).record(), []byte(c.record), 0o600); err != nil {
+				if err := os.WriteFile(recordOf(m, other.Key), []byte(c.record), 0o600); err != nil {
 					t.Fatal(err)
 				}
 			}
-			cgroups, links := len(h.cgroups), len(h.links)
+			cgroups, links := len(h.Cgroups), len(h.Links)
 			if err := m.Remove(t.Context(), other.Key); err != nil {
 				t.Fatal(err)
 			}
-			if len(h.cgroups) != cgroups || len(h.links) != links || len(h.processes()) != 1 {
-				t.Errorf("%s: of %d cgroups %v are left, of %d links %v, processes %v", c.reason, cgroups, h.cgroups, links, h.links, h.processes())
+			if len(h.Cgroups) != cgroups || len(h.Links) != links || len(h.Processes()) != 1 {
+				t.Errorf("%s: of %d cgroups %v are left, of %d links %v, processes %v", c.reason, cgroups, h.Cgroups, links, h.Links, h.Processes())
 			}
-			if _, err := os.Stat(m.layout(other.Key).dir()); !os.IsNotExist(err) {
+			if _, err := os.Stat(directoryOf(m, other.Key)); !os.IsNotExist(err) {
 				t.Errorf("%s: its directory is still there (%v)", c.reason, err)
 			}
 		})
@@ -71,12 +56,12 @@ func TestAMachineWithoutItsRecordIsRemovedWhole(t *testing.T) {
 		"unreadable": func(path string) error { return os.WriteFile(path, []byte("{"), 0o600) },
 	} {
 		t.Run(name, func(t *testing.T) {
-			h := newFakeHost()
+			h := fakehost.New()
 			m, want := newMachines(t, h), machineIn("a")
 			if _, err := m.Ensure(t.Context(), want); err != nil {
 				t.Fatal(err)
 			}
-			if err := spoil(m.layout(want.Key).record()); err != nil {
+			if err := spoil(recordOf(m, want.Key)); err != nil {
 				t.Fatal(err)
 			}
 			for range 2 {
@@ -84,39 +69,39 @@ func TestAMachineWithoutItsRecordIsRemovedWhole(t *testing.T) {
 					t.Fatal(err)
 				}
 			}
-			machine := filepath.Join("/sys/fs/cgroup/memory", DefaultCgroupParent, want.Key.Name)
-			if h.cgroups[machine] || len(h.links) != 0 {
-				t.Errorf("cgroups %v and links %v are left", h.cgroups, h.links)
+			cgroup := filepath.Join("/sys/fs/cgroup/memory", machine.DefaultCgroupParent, want.Key.Name)
+			if h.Cgroups[cgroup] || len(h.Links) != 0 {
+				t.Errorf("cgroups %v and links %v are left", h.Cgroups, h.Links)
 			}
 		})
 	}
 }
 
 // brokenHost cannot remove directories.
-type brokenHost struct{ *fakeHost }
+type brokenHost struct{ *fakehost.Host }
 
 func (brokenHost) RemoveTree(string) error { return errors.New("the disk does not answer") }
 
 // TestAMachineRemovedHalfWayIsRemovedWhole though another namespace has taken the name before the second try.
 func TestAMachineRemovedHalfWayIsRemovedWhole(t *testing.T) {
-	h := newFakeHost()
+	h := fakehost.New()
 	m, want := newMachines(t, h), machineIn("a")
 	if _, err := m.Ensure(t.Context(), want); err != nil {
 		t.Fatal(err)
 	}
-	m.Host = brokenHost{h}
+	m.Host = brokenHost{Host: h}
 	if err := m.Remove(t.Context(), want.Key); err == nil {
 		t.Fatal("a directory that stays is no error")
 	}
-	machine := filepath.Join("/sys/fs/cgroup/memory", DefaultCgroupParent, want.Key.Name)
-	if h.cgroups[machine] || len(h.processes())+len(h.links) != 0 {
-		t.Errorf("the cgroups %v, links %v and processes %v outlive the directory", h.cgroups, h.links, h.processes())
+	cgroup := filepath.Join("/sys/fs/cgroup/memory", machine.DefaultCgroupParent, want.Key.Name)
+	if h.Cgroups[cgroup] || len(h.Processes())+len(h.Links) != 0 {
+		t.Errorf("the cgroups %v, links %v and processes %v outlive the directory", h.Cgroups, h.Links, h.Processes())
 	}
 	m.Host = h
 	if _, err := m.Ensure(t.Context(), machineIn("b")); err == nil {
 		t.Error("the name was given away while the first machine's record was there")
 	}
-	if err := os.Remove(m.layout(want.Key).record()); err != nil {
+	if err := os.Remove(recordOf(m, want.Key)); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := m.Ensure(t.Context(), machineIn("b")); err != nil {
@@ -125,7 +110,7 @@ func TestAMachineRemovedHalfWayIsRemovedWhole(t *testing.T) {
 	if err := m.Remove(t.Context(), want.Key); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := os.Stat(m.layout(want.Key).dir()); !os.IsNotExist(err) || !h.cgroups[machine] || len(h.processes()) != 1 {
-		t.Errorf("the directory is left (%v), or the other machine is not: cgroups %v, processes %v", err, h.cgroups, h.processes())
+	if _, err := os.Stat(directoryOf(m, want.Key)); !os.IsNotExist(err) || !h.Cgroups[cgroup] || len(h.Processes()) != 1 {
+		t.Errorf("the directory is left (%v), or the other machine is not: cgroups %v, processes %v", err, h.Cgroups, h.Processes())
 	}
 }

@@ -1,4 +1,4 @@
-package local
+package machine
 
 import (
 	"context"
@@ -43,10 +43,10 @@ type Machines struct {
 
 // Wanted is a machine as asked for.
 type Wanted struct {
-	// Key is the LocalMachine's namespace and name, and UID its own.
+	// Key names the machine. UID is of what it is made for: another one under the same name is another machine.
 	Key types.NamespacedName
 	UID string
-	// Limits, Bridge and Range are the LocalMachine's.
+	// Limits are its share of the host, Bridge what it is attached to, Range the addresses it may get.
 	Limits Limits
 	Bridge string
 	Range  Range
@@ -83,6 +83,15 @@ func (m *Machines) now() time.Time {
 func (m *Machines) Exists(key types.NamespacedName) bool {
 	_, err := os.Stat(m.layout(key).record())
 	return !errors.Is(err, fs.ErrNotExist)
+}
+
+// UID is of what the machine was made for, empty if there is no record of it.
+func (m *Machines) UID(key types.NamespacedName) (string, error) {
+	r, err := loadRecord(m.layout(key).record())
+	if err != nil || r == nil {
+		return "", err
+	}
+	return r.UID, nil
 }
 
 // List names every machine there is something of.
@@ -179,10 +188,10 @@ func stateOf(r *record, running bool) State {
 // check says, in a sentence, when machines cannot run on this host.
 func (m *Machines) check() (Facts, error) {
 	if strings.ContainsAny(m.Root, `,:\*?[ `) || !filepath.IsAbs(m.Root) {
-		return Facts{}, provisionFailed(fmt.Sprintf("The directory of local machines %q must be absolute and have none of , : \\ * ? [ and spaces in it: start the manager with another --local-root.", m.Root))
+		return Facts{}, unmakeable(fmt.Sprintf("The directory of local machines %q must be absolute and have none of , : \\ * ? [ and spaces in it: start the manager with another --local-root.", m.Root))
 	}
 	if err := os.MkdirAll(m.Root, 0o700); err != nil {
-		return Facts{}, provisionFailed(fmt.Sprintf("The directory of local machines cannot be made (%v): start the manager with another --local-root.", err))
+		return Facts{}, unmakeable(fmt.Sprintf("The directory of local machines cannot be made (%v): start the manager with another --local-root.", err))
 	}
 	return m.Host.Facts(m.Root)
 }
@@ -219,7 +228,7 @@ func (m *Machines) nameIsFree(l layout) error {
 	if err != nil || namespace == "" {
 		return err
 	}
-	return provisionFailed(fmt.Sprintf("Namespace %s has a local machine of the same name, which would be the same Node: give this one another name.", namespace))
+	return unmakeable(fmt.Sprintf("Namespace %s has a local machine of the same name, which would be the same Node: give this one another name.", namespace))
 }
 
 // namesake is another namespace that has a machine of this name, empty if there is none. The name is its Node's and its

@@ -1,4 +1,4 @@
-package local
+package machine
 
 import (
 	"context"
@@ -126,7 +126,7 @@ func (m *Machines) launch(in inputs, cgroups Cgroups) (Waiting, error) {
 		}
 	}
 	if _, err := os.Stat(in.agentBinary); err != nil {
-		return nil, provisionFailed(fmt.Sprintf("The agent's binary is not there (%v): start the manager with --agent-binary.", err))
+		return nil, unmakeable(fmt.Sprintf("The agent's binary is not there (%v): start the manager with --agent-binary.", err))
 	}
 	if err := m.Host.MakeCgroups(cgroups); err != nil {
 		return nil, err

@@ -1,4 +1,4 @@
-package local
+package machine
 
 import (
 	"context"
@@ -51,7 +51,7 @@ func (h LinuxHost) Launch(l Launch) (_ Waiting, err error) {
 	cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: machineNamespaces, Setsid: true}
 	if err := cmd.Start(); err != nil {
 		w.close()
-		return nil, provisionFailed(fmt.Sprintf("The machine's first process did not start (%v): check that the manager is root, may make namespaces, and that --agent-binary runs.", err))
+		return nil, unmakeable(fmt.Sprintf("The machine's first process did not start (%v): check that the manager is root, may make namespaces, and that --agent-binary runs.", err))
 	}
 	w.process = Process{PID: cmd.Process.Pid}
 	_ = cmd.Process.Release()

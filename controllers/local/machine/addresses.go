@@ -1,11 +1,9 @@
-package local
+package machine
 
 import (
 	"fmt"
 	"net/netip"
 	"path/filepath"
-
-	"github.com/drover-dev/drover/api/v1alpha1"
 )
 
 // Range is the addresses that machines on a bridge may get, both ends included. Zero ends are defaults.
@@ -28,10 +26,10 @@ func (r Range) resolve(bridge Bridge) (Range, error) {
 		r.Last = step(broadcast, -defaultLast)
 	}
 	if !subnet.Contains(r.First) || !subnet.Contains(r.Last) || r.First == subnet.Addr() || r.Last == broadcast {
-		return r, provisionFailed(fmt.Sprintf("The address range %s–%s is not within the subnet %s of the bridge %s: set spec.network.firstAddress and lastAddress in it.", r.First, r.Last, subnet, bridge.Name))
+		return r, unmakeable(fmt.Sprintf("The address range %s–%s is not within the subnet %s of the bridge %s: set spec.network.firstAddress and lastAddress in it.", r.First, r.Last, subnet, bridge.Name))
 	}
 	if r.Last.Less(r.First) {
-		return r, provisionFailed(fmt.Sprintf("The address range %s–%s is empty: set spec.network.firstAddress below lastAddress.", r.First, r.Last))
+		return r, unmakeable(fmt.Sprintf("The address range %s–%s is empty: set spec.network.firstAddress below lastAddress.", r.First, r.Last))
 	}
 	return r, nil
 }
@@ -47,7 +45,7 @@ func pick(r Range, bridge Bridge, taken map[netip.Addr]string) (netip.Prefix, er
 			return netip.PrefixFrom(a, bridge.Address.Bits()), nil
 		}
 	}
-	return netip.Prefix{}, &Problem{Reason: v1alpha1.ReasonAddressesExhausted,
+	return netip.Prefix{}, &Problem{NoAddress: true,
 		Message: fmt.Sprintf("Every address of %s–%s on the bridge %s is taken: delete a machine or give the template a wider range.", r.First, r.Last, bridge.Name)}
 }
 

@@ -1,4 +1,4 @@
-package local
+package machine
 
 import (
 	"errors"
@@ -12,7 +12,7 @@ import (
 func (LinuxHost) AttachLink(l Link, p Process) error {
 	bridge, err := netlink.LinkByName(l.Bridge)
 	if err != nil {
-		return provisionFailed(fmt.Sprintf("The bridge %s is gone (%v): make it again.", l.Bridge, err))
+		return unmakeable(fmt.Sprintf("The bridge %s is gone (%v): make it again.", l.Bridge, err))
 	}
 	hardware, err := net.ParseMAC(l.HardwareAddress)
 	if err != nil {

@@ -1,4 +1,4 @@
-package local
+package machine
 
 import (
 	"errors"
@@ -39,7 +39,7 @@ func (LinuxHost) Facts(root string) (Facts, error) {
 		facts.addHierarchy(m)
 	}
 	if len(facts.Hierarchies) == 0 {
-		return Facts{}, provisionFailed("No cgroup file system is mounted below /sys/fs/cgroup: mount cgroup2 there.")
+		return Facts{}, unmakeable("No cgroup file system is mounted below /sys/fs/cgroup: mount cgroup2 there.")
 	}
 	facts.CgroupLinks = linksIn(cgroupRoot)
 	return facts, nil
@@ -48,22 +48,22 @@ func (LinuxHost) Facts(root string) (Facts, error) {
 // requirements are what local machines need of any host.
 func requirements(root string) error {
 	if os.Geteuid() != 0 {
-		return provisionFailed("Local machines need root: run the manager as root, or use another kind of machine.")
+		return unmakeable("Local machines need root: run the manager as root, or use another kind of machine.")
 	}
 	if err := unix.Access("/proc/self/ns/pid", unix.F_OK); err != nil {
-		return provisionFailed("The kernel has no pid namespaces: local machines need a kernel with namespaces.")
+		return unmakeable("The kernel has no pid namespaces: local machines need a kernel with namespaces.")
 	}
 	filesystems, err := os.ReadFile("/proc/filesystems")
 	if err == nil && !slices.Contains(strings.Fields(string(filesystems)), "overlay") {
-		return provisionFailed("The kernel has no overlay file system: run `modprobe overlay`.")
+		return unmakeable("The kernel has no overlay file system: run `modprobe overlay`.")
 	}
 	var st unix.Statfs_t
 	if err := unix.Statfs(root, &st); err == nil && st.Type == unix.OVERLAYFS_SUPER_MAGIC {
-		return provisionFailed(fmt.Sprintf("%s is on an overlay file system, which cannot carry another one's changes: give --local-root a directory on a disk.", root))
+		return unmakeable(fmt.Sprintf("%s is on an overlay file system, which cannot carry another one's changes: give --local-root a directory on a disk.", root))
 	}
 	var slash, usr unix.Stat_t
 	if errors.Join(unix.Stat("/", &slash), unix.Stat("/usr", &usr)) == nil && slash.Dev != usr.Dev {
-		return provisionFailed("/usr is a file system of its own, which machines made over / would not see: local machines need /usr on the root file system.")
+		return unmakeable("/usr is a file system of its own, which machines made over / would not see: local machines need /usr on the root file system.")
 	}
 	return nil
 }
@@ -129,20 +129,20 @@ func hasReachableServer(conf string) bool {
 func (LinuxHost) Bridge(name string) (Bridge, error) {
 	link, err := netlink.LinkByName(name)
 	if errors.As(err, &netlink.LinkNotFoundError{}) {
-		return Bridge{}, provisionFailed(fmt.Sprintf("The host has no bridge %s: make it (`ip link add %[1]s type bridge`, then an address for it) or name another one in spec.network.bridge.", name))
+		return Bridge{}, unmakeable(fmt.Sprintf("The host has no bridge %s: make it (`ip link add %[1]s type bridge`, then an address for it) or name another one in spec.network.bridge.", name))
 	}
 	if err != nil {
 		return Bridge{}, fmt.Errorf("look up the bridge %s: %w", name, err)
 	}
 	if link.Type() != "bridge" {
-		return Bridge{}, provisionFailed(fmt.Sprintf("The host's link %s is a %s, not a bridge: name a bridge in spec.network.bridge.", name, link.Type()))
+		return Bridge{}, unmakeable(fmt.Sprintf("The host's link %s is a %s, not a bridge: name a bridge in spec.network.bridge.", name, link.Type()))
 	}
 	addresses, err := netlink.AddrList(link, netlink.FAMILY_V4)
 	if err != nil {
 		return Bridge{}, fmt.Errorf("list the addresses of %s: %w", name, err)
 	}
 	if len(addresses) == 0 || link.Attrs().Flags&unix.IFF_UP == 0 {
-		return Bridge{}, provisionFailed(fmt.Sprintf("The bridge %s is down or has no IPv4 address: give it one (`ip addr add 10.88.0.1/24 dev %[1]s`) and set it up.", name))
+		return Bridge{}, unmakeable(fmt.Sprintf("The bridge %s is down or has no IPv4 address: give it one (`ip addr add 10.88.0.1/24 dev %[1]s`) and set it up.", name))
 	}
 	a, _ := netip.AddrFromSlice(addresses[0].IP.To4())
 	bits, _ := addresses[0].Mask.Size()

@@ -1,4 +1,4 @@
-package local
+package machine
 
 import (
 	"encoding/json"
@@ -13,7 +13,7 @@ import (
 // record is what is known of a machine on disk: written before the effect it speaks of where that cannot be found
 // again by its name, so that a manager killed at any moment comes back to it.
 type record struct {
-	// UID is the LocalMachine's: one of the same name later is another machine.
+	// UID is of what the machine was made for: one of the same name later is another machine.
 	UID string `json:"uid"`
 	// Bridge, Address (with the prefix length) and Gateway are the machine's for its life.
 	Bridge  string `json:"bridge"`
@@ -22,7 +22,7 @@ type record struct {
 	// MachineID is its /etc/machine-id.
 	MachineID string `json:"machineID"`
 	// Prepared is true once the directories and the bootstrap document are there. Nothing the machine could have
-	// changed is written by the provider from then on.
+	// changed is written from then on.
 	Prepared bool `json:"prepared,omitempty"`
 	// Process is the first process of the last boot; it may be gone.
 	Process *Process `json:"process,omitempty"`
@@ -81,7 +81,7 @@ func (r *record) startProblem() error {
 	if r.LastError == "" {
 		return nil
 	}
-	return provisionFailed(r.LastError)
+	return unmakeable(r.LastError)
 }
 
 // loadRecord returns nil without an error if there is none.
