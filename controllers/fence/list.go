@@ -13,6 +13,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/utils/clock"
+	"k8s.io/utils/ptr"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/drover-dev/drover/api/v1alpha1"
@@ -53,7 +54,7 @@ func (l List) Add(ctx context.Context, node string) error {
 	if _, there := list.Data[node]; there {
 		return nil
 	}
-	change := map[string]*string{node: l.now()}
+	change := map[string]*string{node: ptr.To(l.now(list.Data))}
 	for _, name := range oldest(list.Data, len(list.Data)+1-capacity) {
 		change[name] = nil
 	}
@@ -71,7 +72,7 @@ func (l List) Add(ctx context.Context, node string) error {
 func (l List) begin(ctx context.Context, node string) error {
 	list := &corev1.ConfigMap{
 		ObjectMeta: metav1.ObjectMeta{Namespace: Namespace, Name: Name, Labels: map[string]string{v1alpha1.ManagedLabel: "true"}},
-		Data:       map[string]string{node: *l.now()},
+		Data:       map[string]string{node: l.now(nil)},
 	}
 	if err := l.Workload.Create(ctx, list); err != nil {
 		return fmt.Errorf("fence node %s: %w", node, err)
@@ -94,13 +95,19 @@ func (l List) read(ctx context.Context) (*corev1.ConfigMap, error) {
 	return lookup.GetOrNil(ctx, l.Workload.Live, types.NamespacedName{Namespace: Namespace, Name: Name}, &corev1.ConfigMap{})
 }
 
-func (l List) now() *string {
+// now is the time for a name that comes to those there are. Managers on other machines wrote theirs by clocks of their own:
+// if one of those was ahead of ours, the time is as late as the latest, so that the name is not one of the oldest.
+func (l List) now(there map[string]string) string {
 	now := time.Now()
 	if l.Clock != nil {
 		now = l.Clock.Now()
 	}
-	text := now.UTC().Format(time.RFC3339)
-	return &text
+	for _, text := range there {
+		if at, err := time.Parse(time.RFC3339, text); err == nil && at.After(now) {
+			now = at
+		}
+	}
+	return now.UTC().Format(time.RFC3339)
 }
 
 // oldest are the n names that have been there for longest.

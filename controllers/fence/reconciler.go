@@ -3,7 +3,6 @@ package fence
 import (
 	"context"
 	"fmt"
-	"sync"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -15,6 +14,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/drover-dev/drover/api/v1alpha1"
+	"github.com/drover-dev/drover/controllers/firstseen"
 	"github.com/drover-dev/drover/controllers/lookup"
 	"github.com/drover-dev/drover/controllers/sides"
 )
@@ -43,9 +43,8 @@ type Reconciler struct {
 	// Clock measures the grace. Default: the real one.
 	Clock clock.PassiveClock
 
-	// since has when each Node, by UID, was first seen without a Machine.
-	mu    sync.Mutex
-	since map[types.UID]time.Time
+	// unwanted has since when each Node, by UID, is without a Machine.
+	unwanted firstseen.Times[types.UID, struct{}]
 }
 
 // Reconcile looks at one Node.
@@ -66,32 +65,13 @@ func (r *Reconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Resu
 		return ctrl.Result{}, err
 	}
 	if wanted {
-		r.forget(node.UID)
+		r.unwanted.Forget(node.UID)
 		return ctrl.Result{}, r.taint(ctx, node, false)
 	}
-	if left := grace - r.Clock.Since(r.first(node.UID)); left > 0 {
+	if left := grace - r.Clock.Since(r.unwanted.At(node.UID, struct{}{}, r.Clock.Now())); left > 0 {
 		return ctrl.Result{RequeueAfter: left}, r.taint(ctx, node, true)
 	}
 	return ctrl.Result{}, r.remove(ctx, node)
-}
-
-// first is when the Node was first found to be unwanted.
-func (r *Reconciler) first(uid types.UID) time.Time {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if _, known := r.since[uid]; !known {
-		if r.since == nil {
-			r.since = map[types.UID]time.Time{}
-		}
-		r.since[uid] = r.Clock.Now()
-	}
-	return r.since[uid]
-}
-
-func (r *Reconciler) forget(uid types.UID) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	delete(r.since, uid)
 }
 
 // wanted says that a Node is none of Drover's, or that it stands for a Machine.
@@ -142,7 +122,7 @@ func (r *Reconciler) remove(ctx context.Context, node *corev1.Node) error {
 	if client.IgnoreNotFound(err) != nil && !apierrors.IsConflict(err) {
 		return fmt.Errorf("delete Node %s, which no Machine stands for: %w", node.Name, err)
 	}
-	r.forget(node.UID)
+	r.unwanted.Forget(node.UID)
 	ctrl.LoggerFrom(ctx).Info("Deleted a Node that no Machine stands for", "providerID", node.Spec.ProviderID)
 	r.Recorder.Eventf(node, nil, corev1.EventTypeWarning, v1alpha1.ReasonNodeWithoutMachine, "Remove",
 		"Deleted Node %s: it is one of Drover's, and no Machine stands for it any more. Its machine runs on: end it, or reset it there with drover-agent reset", node.Name)

@@ -235,6 +235,7 @@ func TestTheListKeepsTheLatestNames(t *testing.T) {
 		names[i] = fmt.Sprintf("workers-7f556-%d", i)
 	}
 	w := newWorld(t, []client.Object{fenced(names...)})
+	w.clock.SetTime(time.Date(2025, 12, 31, 23, 0, 0, 0, time.UTC)) // Those there are another manager's, whose clock is ahead of ours.
 	list := List{Workload: w.Workload, Clock: w.clock}
 	for _, name := range []string{"late-7f556-0", "late-7f556-0", "late-7f556-1"} {
 		if err := list.Add(t.Context(), name); err != nil {

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
-	"sync"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -19,6 +18,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/drover-dev/drover/api/v1alpha1"
+	"github.com/drover-dev/drover/controllers/firstseen"
 	"github.com/drover-dev/drover/controllers/infra"
 )
 
@@ -40,9 +40,8 @@ type Provider struct {
 	// Clock measures how long things fail. Default: the real one.
 	Clock clock.PassiveClock
 
-	mu sync.Mutex
-	// failing has since when, by this manager's clock, a machine's installation or removal fails.
-	failing map[types.UID]time.Time
+	// failing has since when a machine's installation or removal fails.
+	failing firstseen.Times[types.UID, struct{}]
 }
 
 var _ infra.Provider[*v1alpha1.HostMachine] = &Provider{}
@@ -289,22 +288,10 @@ func (p *Provider) Remove(ctx context.Context, m *v1alpha1.HostMachine) (infra.R
 
 // waited is how long this manager has seen it fail. A new manager counts anew.
 func (p *Provider) waited(uid types.UID) time.Duration {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if p.failing == nil {
-		p.failing = map[types.UID]time.Time{}
-	}
-	if _, known := p.failing[uid]; !known {
-		p.failing[uid] = p.clock().Now()
-	}
-	return p.clock().Since(p.failing[uid])
+	return p.clock().Since(p.failing.At(uid, struct{}{}, p.clock().Now()))
 }
 
-func (p *Provider) forget(uid types.UID) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	delete(p.failing, uid)
-}
+func (p *Provider) forget(uid types.UID) { p.failing.Forget(uid) }
 
 func (p *Provider) clock() clock.PassiveClock {
 	if p.Clock != nil {

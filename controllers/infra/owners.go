@@ -76,15 +76,16 @@ func inClusterAPI(apiVersion string) bool {
 
 // awaitDrain is how long a machine that is being deleted stays for its pods, zero for no longer. Who deletes a whole
 // namespace deletes its infrastructure machines beside the Machines, one kind after the other in any order. Outside of
-// such a namespace, a Machine that is not deleted in time is one whose infrastructure machine was deleted by hand.
-func awaitDrain(m client.Object, machine *clusterv1.Machine, terminating bool, now time.Time) time.Duration {
+// such a namespace, a Machine that is not deleted in the time that its infrastructure machine has waited is one whose
+// infrastructure machine was deleted by hand.
+func awaitDrain(machine *clusterv1.Machine, terminating bool, waited time.Duration) time.Duration {
 	switch {
 	case machine == nil || v1alpha1.Drained(machine):
 		return 0
 	case terminating || !machine.DeletionTimestamp.IsZero():
 		return drainRecheck
 	}
-	return max(0, m.GetDeletionTimestamp().Add(ownerGrace).Sub(now))
+	return max(0, ownerGrace-waited)
 }
 
 // terminating says whether the namespace is being deleted, where that matters: its Machine is about to be, too.

@@ -6,13 +6,16 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/tools/events"
+	"k8s.io/utils/clock"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/controller/controllerutil"
 
 	"github.com/drover-dev/drover/api/v1alpha1"
 	"github.com/drover-dev/drover/controllers/consistency"
+	"github.com/drover-dev/drover/controllers/firstseen"
 )
 
 const (
@@ -41,8 +44,11 @@ type Reconciler[M client.Object] struct {
 	Watch func(*ctrl.Builder)
 	// MaxConcurrentReconciles is how many machines are worked on at once. Default: 10.
 	MaxConcurrentReconciles int
+	// Clock tells how long a machine waits. Default: the real one.
+	Clock clock.PassiveClock
 
 	written consistency.Objects
+	seen    firstseen.Times[types.NamespacedName, sighting]
 }
 
 // +kubebuilder:rbac:groups=cluster.x-k8s.io,resources=clusters;machines,verbs=get;list;watch
@@ -56,6 +62,7 @@ func (r *Reconciler[M]) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.R
 	m := r.Provider.Kind().New()
 	if err := r.Client.Get(ctx, req.NamespacedName, m); err != nil {
 		r.written.Forget(req.NamespacedName)
+		r.seen.Forget(req.NamespacedName)
 		return ctrl.Result{}, client.IgnoreNotFound(err)
 	}
 	if r.written.IsOlder(m) {
@@ -74,7 +81,7 @@ func (r *Reconciler[M]) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.R
 		if err != nil {
 			return ctrl.Result{}, err
 		}
-		if wait := awaitDrain(m, owners.machine, terminating, time.Now()); wait > 0 {
+		if wait := awaitDrain(owners.machine, terminating, r.age(m)); wait > 0 {
 			return ctrl.Result{RequeueAfter: wait}, nil
 		}
 		return r.remove(ctx, m)
@@ -129,7 +136,7 @@ func (r *Reconciler[M]) provision(ctx context.Context, m M, owners owners) (ctrl
 		if problem := r.bootProblem(ctx, m); problem != "" {
 			state.Reason, state.Message = v1alpha1.ReasonBootFailed, problem
 		}
-		state.RequeueAfter = soonest(state.RequeueAfter, askAgain(time.Since(m.GetCreationTimestamp().Time)))
+		state.RequeueAfter = soonest(state.RequeueAfter, askAgain(r.age(m)))
 	}
 	return ctrl.Result{RequeueAfter: state.RequeueAfter}, r.report(ctx, before, m, state)
 }
@@ -172,9 +179,25 @@ func (r *Reconciler[M]) failed(ctx context.Context, before, m M, err error) (ctr
 	return ctrl.Result{}, errors.Join(err, r.report(ctx, before, m, State{Reason: v1alpha1.ReasonProvisionFailed, Message: err.Error()}))
 }
 
+// age is how long this manager has seen the machine be there, or be deleted, by its own clock: the times in the object are
+// by the API server's.
+func (r *Reconciler[M]) age(m M) time.Duration {
+	now, deleted := time.Now(), !m.GetDeletionTimestamp().IsZero()
+	if r.Clock != nil {
+		now = r.Clock.Now()
+	}
+	return now.Sub(r.seen.At(client.ObjectKeyFromObject(m), sighting{uid: m.GetUID(), deleted: deleted}, now))
+}
+
+// sighting is a machine as far as its age goes: one that is deleted is as old as its deletion.
+type sighting struct {
+	uid     types.UID
+	deleted bool
+}
+
 // wait reports what the machine waits for, once that takes long. An event ends the wait.
 func (r *Reconciler[M]) wait(ctx context.Context, m M, what State) (ctrl.Result, error) {
-	if age := time.Since(m.GetCreationTimestamp().Time); age < patience {
+	if age := r.age(m); age < patience {
 		return ctrl.Result{RequeueAfter: patience - age}, nil
 	}
 	return ctrl.Result{RequeueAfter: patience}, r.report(ctx, copyOf(m), m, what)

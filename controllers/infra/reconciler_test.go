@@ -8,10 +8,12 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/client-go/tools/events"
+	clocktesting "k8s.io/utils/clock/testing"
 	clusterv1 "sigs.k8s.io/cluster-api/api/core/v1beta2"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -65,12 +67,16 @@ type stage struct {
 	client   client.Client
 	events   *events.FakeRecorder
 	provider *slowProvider
+	clock    *clocktesting.FakePassiveClock
 	*Reconciler[*v1alpha1.LocalMachine]
 }
 
 var key = client.ObjectKey{Namespace: "default", Name: "m"}
 
-func newStage(t *testing.T) *stage {
+// start is when the tests begin, by our clock.
+var start = time.Unix(1_750_000_000, 0)
+
+func newStage(t *testing.T, edits ...func(*v1alpha1.LocalMachine)) *stage {
 	t.Helper()
 	scheme := runtime.NewScheme()
 	for _, add := range []func(*runtime.Scheme) error{corev1.AddToScheme, clusterv1.AddToScheme, v1alpha1.AddToScheme} {
@@ -79,6 +85,11 @@ func newStage(t *testing.T) *stage {
 		}
 	}
 	yes, secret := true, "m-bootstrap"
+	m := &v1alpha1.LocalMachine{ObjectMeta: metav1.ObjectMeta{Namespace: "default", Name: "m", UID: "uid", Generation: 1, CreationTimestamp: metav1.NewTime(start),
+		OwnerReferences: []metav1.OwnerReference{{APIVersion: clusterv1.GroupVersion.String(), Kind: "Machine", Name: "m", UID: "machine-uid"}}}}
+	for _, edit := range edits {
+		edit(m)
+	}
 	c := fake.NewClientBuilder().WithScheme(scheme).WithStatusSubresource(&v1alpha1.LocalMachine{}, &clusterv1.Machine{}).WithObjects(
 		&clusterv1.Cluster{ObjectMeta: metav1.ObjectMeta{Namespace: "default", Name: "drover"},
 			Status: clusterv1.ClusterStatus{Initialization: clusterv1.ClusterInitializationStatus{InfrastructureProvisioned: &yes}}},
@@ -86,11 +97,10 @@ func newStage(t *testing.T) *stage {
 			Spec: clusterv1.MachineSpec{ClusterName: "drover", Bootstrap: clusterv1.Bootstrap{DataSecretName: &secret}}},
 		&corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: "default", Name: secret},
 			Data: map[string][]byte{v1alpha1.BootstrapSecretKey: []byte(`{"nodeName":"m"}`), v1alpha1.BootstrapSecretFormatKey: []byte(v1alpha1.BootstrapFormat)}},
-		&v1alpha1.LocalMachine{ObjectMeta: metav1.ObjectMeta{Namespace: "default", Name: "m", UID: "uid", Generation: 1, CreationTimestamp: metav1.Now(),
-			OwnerReferences: []metav1.OwnerReference{{APIVersion: clusterv1.GroupVersion.String(), Kind: "Machine", Name: "m", UID: "machine-uid"}}}},
+		m,
 	).Build()
-	s := &stage{t: t, client: c, events: events.NewFakeRecorder(16), provider: &slowProvider{}}
-	s.Reconciler = &Reconciler[*v1alpha1.LocalMachine]{Client: c, APIReader: c, Recorder: s.events, Provider: s.provider}
+	s := &stage{t: t, client: c, events: events.NewFakeRecorder(16), provider: &slowProvider{}, clock: clocktesting.NewFakePassiveClock(start)}
+	s.Reconciler = &Reconciler[*v1alpha1.LocalMachine]{Client: c, APIReader: c, Recorder: s.events, Provider: s.provider, Clock: s.clock}
 	return s
 }
 
@@ -110,6 +120,10 @@ func (s *stage) machine() *v1alpha1.LocalMachine {
 		s.t.Fatal(err)
 	}
 	return m
+}
+
+func (s *stage) gone() bool {
+	return apierrors.IsNotFound(s.client.Get(s.t.Context(), key, &v1alpha1.LocalMachine{}))
 }
 
 func (s *stage) ready() metav1.Condition {

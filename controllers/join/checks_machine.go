@@ -110,7 +110,8 @@ func nodeIsOurs(f *facts) *verdict {
 	return nil
 }
 
-// nodeNameIsFree keeps a kubelet from taking over a Node that was there before its Machine or runs on another one.
+// nodeNameIsFree keeps a kubelet from taking over a Node that was there before its Machine or runs on another one. Which
+// was first is by the API server's clock, which dates both.
 func nodeNameIsFree(f *facts) *verdict {
 	if f.node == nil || f.machine.Status.NodeRef.IsDefined() {
 		return nil

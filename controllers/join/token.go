@@ -29,7 +29,8 @@ const (
 // tokenLifetime is how long a token is good for without being extended: the time a manager may be down.
 func tokenLifetime(pool *v1alpha1.NodePool) time.Duration { return pool.NodeStartupTimeout() }
 
-// extendBefore is how long before its expiry a token is extended: with the default, one write every ten minutes.
+// extendBefore is how long before its expiry a token is extended: with the default, one write every ten minutes. The expiry
+// is by the manager's clock, and the API server's decides: a token stays good as long as that one is not ahead by this much.
 func extendBefore(pool *v1alpha1.NodePool) time.Duration { return tokenLifetime(pool) / 3 }
 
 // token is a join token as the manager knows it.

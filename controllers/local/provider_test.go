@@ -16,6 +16,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/client-go/tools/events"
+	clocktesting "k8s.io/utils/clock/testing"
 	clusterv1 "sigs.k8s.io/cluster-api/api/core/v1beta2"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -212,10 +213,7 @@ func TestProvisionWaits(t *testing.T) {
 			if result := s.reconcile(); result.RequeueAfter == 0 || len(s.writes) != 0 || len(s.host.Processes()) != 0 {
 				t.Errorf("%s A young machine waits without a word: result %v, writes %v", tc.reason, result, s.writes)
 			}
-			s = newStage(t, func(o []client.Object) {
-				tc.without(o)
-				o[local].SetCreationTimestamp(metav1.NewTime(time.Now().Add(-time.Hour)))
-			})
+			s.Clock = clocktesting.NewFakePassiveClock(time.Now().Add(time.Minute))
 			s.reconcile()
 			if got := s.ready(); got.Reason != tc.want || got.Message == "" {
 				t.Errorf("%s Ready is %+v, want reason %s", tc.reason, got, tc.want)
@@ -422,6 +420,7 @@ func TestDeletionOfANamespace(t *testing.T) {
 	if err := s.client.Update(t.Context(), namespace); err != nil {
 		t.Fatal(err)
 	}
+	s.Clock = clocktesting.NewFakePassiveClock(time.Now().Add(time.Minute))
 	s.reconcile()
 	if err := s.client.Get(t.Context(), machineKey, &v1alpha1.LocalMachine{}); client.IgnoreNotFound(err) != nil || err == nil {
 		t.Errorf("a LocalMachine that was deleted by hand is still there (%v)", err)

@@ -39,11 +39,12 @@ type observed struct {
 	node *corev1.Node
 	// local is the infrastructure machine, when it is a local one.
 	local *v1alpha1.LocalMachine
-	// heard is when the agent's present heartbeat was first seen.
-	heard time.Time
-	// trouble is what this controller could not do for the machine.
-	trouble *trouble
-	now     time.Time
+	// awaited is when this manager first saw the machine, heard when it first saw the agent's present heartbeat.
+	awaited, heard time.Time
+	// trouble is what this controller could not do for the machine, troubled since when.
+	trouble  *trouble
+	troubled time.Time
+	now      time.Time
 }
 
 // reported is true once the agent has written its status.
@@ -51,9 +52,6 @@ func (o *observed) reported() bool { return o.agent != nil && o.agent.Status.Age
 
 // joined is true once Cluster API has seen the machine's Node.
 func (o *observed) joined() bool { return o.machine.Status.NodeRef.IsDefined() }
-
-// joinDeadline is how old a machine is when it is worth a word to the pool that it has not joined. It may still join.
-func (o *observed) joinDeadline() time.Duration { return o.pool.NodeStartupTimeout() }
 
 // previous is the condition that the Machine has now.
 func (o *observed) previous() *metav1.Condition {
@@ -102,9 +100,8 @@ func (o *observed) silence() *metav1.Condition {
 			return condition(metav1.ConditionFalse, ready.Reason, ready.Message)
 		}
 	}
-	if age := o.now.Sub(o.machine.CreationTimestamp.Time); age >= o.joinDeadline() {
-		return condition(metav1.ConditionFalse, v1alpha1.ReasonNotReported,
-			fmt.Sprintf("the agent has not reported within %s: see %s, or delete the Machine", o.joinDeadline(), o.agentLog()))
+	if late := fmt.Sprintf("the agent has not reported within %s: see %s, or delete the Machine", o.pool.NodeStartupTimeout(), o.agentLog()); o.overdue(late) {
+		return condition(metav1.ConditionFalse, v1alpha1.ReasonNotReported, late)
 	}
 	if o.previous() != nil {
 		return condition(metav1.ConditionUnknown, v1alpha1.ReasonNotReported, "the agent has not reported yet")
@@ -170,8 +167,8 @@ func (o *observed) joinFailure(ready *metav1.Condition) *metav1.Condition {
 				c.Name, lastWords(c.LastExit), node.LogDir, c.Name))
 		}
 	}
-	if o.now.Sub(o.machine.CreationTimestamp.Time) >= o.joinDeadline() {
-		return condition(metav1.ConditionFalse, v1alpha1.ReasonNotJoined, fmt.Sprintf("the machine has not joined within %s; delete it to have it replaced, or help it: %s", o.joinDeadline(), ready.Message))
+	if late := fmt.Sprintf("the machine has not joined within %s; delete it to have it replaced, or help it: ", o.pool.NodeStartupTimeout()); o.overdue(late) {
+		return condition(metav1.ConditionFalse, v1alpha1.ReasonNotJoined, late+ready.Message)
 	}
 	return nil
 }
@@ -242,8 +239,9 @@ func onlyStarting(conditions []metav1.Condition) bool {
 	return true
 }
 
-// foreignNode says why the Node of the machine's name is somebody else's, or "". Once Cluster API has found the Node by
-// its provider ID, its age says nothing: the API server's clock may have been set back in between.
+// foreignNode says why the Node of the machine's name is somebody else's, or "". Both creations are by the API server's
+// clock. Once Cluster API has found the Node by its provider ID, its age says nothing: that clock may have been set back
+// in between.
 func (o *observed) foreignNode() string {
 	nodeID, machineID := o.node.Spec.ProviderID, o.machine.Spec.ProviderID
 	switch {
@@ -262,8 +260,8 @@ func recheckAfter(o *observed) time.Duration {
 		return 0
 	case o.trouble != nil:
 		return o.trouble.retryAfter(o)
-	case !o.reported(), !o.joined() && o.now.Before(o.machine.CreationTimestamp.Add(o.joinDeadline())):
-		return positive(o.machine.CreationTimestamp.Add(o.joinDeadline()).Sub(o.now))
+	case !o.reported(), !o.joined() && o.now.Before(o.deadline()):
+		return positive(o.deadline().Sub(o.now))
 	case !o.agent.Status.HeartbeatTime.IsZero():
 		return positive(o.heard.Add(heartbeatDeadline + time.Second).Sub(o.now))
 	}

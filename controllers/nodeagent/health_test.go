@@ -32,7 +32,7 @@ func booting() *observed {
 	machine.Spec.ProviderID = "drover-local://default/workers-abcde-0"
 	agent := &v1alpha1.NodeAgent{}
 	agent.Name = machine.Name
-	return &observed{machine: machine, pool: &v1alpha1.NodePool{}, agent: agent, now: made.Add(time.Second)}
+	return &observed{machine: machine, pool: &v1alpha1.NodePool{}, agent: agent, awaited: made, troubled: made, now: made.Add(time.Second)}
 }
 
 func (o *observed) says(status metav1.ConditionStatus, reason, message string) {
@@ -162,6 +162,20 @@ func TestAgentHealth(t *testing.T) {
 			want: "Unknown NotReported the agent has not reported yet"},
 		{reason: "silence until the join deadline is told", set: func(o *observed) { o.now = made.Add(joinDeadline) },
 			want: "False NotReported the agent has not reported within 15m0s: see the machine's console and the agent's log there (journalctl -u drover-agent), or", event: "JoinFailed: Machine workers-abcde-0 does not join: NotReported"},
+		{reason: "how old the API server's clock makes a machine says nothing", set: func(o *observed) {
+			o.machine.CreationTimestamp = metav1.NewTime(o.now.Add(-joinDeadline))
+		}},
+		{reason: "nor how young", set: func(o *observed) {
+			o.now = made.Add(joinDeadline)
+			o.machine.CreationTimestamp = metav1.NewTime(o.now)
+		}, want: "False NotReported the agent has not reported within 15m0s", event: "JoinFailed: Machine workers-abcde-0 does not join: NotReported"},
+		{reason: "silence that was told stays told when the manager has just begun to look", set: func(o *observed) {
+			o.had("False", v1alpha1.ReasonNotReported, "the agent has not reported within 15m0s: see the machine's console and the agent's log there (journalctl -u drover-agent), or delete the Machine")
+		}},
+		{reason: "and so does that the machine has not joined", set: func(o *observed) {
+			o.had("False", v1alpha1.ReasonNotJoined, "the machine has not joined within 15m0s; delete it to have it replaced, or help it: KubeletHealthy")
+			o.says("False", v1alpha1.ReasonStarting, "NetworkHealthy")
+		}, want: "False NotJoined the machine has not joined within 15m0s; delete it to have it replaced, or help it: NetworkHealthy"},
 		{reason: "a pool may give its machines longer", set: func(o *observed) {
 			o.now = made.Add(joinDeadline)
 			o.pool.Spec.NodeStartupTimeoutSeconds = ptr.To[int32](3600)
@@ -356,13 +370,15 @@ func TestTheTransitionTimeChangesWithTheStatusOnly(t *testing.T) {
 }
 
 func TestAHeartbeatsAgeIsByOurClock(t *testing.T) {
-	var beats heartbeats
-	agent := booting().agent
+	var seen seen
+	o := booting()
+	agent := o.agent
 	agent.UID = "first"
 	agent.Status.HeartbeatTime = metav1.NewTime(made.Add(-24 * time.Hour))
 	want := func(at, heard time.Time) {
 		t.Helper()
-		if got := beats.heardAt(agent, at); !got.Equal(heard) {
+		o.now = at
+		if got := seen.heardAt(o); !got.Equal(heard) {
 			t.Errorf("at %s: heard at %s, want %s", at, got, heard)
 		}
 	}
@@ -372,7 +388,7 @@ func TestAHeartbeatsAgeIsByOurClock(t *testing.T) {
 	want(made.Add(2*time.Hour), made.Add(2*time.Hour))
 	agent.UID = "second"
 	want(made.Add(3*time.Hour), made.Add(3*time.Hour))
-	beats.forget(agent.Name)
+	seen.forget(o.name())
 	want(made.Add(4*time.Hour), made.Add(4*time.Hour))
 }
 

@@ -3,7 +3,6 @@ package nodeagent
 import (
 	"context"
 	"errors"
-	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/types"
@@ -39,8 +38,8 @@ type Reconciler struct {
 	// Clock tells how old a report is. Default: the real one.
 	Clock clock.PassiveClock
 
-	written    consistency.Objects
-	heartbeats heartbeats
+	written consistency.Objects
+	seen    seen
 }
 
 // Reconcile brings one machine's NodeAgent, Node and condition up to date.
@@ -51,7 +50,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Resu
 	}
 	if machine == nil {
 		r.written.Forget(req.NamespacedName)
-		r.heartbeats.forget(req.Name)
+		r.seen.forget(req.NamespacedName)
 		return ctrl.Result{}, r.collect(ctx, req.NamespacedName)
 	}
 	o, err := r.observe(ctx, machine)
@@ -64,6 +63,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Resu
 	if err := r.equip(ctx, o); err != nil && !errors.As(err, &o.trouble) {
 		return ctrl.Result{}, err
 	}
+	o.troubled = r.seen.troubledSince(o)
 	if err := r.mirror(ctx, o); err != nil {
 		return ctrl.Result{}, err
 	}
@@ -89,13 +89,13 @@ func (r *Reconciler) observe(ctx context.Context, machine *clusterv1.Machine) (*
 		ctrl.LoggerFrom(ctx).Info("Left a Machine alone: it is not of the pool it names", "reason", err.Error())
 		return o, nil
 	}
-	o.pool = pool
+	o.pool, o.awaited = pool, r.seen.awaitedSince(o)
 	name := types.NamespacedName{Name: machine.Name}
 	if o.agent, err = lookup.GetOrNil(ctx, r.Workload, name, &v1alpha1.NodeAgent{}); err != nil {
 		return nil, err
 	}
 	if o.agent != nil {
-		o.heard = r.heartbeats.heardAt(o.agent, o.now)
+		o.heard = r.seen.heardAt(o)
 	}
 	if o.node, err = lookup.GetOrNil(ctx, r.Workload, name, &corev1.Node{}); err != nil {
 		return nil, err
@@ -152,7 +152,7 @@ func (r *Reconciler) syncNode(ctx context.Context, o *observed) error {
 	r.written.Wrote(node)
 	ctrl.LoggerFrom(ctx).Info("Put the pool's labels and taints onto the Node")
 	if !known {
-		took := o.now.Sub(o.machine.CreationTimestamp.Time).Round(time.Second)
+		took := node.CreationTimestamp.Sub(o.machine.CreationTimestamp.Time) // both by the API server's clock
 		r.Recorder.Eventf(o.pool, o.machine, corev1.EventTypeNormal, v1alpha1.ReasonJoined, "Join",
 			"Machine %s joined as Node %s %s after it was made", o.machine.Name, node.Name, took)
 	}

@@ -48,10 +48,6 @@ func (t *trouble) shows(o *observed, health *metav1.Condition) bool {
 }
 
 // retryAfter is when to look at it again.
-func (t *trouble) retryAfter(o *observed) time.Duration {
-	lasted := time.Duration(0)
-	if previous := o.previous(); previous != nil && previous.Reason == t.reason {
-		lasted = o.now.Sub(previous.LastTransitionTime.Time)
-	}
-	return min(max(lasted, leastRetry), mostRetry)
+func (*trouble) retryAfter(o *observed) time.Duration {
+	return min(max(o.now.Sub(o.troubled), leastRetry), mostRetry)
 }

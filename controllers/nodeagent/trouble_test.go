@@ -53,18 +53,20 @@ func TestANodePatchThatFails(t *testing.T) {
 func TestATroubleIsLookedAtLessAndLessOften(t *testing.T) {
 	o := booting()
 	o.trouble = notApplied
-	if got := recheckAfter(o); got != leastRetry {
-		t.Errorf("at first: got %s, want %s", got, leastRetry)
-	}
-	for lasted, want := range map[time.Duration]time.Duration{0: leastRetry, time.Minute: time.Minute, time.Hour: mostRetry} {
-		o.had("False", notApplied.reason, notApplied.Error())
-		o.now = made.Add(lasted)
-		if got := recheckAfter(o); got != want {
-			t.Errorf("after %s: got %s, want %s", lasted, got, want)
+	// An earlier manager told of it, by a clock of its own.
+	o.had("False", notApplied.reason, notApplied.Error())
+	o.machine.Status.Conditions[0].LastTransitionTime = metav1.NewTime(made.Add(-time.Hour))
+	var seen seen
+	for _, step := range []struct {
+		trouble *trouble
+		at      time.Duration
+		want    time.Duration
+	}{{notApplied, 0, leastRetry}, {notApplied, time.Minute, time.Minute}, {notApplied, time.Hour, mostRetry}, {lacksRevision, time.Hour, leastRetry}, {nil, time.Hour, 0},
+		{lacksRevision, 2 * time.Hour, leastRetry}} {
+		o.trouble, o.now = step.trouble, made.Add(step.at)
+		o.troubled = seen.troubledSince(o)
+		if got := recheckAfter(o); step.trouble != nil && got != step.want {
+			t.Errorf("%v after %s: got %s, want %s", step.trouble, step.at, got, step.want)
 		}
-	}
-	o.had("False", "AnotherReason", "")
-	if got := recheckAfter(o); got != leastRetry {
-		t.Errorf("after something else: got %s, want %s", got, leastRetry)
 	}
 }

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/tools/events"
 	"k8s.io/utils/clock"
 	clusterv1 "sigs.k8s.io/cluster-api/api/core/v1beta2"
@@ -17,6 +18,7 @@ import (
 
 	"github.com/drover-dev/drover/api/v1alpha1"
 	"github.com/drover-dev/drover/controllers/consistency"
+	"github.com/drover-dev/drover/controllers/firstseen"
 	"github.com/drover-dev/drover/controllers/planner"
 )
 
@@ -74,6 +76,8 @@ type Reconciler struct {
 
 	written  consistency.Children[*clusterv1.Machine]
 	refusals refusals
+	// clusterless has since when each pool, by its UID, is without the Cluster that it needs.
+	clusterless firstseen.Times[types.NamespacedName, types.UID]
 	// said has the status that was written last for each pool, by its name.
 	said      sync.Map
 	templates *templateWatches
@@ -86,6 +90,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, request ctrl.Request) (ctrl.
 		if apierrors.IsNotFound(err) {
 			r.written.Forget(request.NamespacedName)
 			r.refusals.forget(request.NamespacedName)
+			r.clusterless.Forget(request.NamespacedName)
 			r.said.Delete(request.NamespacedName)
 			return ctrl.Result{}, r.releaseOrphans(ctx, request.NamespacedName, nil)
 		}

@@ -9,6 +9,7 @@ import (
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	clusterv1 "sigs.k8s.io/cluster-api/api/core/v1beta2"
@@ -20,7 +21,7 @@ import (
 )
 
 const (
-	// clusterGrace is how long a new pool waits for its namespace's Cluster before that counts as stalled.
+	// clusterGrace is how long a pool waits for its namespace's Cluster before that counts as stalled.
 	clusterGrace = time.Minute
 	// retryUnserved is how soon a kind is looked for again that the API server did not serve, or not to us, and
 	// retryDiscovery how soon facts about the cluster are.
@@ -166,6 +167,12 @@ func (r *Reconciler) mayList(ctx context.Context, template schema.GroupVersionKi
 	return nil
 }
 
+// stalledBy says whether the pool was found to be stalled for that reason, maybe by an earlier manager, who has seen more.
+func stalledBy(pool *v1alpha1.NodePool, reason string) bool {
+	stalled := meta.FindStatusCondition(pool.Status.Conditions, v1alpha1.StalledCondition)
+	return stalled != nil && stalled.Status == metav1.ConditionTrue && stalled.Reason == reason
+}
+
 // resolveCluster reads the Cluster that stands for the cluster we run in.
 func (r *Reconciler) resolveCluster(ctx context.Context, seen *observation) error {
 	cluster := &clusterv1.Cluster{}
@@ -192,13 +199,15 @@ func (r *Reconciler) resolveCluster(ctx context.Context, seen *observation) erro
 		why = "has no initialized control plane yet"
 	default:
 		seen.cluster = cluster
+		r.clusterless.Forget(client.ObjectKeyFromObject(seen.Pool))
 		return nil
 	}
 	problem := planner.Problem{
 		Reason:  v1alpha1.ReasonClusterNotReady,
 		Message: fmt.Sprintf("Cluster %s, which stands for this cluster, %s: see the manager's log if this lasts", key, why),
 	}
-	if left := clusterGrace - seen.Now.Sub(seen.Pool.CreationTimestamp.Time); left > 0 {
+	since := r.clusterless.At(client.ObjectKeyFromObject(seen.Pool), seen.Pool.UID, seen.Now)
+	if left := clusterGrace - seen.Now.Sub(since); left > 0 && !stalledBy(seen.Pool, problem.Reason) {
 		problem.Passing, problem.RetryAfter = true, left
 	}
 	seen.problem(problem)

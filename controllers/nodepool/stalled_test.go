@@ -60,19 +60,6 @@ func TestStalled(t *testing.T) {
 			want:    v1alpha1.ReasonTemplateNotFound,
 			message: "The API server has no kind CloudMachineTemplate.infra.example.com: install the provider",
 		},
-		"no cluster": {
-			reason: "a Cluster that does not come in a minute needs somebody's eye",
-			spoil: func(s *site, _ *v1alpha1.NodePool, r *nodepool.Reconciler) {
-				cluster := &clusterv1.Cluster{}
-				cluster.Namespace, cluster.Name = s.namespace, v1alpha1.AdoptedClusterName
-				if err := s.Client.Delete(s.t.Context(), cluster); err != nil {
-					s.t.Fatal(err)
-				}
-				r.Clock = clocktesting.NewFakePassiveClock(time.Now().Add(2 * time.Minute))
-			},
-			want:    v1alpha1.ReasonClusterNotReady,
-			message: "does not exist yet",
-		},
 		"another's cluster": {
 			reason: "machines of a Cluster that Drover did not make would join another one",
 			spoil: func(s *site, _ *v1alpha1.NodePool, _ *nodepool.Reconciler) {
@@ -142,6 +129,41 @@ func TestStalled(t *testing.T) {
 				t.Errorf("%s: want one warning that says %q, got %q", tc.reason, tc.message, told)
 			}
 		})
+	}
+}
+
+// TestAPoolWithoutAClusterIsStalledAfterAMinute of ours, whatever the API server's clock says.
+func TestAPoolWithoutAClusterIsStalledAfterAMinute(t *testing.T) {
+	for _, apart := range []time.Duration{-time.Hour, 0, time.Hour} {
+		s := newSite(t)
+		cluster := &clusterv1.Cluster{}
+		cluster.Namespace, cluster.Name = s.namespace, v1alpha1.AdoptedClusterName
+		if err := s.Client.Delete(t.Context(), cluster); err != nil {
+			t.Fatal(err)
+		}
+		pool, r := s.pool("workers", 2), s.reconciler(s.Client)
+		s.create(pool)
+		clock := clocktesting.NewFakePassiveClock(time.Now().Add(apart))
+		look := func(r *nodepool.Reconciler) {
+			r.Clock = clock
+			if _, err := r.Reconcile(t.Context(), ctrl.Request{NamespacedName: client.ObjectKeyFromObject(pool)}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		look(r)
+		if err := s.hasCondition(pool, v1alpha1.StalledCondition, v1alpha1.ReasonClusterNotReady); err == nil {
+			t.Errorf("with our clock %s apart, a new pool is stalled at once", apart)
+		}
+		clock.SetTime(clock.Now().Add(time.Minute))
+		for _, c := range []struct {
+			what string
+			r    *nodepool.Reconciler
+		}{{"after a minute", r}, {"to a manager that comes then", s.reconciler(s.Client)}} {
+			look(c.r)
+			if err := s.hasCondition(pool, v1alpha1.StalledCondition, v1alpha1.ReasonClusterNotReady); err != nil {
+				t.Errorf("with our clock %s apart, %s: %v", apart, c.what, err)
+			}
+		}
 	}
 }
 
