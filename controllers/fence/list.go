@@ -90,7 +90,16 @@ func (l List) Has(ctx context.Context, node string) (bool, error) {
 	return there, nil
 }
 
-// read is the list as it is now, or nil. Nothing is cached: it is looked at when a machine goes, and seldom else.
+// Names are all that are on the list.
+func (l List) Names(ctx context.Context) ([]string, error) {
+	list, err := l.read(ctx)
+	if err != nil || list == nil {
+		return nil, err
+	}
+	return slices.Collect(maps.Keys(list.Data)), nil
+}
+
+// read is the list as it is now, or nil. Nothing is cached: it is looked at when a machine comes or goes, and seldom else.
 func (l List) read(ctx context.Context) (*corev1.ConfigMap, error) {
 	return lookup.GetOrNil(ctx, l.Workload.Live, types.NamespacedName{Namespace: Namespace, Name: Name}, &corev1.ConfigMap{})
 }

@@ -13,7 +13,9 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/drover-dev/drover/api/v1alpha1"
+	"github.com/drover-dev/drover/controllers/fence"
 	"github.com/drover-dev/drover/controllers/planner"
+	"github.com/drover-dev/drover/controllers/sides"
 )
 
 // observation is a snapshot, and what applying a plan for it needs besides.
@@ -69,6 +71,11 @@ func (r *Reconciler) observeMachines(ctx context.Context, seen *observation) err
 		return nil
 	}
 	if overdue || numberChanges(seen) {
+		// Names of machines that are gone come first: one that is made after them is not among these, and one before is
+		// among the Machines.
+		if err := r.observeGone(ctx, seen); err != nil {
+			return err
+		}
 		return r.observeLive(ctx, seen)
 	}
 	return nil
@@ -161,6 +168,26 @@ func (r *Reconciler) observeNodes(ctx context.Context, seen *observation) error 
 		if strings.HasPrefix(list.Items[i].Name, prefix) {
 			seen.Nodes[list.Items[i].Name] = &list.Items[i]
 		}
+	}
+	return nil
+}
+
+// observeGone reads the names of machines that are gone: each has a NodeAgent until its name is on the list of those that
+// may not come back. Both are apart from the pool's status, which somebody may have put back.
+func (r *Reconciler) observeGone(ctx context.Context, seen *observation) error {
+	if !seen.Pool.DeletionTimestamp.IsZero() {
+		return nil // no machine is made any more
+	}
+	var err error
+	if seen.Gone, err = (fence.List{Workload: sides.Side{Client: r.Client, Live: r.APIReader}}).Names(ctx); err != nil {
+		return fmt.Errorf("read the names of machines that are gone: %w", err)
+	}
+	agents := &v1alpha1.NodeAgentList{}
+	if err := r.Client.List(ctx, agents, client.MatchingLabels{v1alpha1.PoolUIDLabel: string(seen.Pool.UID)}, client.UnsafeDisableDeepCopy); err != nil {
+		return fmt.Errorf("list the NodeAgents of NodePool %s: %w", client.ObjectKeyFromObject(seen.Pool), err)
+	}
+	for i := range agents.Items {
+		seen.Gone = append(seen.Gone, agents.Items[i].Name) // The planner knows those whose machine is there.
 	}
 	return nil
 }

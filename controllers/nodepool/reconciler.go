@@ -25,7 +25,7 @@ import (
 // +kubebuilder:rbac:groups=fleet.drover.dev,resources=nodepools,verbs=get;list;watch;patch
 // +kubebuilder:rbac:groups=fleet.drover.dev,resources=nodepools/status,verbs=patch
 // +kubebuilder:rbac:groups=fleet.drover.dev,resources=nodepools/finalizers,verbs=update
-// +kubebuilder:rbac:groups=fleet.drover.dev,resources=nodebundles,verbs=get;list;watch
+// +kubebuilder:rbac:groups=fleet.drover.dev,resources=nodeagents;nodebundles,verbs=get;list;watch
 // +kubebuilder:rbac:groups=fleet.drover.dev,resources=hostmachinetemplates;localmachinetemplates,verbs=get;list;watch
 // +kubebuilder:rbac:groups=fleet.drover.dev,resources=hostmachines;localmachines,verbs=get;list;watch;create;delete
 // +kubebuilder:rbac:groups=cluster.x-k8s.io,resources=clusters,verbs=get;list;watch

@@ -21,7 +21,9 @@
 // need.
 //
 // The annotation is there because a status can be lost or set back, by an edit or a restore, which leaves the metadata
-// alone. The greater of the two counts, so ordinals of a reservation that got lost are never used.
+// alone. The greater of the two counts, so ordinals of a reservation that got lost are never used. A status that is behind
+// the annotation is an old one: its reservation is given up. Names of machines that others know to be gone count as well,
+// for a reservation that was over and is as new as the annotation, and for when both are set back.
 //
 // A reservation that is still there is continued from a live read. An ordinal without a Machine was then certainly
 // never used: had its Machine been made and deleted since, the finalizer would still hold it, because step 4 comes

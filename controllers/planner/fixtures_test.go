@@ -39,6 +39,21 @@ func hasReserved(first int64, count int32, revision string) func(*v1alpha1.NodeP
 	}
 }
 
+func hasRecord(next string) func(*v1alpha1.NodePool) {
+	return func(p *v1alpha1.NodePool) {
+		p.Annotations = map[string]string{v1alpha1.NextOrdinalAnnotation: next}
+	}
+}
+
+// hasGone says that the machines of these ordinals are known to be gone.
+func hasGone(ordinals ...int64) func(*Snapshot) {
+	return func(s *Snapshot) {
+		for _, ordinal := range ordinals {
+			s.Gone = append(s.Gone, v1alpha1.MachineName(s.Pool, ordinal))
+		}
+	}
+}
+
 // newMachine is a ready and available machine of revision r1, made ordinal minutes after the epoch.
 func newMachine(ordinal int64, edits ...func(*clusterv1.Machine)) *clusterv1.Machine {
 	name := v1alpha1.MachineName(newPool(0, 0), ordinal)
@@ -97,7 +112,7 @@ func ordinals(result Result, verb Verb) []int64 {
 	f := newFleet(Snapshot{Pool: newPool(0, 0)})
 	list := []int64{}
 	for _, a := range result.Of(verb) {
-		ordinal, ok := f.ordinal(&clusterv1.Machine{ObjectMeta: metav1.ObjectMeta{Name: a.Name}})
+		ordinal, ok := f.ordinal(a.Name)
 		if !ok {
 			ordinal = -1
 		}

@@ -120,6 +120,11 @@ func (m *manager) observe() (Snapshot, bool) {
 	for name := range m.foreign {
 		s.Nodes[name] = &corev1.Node{}
 	}
+	for name := range m.everMade {
+		if m.world.machines[name] == nil {
+			s.Gone = append(s.Gone, name)
+		}
+	}
 	s.Revision = m.revision
 	if m.stalledNow && s.Pool.DeletionTimestamp.IsZero() && m.rng.IntN(2) == 0 {
 		s.Refused = &Refusal{Name: "m", Message: "quota", RetryAfter: time.Second}

@@ -183,6 +183,26 @@ func TestPlan(t *testing.T) {
 			snapshot: with(snapshot(newPool(2, 2, hasReserved(0, 2, "r1"))), stalledBy),
 			want:     planned{Next: 2, Deferred: []string{"Create 2 Stalled"}},
 		},
+		"an old status is put back": {
+			reason:   "its reservation was over long ago, as the record says: those names were used",
+			snapshot: snapshot(newPool(2, 2, hasReserved(0, 2, "r1"), hasRecord("5"))),
+			want:     planned{Discard: []int64{0, 1}, Next: 5, Finish: true, Deferred: []string{"Create 2 ReservationOpen"}},
+		},
+		"an old reservation is put back": {
+			reason:   "names of machines that are known to be gone are not used again",
+			snapshot: with(snapshot(newPool(3, 3, hasReserved(0, 3, "r1"), hasRecord("3"))), hasGone(0, 2)),
+			want:     planned{Create: []int64{1}, Discard: []int64{0, 2}, Next: 3, Finish: true, Deferred: []string{"Create 2 ReservationOpen"}},
+		},
+		"status and record are set back": {
+			reason:   "the next name is beyond all that are known to be gone",
+			snapshot: with(snapshot(newPool(1, 1)), hasGone(6, 4)),
+			want:     planned{Create: []int64{7}, Reserve: "7+1 r1", Next: 8, Finish: true},
+		},
+		"others' machines are gone": {
+			reason:   "that says nothing",
+			snapshot: with(snapshot(newPool(1, 0)), func(s *Snapshot) { s.Gone = []string{"others-abcde-6", "workers", "x"} }),
+			want:     planned{Create: []int64{0}, Reserve: "0+1 r1", Next: 1, Finish: true},
+		},
 		"reservation seen in the cache": {
 			reason:   "a replay rests on a live read",
 			snapshot: with(snapshot(newPool(2, 2, hasReserved(0, 2, "r1"))), cached),

@@ -29,6 +29,6 @@ func Settled(pool *v1alpha1.NodePool, machine *clusterv1.Machine) bool {
 }
 
 func (f *fleet) letsGo(m *clusterv1.Machine) bool {
-	ordinal, ours := f.ordinal(m)
+	ordinal, ours := f.ordinal(m.Name)
 	return !ours || f.settled(ordinal)
 }

@@ -84,7 +84,7 @@ func victims(f *fleet) []victim {
 	list := make([]victim, 0, len(f.active))
 	for _, m := range f.active {
 		c := f.claim(m)
-		ordinal, _ := f.ordinal(m)
+		ordinal, _ := f.ordinal(m.Name)
 		list = append(list, victim{machine: m, claim: c, order: c.order(), created: m.CreationTimestamp.UnixNano(), ordinal: ordinal})
 	}
 	slices.SortFunc(list, func(a, b victim) int {

@@ -32,8 +32,8 @@ func proposeScaleUp(f *fleet) scaleUp {
 	return newMachines(f, short)
 }
 
-// continueReservation makes as many of the reserved machines as are lacking and gives up the others. When the
-// template has changed since, all that were not made are given up.
+// continueReservation makes as many of the reserved machines as are lacking and gives up the others. When the template
+// has changed since, or the reservation is an old one that somebody put back, all that were not made are given up.
 func continueReservation(f *fleet, short int) scaleUp {
 	up := scaleUp{settles: f.Live}
 	if !f.Live {
@@ -44,7 +44,7 @@ func continueReservation(f *fleet, short int) scaleUp {
 		return up
 	}
 	wanted := short
-	if f.Pool.Status.Reserved.Revision != f.Revision {
+	if f.Pool.Status.Reserved.Revision != f.Revision || f.setBack() {
 		wanted = 0
 	}
 	for _, ordinal := range f.reservedOrdinals() {
@@ -54,7 +54,7 @@ func continueReservation(f *fleet, short int) scaleUp {
 		name := f.machineName(ordinal)
 		if f.Nodes[name] != nil {
 			up.taken = append(up.taken, name)
-		} else if len(up.creates) < wanted {
+		} else if len(up.creates) < wanted && !f.gone[ordinal] {
 			up.creates = append(up.creates, Action{Verb: Create, Name: name, Ordinal: ordinal, Reason: f.lacking()})
 			continue
 		}

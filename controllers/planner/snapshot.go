@@ -25,6 +25,9 @@ type Snapshot struct {
 	Machines []*clusterv1.Machine
 	// Nodes are the Nodes, by name, whose names begin as those of the pool's machines do.
 	Nodes map[string]*corev1.Node
+	// Gone are names of machines that are gone, as far as that is known, whosever these were. Names of machines that are in
+	// Machines do not count.
+	Gone []string
 	// Live says that Pool, and Machines after it, were read from the API server, not from a cache. Without it the
 	// number of machines is not changed.
 	Live bool
@@ -69,6 +72,8 @@ type fleet struct {
 	// active are the Machines that stay, in any order; leaving those that are being deleted, by name.
 	active, leaving []*clusterv1.Machine
 	byOrdinal       map[int64]*clusterv1.Machine
+	// gone are the ordinals that machines of this pool had which are gone.
+	gone map[int64]bool
 }
 
 func newFleet(s Snapshot) *fleet {
@@ -79,8 +84,14 @@ func newFleet(s Snapshot) *fleet {
 		} else {
 			f.leaving = append(f.leaving, m)
 		}
-		if ordinal, ok := f.ordinal(m); ok {
+		if ordinal, ok := f.ordinal(m.Name); ok {
 			f.byOrdinal[ordinal] = m
+		}
+	}
+	f.gone = map[int64]bool{}
+	for _, name := range s.Gone {
+		if ordinal, ok := f.ordinal(name); ok && ordinal < maxOrdinal && f.byOrdinal[ordinal] == nil {
+			f.gone[ordinal] = true
 		}
 	}
 	slices.SortFunc(f.leaving, func(a, b *clusterv1.Machine) int { return cmp.Compare(a.Name, b.Name) })
@@ -108,9 +119,9 @@ func (f *fleet) paused() bool { return f.Pool.Spec.Paused != nil && *f.Pool.Spec
 
 func (f *fleet) machineName(ordinal int64) string { return f.prefix + strconv.FormatInt(ordinal, 10) }
 
-// ordinal is the number in a machine's name. Its label could have been edited.
-func (f *fleet) ordinal(m *clusterv1.Machine) (int64, bool) {
-	digits, ours := strings.CutPrefix(m.Name, f.prefix)
+// ordinal is the number in the name of a machine of this pool. Its label could have been edited.
+func (f *fleet) ordinal(name string) (int64, bool) {
+	digits, ours := strings.CutPrefix(name, f.prefix)
 	if !ours {
 		return 0, false
 	}
@@ -119,13 +130,16 @@ func (f *fleet) ordinal(m *clusterv1.Machine) (int64, bool) {
 }
 
 // nextOrdinal is the first ordinal that was never reserved. The status may be lost or set back; then the record beside
-// it tells. Should both be lost, it is beyond every machine that exists.
+// it tells. Should both be, it is beyond every machine that exists or is known to be gone.
 func (f *fleet) nextOrdinal() int64 {
 	next := recordedOrdinal(f.Pool)
 	if f.Pool.Status.NextOrdinal != nil {
 		next = max(next, *f.Pool.Status.NextOrdinal)
 	}
 	for ordinal := range f.byOrdinal {
+		next = max(next, ordinal+1)
+	}
+	for ordinal := range f.gone {
 		next = max(next, ordinal+1)
 	}
 	return next
@@ -143,6 +157,13 @@ func recordedOrdinal(pool *v1alpha1.NodePool) int64 {
 // OrdinalUnrecorded says that a pool's annotation is behind its status.
 func OrdinalUnrecorded(pool *v1alpha1.NodePool) bool {
 	return pool.Status.NextOrdinal != nil && recordedOrdinal(pool) < *pool.Status.NextOrdinal
+}
+
+// setBack says that the status, and so its reservation, is an old one that somebody put back: the record, which is written
+// before each reservation, is ahead of it.
+func (f *fleet) setBack() bool {
+	next := f.Pool.Status.NextOrdinal
+	return next == nil || *next < recordedOrdinal(f.Pool)
 }
 
 // reservedOrdinals are the ordinals of the reservation that is open.

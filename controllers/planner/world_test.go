@@ -52,6 +52,7 @@ type world struct {
 
 	version     int
 	everMade    map[string]int
+	statuses    []v1alpha1.NodePoolStatus // with a reservation, for somebody to put back
 	handDeleted int
 	log         []string
 	broken      error
@@ -78,6 +79,9 @@ func (w *world) writePool(version string, edit func(*v1alpha1.NodePool)) bool {
 	}
 	w.version++
 	pool := w.pool.DeepCopy()
+	if pool.Status.Reserved != nil {
+		w.statuses = append(w.statuses, pool.Status)
+	}
 	edit(pool)
 	pool.ResourceVersion = strconv.Itoa(w.version + 1)
 	w.pool = pool
@@ -171,7 +175,7 @@ func (w *world) machineDies() {
 	}
 }
 
-// losesStatus has somebody remove the pool's status, or its next ordinal and reservation alone.
+// losesStatus has somebody remove the pool's status, or its next ordinal and reservation alone, or put an old one back.
 func (w *world) losesStatus() {
 	if w.pool == nil {
 		return
@@ -179,11 +183,20 @@ func (w *world) losesStatus() {
 	w.lost++
 	w.note("somebody: removes the status")
 	w.writePool("", func(p *v1alpha1.NodePool) {
-		if w.rng.IntN(2) == 0 {
+		switch w.rng.IntN(4) {
+		case 0:
 			p.Status = v1alpha1.NodePoolStatus{}
-			return
+		case 1:
+			p.Status.NextOrdinal, p.Status.Reserved = nil, nil
+		case 2:
+			if len(w.statuses) > 0 {
+				p.Status = *w.statuses[w.rng.IntN(len(w.statuses))].DeepCopy()
+			}
+		default:
+			if len(w.statuses) > 0 {
+				p.Status.Reserved = w.statuses[w.rng.IntN(len(w.statuses))].Reserved.DeepCopy()
+			}
 		}
-		p.Status.NextOrdinal, p.Status.Reserved = nil, nil
 	})
 }
 
