@@ -8,6 +8,7 @@ import (
 
 	runtimeapi "k8s.io/cri-api/pkg/apis/runtime/v1"
 
+	"github.com/drover-dev/drover/agent/service"
 	"github.com/drover-dev/drover/api/v1alpha1"
 )
 
@@ -15,10 +16,14 @@ import (
 const podGrace = 10 * time.Second
 
 // Halt ends the node's pods and components in order, and removes nothing: the next boot goes on with them. The agent must
-// have ended, or it would start them again.
+// have ended, or it would start them again. A reset is let go on: it has systemd stop the unit that runs this.
 func Halt(ctx context.Context, o Options) error {
 	r := &resetter{Options: o}
-	lock, err := r.lock(ctx)
+	lock, err := r.lock(ctx, service.LockForHalt)
+	if errors.Is(err, service.ErrReset) {
+		r.say("Left all to the reset that is at work")
+		return nil
+	}
 	if err != nil {
 		return fmt.Errorf("stop the agent: %w", err)
 	}

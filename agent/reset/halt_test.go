@@ -1,8 +1,12 @@
 package reset
 
 import (
+	"context"
 	"strings"
 	"testing"
+	"time"
+
+	"github.com/drover-dev/drover/agent/service"
 )
 
 func TestAHaltEndsTheComponentsAndRemovesNothing(t *testing.T) {
@@ -21,5 +25,26 @@ func TestAHaltEndsTheComponentsAndRemovesNothing(t *testing.T) {
 	}
 	if !strings.Contains(out.String(), "Stopped the kubelet") {
 		t.Errorf("it said:\n%s", out)
+	}
+}
+
+// TestAHaltLeavesAllToAReset: systemd runs the one as it stops the unit, for which the other waits.
+func TestAHaltLeavesAllToAReset(t *testing.T) {
+	o, out := machine(t)
+	pid := startComponent(t, o, "kubelet")
+	lock, _, err := service.LockForReset(t.Context(), o.RunDir, time.Second)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+	defer cancel()
+	if err := Halt(ctx, o); err != nil || startTime(pid) == 0 {
+		t.Errorf("during a reset a halt fails (%v), or ends what the reset is about to end: %s", err, out)
+	}
+	if err := lock.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if err := Halt(ctx, o); err != nil || startTime(pid) != 0 {
+		t.Errorf("after a reset that was ended half-way a halt does nothing (%v): %s", err, out)
 	}
 }

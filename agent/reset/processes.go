@@ -37,8 +37,8 @@ func (r *resetter) endPodSlices(ctx context.Context) error {
 }
 
 // lock ends a running agent, and keeps another from starting until the lock it returns is closed.
-func (r *resetter) lock(ctx context.Context) (*os.File, error) {
-	lock, stopped, err := service.Halt(ctx, r.RunDir, stopTimeout)
+func (r *resetter) lock(ctx context.Context, as func(context.Context, string, time.Duration) (*os.File, int, error)) (*os.File, error) {
+	lock, stopped, err := as(ctx, r.RunDir, stopTimeout)
 	if stopped != 0 {
 		r.say("Stopped the agent (process %d)", stopped)
 	}

@@ -55,7 +55,7 @@ func Run(ctx context.Context, o Options) error {
 	if err := r.stopService(ctx); err != nil {
 		return fmt.Errorf("stop the service: %w", err)
 	}
-	lock, err := r.lock(ctx)
+	lock, err := r.lock(ctx, service.LockForReset)
 	if err != nil {
 		return fmt.Errorf("stop the agent: %w", err)
 	}

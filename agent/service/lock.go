@@ -17,6 +17,12 @@ import (
 // LockName is the file in the run directory that a running agent holds a lock on, with its PID in it.
 const LockName = "agent.lock"
 
+// ErrReset says that a reset is at work, which ends all that runs.
+var ErrReset = errors.New("a reset is at work")
+
+// resetMark stands in the lock in place of an agent's PID while a reset holds it.
+const resetMark = "reset"
+
 // lockInterval is between two tries to take the lock of an agent that is about to end: no event tells of it.
 const lockInterval = 10 * time.Millisecond
 
@@ -74,18 +80,31 @@ func isAt(file *os.File, path string) bool {
 	return err == nil && os.SameFile(ours, there)
 }
 
-// Halt ends a running agent, whose PID it returns (0 when none ran), and keeps another from starting until the lock is
-// closed: whatever started the agent may start it again at once. It waits as long as patience.
-func Halt(ctx context.Context, runDir string, patience time.Duration) (lock *os.File, stopped int, err error) {
+// LockForHalt ends a running agent, whose PID it returns (0 when none ran), and keeps another from starting until the lock is
+// closed: whatever started the agent may start it again at once. It waits as long as patience, but for no reset: that waits
+// for systemd, which waits for a halt. There it returns ErrReset.
+func LockForHalt(ctx context.Context, runDir string, patience time.Duration) (lock *os.File, stopped int, err error) {
+	return lockAs(ctx, runDir, "", patience)
+}
+
+// LockForReset is LockForHalt for a reset, which does wait for another one.
+func LockForReset(ctx context.Context, runDir string, patience time.Duration) (lock *os.File, stopped int, err error) {
+	return lockAs(ctx, runDir, resetMark, patience)
+}
+
+func lockAs(ctx context.Context, runDir, mark string, patience time.Duration) (lock *os.File, stopped int, err error) {
 	file, err := openLock(runDir)
 	if err != nil {
 		return nil, 0, err
 	}
 	if !tryLock(file) {
-		stopped, err = stopAgent(ctx, file, patience)
+		stopped, err = stopAgent(ctx, file, patience, mark == resetMark)
 	}
 	if err == nil {
 		err = file.Truncate(0) // the process it names is no agent that another reset should stop
+	}
+	if err == nil {
+		_, err = file.WriteString(mark)
 	}
 	if err != nil {
 		return nil, 0, errors.Join(err, file.Close())
@@ -94,14 +113,17 @@ func Halt(ctx context.Context, runDir string, patience time.Duration) (lock *os.
 }
 
 // stopAgent ends the agent that holds a lock, and any that is started in its place, and takes the lock.
-func stopAgent(ctx context.Context, file *os.File, patience time.Duration) (pid int, err error) {
+func stopAgent(ctx context.Context, file *os.File, patience time.Duration, awaitReset bool) (pid int, err error) {
 	var failed error
 	err = wait.PollUntilContextTimeout(ctx, lockInterval, patience, true, func(context.Context) (bool, error) {
 		if tryLock(file) {
 			return true, nil
 		}
 		var other int
-		if other, failed = holder(file.Name()); failed == nil && other != 0 && other != pid {
+		if other, failed = holder(file.Name()); errors.Is(failed, ErrReset) && awaitReset {
+			failed = nil
+		}
+		if failed == nil && other != 0 && other != pid {
 			pid, failed = other, terminate(other)
 		}
 		return false, failed
@@ -110,19 +132,23 @@ func stopAgent(ctx context.Context, file *os.File, patience time.Duration) (pid 
 	case failed != nil:
 		return 0, failed
 	case err != nil && pid == 0:
-		return 0, fmt.Errorf("another reset holds %s: %w", file.Name(), err)
+		return 0, fmt.Errorf("another reset, or a halt, holds %s: %w", file.Name(), err)
 	case err != nil:
 		return 0, fmt.Errorf("the agent (process %d) did not end: %w; stop whatever starts it again", pid, err)
 	}
 	return pid, nil
 }
 
-// holder is the process that holds the lock, 0 while an agent is about to write it there and for another reset.
+// holder is the process that holds the lock, 0 while an agent is about to write it there and for a halt. For a reset the error
+// is ErrReset.
 func holder(path string) (int, error) {
 	content, err := os.ReadFile(path)
 	text := strings.TrimSpace(string(content))
 	if err != nil || text == "" {
 		return 0, err
+	}
+	if text == resetMark {
+		return 0, ErrReset
 	}
 	pid, err := strconv.Atoi(text)
 	if err != nil || pid <= 1 {

@@ -35,8 +35,8 @@ func Remove(ctx context.Context) (removed []string, err error) {
 	}
 	if units {
 		err = errors.Join(systemctl(ctx, "stop", filepath.Base(SlicePath)), systemctl(ctx, "daemon-reload"))
-		// Units that failed stay in systemd's memory when their files are gone. One that did not fail it does not know any
-		// more, which it calls an error.
+		// Units that failed, as an agent does that cannot be started, stay in systemd's memory when their files are gone. One
+		// that did not fail it does not know any more, which it calls an error.
 		for _, unit := range []string{filepath.Base(UnitPath), filepath.Base(NodeUnitPath)} {
 			_ = systemctl(ctx, "reset-failed", unit)
 		}
