@@ -9,6 +9,7 @@ import (
 	coordinationv1 "k8s.io/api/coordination/v1"
 	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/util/wait"
 	"k8s.io/utils/ptr"
 	clusterv1 "sigs.k8s.io/cluster-api/api/core/v1beta2"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -19,8 +20,11 @@ import (
 const (
 	coreDeployment = "capi-controller-manager"
 	coreLease      = "controller-leader-election-capi"
-	// A lease that was renewed this long ago is held by nobody; Cluster API's default duration is 15 seconds.
-	leaseStale = time.Minute
+	// leaseDuration is how long a lease is held without being renewed, at most: Cluster API's default, which renews it every
+	// 2 seconds. Only a lease that somebody left without giving it back is watched for so long.
+	leaseDuration = 15 * time.Second
+	// leaseInterval is between two looks at it.
+	leaseInterval = 500 * time.Millisecond
 )
 
 // requiredKinds are the plural names of what Cluster API's reconcilers watch or read.
@@ -85,7 +89,12 @@ func checkForeignCore(ctx context.Context, reader client.Reader) error {
 		return fmt.Errorf("look for another Cluster API: %w", err)
 	}
 	for i := range leases.Items {
-		if l := &leases.Items[i]; leaseHeld(l, time.Now()) {
+		l := &leases.Items[i]
+		held, err := leaseHeld(ctx, reader, l)
+		if err != nil {
+			return fmt.Errorf("see whether Lease %s/%s is renewed: %w", l.Namespace, l.Name, err)
+		}
+		if held {
 			return fmt.Errorf("another Cluster API is running (Lease %s/%s is held by %s): %s",
 				l.Namespace, l.Name, ptr.Deref(l.Spec.HolderIdentity, ""), advice)
 		}
@@ -93,7 +102,28 @@ func checkForeignCore(ctx context.Context, reader client.Reader) error {
 	return nil
 }
 
-func leaseHeld(lease *coordinationv1.Lease, now time.Time) bool {
-	return ptr.Deref(lease.Spec.HolderIdentity, "") != "" &&
-		lease.Spec.RenewTime != nil && now.Sub(lease.Spec.RenewTime.Time) < leaseStale
+// leaseHeld says whether the holder of a lease renews it, as leader election finds out: by seeing it happen within the
+// lease's duration. When it was renewed last is by the holder's clock, which says nothing.
+func leaseHeld(ctx context.Context, reader client.Reader, lease *coordinationv1.Lease) (bool, error) {
+	if ptr.Deref(lease.Spec.HolderIdentity, "") == "" || lease.Spec.RenewTime == nil {
+		return false, nil // it was given back, or never taken
+	}
+	patience := leaseDuration
+	if seconds := lease.Spec.LeaseDurationSeconds; seconds != nil {
+		patience = min(time.Duration(*seconds)*time.Second, patience)
+	}
+	renewed := false
+	err := wait.PollUntilContextTimeout(ctx, leaseInterval, patience, false, func(context.Context) (bool, error) {
+		now := &coordinationv1.Lease{}
+		err := reader.Get(ctx, client.ObjectKeyFromObject(lease), now)
+		if apierrors.IsNotFound(err) {
+			return true, nil
+		}
+		renewed = err == nil && now.Spec.RenewTime != nil && !now.Spec.RenewTime.Equal(lease.Spec.RenewTime)
+		return renewed, err
+	})
+	if ctx.Err() == nil && wait.Interrupted(err) {
+		return false, nil
+	}
+	return renewed, err
 }

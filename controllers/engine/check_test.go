@@ -11,6 +11,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/util/wait"
 	"k8s.io/utils/ptr"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -44,14 +45,18 @@ func TestCheckRefusesWhatDroverDidNotInstall(t *testing.T) {
 	refuses("the other core is scaled to nothing", Embedded, "")
 
 	lease := &coordinationv1.Lease{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: coreLease}}
-	lease.Spec = coordinationv1.LeaseSpec{HolderIdentity: ptr.To("somebody"), RenewTime: ptr.To(metav1.NewMicroTime(time.Now()))}
-	create(ctx, t, c, lease)
-	refuses("another core holds its lease", Embedded, "is held by somebody")
-	lease.Spec.RenewTime = ptr.To(metav1.NewMicroTime(time.Now().Add(-time.Hour)))
-	if err := c.Update(ctx, lease); err != nil {
-		t.Fatal(err)
+	lease.Spec = coordinationv1.LeaseSpec{HolderIdentity: ptr.To("somebody"), LeaseDurationSeconds: ptr.To[int32](2)}
+	for what, apart := range map[string]time.Duration{"behind ours": -time.Hour, "ahead of ours": time.Hour} {
+		lease.ResourceVersion, lease.Spec.RenewTime = "", ptr.To(metav1.NewMicroTime(time.Now().Add(apart)))
+		create(ctx, t, c, lease)
+		stop := renew(ctx, t, c, lease.DeepCopy())
+		refuses("another core, whose clock is "+what+", holds its lease", Embedded, "is held by somebody")
+		stop()
+		refuses("the lease ran out, by a clock that is "+what, Embedded, "")
+		if err := c.Delete(ctx, lease); err != nil {
+			t.Fatal(err)
+		}
 	}
-	refuses("the lease ran out", Embedded, "")
 
 	machines := &apiextensionsv1.CustomResourceDefinition{}
 	if err := c.Get(ctx, client.ObjectKey{Name: "machines.cluster.x-k8s.io"}, machines); err != nil {
@@ -69,6 +74,25 @@ func TestCheckRefusesWhatDroverDidNotInstall(t *testing.T) {
 	eventually(t, "the definition to go", func(ctx context.Context) string { return isGone(ctx, c, machines) })
 	refuses("it is missing", Embedded, "apply dist/cluster-api-crds.yaml first")
 	refuses("it is missing", External, "install Cluster API, or run with --cluster-api=embedded")
+}
+
+// renew goes on renewing a lease, by the clock that it has, until it is told to stop.
+func renew(ctx context.Context, t *testing.T, c client.Client, lease *coordinationv1.Lease) (stop func()) {
+	ctx, cancel := context.WithCancel(ctx)
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		wait.UntilWithContext(ctx, func(ctx context.Context) {
+			lease.Spec.RenewTime = ptr.To(metav1.NewMicroTime(lease.Spec.RenewTime.Add(100 * time.Millisecond)))
+			if err := c.Update(ctx, lease); err != nil && ctx.Err() == nil {
+				t.Error(err)
+			}
+		}, 100*time.Millisecond)
+	}()
+	return func() {
+		cancel()
+		<-done
+	}
 }
 
 func create(ctx context.Context, t *testing.T, c client.Client, object client.Object) {
