@@ -5,6 +5,7 @@ import (
 	"crypto/ed25519"
 	"crypto/rand"
 	"encoding/pem"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -18,6 +19,7 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/tools/events"
 	testingclock "k8s.io/utils/clock/testing"
 	"k8s.io/utils/ptr"
@@ -154,6 +156,14 @@ func (s *site) box(name string, edits ...func(*v1alpha1.Host)) *box {
 		edit(host)
 	}
 	s.create(host)
+	// Its port will be another test's, whose Host is in the same API server.
+	s.t.Cleanup(func() {
+		ctx, gone := context.WithoutCancel(s.t.Context()), &v1alpha1.Host{ObjectMeta: s.meta(name)}
+		err := s.Client.Patch(ctx, gone, client.RawPatch(types.MergePatchType, []byte(`{"metadata":{"finalizers":null}}`)))
+		if err := errors.Join(client.IgnoreNotFound(err), client.IgnoreNotFound(s.Client.Delete(ctx, gone))); err != nil {
+			s.t.Error(err)
+		}
+	})
 	return b
 }
 

@@ -302,6 +302,29 @@ func TestAServerThatIsAwayAtItsReleaseIsCleanedWhenItComesBack(t *testing.T) {
 	}
 }
 
+// The time for a release begins with it: a machine that could not be made for as long has not used it up.
+func TestAMachineThatWasNeverMadeWaitsForItsServerAllTheSame(t *testing.T) {
+	s := newSite(t)
+	b := s.box("a")
+	s.look("a")
+	b.put(t, "broken", "")
+	s.machine("m")
+	s.make("m")
+	s.clock.SetTime(s.clock.Now().Add(20 * time.Minute))
+	s.make("m")
+	s.remove("m")
+	b.Stop()
+	s.make("m")
+	s.look("a")
+	if m := s.make("m"); m == nil {
+		t.Error("the machine was let go at once, and its server could not be reached")
+	}
+	s.clock.SetTime(s.clock.Now().Add(11 * time.Minute))
+	if m := s.make("m"); m != nil {
+		t.Errorf("the machine is not let go when its time is over: %+v", m.Status.Conditions)
+	}
+}
+
 func TestAServerThatNeverBecomesANodeIsGivenUp(t *testing.T) {
 	s := newSite(t)
 	a := s.box("a", func(h *v1alpha1.Host) { h.Spec.Cleanup = v1alpha1.HostCleanupManual })

@@ -40,8 +40,8 @@ type Provider struct {
 	// Clock measures how long things fail. Default: the real one.
 	Clock clock.PassiveClock
 
-	// failing has since when a machine's installation or removal fails.
-	failing firstseen.Times[types.UID, struct{}]
+	// failing has since when a machine's installation fails, or its removal.
+	failing firstseen.Times[types.UID, effort]
 }
 
 var _ infra.Provider[*v1alpha1.HostMachine] = &Provider{}
@@ -104,7 +104,7 @@ func (p *Provider) Ensure(ctx context.Context, m *v1alpha1.HostMachine, bootstra
 // giveUp takes from a machine a Host that has failed to become a node's for too long. Somebody is to look at that one.
 func (p *Provider) giveUp(ctx context.Context, h *v1alpha1.Host, m *v1alpha1.HostMachine, cause error) error {
 	limit := time.Duration(ptr.Deref(m.Spec.ProvisioningTimeoutSeconds, 1800)) * time.Second
-	if p.waited(m.UID) < limit {
+	if p.waited(m.UID, installing) < limit {
 		return nil
 	}
 	why := fmt.Sprintf("did not become a node within %s: %v", limit, cause)
@@ -275,7 +275,7 @@ func (p *Provider) Remove(ctx context.Context, m *v1alpha1.HostMachine) (infra.R
 	removal.Reason, removal.Waiting = clean.Reason, false
 	removal.Message = fmt.Sprintf("Host %s is not clean: %s", h.Name, clean.Message)
 	limit := time.Duration(ptr.Deref(m.Spec.UnreachableTimeoutSeconds, 600)) * time.Second
-	if waited := p.waited(m.UID); waited < limit {
+	if waited := p.waited(m.UID, removing); waited < limit {
 		removal.RequeueAfter = min(releaseRecheck, limit-waited)
 		return removal, nil
 	}
@@ -286,9 +286,17 @@ func (p *Provider) Remove(ctx context.Context, m *v1alpha1.HostMachine) (infra.R
 	return removal, nil
 }
 
-// waited is how long this manager has seen it fail. A new manager counts anew.
-func (p *Provider) waited(uid types.UID) time.Duration {
-	return p.clock().Since(p.failing.At(uid, struct{}{}, p.clock().Now()))
+// effort is what is tried with a machine.
+type effort int
+
+const (
+	installing effort = iota
+	removing
+)
+
+// waited is how long this manager has seen it fail at that. A new manager counts anew.
+func (p *Provider) waited(uid types.UID, at effort) time.Duration {
+	return p.clock().Since(p.failing.At(uid, at, p.clock().Now()))
 }
 
 func (p *Provider) forget(uid types.UID) { p.failing.Forget(uid) }
