@@ -43,9 +43,9 @@ func unavailable(h *v1alpha1.Host) string {
 	return ""
 }
 
-// choose picks a Host for a machine: the first by name that is selected and available. Where there is none, the sentence
-// counts why.
-func choose(hosts []v1alpha1.Host, selector labels.Selector) (*v1alpha1.Host, string) {
+// choose picks a Host for a machine: the first by name that is selected, available, and not taken, which need not show yet.
+// Where there is none, the sentence counts why.
+func choose(hosts []v1alpha1.Host, selector labels.Selector, taken func(*v1alpha1.Host) bool) (*v1alpha1.Host, string) {
 	counts := map[string]int{}
 	selected := 0
 	var chosen *v1alpha1.Host
@@ -56,6 +56,9 @@ func choose(hosts []v1alpha1.Host, selector labels.Selector) (*v1alpha1.Host, st
 		}
 		selected++
 		why := unavailable(h)
+		if why == "" && taken(h) {
+			why = v1alpha1.ReasonClaimed
+		}
 		if why != "" {
 			counts[why]++
 			continue

@@ -4,7 +4,8 @@
 //
 //   - claim.go is whose a Host is: an annotation, written with a lock on the Host's version. It decides; the status only
 //     tells.
-//   - choose.go picks a free Host for a machine, and counts why there is none.
+//   - choose.go picks a free Host for a machine, and counts why there is none; picks.go keeps the machines of one manager
+//     from choosing the same.
 //   - server.go is what is done on a server: preflight, lock file, install, reset.
 //   - agents.go is which agent a server of which architecture is given.
 //   - login.go turns a Host and its Secrets into a connection (package remote).

@@ -42,6 +42,7 @@ type Provider struct {
 
 	// failing has since when a machine's installation fails, or its removal.
 	failing firstseen.Times[types.UID, effort]
+	picks   picks
 }
 
 var _ infra.Provider[*v1alpha1.HostMachine] = &Provider{}
@@ -169,18 +170,19 @@ func (p *Provider) claimed(ctx context.Context, m *v1alpha1.HostMachine, release
 // claim takes a Host for the machine in two writes, each of which fails if anybody wrote the object since it was read: the
 // machine names the Host, then the Host the machine. It returns nil if somebody was quicker, and is to be called again.
 func (p *Provider) claim(ctx context.Context, m *v1alpha1.HostMachine) (*v1alpha1.Host, error) {
-	name := m.Annotations[v1alpha1.ChosenHostAnnotation]
-	if name == "" {
+	name := types.NamespacedName{Namespace: m.Namespace, Name: m.Annotations[v1alpha1.ChosenHostAnnotation]}
+	if name.Name == "" {
 		var err error
 		if name, err = p.pick(ctx, m); err != nil {
 			return nil, err
 		}
-		if err := p.choose(ctx, m, name); err != nil {
+		defer p.picks.drop(name)
+		if err := p.choose(ctx, m, name.Name); err != nil {
 			return nil, unlessOvertaken(err)
 		}
 	}
 	h := &v1alpha1.Host{}
-	err := p.APIReader.Get(ctx, client.ObjectKey{Namespace: m.Namespace, Name: name}, h)
+	err := p.APIReader.Get(ctx, name, h)
 	if client.IgnoreNotFound(err) != nil {
 		return nil, fmt.Errorf("read Host %s: %w", name, err)
 	}
@@ -191,24 +193,25 @@ func (p *Provider) claim(ctx context.Context, m *v1alpha1.HostMachine) (*v1alpha
 	if err := p.patchHost(ctx, h, func(h *v1alpha1.Host) error { return setClaim(h, claimFor(m)) }); err != nil {
 		return nil, unlessOvertaken(err)
 	}
+	p.picks.claimed.Wrote(h)
 	return h, nil
 }
 
-// pick finds a Host that the machine may claim.
-func (p *Provider) pick(ctx context.Context, m *v1alpha1.HostMachine) (string, error) {
+// pick finds a Host that the machine may claim, and keeps it from this manager's other machines until it is dropped.
+func (p *Provider) pick(ctx context.Context, m *v1alpha1.HostMachine) (types.NamespacedName, error) {
 	selector, err := metav1.LabelSelectorAsSelector(&m.Spec.HostSelector)
 	if err != nil {
-		return "", infra.ProvisionFailed(fmt.Sprintf("The hostSelector is not valid: %v.", err))
+		return types.NamespacedName{}, infra.ProvisionFailed(fmt.Sprintf("The hostSelector is not valid: %v.", err))
 	}
 	hosts := &v1alpha1.HostList{}
 	if err := p.Client.List(ctx, hosts, client.InNamespace(m.Namespace)); err != nil {
-		return "", fmt.Errorf("list the Hosts of %s: %w", m.Namespace, err)
+		return types.NamespacedName{}, fmt.Errorf("list the Hosts of %s: %w", m.Namespace, err)
 	}
-	chosen, why := choose(hosts.Items, selector)
-	if chosen == nil {
-		return "", &infra.Problem{Reason: v1alpha1.ReasonNoHost, Message: why}
+	name, why := p.picks.pick(hosts.Items, selector)
+	if why != "" {
+		return name, &infra.Problem{Reason: v1alpha1.ReasonNoHost, Message: why}
 	}
-	return chosen.Name, nil
+	return name, nil
 }
 
 // choose has the machine name a Host, or none any more.
