@@ -65,6 +65,8 @@ func conclusion(h *v1alpha1.Host, ready func(metav1.ConditionStatus, v1alpha1.Ho
 	switch why := unavailable(h); why {
 	case "":
 		ready(metav1.ConditionTrue, v1alpha1.HostAvailable, v1alpha1.ReasonAvailable, "The Host can be claimed.")
+	case v1alpha1.ReasonCleaning:
+		ready(metav1.ConditionFalse, v1alpha1.HostCleaning, why, "The Host is clean, and is let go.")
 	case v1alpha1.ReasonUnschedulable:
 		ready(metav1.ConditionFalse, v1alpha1.HostAvailable, why, "spec.unschedulable keeps the Host from being claimed.")
 	case string(v1alpha1.HostPending):

@@ -229,6 +229,9 @@ func (r *Reconciler) inspect(ctx context.Context, h *v1alpha1.Host, s *server) e
 }
 
 func (r *Reconciler) unfit(h *v1alpha1.Host, err error) error {
+	if isLost(err) {
+		return r.unreachable(h, nil, err)
+	}
 	why := explain(err)
 	if why == nil {
 		return err
@@ -240,6 +243,9 @@ func (r *Reconciler) unfit(h *v1alpha1.Host, err error) error {
 // clean gives a server back: the agent's reset, its proof, and last what is the manager's own.
 func (r *Reconciler) clean(ctx context.Context, h *v1alpha1.Host, s *server, claim *v1alpha1.HostClaim) error {
 	failed := func(err error) error {
+		if isLost(err) {
+			return r.unreachable(h, claim, err)
+		}
 		why := explain(err)
 		if why == nil {
 			return err

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 
@@ -94,6 +95,11 @@ func problem(err error) error {
 		return explained
 	}
 	return err
+}
+
+// isLost says of an error that the server went away, rather than what it is like.
+func isLost(err error) bool {
+	return slices.Contains([]string{remote.Unreachable, remote.Timeout}, remote.ReasonOf(err))
 }
 
 // patchHost writes metadata of a Host, if it is still as it was read.

@@ -3,6 +3,7 @@ package sshd
 import (
 	"io"
 	"net"
+	"slices"
 	"sync"
 	"sync/atomic"
 )
@@ -57,4 +58,56 @@ func (c *faultyConn) hang(f *fault) {
 func (c *faultyConn) Close() error {
 	c.once.Do(func() { close(c.closed) })
 	return c.Conn.Close()
+}
+
+// Moment is when, in the life of a command, a server goes away.
+type Moment int
+
+// The moments.
+const (
+	// BeforeCommand: the command is never started.
+	BeforeCommand Moment = iota
+	// DuringCommand: it has its input, and runs on without the connection.
+	DuringCommand
+	// AfterCommand: it ends, and nobody is told how.
+	AfterCommand
+	// Crash: it has its input, and dies with the connection and all else that runs, as when a machine loses its power.
+	Crash
+)
+
+// cut is to happen at a command.
+type cut struct {
+	left atomic.Int64
+	when Moment
+	made atomic.Bool
+}
+
+// DropAtCommand drops all connections at the command of that number, counted from 1 from now on, and only there; at none for
+// 0. It replaces what was asked for before. The function that it returns says whether that has happened.
+func (s *Server) DropAtCommand(number int, when Moment) (happened func() bool) {
+	c := &cut{when: when}
+	c.left.Store(int64(number))
+	s.cut.Store(c)
+	return c.made.Load
+}
+
+// cutHere counts a command, and returns the cut if this is where it is to be.
+func (s *Server) cutHere() *cut {
+	if c := s.cut.Load(); c != nil && c.left.Add(-1) == 0 {
+		return c
+	}
+	return nil
+}
+
+// reached makes the cut if this is its moment.
+func (s *Server) reached(c *cut, now ...Moment) bool {
+	if c == nil || !slices.Contains(now, c.when) {
+		return false
+	}
+	c.made.Store(true)
+	s.DropAll()
+	if c.when == Crash {
+		s.killAll()
+	}
+	return true
 }

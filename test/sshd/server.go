@@ -51,6 +51,7 @@ type Server struct {
 	refuseAuth  atomic.Bool
 	connections atomic.Int64
 	fault       atomic.Pointer[fault]
+	cut         atomic.Pointer[cut]
 
 	mu       sync.Mutex
 	stopped  bool
@@ -155,6 +156,14 @@ func (s *Server) DropAll() {
 	defer s.mu.Unlock()
 	for conn := range s.open {
 		_ = conn.Close()
+	}
+}
+
+func (s *Server) killAll() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for command := range s.running {
+		kill(command)
 	}
 }
 

@@ -54,6 +54,10 @@ func (s *Server) start(channel ssh.Channel, request *ssh.Request, ended chan str
 		_ = request.Reply(false, nil)
 		return nil
 	}
+	at := s.cutHere()
+	if s.reached(at, BeforeCommand) {
+		return nil
+	}
 	command := s.command(payload.Command)
 	stdin, err := command.StdinPipe()
 	if err == nil {
@@ -68,10 +72,13 @@ func (s *Server) start(channel ssh.Channel, request *ssh.Request, ended chan str
 	s.work.Go(func() {
 		_, _ = io.Copy(stdin, channel)
 		_ = stdin.Close()
+		s.reached(at, DuringCommand, Crash)
 	})
 	s.work.Go(func() {
 		defer close(ended)
-		s.report(channel, command, command.Wait())
+		err := command.Wait()
+		s.reached(at, AfterCommand)
+		s.report(channel, command, err)
 	})
 	return command
 }
