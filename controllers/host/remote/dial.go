@@ -21,7 +21,11 @@ func Dial(ctx context.Context, t Target) (Connection, error) {
 	if err != nil {
 		return nil, err
 	}
-	c := &connection{target: t, limits: t.Limits.orDefaults(), route: route, closing: make(chan struct{})}
+	c := &connection{target: t, limits: t.Limits.orDefaults(), route: route, closing: make(chan struct{}), gone: make(chan struct{})}
+	c.begin(func() {
+		defer close(c.gone)
+		_ = route.last().Wait() // why it ended is told by whoever used it
+	})
 	c.begin(c.keepAlive)
 	return c, nil
 }
@@ -189,7 +193,9 @@ type connection struct {
 	// hung is set before a connection is ended because nobody answers on it.
 	hung    atomic.Bool
 	closing chan struct{}
-	work    sync.WaitGroup
+	// gone is closed when the connection has ended.
+	gone chan struct{}
+	work sync.WaitGroup
 
 	mu     sync.Mutex
 	closed bool

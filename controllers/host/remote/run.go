@@ -112,7 +112,7 @@ type run struct {
 
 // start runs the session to its end.
 func (r *run) start() error {
-	session, err := r.c.route.last().NewSession()
+	session, err := unlessGone(r.c.gone, r.c.route.last().NewSession)
 	if err != nil {
 		return err
 	}
@@ -132,6 +132,26 @@ func (r *run) start() error {
 	defer close(done)
 	go r.feed(stdin, done)
 	return session.Wait()
+}
+
+// unlessGone opens a session, but waits for it no longer than the connection lives: a channel that is asked for just as the
+// connection ends may never be answered (x/crypto's ssh forgets it), and Close would wait for it for ever.
+func unlessGone(gone <-chan struct{}, open func() (*ssh.Session, error)) (*ssh.Session, error) {
+	type opened struct {
+		session *ssh.Session
+		err     error
+	}
+	result := make(chan opened, 1)
+	go func() {
+		session, err := open()
+		result <- opened{session, err}
+	}()
+	select {
+	case o := <-result:
+		return o.session, o.err
+	case <-gone:
+		return nil, io.EOF
+	}
 }
 
 // adopt makes the session known to stop, unless it is too late for that.
