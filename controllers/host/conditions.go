@@ -37,18 +37,23 @@ func conclude(h *v1alpha1.Host, claim *v1alpha1.HostClaim, trouble *infra.Proble
 		h.Status.State = state
 		set(h, v1alpha1.ReadyCondition, status, reason, message)
 	}
+	// A server that is no more can be reached and cleaned no more either.
+	way := ""
+	if isReleased(claim) || claim != nil && !h.DeletionTimestamp.IsZero() {
+		way = fmt.Sprintf(" If the server is no more, remove the annotation %s.", v1alpha1.ClaimAnnotation)
+	}
 	quarantine, quarantined := h.Annotations[v1alpha1.QuarantineAnnotation]
 	unreachable := meta.FindStatusCondition(h.Status.Conditions, v1alpha1.HostReachableCondition)
 	switch {
 	case unreachable != nil && unreachable.Status == metav1.ConditionFalse:
-		ready(metav1.ConditionFalse, v1alpha1.HostUnreachable, unreachable.Reason, unreachable.Message)
+		ready(metav1.ConditionFalse, v1alpha1.HostUnreachable, unreachable.Reason, sentence(unreachable.Message)+way)
 	case isReleased(claim) && trouble != nil:
-		ready(metav1.ConditionFalse, v1alpha1.HostQuarantined, trouble.Reason, trouble.Message)
+		ready(metav1.ConditionFalse, v1alpha1.HostQuarantined, trouble.Reason, sentence(trouble.Message)+way)
 	case isReleased(claim):
 		ready(metav1.ConditionFalse, v1alpha1.HostCleaning, v1alpha1.ReasonCleaning, "The Host was released and is being cleaned.")
 	case claim != nil && !h.DeletionTimestamp.IsZero():
 		ready(metav1.ConditionFalse, v1alpha1.HostClaimed, v1alpha1.ReasonDeleting,
-			fmt.Sprintf("The Host goes once HostMachine %s has released it: delete that one's Machine. If the server is no more, remove the annotation %s.", claim.Name, v1alpha1.ClaimAnnotation))
+			fmt.Sprintf("The Host goes once HostMachine %s has released it: delete that one's Machine.", claim.Name)+way)
 	case claim != nil:
 		ready(metav1.ConditionTrue, v1alpha1.HostClaimed, v1alpha1.ReasonClaimed, fmt.Sprintf("The Host serves HostMachine %s.", claim.Name))
 	case trouble != nil:

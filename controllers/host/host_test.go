@@ -457,3 +457,47 @@ func messageOf(h *v1alpha1.Host) *string {
 	}
 	return nil
 }
+
+func TestAKeySecretThatIsGoneBeforeTheRelease(t *testing.T) {
+	s := newSite(t)
+	b := s.box("a")
+	s.look("a")
+	s.machine("m")
+	s.make("m")
+	key := &corev1.Secret{}
+	if err := s.Client.Get(t.Context(), s.request("key").NamespacedName, key); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Client.Delete(t.Context(), key.DeepCopy()); err != nil {
+		t.Fatal(err)
+	}
+	s.remove("m")
+	s.make("m")
+	h := s.look("a")
+	if !strings.Contains(*messageOf(h), "There is no Secret key") || !strings.Contains(*messageOf(h), "remove the annotation "+v1alpha1.ClaimAnnotation) {
+		t.Errorf("the Host says %q, want what is missing, and the way out", *messageOf(h))
+	}
+	m := s.make("m")
+	if ready(m.Status.Conditions) != "False KeySecretUnusable" || !strings.Contains(m.Status.Conditions[0].Message, "There is no Secret key") ||
+		!strings.Contains(m.Status.Conditions[0].Message, "goes without that after 10m0s") {
+		t.Errorf("the machine says %+v", m.Status.Conditions)
+	}
+	// The Host is to go as well, and stays until it is clean.
+	if err := s.Client.Delete(t.Context(), h); err != nil {
+		t.Fatal(err)
+	}
+	if h = s.look("a"); h == nil || !strings.Contains(*messageOf(h), "remove the annotation") || !b.has("installed") {
+		t.Errorf("the Host that is to go is %+v", h)
+	}
+	s.clock.SetTime(s.clock.Now().Add(11 * time.Minute))
+	if m = s.make("m"); m != nil {
+		t.Errorf("the removal does not end after its time: %+v", m.Status.Conditions)
+	}
+	// With the key back, it is cleaned, and goes.
+	key.ResourceVersion, key.UID = "", ""
+	s.create(key)
+	s.look("a")
+	if h = s.look("a"); h != nil || b.has("installed") {
+		t.Errorf("the Host is %+v, installed %v", h, b.has("installed"))
+	}
+}

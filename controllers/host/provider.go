@@ -276,8 +276,8 @@ func (p *Provider) Remove(ctx context.Context, m *v1alpha1.HostMachine) (infra.R
 		return removal, nil
 	}
 	removal.Reason, removal.Waiting = clean.Reason, false
-	removal.Message = fmt.Sprintf("Host %s is not clean: %s", h.Name, clean.Message)
 	limit := time.Duration(ptr.Deref(m.Spec.UnreachableTimeoutSeconds, 600)) * time.Second
+	removal.Message = fmt.Sprintf("Host %s is not clean: %s The machine goes without that after %s.", h.Name, sentence(clean.Message), limit)
 	if waited := p.waited(m.UID, removing); waited < limit {
 		removal.RequeueAfter = min(releaseRecheck, limit-waited)
 		return removal, nil

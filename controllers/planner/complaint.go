@@ -2,6 +2,7 @@ package planner
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"k8s.io/apimachinery/pkg/api/meta"
@@ -100,8 +101,21 @@ func held(m *clusterv1.Machine) string {
 	case clusterv1.MachineDeletingWaitingForPreDrainHookReason, clusterv1.MachineDeletingDrainingNodeReason,
 		clusterv1.MachineDeletingWaitingForVolumeDetachReason, clusterv1.MachineDeletingWaitingForPreTerminateHookReason:
 		return c.Message
+	case clusterv1.MachineDeletingWaitingForInfrastructureDeletionReason:
+		return infrastructureStays(m)
 	}
 	return ""
+}
+
+// infrastructureStays is what the provider says of a machine that it cannot remove. While it is at it there is nothing to say.
+func infrastructureStays(m *clusterv1.Machine) string {
+	c := meta.FindStatusCondition(m.Status.Conditions, clusterv1.MachineInfrastructureReadyCondition)
+	if c == nil || c.Status != metav1.ConditionFalse || slices.Contains([]string{
+		clusterv1.MachineInfrastructureNotReadyReason, v1alpha1.ReasonCleaning, v1alpha1.ReasonDeleting,
+	}, c.Reason) {
+		return ""
+	}
+	return c.Message
 }
 
 // InfrastructureDeleted says that somebody deleted what a Machine runs on. Cluster API never makes it again.
