@@ -132,7 +132,7 @@ func createHost(t *testing.T, server *apiserver.Server, namespace string, port i
 func createHostPool(t *testing.T, server *apiserver.Server, namespace string) *v1alpha1.NodePool {
 	t.Helper()
 	create(t, server, &v1alpha1.HostMachineTemplate{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: "rack"},
-		Spec: v1alpha1.HostMachineTemplateSpec{Template: v1alpha1.HostMachineTemplateResource{Spec: v1alpha1.HostMachineSpec{UnreachableTimeoutSeconds: ptr.To[int32](0)}}}})
+		Spec: v1alpha1.HostMachineTemplateSpec{Template: v1alpha1.HostMachineTemplateResource{Spec: v1alpha1.HostMachineSpec{UnreachableTimeoutSeconds: ptr.To[int32](900)}}}})
 	pool := &v1alpha1.NodePool{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: "servers"}}
 	pool.Spec.Replicas = ptr.To[int32](1)
 	pool.Spec.Template.Spec.Version = testVersion
@@ -171,4 +171,44 @@ func says(conditions []metav1.Condition, text string) bool {
 		}
 	}
 	return false
+}
+
+// The server's key is deleted before its release.
+func TestAPoolThatGoesSaysWhichKeyItsServerNeeds(t *testing.T) {
+	server := apiserver.Shared(t)
+	startManagerOfHosts(t, ownConfig(t, server))
+	namespace := server.Namespace(t)
+	pool := createHostPool(t, server, namespace)
+	machines := &v1alpha1.HostMachineList{}
+	waitFor(t, server, pool, "a machine without a Host", func() bool { return says(pool.Status.Conditions, "There is no Host") })
+	if err := server.Client.List(t.Context(), machines, client.InNamespace(namespace)); err != nil || len(machines.Items) != 1 {
+		t.Fatalf("the machines are %+v, %v", machines.Items, err)
+	}
+	createHost(t, server, namespace, 3)
+	claim := `{"kind":"HostMachine","name":"` + machines.Items[0].Name + `","uid":"` + string(machines.Items[0].UID) + `"}`
+	host := &v1alpha1.Host{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: "h"}}
+	claimed := client.MergeFrom(host.DeepCopy())
+	host.Annotations = map[string]string{v1alpha1.ClaimAnnotation: claim}
+	if err := server.Client.Patch(t.Context(), host, claimed); err != nil {
+		t.Fatal(err)
+	}
+	for _, gone := range []client.Object{&corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: "key"}}, pool.DeepCopy()} {
+		if err := server.Client.Delete(t.Context(), gone); err != nil {
+			t.Fatal(err)
+		}
+	}
+	waitFor(t, server, pool, "the missing Secret on the pool", func() bool { return says(pool.Status.Conditions, "There is no Secret key in the namespace") })
+
+	// The server is no more: the way out that the Host tells.
+	waitFor(t, server, host, "the way out", func() bool { return says(host.Status.Conditions, "remove the annotation "+v1alpha1.ClaimAnnotation) })
+	noClaim := client.RawPatch(types.MergePatchType, []byte(`{"metadata":{"annotations":{"`+v1alpha1.ClaimAnnotation+`":null}}}`))
+	if err := server.Client.Patch(t.Context(), host, noClaim); err != nil {
+		t.Fatal(err)
+	}
+	err := wait.PollUntilContextTimeout(t.Context(), 100*time.Millisecond, patience, true, func(ctx context.Context) (bool, error) {
+		return apierrors.IsNotFound(server.Client.Get(ctx, client.ObjectKeyFromObject(pool), pool)), nil
+	})
+	if err != nil {
+		t.Errorf("the pool stays: %+v", pool.Status.Conditions)
+	}
 }
