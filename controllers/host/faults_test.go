@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -138,4 +139,50 @@ func (b *box) wantNothing(t *testing.T) {
 	if !slices.Equal(names, []string{"uname"}) {
 		t.Errorf("on a server that is nobody's there is %q", names)
 	}
+}
+
+func TestAServerThatHangsInMidTransfer(t *testing.T) {
+	s := newSite(t)
+	const half = 1 << 20
+	s.agents = agentFiles{"amd64": script(t, agentScript+"exit\n"+strings.Repeat("#", 2*half))}
+	s.limits.Silence = 500 * time.Millisecond
+	s.hosts, s.machines = s.manager()
+	b := s.box("a")
+	hangs := func(what string, conditions []metav1.Condition) {
+		t.Helper()
+		c := meta.FindStatusCondition(conditions, v1alpha1.ReadyCondition)
+		if c == nil || c.Reason != remote.Timeout || !strings.Contains(c.Message, "for 500ms") {
+			t.Errorf("%s of a server that hangs is %+v", what, c)
+		}
+	}
+
+	b.HangAfter(half)
+	h := s.look("a")
+	hangs("the preflight", h.Status.Conditions)
+	if h.Status.State != v1alpha1.HostUnreachable || unavailable(h) == "" {
+		t.Errorf("a server that hangs is %s", h.Status.State)
+	}
+	b.Heal()
+	if h = s.look("a"); h.Status.State != v1alpha1.HostAvailable {
+		t.Fatalf("the server is %s: %+v", h.Status.State, h.Status.Conditions)
+	}
+
+	s.machine("m")
+	b.HangAfter(half)
+	hangs("the installation", s.make("m").Status.Conditions)
+	b.Heal()
+	if m := s.make("m"); ready(m.Status.Conditions) != "True Provisioned" {
+		t.Fatalf("the machine is %+v", m.Status.Conditions)
+	}
+
+	s.remove("m")
+	s.make("m")
+	b.HangAfter(5000) // the login takes about 3000
+	hangs("the release", s.look("a").Status.Conditions)
+	b.Heal()
+	s.look("a")
+	if h = s.look("a"); h.Status.State != v1alpha1.HostAvailable {
+		t.Errorf("the server is %s: %+v", h.Status.State, h.Status.Conditions)
+	}
+	b.wantNothing(t)
 }

@@ -28,6 +28,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/drover-dev/drover/api/v1alpha1"
+	"github.com/drover-dev/drover/controllers/host/remote"
 	"github.com/drover-dev/drover/controllers/infra"
 	"github.com/drover-dev/drover/test/apiserver"
 	"github.com/drover-dev/drover/test/sshd"
@@ -69,6 +70,7 @@ type site struct {
 	clock     *testingclock.FakePassiveClock
 	// agents are what managers have; the servers say that they are of amd64.
 	agents agentFiles
+	limits remote.Limits
 }
 
 // script writes an agent.
@@ -116,7 +118,7 @@ func newSite(t *testing.T) *site {
 // manager is another manager's share: it remembers nothing of the first one's.
 func (s *site) manager() (*Reconciler, *infra.Reconciler[*v1alpha1.HostMachine]) {
 	s.t.Helper()
-	servers := &Servers{Client: s.Client, APIReader: s.Client, Recorder: s.events, WorkDir: s.work + "/drover-host", agents: s.agents}
+	servers := &Servers{Client: s.Client, APIReader: s.Client, Recorder: s.events, WorkDir: s.work + "/drover-host", agents: s.agents, limits: s.limits}
 	return &Reconciler{Servers: servers}, &infra.Reconciler[*v1alpha1.HostMachine]{Client: s.Client, APIReader: s.Client, Recorder: s.events, Provider: &Provider{Servers: servers, Clock: s.clock}}
 }
 

@@ -69,7 +69,7 @@ func (s *Servers) target(ctx context.Context, h *v1alpha1.Host) (remote.Target, 
 
 func (s *Servers) access(ctx context.Context, namespace string, a v1alpha1.SSHAccess) (remote.Target, error) {
 	target := remote.Target{Address: a.Address, Port: int(a.Port), User: a.User, HostKeys: a.HostKeys,
-		HostCertificateAuthorities: a.HostCertificateAuthorities, Privilege: remote.Root}
+		HostCertificateAuthorities: a.HostCertificateAuthorities, Privilege: remote.Root, Limits: s.limits}
 	secret, err := s.secret(ctx, namespace, a.KeySecretRef.Name)
 	if err != nil {
 		return target, err

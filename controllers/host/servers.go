@@ -32,7 +32,9 @@ type Servers struct {
 	// WorkDir is the manager's own directory on servers. Default: /var/lib/drover-host.
 	WorkDir string
 
-	agents  agentFiles
+	agents agentFiles
+	// limits bound connections; the zero value means the defaults.
+	limits  remote.Limits
 	mu      sync.Mutex
 	cluster string
 }
