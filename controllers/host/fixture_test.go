@@ -57,7 +57,8 @@ END
 esac
 `
 
-// site is a namespace with the provider's two reconcilers, which the tests call themselves.
+// site is a namespace with the provider's two reconcilers, which the tests call themselves. Tests that have one run beside
+// each other.
 type site struct {
 	*apiserver.Server
 	t         *testing.T
@@ -89,6 +90,7 @@ func script(t *testing.T, text string) agentFile {
 
 func newSite(t *testing.T) *site {
 	t.Helper()
+	t.Parallel()
 	server := apiserver.Shared(t)
 	s := &site{Server: server, t: t, namespace: server.Namespace(t), work: t.TempDir(), events: events.NewFakeRecorder(1000),
 		clock: testingclock.NewFakePassiveClock(time.Now())}
