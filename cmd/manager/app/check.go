@@ -22,7 +22,8 @@ const checkTimeout = 30 * time.Second
 
 // ourKinds are the plural names of what the controllers watch.
 var ourKinds = []string{
-	"nodepools", "nodebundles", "nodeagents", "localmachines", "localmachinetemplates", "adoptedclusters", "adoptedcontrolplanes",
+	"nodepools", "nodebundles", "nodeagents", "localmachines", "localmachinetemplates",
+	"hosts", "hostmachines", "hostmachinetemplates", "adoptedclusters", "adoptedcontrolplanes",
 }
 
 func newScheme() *runtime.Scheme {
