@@ -1,7 +1,7 @@
-# Upstream's node conformance tests against a running demo; docs/conformance.md tells more. Included by the Makefile.
+# Upstream's conformance tests against a running demo; docs/conformance.md tells more. Included by the Makefile.
 
 # What the tests' stand-in images are made of, beside what the demo needs.
-CONFORMANCE_PACKAGES := curl netcat-openbsd
+CONFORMANCE_PACKAGES := bind9-dnsutils curl netcat-openbsd
 # Which tests: a label filter of ginkgo's, and a regular expression over names.
 LABELS ?= NodeConformance && !Slow
 FOCUS  ?=
@@ -9,15 +9,15 @@ FOCUS  ?=
 KUBE_MODULE = $(shell cd hack/kube && go list -m -f '{{.Dir}}' k8s.io/kubernetes)
 
 .PHONY: conformance
-conformance: ## Run upstream's node conformance tests against the running demo (LABELS=, FOCUS=)
+conformance: ## Run upstream's conformance tests against the running demo (LABELS=, FOCUS=)
 	@$(MAKE) --no-print-directory deps DEBIAN_PACKAGES="$(DEBIAN_PACKAGES) $(CONFORMANCE_PACKAGES)"
 	@$(MAKE) --no-print-directory $(STAMPS)/conformance $(TOOLS)/conformance
 	@$(TOOLS)/conformance run --labels '$(LABELS)' --focus '$(FOCUS)'
 
-$(STAMPS)/conformance: hack/kube/go.mod hack/kube/go.sum $(wildcard hack/kube/conformance/*.go) hack/conformance.mk $(STAMPS)/pause $(TOOLS)/conformance | $(STAMPS) $(BIN)
-	@cd hack/kube && $(STEP) "Build upstream's node conformance tests" 'takes minutes the first time' $(STATIC_BUILD) -tags conformance -ldflags "$(KUBE_FLAGS)" -o $(BIN)/node-conformance.test ./conformance
-	@cd hack/kube && $(STEP) 'Build ginkgo and the images of the tests' '' $(STATIC_BUILD) -ldflags "-s -w" -o $(BIN)/ github.com/onsi/ginkgo/v2/ginkgo $(addprefix k8s.io/kubernetes/test/images/,agnhost nonewprivs)
-	@$(BIN)/node-conformance.test --needed-images > $(DROVER)/conformance-images
+$(STAMPS)/conformance: hack/kube/go.mod hack/kube/go.sum $(wildcard hack/kube/conformance/*.go) hack/conformance.mk $(STAMPS)/etcd $(STAMPS)/pause $(TOOLS)/conformance | $(STAMPS) $(BIN)
+	@cd hack/kube && $(STEP) "Build upstream's conformance tests" 'takes minutes the first time' $(STATIC_BUILD) -tags conformance -ldflags "$(KUBE_FLAGS)" -o $(BIN)/conformance.test ./conformance
+	@cd hack/kube && $(STEP) 'Build ginkgo and the images of the tests' '' $(STATIC_BUILD) -ldflags "-s -w" -o $(BIN)/ github.com/onsi/ginkgo/v2/ginkgo k8s.io/sample-apiserver $(addprefix k8s.io/kubernetes/test/images/,agnhost nonewprivs)
+	@$(BIN)/conformance.test --needed-images > $(DROVER)/conformance-images
 	@$(STEP) 'Make the images of the tests' '' $(TOOLS)/conformance images --names $(DROVER)/conformance-images --kubernetes $(KUBE_MODULE) --bin $(BIN) --out $(ARTIFACTS)/images/conformance
 	@touch $@
 

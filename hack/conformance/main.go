@@ -24,7 +24,7 @@ func main() {
 }
 
 func newCommand() *cobra.Command {
-	command := &cobra.Command{Use: "conformance", Short: "Runs upstream's node conformance tests", SilenceUsage: true, SilenceErrors: true}
+	command := &cobra.Command{Use: "conformance", Short: "Runs upstream's conformance tests", SilenceUsage: true, SilenceErrors: true}
 	command.AddCommand(newImagesCommand(), newRunCommand())
 	return command
 }
@@ -46,7 +46,7 @@ func newImagesCommand() *cobra.Command {
 	}
 	flags := command.Flags()
 	flags.StringVar(&names, "names", "", "file of the images' names, as the suite lists them")
-	flags.StringVar(&set.Bin, "bin", ".drover/bin", "directory of agnhost, nonewprivs and pause")
+	flags.StringVar(&set.Bin, "bin", ".drover/bin", "directory of agnhost, etcd, nonewprivs, pause and sample-apiserver")
 	flags.StringVar(&set.Module, "kubernetes", "", "directory of Kubernetes' module")
 	flags.StringVar(&set.Out, "out", ".drover/artifacts/"+repository, "directory of image layouts to write into")
 	for _, required := range []string{"names", "kubernetes"} {

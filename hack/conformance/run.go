@@ -22,6 +22,7 @@ const repository = "images/conformance"
 
 // registries make the suite's pods pull from there what upstream's registries serve.
 const registries = `gcRegistry: %[1]s
+gcEtcdRegistry: %[1]s
 promoterE2eRegistry: %[1]s
 `
 
@@ -43,7 +44,7 @@ func newRunCommand() *cobra.Command {
 	}
 	flags := command.Flags()
 	flags.StringVar(&o.checkout, "repository", ".", "the checkout whose .drover holds the world")
-	flags.StringVar(&o.suite, "suite", ".drover/bin/node-conformance.test", "the program of the tests")
+	flags.StringVar(&o.suite, "suite", ".drover/bin/conformance.test", "the program of the tests")
 	flags.StringVar(&o.ginkgo, "ginkgo", ".drover/bin/ginkgo", "the program that runs them side by side")
 	flags.StringVar(&o.out, "out", ".drover/conformance", "directory for the log and the reports")
 	flags.StringVar(&o.labels, "labels", "NodeConformance && !Slow", "which tests to run, as ginkgo's label filter")
@@ -127,7 +128,7 @@ func (o *runOptions) arguments(l layout.Layout) []string {
 	if o.focus != "" {
 		arguments = append(arguments, "--focus="+o.focus)
 	}
-	return append(arguments, o.suite, "--", "--kubeconfig="+l.Kubeconfig(), "--provider=skeleton")
+	return append(arguments, o.suite, "--", "--kubeconfig="+l.Kubeconfig(), "--provider=skeleton", "--kubectl-path="+l.Bin("kubectl"))
 }
 
 // counter shows a line each half minute: ginkgo prints a bullet for each test that ended.

@@ -21,6 +21,8 @@ var tools = map[string]string{
 	"bash":     "/bin/bash",
 	"sh":       "/bin/bash",
 	"curl":     "/usr/bin/curl",
+	"dig":      "/usr/bin/dig",
+	"getent":   "/usr/bin/getent",
 	"hostname": "/bin/hostname",
 	"nc":       "/bin/nc.openbsd",
 }

@@ -17,7 +17,7 @@ import (
 
 // Set is where images are made from and go.
 type Set struct {
-	// Bin holds agnhost, nonewprivs and pause.
+	// Bin holds agnhost, etcd, nonewprivs, pause and sample-apiserver.
 	Bin string
 	// Module is the directory of Kubernetes' module.
 	Module string
@@ -75,25 +75,43 @@ func (s Set) images() (map[string]image, error) {
 	if err != nil {
 		return nil, err
 	}
-	porter := filepath.Join(s.Module, "test/images/agnhost/porter")
+	tests := filepath.Join(s.Module, "test/images")
+	porter := filepath.Join(tests, "agnhost/porter")
+	agnhost := []oci.File{{Path: "agnhost", Source: bin("agnhost")}, {Path: "agnhost-2", HardLink: "agnhost"}}
+	// A picture and what to say of it, for the tests that roll from one to the other.
+	pictures := func(name string) image {
+		html := filepath.Join(tests, name, "html")
+		return image{
+			files: append(slices.Clone(agnhost),
+				oci.File{Path: name + ".jpg", Mode: 0o644, Source: filepath.Join(html, name+".jpg")},
+				oci.File{Path: "data.json", Mode: 0o644, Source: filepath.Join(html, "data.json")}),
+			config: v1.Config{Entrypoint: []string{"/agnhost"}, Cmd: []string{"test-webserver"}},
+		}
+	}
 	shell := v1.Config{Cmd: []string{"sh"}}
 	return map[string]image{
 		"pause":             pause,
 		"busybox":           {config: shell},
 		"glibc-dns-testing": {config: shell},
+		"kitten":            pictures("kitten"),
+		"nautilus":          pictures("nautilus"),
 		"nginx":             {config: v1.Config{Cmd: []string{"httpd", "-f"}}},
 		"nonroot":           {config: v1.Config{Cmd: []string{"sh"}, User: "1234"}},
+		"etcd":              {files: []oci.File{{Path: "usr/local/bin/etcd", Source: bin("etcd")}}, config: v1.Config{Cmd: []string{"etcd"}}},
+		"sample-apiserver": {
+			files:  []oci.File{{Path: "sample-apiserver", Source: bin("sample-apiserver")}},
+			config: v1.Config{Entrypoint: []string{"/sample-apiserver"}},
+		},
 		"nonewprivs": {
 			files:  []oci.File{{Path: "usr/local/bin/nnp", Source: bin("nonewprivs"), Mode: fs.ModeSetuid | fs.ModeSetgid | 0o755}},
 			config: v1.Config{Cmd: []string{"nnp"}},
 		},
 		"agnhost": {
-			files: append(registry,
-				oci.File{Path: "agnhost", Source: bin("agnhost")},
-				oci.File{Path: "agnhost-2", HardLink: "agnhost"},
-				oci.File{Path: "uploads", Mode: fs.ModeDir | 0o755},
-				oci.File{Path: "localhost.crt", Mode: 0o644, Source: filepath.Join(porter, "localhost.crt")},
-				oci.File{Path: "localhost.key", Mode: 0o644, Source: filepath.Join(porter, "localhost.key")}),
+			files: slices.Concat(registry, agnhost, []oci.File{
+				{Path: "uploads", Mode: fs.ModeDir | 0o755},
+				{Path: "localhost.crt", Mode: 0o644, Source: filepath.Join(porter, "localhost.crt")},
+				{Path: "localhost.key", Mode: 0o644, Source: filepath.Join(porter, "localhost.key")},
+			}),
 			config: v1.Config{Entrypoint: []string{"/agnhost"}, Cmd: []string{"pause"}},
 		},
 	}, nil

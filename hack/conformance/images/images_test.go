@@ -73,6 +73,22 @@ func TestNonewprivsMayBecomeRoot(t *testing.T) {
 	}
 }
 
+func TestWhatThePicturesServeIsTheirOwn(t *testing.T) {
+	made, err := set(t).images()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"kitten", "nautilus"} {
+		var paths []string
+		for _, file := range made[name].files {
+			paths = append(paths, file.Path)
+		}
+		if diff := cmp.Diff([]string{"agnhost", "agnhost-2", name + ".jpg", "data.json"}, paths); diff != "" {
+			t.Errorf("files of %s (-want +got):\n%s", name, diff)
+		}
+	}
+}
+
 func TestAnImageThatNothingStandsInForIsNamed(t *testing.T) {
 	err := set(t).Write(t.Context(), []string{"registry.k8s.io/e2e-test-images/perl:5.26"})
 	if err == nil || !strings.Contains(err.Error(), "perl:5.26") {

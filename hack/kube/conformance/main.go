@@ -1,7 +1,7 @@
 //go:build conformance
 
-// Command conformance is upstream's node conformance suite: of its end-to-end tests those that any node must pass,
-// and no more, which builds in seconds beside the kubelet. `make conformance` runs it through ginkgo's program.
+// Command conformance is upstream's conformance suite: of its end-to-end tests the packages that hold what any node and
+// any cluster must pass. `make conformance` runs it through ginkgo's program.
 package main
 
 import (
@@ -14,11 +14,28 @@ import (
 	"github.com/onsi/ginkgo/v2"
 	"github.com/onsi/gomega"
 	"k8s.io/component-base/logs"
+	"k8s.io/kubernetes/test/conformance/testdata"
 	"k8s.io/kubernetes/test/e2e/common"
 	"k8s.io/kubernetes/test/e2e/framework"
 	"k8s.io/kubernetes/test/e2e/framework/config"
 	e2enode "k8s.io/kubernetes/test/e2e/framework/node"
+	"k8s.io/kubernetes/test/e2e/framework/testfiles"
+	manifests "k8s.io/kubernetes/test/e2e/testing-manifests"
+	"k8s.io/kubernetes/test/fixtures"
 	"k8s.io/kubernetes/test/utils/image"
+
+	// Where tests labelled Conformance are, beside test/e2e/common.
+	_ "k8s.io/kubernetes/test/e2e/apimachinery"
+	_ "k8s.io/kubernetes/test/e2e/apps"
+	_ "k8s.io/kubernetes/test/e2e/architecture"
+	_ "k8s.io/kubernetes/test/e2e/auth"
+	_ "k8s.io/kubernetes/test/e2e/dra"
+	_ "k8s.io/kubernetes/test/e2e/instrumentation"
+	_ "k8s.io/kubernetes/test/e2e/kubectl"
+	_ "k8s.io/kubernetes/test/e2e/network"
+	_ "k8s.io/kubernetes/test/e2e/node"
+	_ "k8s.io/kubernetes/test/e2e/scheduling"
+	_ "k8s.io/kubernetes/test/e2e/storage"
 
 	// As upstream's own suite does: what a failing test tells about its cluster.
 	_ "k8s.io/kubernetes/test/e2e/framework/debug/init"
@@ -28,8 +45,8 @@ import (
 )
 
 // images are those that the tests' pods run; the registry for tests that must fail to pull is not among them.
-var images = []image.ImageID{image.Agnhost, image.AgnhostPrev, image.BusyBox, image.GlibcDnsTesting, image.Nginx,
-	image.Nonewprivs, image.NonRoot, image.Pause}
+var images = []image.ImageID{image.Agnhost, image.AgnhostPrev, image.APIServer, image.BusyBox, image.Etcd, image.GlibcDnsTesting,
+	image.Kitten, image.Nautilus, image.Nginx, image.Nonewprivs, image.NonRoot, image.Pause}
 
 // outcome is what ginkgo tells of the whole run.
 type outcome struct{ failed bool }
@@ -50,6 +67,9 @@ func main() {
 		}
 		return
 	}
+	for _, files := range []testfiles.FileSource{manifests.GetE2ETestingManifestsFS(), fixtures.GetTestFixturesFS(), testdata.GetConformanceTestdataFS()} {
+		testfiles.AddFileSource(files)
+	}
 	framework.AfterReadingAllFlags(&framework.TestContext)
 	if run().failed {
 		os.Exit(1)
@@ -62,7 +82,7 @@ func run() outcome {
 	gomega.RegisterFailHandler(framework.Fail)
 	suite, reporter := framework.CreateGinkgoConfig()
 	var o outcome
-	ginkgo.RunSpecs(&o, "Kubernetes node conformance", suite, reporter)
+	ginkgo.RunSpecs(&o, "Kubernetes conformance", suite, reporter)
 	return o
 }
 
