@@ -2,17 +2,18 @@
 
 # What the tests' stand-in images are made of, beside what the demo needs.
 CONFORMANCE_PACKAGES := bind9-dnsutils curl netcat-openbsd
-# Which tests: a label filter of ginkgo's, and a regular expression over names.
+# Which tests: a label filter of ginkgo's, and a regular expression over names. Where: a node's name or a selector of labels.
 LABELS ?= NodeConformance && !Slow
 FOCUS  ?=
+NODE   ?=
 
 KUBE_MODULE = $(shell cd hack/kube && go list -m -f '{{.Dir}}' k8s.io/kubernetes)
 
 .PHONY: conformance
-conformance: ## Run upstream's conformance tests against the running demo (LABELS=, FOCUS=)
+conformance: ## Run upstream's conformance tests against the running demo (LABELS=, FOCUS=, NODE=)
 	@$(MAKE) --no-print-directory deps DEBIAN_PACKAGES="$(DEBIAN_PACKAGES) $(CONFORMANCE_PACKAGES)"
 	@$(MAKE) --no-print-directory $(STAMPS)/conformance $(TOOLS)/conformance
-	@$(TOOLS)/conformance run --labels '$(LABELS)' --focus '$(FOCUS)'
+	@$(TOOLS)/conformance run --labels '$(LABELS)' --focus '$(FOCUS)' --node '$(NODE)'
 
 $(STAMPS)/conformance: hack/kube/go.mod hack/kube/go.sum $(wildcard hack/kube/conformance/*.go) hack/conformance.mk $(STAMPS)/etcd $(STAMPS)/pause $(TOOLS)/conformance | $(STAMPS) $(BIN)
 	@cd hack/kube && $(STEP) "Build upstream's conformance tests" 'takes minutes the first time' $(STATIC_BUILD) -tags conformance -ldflags "$(KUBE_FLAGS)" -o $(BIN)/conformance.test ./conformance

@@ -22,7 +22,10 @@ var errNoFleet = errors.New("no demo fleet with a Ready node runs in this checko
 const testNamespace = "e2e-framework"
 
 // fleet is the running cluster.
-type fleet struct{ client kubernetes.Interface }
+type fleet struct {
+	client kubernetes.Interface
+	nodes  []corev1.Node // as they were found
+}
 
 // connect finds out whether there is a fleet to test.
 func connect(ctx context.Context, l layout.Layout) (*fleet, error) {
@@ -39,14 +42,10 @@ func connect(ctx context.Context, l layout.Layout) (*fleet, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%w (%w)", errNoFleet, err)
 	}
-	for _, node := range nodes.Items {
-		for _, condition := range node.Status.Conditions {
-			if condition.Type == corev1.NodeReady && condition.Status == corev1.ConditionTrue {
-				return &fleet{client: client}, nil
-			}
-		}
+	if len(usable(nodes.Items)) == 0 {
+		return nil, errNoFleet
 	}
-	return nil, errNoFleet
+	return &fleet{client: client, nodes: nodes.Items}, nil
 }
 
 // removeNamespaces deletes the tests' namespaces that are still there, and waits until they are gone.

@@ -5,7 +5,9 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"maps"
 	"os"
+	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -73,9 +75,30 @@ func readKnown() ([]failure, error) {
 	return known, nil
 }
 
+// sigs finds the interest group that a test is of, in its name.
+var sigs = regexp.MustCompile(`\[(sig-[a-z-]+)\]`)
+
+func (t test) sig() string {
+	if found := sigs.FindStringSubmatch(t.name()); found != nil {
+		return found[1]
+	}
+	return "no sig"
+}
+
+// tally counts tests by what became of them.
+type tally struct{ passed, failed, known, skipped int }
+
+func (t tally) String() string {
+	return fmt.Sprintf("%d passed, %d failed, %d failed as known, %d skipped themselves", t.passed, t.failed, t.known, t.skipped)
+}
+
+func (t tally) plus(o tally) tally {
+	return tally{passed: t.passed + o.passed, failed: t.failed + o.failed, known: t.known + o.known, skipped: t.skipped + o.skipped}
+}
+
 // verdict sorts the tests that ran.
 type verdict struct {
-	passed  int
+	sigs    map[string]tally
 	skipped []test
 	failed  []test
 	known   []failure // by their whole names
@@ -83,24 +106,37 @@ type verdict struct {
 }
 
 func judge(tests []test, known []failure) verdict {
-	var v verdict
+	v := verdict{sigs: map[string]tally{}}
 	for _, t := range tests {
 		at := slices.IndexFunc(known, func(f failure) bool { return strings.Contains(t.name(), f.Test) })
+		var counted tally
 		switch {
-		case t.State == "passed" && at >= 0:
-			v.passed++
-			v.mended = append(v.mended, t.name())
 		case t.State == "passed":
-			v.passed++
+			counted.passed++
+			if at >= 0 {
+				v.mended = append(v.mended, t.name())
+			}
 		case t.State == "skipped":
+			counted.skipped++
 			v.skipped = append(v.skipped, t)
 		case at >= 0:
+			counted.known++
 			v.known = append(v.known, failure{Test: t.name(), Reason: known[at].Reason})
 		default:
+			counted.failed++
 			v.failed = append(v.failed, t)
 		}
+		v.sigs[t.sig()] = v.sigs[t.sig()].plus(counted)
 	}
 	return v
+}
+
+func (v verdict) total() tally {
+	var total tally
+	for _, counted := range v.sigs {
+		total = total.plus(counted)
+	}
+	return total
 }
 
 func (v verdict) print(w io.Writer, took time.Duration, log string) {
@@ -112,20 +148,22 @@ func (v verdict) print(w io.Writer, took time.Duration, log string) {
 		line("FAILED as known    %s: %s", f.Test, f.Reason)
 	}
 	for _, name := range v.mended {
-		line("PASSED unlike      %s: take it out of hack/conformance/known.yaml", name)
+		line("PASSED unlike      %s: if it does everywhere, take it out of hack/conformance/known.yaml", name)
 	}
 	for _, t := range v.failed {
 		line("FAILED             %s: %s", t.name(), firstLine(t.Failure.Message))
 	}
-	line("%d passed, %d failed, %d failed as known, %d skipped themselves, in %s; %s tells all.",
-		v.passed, len(v.failed), len(v.known), len(v.skipped), took.Round(time.Second), log)
+	for _, sig := range slices.Sorted(maps.Keys(v.sigs)) {
+		line("%-18s %s", sig, v.sigs[sig])
+	}
+	line("%s, in %s; %s tells all.", v.total(), took.Round(time.Second), log)
 }
 
 func (v verdict) err() error {
 	switch {
 	case len(v.failed) > 0:
 		return fmt.Errorf("%d tests failed that must pass", len(v.failed))
-	case v.passed == 0:
+	case v.total().passed == 0:
 		return fmt.Errorf("no test ran: is the label filter right?")
 	default:
 		return nil

@@ -17,7 +17,7 @@ const report = `[{"SpecReports": [
 	{"ContainerHierarchyTexts": ["[sig-node] Pods"], "LeafNodeType": "It", "LeafNodeText": "should sleep", "State": "skipped"},
 	{"ContainerHierarchyTexts": ["[sig-node] Pods"], "LeafNodeType": "It", "LeafNodeText": "needs a GPU", "State": "skipped", "Failure": {"Message": "no GPU here"}},
 	{"ContainerHierarchyTexts": ["[sig-node] Pods"], "LeafNodeType": "It", "LeafNodeText": "should wait", "State": "timedout", "Failure": {"Message": "waited\nin vain"}},
-	{"ContainerHierarchyTexts": ["[sig-node] Images"], "LeafNodeType": "It", "LeafNodeText": "should be Alpine", "State": "failed", "Failure": {"Message": "is Debian"}}
+	{"ContainerHierarchyTexts": ["[sig-apps] Images"], "LeafNodeType": "It", "LeafNodeText": "should be Alpine", "State": "failed", "Failure": {"Message": "is Debian"}}
 ]}]`
 
 func TestVerdict(t *testing.T) {
@@ -33,8 +33,10 @@ func TestVerdict(t *testing.T) {
 			known:  []failure{alpine},
 			want: []string{
 				"SKIPPED by itself  [sig-node] Pods needs a GPU: no GPU here",
-				"FAILED as known    [sig-node] Images should be Alpine: the stand-in is not",
+				"FAILED as known    [sig-apps] Images should be Alpine: the stand-in is not",
 				"FAILED             [sig-node] Pods should wait: waited",
+				"sig-apps           0 passed, 0 failed, 1 failed as known, 0 skipped themselves",
+				"sig-node           1 passed, 1 failed, 0 failed as known, 1 skipped themselves",
 				"1 passed, 1 failed, 1 failed as known, 1 skipped themselves, in 1m0s; output.log tells all.",
 			},
 			wantErr: "1 tests failed that must pass",
@@ -45,8 +47,10 @@ func TestVerdict(t *testing.T) {
 			want: []string{
 				"SKIPPED by itself  [sig-node] Pods needs a GPU: no GPU here",
 				"FAILED as known    [sig-node] Pods should wait: slow",
-				"FAILED as known    [sig-node] Images should be Alpine: the stand-in is not",
-				"PASSED unlike      [sig-node] Pods should run: take it out of hack/conformance/known.yaml",
+				"FAILED as known    [sig-apps] Images should be Alpine: the stand-in is not",
+				"PASSED unlike      [sig-node] Pods should run: if it does everywhere, take it out of hack/conformance/known.yaml",
+				"sig-apps           0 passed, 0 failed, 1 failed as known, 0 skipped themselves",
+				"sig-node           1 passed, 0 failed, 1 failed as known, 1 skipped themselves",
 				"1 passed, 0 failed, 2 failed as known, 1 skipped themselves, in 1m0s; output.log tells all.",
 			},
 		},

@@ -26,9 +26,18 @@ gcEtcdRegistry: %[1]s
 promoterE2eRegistry: %[1]s
 `
 
+// cleanupTimeout is for what is done after the tests, whatever became of them.
+const cleanupTimeout = 5 * time.Minute
+
+// A node takes three tests at a time; more than six are too many for a host that is all of the nodes.
+const (
+	testsPerNode = 3
+	mostTests    = 6
+)
+
 type runOptions struct {
 	checkout, suite, ginkgo string
-	labels, focus           string
+	labels, focus, node     string
 	processes               int
 	timeout                 time.Duration
 	out                     string
@@ -49,8 +58,9 @@ func newRunCommand() *cobra.Command {
 	flags.StringVar(&o.out, "out", ".drover/conformance", "directory for the log and the reports")
 	flags.StringVar(&o.labels, "labels", "NodeConformance && !Slow", "which tests to run, as ginkgo's label filter")
 	flags.StringVar(&o.focus, "focus", "", "which of those to run, as a regular expression over their names")
-	flags.IntVar(&o.processes, "processes", 6, "how many tests run at a time; those that need the fleet for themselves run alone")
-	flags.DurationVar(&o.timeout, "timeout", 45*time.Minute, "when to give up")
+	flags.StringVar(&o.node, "node", "", "where to run them: a node's name, or a selector of nodes' labels (default all nodes)")
+	flags.IntVar(&o.processes, "processes", 0, "how many tests run at a time, but for those that need the fleet for themselves (default three for each node, and six at most)")
+	flags.DurationVar(&o.timeout, "timeout", 3*time.Hour, "when to give up")
 	return command
 }
 
@@ -72,10 +82,29 @@ func (o *runOptions) run(ctx context.Context, w io.Writer) error {
 	if err != nil {
 		return err
 	}
+	if o.node == "" {
+		if err := fleet.openAll(ctx); err != nil {
+			return err
+		}
+		return o.test(ctx, l, fleet, known, len(usable(fleet.nodes)), w)
+	}
+	chosen, err := choose(fleet.nodes, o.node)
+	if err != nil {
+		return err
+	}
+	_, _ = fmt.Fprintf(w, "The tests run on %s; until they end, other nodes have the taint %s.\n", strings.Join(chosen, ", "), elsewhere)
+	return fleet.keepTo(ctx, chosen, func(ctx context.Context) error { return o.test(ctx, l, fleet, known, len(chosen), w) })
+}
+
+// test runs the tests on so many nodes, and says what became of them.
+func (o *runOptions) test(ctx context.Context, l layout.Layout, fleet *fleet, known []failure, nodes int, w io.Writer) error {
+	if o.processes == 0 {
+		o.processes = min(testsPerNode*nodes, mostTests)
+	}
 	started := time.Now()
 	failure := o.execute(ctx, l, w)
 	// Whatever became of the run, what it left in the cluster goes; an interrupted one had no chance to.
-	cleanup, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Minute)
+	cleanup, cancel := context.WithTimeout(context.WithoutCancel(ctx), cleanupTimeout)
 	defer cancel()
 	left := fleet.removeNamespaces(cleanup)
 	if err := ctx.Err(); err != nil {
@@ -128,7 +157,8 @@ func (o *runOptions) arguments(l layout.Layout) []string {
 	if o.focus != "" {
 		arguments = append(arguments, "--focus="+o.focus)
 	}
-	return append(arguments, o.suite, "--", "--kubeconfig="+l.Kubeconfig(), "--provider=skeleton", "--kubectl-path="+l.Bin("kubectl"))
+	return append(arguments, o.suite, "--", "--kubeconfig="+l.Kubeconfig(), "--provider=skeleton",
+		"--kubectl-path="+l.Bin("kubectl"), "--non-blocking-taints=node-role.kubernetes.io/control-plane,"+elsewhere)
 }
 
 // counter shows a line each half minute: ginkgo prints a bullet for each test that ended.
