@@ -79,6 +79,15 @@ func TestTheAPIServerReachesAggregatedAPIsByTheirPods(t *testing.T) {
 	})
 }
 
+// An aggregated API takes the word of the holder of such a certificate for who calls; without it, everybody is anonymous there.
+func TestAggregatedAPIsCanKnowWhoCalls(t *testing.T) {
+	const wanted = `{.data.requestheader-allowed-names} {.data.requestheader-client-ca-file}`
+	told := world.kubectl(t, "get", "configmap", "--namespace=kube-system", "extension-apiserver-authentication", "--output=jsonpath="+wanted)
+	if !strings.HasPrefix(told, `["front-proxy-client"] -----BEGIN CERTIFICATE-----`) {
+		t.Errorf("the API server says of itself %q", told)
+	}
+}
+
 // A demo that is started again beside a running control plane mends it.
 func TestWhatKeepsTheHostsRoutesIsStartedAgain(t *testing.T) {
 	before := world.routesPID(t)

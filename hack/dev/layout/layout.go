@@ -95,6 +95,9 @@ func (l Layout) PKI(name ...string) string { return l.Path(append([]string{"pki"
 // EtcdPKI is a file of etcd's own authority, which signs for nobody but etcd and the API server.
 func (l Layout) EtcdPKI(name string) string { return l.PKI("etcd", name) }
 
+// FrontProxyPKI is a file of the authority by which aggregated APIs know the API server, and take its word for who calls.
+func (l Layout) FrontProxyPKI(name string) string { return l.PKI("front-proxy", name) }
+
 // HostRecord is the copy of the record of whichever world is on this host. It is gone after the host's next boot, as
 // all that it tells of.
 const HostRecord = "/run/drover-dev.json"

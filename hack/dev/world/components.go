@@ -85,6 +85,10 @@ func apiServerArgs(l layout.Layout) []string {
 		"--kubelet-client-certificate=" + l.PKI("apiserver-kubelet.crt"), "--kubelet-client-key=" + l.PKI("apiserver-kubelet.key"),
 		"--kubelet-certificate-authority=" + l.PKI("ca.crt"),
 		"--kubelet-preferred-address-types=InternalIP", "--enable-aggregator-routing",
+		"--proxy-client-cert-file=" + l.FrontProxyPKI("client.crt"), "--proxy-client-key-file=" + l.FrontProxyPKI("client.key"),
+		"--requestheader-client-ca-file=" + l.FrontProxyPKI("ca.crt"), "--requestheader-allowed-names=" + frontProxyUser,
+		"--requestheader-username-headers=X-Remote-User", "--requestheader-group-headers=X-Remote-Group",
+		"--requestheader-extra-headers-prefix=X-Remote-Extra-",
 	}
 }
 

@@ -13,7 +13,10 @@ import (
 	"github.com/drover-dev/drover/hack/dev/pki"
 )
 
-const kubeletClientUser = "kube-apiserver-kubelet-client"
+const (
+	kubeletClientUser = "kube-apiserver-kubelet-client"
+	frontProxyUser    = "front-proxy-client"
+)
 
 // identities are the certificates of the world. The manager's is that of its own ServiceAccount, so that it has the
 // rights that config/rbac gives and no others.
@@ -59,6 +62,9 @@ func writePKI(l layout.Layout) error {
 	if err := writeEtcdPKI(l); err != nil {
 		return err
 	}
+	if err := writeFrontProxyPKI(l); err != nil {
+		return err
+	}
 	for _, name := range []string{"controller-manager", "scheduler", "manager", "routes"} {
 		if err := pki.Kubeconfig(l.PKI(name+".kubeconfig"), l.PKI(), name, layout.APIServer); err != nil {
 			return err
@@ -77,6 +83,16 @@ func writeEtcdPKI(l layout.Layout) error {
 		return err
 	}
 	return ca.Issue(pki.Identity{Name: "client", User: "kube-apiserver-etcd-client"})
+}
+
+// writeFrontProxyPKI makes the authority that aggregated APIs trust with the names of their callers: a certificate of the
+// cluster's own is a node's or a user's.
+func writeFrontProxyPKI(l layout.Layout) error {
+	ca, err := pki.NewAuthority(l.PKI("front-proxy"), "drover-dev-front-proxy")
+	if err != nil {
+		return err
+	}
+	return ca.Issue(pki.Identity{Name: "client", User: frontProxyUser})
 }
 
 // kubeletAccess lets the API server call the kubelets, for logs, exec and port-forward.
