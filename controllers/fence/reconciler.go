@@ -115,7 +115,7 @@ func (r *Reconciler) taint(ctx context.Context, node *corev1.Node, on bool) erro
 
 // remove fences a Node's name and deletes the Node.
 func (r *Reconciler) remove(ctx context.Context, node *corev1.Node) error {
-	if err := (List{Workload: r.Workload, Clock: r.Clock}).Add(ctx, node.Name); err != nil {
+	if err := (List{Workload: r.Workload}).Add(ctx, node.Name); err != nil {
 		return err
 	}
 	err := r.Workload.Delete(ctx, node, client.Preconditions{UID: &node.UID})

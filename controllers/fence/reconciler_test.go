@@ -9,6 +9,7 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	rbacv1 "k8s.io/api/rbac/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
@@ -43,7 +44,7 @@ type world struct {
 func newWorld(t *testing.T, both []client.Object, moreLive ...client.Object) *world {
 	t.Helper()
 	scheme := runtime.NewScheme()
-	for _, add := range []func(*runtime.Scheme) error{corev1.AddToScheme, clusterv1.AddToScheme, v1alpha1.AddToScheme} {
+	for _, add := range []func(*runtime.Scheme) error{corev1.AddToScheme, rbacv1.AddToScheme, clusterv1.AddToScheme, v1alpha1.AddToScheme} {
 		if err := add(scheme); err != nil {
 			t.Fatal(err)
 		}
@@ -136,10 +137,10 @@ func agent() *v1alpha1.NodeAgent {
 	return &v1alpha1.NodeAgent{ObjectMeta: metav1.ObjectMeta{Name: nodeX}}
 }
 
-func fenced(names ...string) *corev1.ConfigMap {
-	list := &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Namespace: Namespace, Name: Name}, Data: map[string]string{}}
-	for i, name := range names {
-		list.Data[name] = fmt.Sprintf("2026-01-01T00:%02d:%02dZ", i/60, i%60)
+func fenced(names ...string) *rbacv1.ClusterRoleBinding {
+	list := &rbacv1.ClusterRoleBinding{ObjectMeta: metav1.ObjectMeta{Name: Name}}
+	for _, name := range names {
+		list.Subjects = append(list.Subjects, kubelet(name))
 	}
 	return list
 }
@@ -235,8 +236,7 @@ func TestTheListKeepsTheLatestNames(t *testing.T) {
 		names[i] = fmt.Sprintf("workers-7f556-%d", i)
 	}
 	w := newWorld(t, []client.Object{fenced(names...)})
-	w.clock.SetTime(time.Date(2025, 12, 31, 23, 0, 0, 0, time.UTC)) // Those there are another manager's, whose clock is ahead of ours.
-	list := List{Workload: w.Workload, Clock: w.clock}
+	list := List{Workload: w.Workload}
 	for _, name := range []string{"late-7f556-0", "late-7f556-0", "late-7f556-1"} {
 		if err := list.Add(t.Context(), name); err != nil {
 			t.Fatal(err)

@@ -3,13 +3,14 @@ package join_test
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 
 	corev1 "k8s.io/api/core/v1"
 	eventsv1 "k8s.io/api/events/v1"
+	rbacv1 "k8s.io/api/rbac/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/drover-dev/drover/api/v1alpha1"
@@ -85,10 +86,10 @@ func aReleasedMachineStaysOut(t *testing.T, c *cluster) {
 	})
 
 	// Who takes the name from the list lets the kubelet register again.
-	body := client.RawPatch(types.MergePatchType, fmt.Appendf(nil, `{"data":{%q:null}}`, m.object.Name))
-	list := &corev1.ConfigMap{}
-	list.Namespace, list.Name = fence.Namespace, fence.Name
-	must(t, c.Client.Patch(t.Context(), list, body))
+	list := &rbacv1.ClusterRoleBinding{}
+	must(t, c.Client.Get(t.Context(), client.ObjectKey{Name: fence.Name}, list))
+	list.Subjects = slices.DeleteFunc(list.Subjects, func(s rbacv1.Subject) bool { return s.Name == v1alpha1.NodeUserPrefix+m.object.Name })
+	must(t, c.Client.Update(t.Context(), list))
 	eventually(t, "its kubelet could register its Node", func(ctx context.Context) error {
 		return kubelet.Create(ctx, node.DeepCopy(), client.DryRunAll)
 	})

@@ -63,7 +63,6 @@ func startCluster(t *testing.T) *cluster {
 	for _, pattern := range []string{"../../config/rbac/agents.yaml", "../../config/admission/*_*.yaml"} {
 		c.install(t, pattern)
 	}
-	must(t, c.Client.Create(t.Context(), &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: fence.Namespace}}))
 	c.startManager(t)
 	return c
 }

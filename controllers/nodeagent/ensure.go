@@ -104,7 +104,7 @@ func (r *Reconciler) collect(ctx context.Context, machine types.NamespacedName) 
 	}
 	if live == nil {
 		// Its machine may run on and never hear of this: what keeps it out comes before the last trace of it goes.
-		if err := (fence.List{Workload: r.Workload, Clock: r.Clock}).Add(ctx, agent.Name); err != nil {
+		if err := (fence.List{Workload: r.Workload}).Add(ctx, agent.Name); err != nil {
 			return err
 		}
 	}

@@ -6,10 +6,8 @@ import (
 	"fmt"
 	"os"
 	"slices"
-	"strings"
 	"testing"
 
-	corev1 "k8s.io/api/core/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -21,7 +19,6 @@ import (
 	"sigs.k8s.io/yaml"
 
 	"github.com/drover-dev/drover/api/v1alpha1"
-	"github.com/drover-dev/drover/controllers/fence"
 )
 
 // providerKinds stand, in these tests, for those of an infrastructure provider that nobody bound to the manager.
@@ -48,42 +45,6 @@ func (s *site) allow(user, name string, edit func(*rbacv1.ClusterRole)) {
 	})
 }
 
-// allowAtHome gives a user the manager's own Role in its namespace.
-func (s *site) allowAtHome(user string) {
-	s.t.Helper()
-	raw, err := os.ReadFile("../../config/rbac/role.yaml")
-	if err != nil {
-		s.t.Fatal(err)
-	}
-	for _, document := range strings.Split(string(raw), "\n---\n") {
-		role := &rbacv1.Role{}
-		if err := yaml.Unmarshal([]byte(document), role); err != nil {
-			s.t.Fatal(err)
-		}
-		if role.Kind != "Role" || role.Namespace != fence.Namespace {
-			continue
-		}
-		s.home()
-		s.create(role)
-		s.create(&rbacv1.RoleBinding{
-			ObjectMeta: metav1.ObjectMeta{Namespace: role.Namespace, Name: role.Name},
-			RoleRef:    rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "Role", Name: role.Name},
-			Subjects:   []rbacv1.Subject{{APIGroup: rbacv1.GroupName, Kind: rbacv1.UserKind, Name: user}},
-		})
-		return
-	}
-	s.t.Fatalf("the manager has no Role in %s", fence.Namespace)
-}
-
-// home makes the manager's namespace, which the tests share.
-func (s *site) home() {
-	s.t.Helper()
-	namespace := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: fence.Namespace}}
-	if err := s.Client.Create(s.t.Context(), namespace); err != nil && !apierrors.IsAlreadyExists(err) {
-		s.t.Fatal(err)
-	}
-}
-
 func (s *site) mayList(user *rest.Config, list client.ObjectList) error {
 	c, err := client.New(user, client.Options{Scheme: s.Scheme})
 	if err != nil {
@@ -104,7 +65,6 @@ func TestForbiddenTemplate(t *testing.T) {
 		}
 		role.Rules = slices.DeleteFunc(role.Rules, func(rule rbacv1.PolicyRule) bool { return len(rule.Resources) == 0 })
 	})
-	s.allowAtHome("stranger")
 	s.eventually("the user may list pools", func() error { return s.mayList(user, &v1alpha1.NodePoolList{}) })
 	s.startManagerAs(user)
 	var pools []*v1alpha1.NodePool

@@ -120,7 +120,6 @@ func TestAnOldReservationIsNotMadeAgain(t *testing.T) {
 		}
 	}
 	round()
-	s.home()
 	list := fence.List{Workload: sides.Side{Client: s.Client, Live: s.Client}}
 	if err := list.Add(t.Context(), v1alpha1.MachineName(pool, 0)); err != nil {
 		t.Fatal(err)
