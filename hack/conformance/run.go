@@ -143,10 +143,15 @@ func (o *runOptions) execute(ctx context.Context, l layout.Layout, w io.Writer) 
 	command.Dir = filepath.Join(l.Repository, "hack/kube") // ginkgo compares its version with the one of the module it runs in
 	command.Stdout = io.MultiWriter(log, &counter{out: w, started: time.Now()})
 	command.Stderr = log
-	command.SysProcAttr = &unix.SysProcAttr{Setpgid: true} // an interrupt reaches ginkgo once, through us
-	command.Cancel = func() error { return command.Process.Signal(unix.SIGINT) }
+	// An interrupt reaches ginkgo and each of its processes once, through us: it does not pass it on.
+	command.SysProcAttr = &unix.SysProcAttr{Setpgid: true}
+	command.Cancel = func() error { return unix.Kill(-command.Process.Pid, unix.SIGTERM) }
 	command.WaitDelay = time.Minute
-	return command.Run()
+	err = command.Run()
+	if command.Process != nil {
+		_ = unix.Kill(-command.Process.Pid, unix.SIGKILL) // whatever outlived that minute
+	}
+	return err
 }
 
 func (o *runOptions) arguments(l layout.Layout) []string {
