@@ -98,7 +98,7 @@ func (s *Store) fill(ctx context.Context, dir string, remote *registry, found *i
 	group.SetLimit(parallelLayers)
 	for i, layer := range found.manifest.Layers {
 		group.Go(func() error {
-			if err := s.layer(ctx, target, remote, layer, found.config.RootFS.DiffIDs[i]); err != nil {
+			if err := s.layer(ctx, target, remote, layer); err != nil {
 				return fmt.Errorf("layer %d (%s): %w", i, layer.Digest, err)
 			}
 			return nil
@@ -110,13 +110,13 @@ func (s *Store) fill(ctx context.Context, dir string, remote *registry, found *i
 	return errors.Join(target.complete(), writeMetadata(root, found), root.Chmod(".", 0o755), syncDirectories(root))
 }
 
-func (s *Store) layer(ctx context.Context, target *unpacker, remote *registry, layer v1.Descriptor, diffID v1.Hash) error {
+func (s *Store) layer(ctx context.Context, target *unpacker, remote *registry, layer v1.Descriptor) error {
 	source := &resumingReader{ctx: ctx, wait: s.waiter(), size: layer.Size,
 		open: func(ctx context.Context, offset int64) (io.ReadCloser, error) {
 			return remote.blob(ctx, layer, offset)
 		}}
 	defer func() { _ = source.Close() }()
-	return target.layer(source, layer, diffID)
+	return target.layer(source, layer)
 }
 
 // replace renames a finished directory to its final name; what was there, a broken bundle, goes out of the way first.
