@@ -188,9 +188,10 @@ test-modules: $(BIN)/gotestsum $(BIN)/drover-traces
 	@hack/test.sh $(BIN) $(RESULTS) $(MODULES)
 
 .PHONY: bench
-bench: deps root $(BIN)/drover-dev ## Measure speed and memory against the raw components, and print the table
+bench: ## Measure speed and memory against the raw components, and print the table
+	@$(MAKE) --no-print-directory deps root $(BIN)/drover-dev DEBIAN_PACKAGES="$(DEBIAN_PACKAGES) $(VM_PACKAGES)"
 	@$(BIN)/drover-dev idle
-	@$(MAKE) --no-print-directory build $(BIN)/drover-bench
+	@$(MAKE) --no-print-directory build vm-image $(BIN)/drover-bench
 	@$(BIN)/drover-bench $(BENCH_FLAGS)
 
 # Tools are built once for each version of hack/tools.

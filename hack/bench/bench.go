@@ -43,6 +43,7 @@ func (b *bench) phases() []phase {
 		{"starts", "Joining and starting again, in turns with raw machines", b.starts},
 		{"pods", "Pods, in turns with a raw machine; components killed", b.running},
 		{"memory", "One node alone and idle, then one raw machine", b.idle},
+		{"servers", "A server over SSH, in turns with a script that does it by hand", b.servers},
 	}
 }
 
@@ -61,7 +62,7 @@ func measure(ctx context.Context, opts options) error {
 	if opts.hold {
 		return b.inWorld(ctx, b.hold)
 	}
-	if err := errors.Join(b.inWorld(ctx, b.runPhases), b.large(ctx)); err != nil {
+	if err := errors.Join(b.inWorld(ctx, b.runPhases), b.hosts(ctx), b.large(ctx)); err != nil {
 		return err
 	}
 	if err := table.Print(os.Stdout, b.rows); err != nil {
@@ -73,7 +74,7 @@ func measure(ctx context.Context, opts options) error {
 
 func (b *bench) runPhases(ctx context.Context) error {
 	for _, p := range b.phases() {
-		if b.only != "" && !slices.Contains(strings.Split(b.only, ","), p.name) {
+		if !b.wants(p.name) {
 			continue
 		}
 		if err := b.Progress.Step(p.title, func(say func(string)) error { return p.run(ctx, say) }); err != nil {
@@ -81,6 +82,11 @@ func (b *bench) runPhases(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+// wants says whether a phase was asked for.
+func (b *bench) wants(phase string) bool {
+	return b.only == "" || slices.Contains(strings.Split(b.only, ","), phase)
 }
 
 // inWorld starts the cluster, does what is given, and removes everything, however that ended.

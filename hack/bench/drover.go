@@ -30,6 +30,10 @@ const (
 
 // createPool makes a NodePool of the sample's kind of machine.
 func (b *bench) createPool(ctx context.Context, name string, replicas int32) (*v1alpha1.NodePool, error) {
+	return b.createPoolOf(ctx, "LocalMachineTemplate", template, name, replicas)
+}
+
+func (b *bench) createPoolOf(ctx context.Context, kind, template, name string, replicas int32) (*v1alpha1.NodePool, error) {
 	pool := &v1alpha1.NodePool{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: name}}
 	pool.Spec.Replicas = ptr.To(replicas)
 	bundles := &v1alpha1.NodeBundleList{}
@@ -41,7 +45,7 @@ func (b *bench) createPool(ctx context.Context, name string, replicas int32) (*v
 	}
 	pool.Spec.Template.Spec.Version = bundles.Items[0].Spec.KubernetesVersion
 	pool.Spec.Template.Spec.InfrastructureRef = v1alpha1.InfrastructureReference{
-		APIGroup: v1alpha1.GroupVersion.Group, Kind: "LocalMachineTemplate", Name: template,
+		APIGroup: v1alpha1.GroupVersion.Group, Kind: kind, Name: template,
 	}
 	if err := b.client.Create(ctx, pool); err != nil {
 		return nil, fmt.Errorf("create the NodePool %s: %w", name, err)
@@ -51,8 +55,12 @@ func (b *bench) createPool(ctx context.Context, name string, replicas int32) (*v
 
 // nodesOf waits until as many Nodes of the pool are Ready, and returns their names and when that was.
 func (b *bench) nodesOf(ctx context.Context, pool string, count int) ([]string, time.Time, error) {
+	return b.nodesWithin(ctx, patience, pool, count)
+}
+
+func (b *bench) nodesWithin(ctx context.Context, limit time.Duration, pool string, count int) ([]string, time.Time, error) {
 	ready := map[string]bool{}
-	at, err := b.await(ctx, fmt.Sprintf("%d Ready Nodes of the pool %s", count, pool), &corev1.NodeList{}, func(o client.Object) bool {
+	at, err := b.awaitWithin(ctx, limit, fmt.Sprintf("%d Ready Nodes of the pool %s", count, pool), &corev1.NodeList{}, func(o client.Object) bool {
 		if strings.HasPrefix(o.GetName(), pool+"-") {
 			ready[o.GetName()] = isReady(o)
 		}
@@ -73,10 +81,14 @@ func (b *bench) nodesOf(ctx context.Context, pool string, count int) ([]string, 
 
 // deletePool deletes it and waits until nothing of its machines is left.
 func (b *bench) deletePool(ctx context.Context, pool *v1alpha1.NodePool) error {
+	return b.deletePoolWithin(ctx, patience, pool)
+}
+
+func (b *bench) deletePoolWithin(ctx context.Context, limit time.Duration, pool *v1alpha1.NodePool) error {
 	if err := b.client.Delete(ctx, pool); err != nil {
 		return fmt.Errorf("delete the NodePool %s: %w", pool.Name, err)
 	}
-	err := waiting.PollUntilContextTimeout(ctx, 100*time.Millisecond, patience, true, func(ctx context.Context) (bool, error) {
+	err := waiting.PollUntilContextTimeout(ctx, 100*time.Millisecond, limit, true, func(ctx context.Context) (bool, error) {
 		err := b.client.Get(ctx, client.ObjectKeyFromObject(pool), pool)
 		return client.IgnoreNotFound(err) == nil && err != nil, client.IgnoreNotFound(err)
 	})

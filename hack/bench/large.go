@@ -7,6 +7,7 @@ import (
 	"os/exec"
 	"regexp"
 	"strconv"
+	"syscall"
 
 	"github.com/drover-dev/drover/hack/bench/table"
 )
@@ -16,15 +17,22 @@ func (b *bench) large(ctx context.Context) error {
 	fleet := table.Row{Measure: "500 simulated machines → Ready", Unit: table.Seconds, Budget: 18}
 	plan := table.Row{Measure: "Plan for a pool of 10,000 machines", Unit: table.Milliseconds, Budget: 0.020, Worst: true}
 	if b.all {
-		var err error
-		if err = b.Progress.Step("500 simulated machines", func(func(string)) error {
-			fleet.Ours, err = b.goBenchmark(ctx, "./cmd/manager/app", "Fleet", "s/ready", 1)
+		if err := b.Progress.Step("500 simulated machines", func(func(string)) error {
+			out, err := b.goBenchmark(ctx, "./cmd/manager/app", "Fleet", "-benchtime=1x")
+			if err != nil {
+				return err
+			}
+			fleet.Ours, err = parseBenchmark(out, "s/ready", 1)
 			return err
 		}); err != nil {
 			return err
 		}
-		if err = b.Progress.Step("Plans for 10,000 machines", func(func(string)) error {
-			plan.Ours, err = b.goBenchmark(ctx, "./controllers/planner", "Plan10000", "ns/op", 1e-9)
+		if err := b.Progress.Step("Plans for 10,000 machines", func(func(string)) error {
+			out, err := b.goBenchmark(ctx, "./controllers/planner", "Plan10000", "-benchtime=1s")
+			if err != nil {
+				return err
+			}
+			plan.Ours, err = parseBenchmark(out, "ns/op", 1e-9)
 			return err
 		}); err != nil {
 			return err
@@ -35,21 +43,50 @@ func (b *bench) large(ctx context.Context) error {
 	return nil
 }
 
-// goBenchmark runs a benchmark once and returns what it says of the metric, times scale.
-func (b *bench) goBenchmark(ctx context.Context, pkg, name, metric string, scale float64) ([]float64, error) {
-	times := "-benchtime=1x"
-	if metric == "ns/op" {
-		times = "-benchtime=1s"
+// hosts runs the Go benchmark of many servers at once.
+func (b *bench) hosts(ctx context.Context) error {
+	if !b.wants("hosts") {
+		return nil
 	}
+	return b.Progress.Step("100 servers at once, twice", func(func(string)) error {
+		out, err := b.goBenchmark(ctx, "./test/manyhosts", "Hosts", "-benchtime=1x")
+		if err != nil {
+			return err
+		}
+		memory, err := parseBenchmark(out, "B/manager", 1)
+		if err != nil {
+			return err
+		}
+		beside, err := parseBenchmark(out, "s/beside", 1)
+		if err != nil {
+			return err
+		}
+		alone, err := parseBenchmark(out, "s/alone", 1)
+		if err != nil {
+			return err
+		}
+		b.add(table.Row{Measure: "100 hosts at once: the manager's largest resident memory", Unit: table.Megabytes, Budget: 150e6, Ours: memory})
+		b.add(table.Row{Measure: "100 hosts at once: the last quick one, 20 slow ones beside / none", Unit: table.Seconds, Budget: 1.2, Ratio: true, Ours: beside, Peer: alone})
+		return nil
+	})
+}
+
+// goBenchmark runs a benchmark once and returns what it prints.
+func (b *bench) goBenchmark(ctx context.Context, pkg, name, times string) (string, error) {
 	cmd := exec.CommandContext(ctx, "go", "test", "-trimpath", "-run=^$", "-bench="+name, times, "-timeout=20m", pkg)
+	// An interrupt lets it remove what it made: go does not pass it on to the test.
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGINT) }
+	cmd.WaitDelay = cleanupTimeout
 	cmd.Dir, cmd.Env = b.Layout.Repository, append(os.Environ(), "KUBEBUILDER_ASSETS="+b.Layout.Bin())
 	out, err := cmd.CombinedOutput()
 	if err != nil {
-		return nil, fmt.Errorf("%s: %w:\n%s", cmd, err, out)
+		return "", fmt.Errorf("%s: %w:\n%s", cmd, err, out)
 	}
-	return parseBenchmark(string(out), metric, scale)
+	return string(out), nil
 }
 
+// parseBenchmark returns what a benchmark's output says of the metric, times scale.
 func parseBenchmark(out, metric string, scale float64) ([]float64, error) {
 	var samples []float64
 	for _, match := range regexp.MustCompile(`(?m)^Benchmark.*\s([0-9.]+) `+regexp.QuoteMeta(metric)).FindAllStringSubmatch(out, -1) {

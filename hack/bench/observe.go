@@ -15,12 +15,16 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 )
 
-// patience bounds every wait for a node.
+// patience bounds every wait for a local node.
 const patience = 2 * time.Minute
 
 // await returns when an object, in a list or watched, is as asked for, with the time when this was known.
 func (b *bench) await(ctx context.Context, what string, list client.ObjectList, done func(client.Object) bool, opts ...client.ListOption) (time.Time, error) {
-	ctx, cancel := context.WithTimeout(ctx, patience)
+	return b.awaitWithin(ctx, patience, what, list, done, opts...)
+}
+
+func (b *bench) awaitWithin(ctx context.Context, limit time.Duration, what string, list client.ObjectList, done func(client.Object) bool, opts ...client.ListOption) (time.Time, error) {
+	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
 	for {
 		at, err := b.watchOnce(ctx, list, done, opts...)
@@ -28,7 +32,7 @@ func (b *bench) await(ctx context.Context, what string, list client.ObjectList, 
 		case err == nil:
 			return at, nil
 		case ctx.Err() != nil:
-			return at, fmt.Errorf("wait %s for %s: %w", patience, what, ctx.Err())
+			return at, fmt.Errorf("wait %s for %s: %w", limit, what, ctx.Err())
 		case !apierrors.IsResourceExpired(err) && !apierrors.IsGone(err):
 			return at, fmt.Errorf("wait for %s: %w", what, err)
 		}
