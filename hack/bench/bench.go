@@ -62,7 +62,7 @@ func measure(ctx context.Context, opts options) error {
 	if opts.hold {
 		return b.inWorld(ctx, b.hold)
 	}
-	if err := errors.Join(b.inWorld(ctx, b.runPhases), b.hosts(ctx), b.large(ctx)); err != nil {
+	if err := errors.Join(b.runInWorld(ctx), b.hosts(ctx), b.large(ctx)); err != nil {
 		return err
 	}
 	if err := table.Print(os.Stdout, b.rows); err != nil {
@@ -87,6 +87,14 @@ func (b *bench) runPhases(ctx context.Context) error {
 // wants says whether a phase was asked for.
 func (b *bench) wants(phase string) bool {
 	return b.only == "" || slices.Contains(strings.Split(b.only, ","), phase)
+}
+
+// runInWorld runs the phases in a cluster, if any of them was asked for.
+func (b *bench) runInWorld(ctx context.Context) error {
+	if !slices.ContainsFunc(b.phases(), func(p phase) bool { return b.wants(p.name) }) {
+		return nil
+	}
+	return b.inWorld(ctx, b.runPhases)
 }
 
 // inWorld starts the cluster, does what is given, and removes everything, however that ended.

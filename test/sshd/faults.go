@@ -6,6 +6,7 @@ import (
 	"slices"
 	"sync"
 	"sync/atomic"
+	"time"
 )
 
 // fault happens once so many bytes came from clients.
@@ -13,6 +14,9 @@ type fault struct {
 	left   atomic.Int64
 	drop   bool
 	healed chan struct{}
+	// lasts is how long after it happened it heals by itself; for ever if 0.
+	lasts    time.Duration
+	happened sync.Once
 }
 
 func newFault(after int64, drop bool) *fault {
@@ -49,6 +53,9 @@ func (c *faultyConn) Write(data []byte) (int, error) {
 }
 
 func (c *faultyConn) hang(f *fault) {
+	if f.lasts > 0 {
+		f.happened.Do(func() { time.AfterFunc(f.lasts, func() { c.server.heal(f) }) })
+	}
 	select {
 	case <-f.healed:
 	case <-c.closed:

@@ -143,7 +143,21 @@ func (s *Server) DropAfter(bytes int64) { s.fault.Store(newFault(bytes, true)) }
 // HangAfter makes the server take and say nothing any more after so many more bytes from the clients.
 func (s *Server) HangAfter(bytes int64) { s.fault.Store(newFault(bytes, false)) }
 
-// Heal takes back DropAfter and HangAfter. What hangs goes on.
+// HangFor is HangAfter for a time that begins when the server hangs. It goes on then as if nothing had been.
+func (s *Server) HangFor(d time.Duration, bytes int64) {
+	f := newFault(bytes, false)
+	f.lasts = d
+	s.fault.Store(f)
+}
+
+// heal ends one fault, if it is the server's still.
+func (s *Server) heal(f *fault) {
+	if s.fault.CompareAndSwap(f, nil) {
+		close(f.healed)
+	}
+}
+
+// Heal takes back DropAfter, HangAfter and HangFor. What hangs goes on.
 func (s *Server) Heal() {
 	if f := s.fault.Swap(nil); f != nil {
 		close(f.healed)
