@@ -121,6 +121,38 @@ func TestNoServerIsClaimedTwice(t *testing.T) {
 	}
 }
 
+func TestOneLoginDoesForAMachineUntilItJoins(t *testing.T) {
+	s := newSite(t)
+	b := s.box("a")
+	s.look("a")
+	before := b.Connections()
+	s.machine("m")
+	s.make("m")
+	s.make("m") // asks for the boot report again
+	if h := s.look("a"); ready(h.Status.Conditions) != "True Claimed" || h.Status.Claim == nil {
+		t.Errorf("the claimed server is %s", ready(h.Status.Conditions))
+	}
+	if got := b.Connections() - before; got != 1 {
+		t.Errorf("the manager logged in %d times, want once", got)
+	}
+	b.DropAll()
+	s.make("m") // finds the connection lost
+	s.make("m")
+	if got := b.Connections() - before; got != 2 {
+		t.Errorf("after the connection was lost the manager has logged in %d times, want twice", got)
+	}
+	s.look("a") // the claim is no news any more
+	if got := b.Connections() - before; got != 3 {
+		t.Errorf("to look at a claimed server the manager has logged in %d times in all, want 3", got)
+	}
+	s.remove("m")
+	s.make("m")
+	provider, ok := s.machines.Provider.(*Provider)
+	if !ok || len(provider.connections.kept) > 0 {
+		t.Errorf("connections to a server that is released are kept: %v", provider.connections.kept)
+	}
+}
+
 func TestAClaimSurvivesALostStatusAndANewManager(t *testing.T) {
 	s := newSite(t)
 	s.box("a")

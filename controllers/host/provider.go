@@ -19,6 +19,7 @@ import (
 
 	"github.com/drover-dev/drover/api/v1alpha1"
 	"github.com/drover-dev/drover/controllers/firstseen"
+	"github.com/drover-dev/drover/controllers/host/remote"
 	"github.com/drover-dev/drover/controllers/infra"
 )
 
@@ -40,6 +41,8 @@ type Provider struct {
 	// Clock measures how long things fail. Default: the real one.
 	Clock clock.PassiveClock
 
+	// connections are to servers whose machines have yet to join, by the machines' UIDs.
+	connections connections
 	// failing has since when a machine's installation fails, or its removal.
 	failing firstseen.Times[types.UID, effort]
 	picks   picks
@@ -126,7 +129,7 @@ func (p *Provider) giveUp(ctx context.Context, h *v1alpha1.Host, m *v1alpha1.Hos
 }
 
 // install makes the Host's server a node.
-func (p *Provider) install(ctx context.Context, h *v1alpha1.Host, m *v1alpha1.HostMachine, bootstrap []byte) error {
+func (p *Provider) install(ctx context.Context, h *v1alpha1.Host, m *v1alpha1.HostMachine, bootstrap []byte) (err error) {
 	who, err := p.ownerOf(ctx, m.Namespace, claimFor(m))
 	if err != nil {
 		return err
@@ -135,14 +138,22 @@ func (p *Provider) install(ctx context.Context, h *v1alpha1.Host, m *v1alpha1.Ho
 	if err != nil {
 		return err
 	}
-	defer func() { _ = s.Close() }()
+	defer func() {
+		if err != nil {
+			_ = s.Close()
+		}
+	}()
 	if err := s.lock(ctx, who); err != nil {
 		return err
 	}
 	if err := s.putAgent(ctx); err != nil {
 		return err
 	}
-	return s.install(ctx, bootstrap)
+	if err := s.install(ctx, bootstrap); err != nil {
+		return err
+	}
+	p.connections.keep(m.UID, h.Generation, s)
+	return nil
 }
 
 func (s *Servers) ownerOf(ctx context.Context, namespace string, claim v1alpha1.HostClaim) (owner, error) {
@@ -251,6 +262,7 @@ func nodeAddress(h *v1alpha1.Host) (string, error) {
 // Remove implements infra.Provider: it releases the Host, and waits until that is clean. How a Host is cleaned is not the
 // machine's affair: its object may go before.
 func (p *Provider) Remove(ctx context.Context, m *v1alpha1.HostMachine) (infra.Removal, error) {
+	p.connections.end(m.UID)
 	h, err := p.claimed(ctx, m, true)
 	if err != nil {
 		return infra.Removal{}, err
@@ -311,7 +323,8 @@ func (p *Provider) clock() clock.PassiveClock {
 	return clock.RealClock{}
 }
 
-// BootReport implements infra.Provider.
+// BootReport implements infra.Provider. It is asked every few seconds while a machine has yet to join, so the connection is
+// kept in between.
 func (p *Provider) BootReport(ctx context.Context, m *v1alpha1.HostMachine) ([]byte, error) {
 	h, err := p.claimed(ctx, m, false)
 	if err != nil {
@@ -320,10 +333,18 @@ func (p *Provider) BootReport(ctx context.Context, m *v1alpha1.HostMachine) ([]b
 	if h == nil {
 		return nil, fmt.Errorf("HostMachine %s has no Host", m.Name)
 	}
-	s, err := p.login(ctx, h)
-	if err != nil {
+	s := p.connections.take(m.UID, h.Generation)
+	if s == nil {
+		if s, err = p.login(ctx, h); err != nil {
+			return nil, err
+		}
+	}
+	report, err := s.bootReport(ctx)
+	// That there is no report yet is no trouble with the connection.
+	if err != nil && remote.ReasonOf(err) != remote.CommandFailed {
+		_ = s.Close()
 		return nil, err
 	}
-	defer func() { _ = s.Close() }()
-	return s.bootReport(ctx)
+	p.connections.keep(m.UID, h.Generation, s)
+	return report, err
 }
