@@ -16,6 +16,7 @@ import (
 	"k8s.io/utils/ptr"
 	clusterv1 "sigs.k8s.io/cluster-api/api/core/v1beta2"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/log"
 
 	"github.com/drover-dev/drover/api/v1alpha1"
 	"github.com/drover-dev/drover/controllers/firstseen"
@@ -134,6 +135,7 @@ func (p *Provider) install(ctx context.Context, h *v1alpha1.Host, m *v1alpha1.Ho
 	if err != nil {
 		return err
 	}
+	begun := time.Now()
 	s, err := p.login(ctx, h)
 	if err != nil {
 		return err
@@ -143,15 +145,19 @@ func (p *Provider) install(ctx context.Context, h *v1alpha1.Host, m *v1alpha1.Ho
 			_ = s.Close()
 		}
 	}()
+	loggedIn := time.Now()
 	if err := s.lock(ctx, who); err != nil {
 		return err
 	}
 	if err := s.putAgent(ctx); err != nil {
 		return err
 	}
+	copied := time.Now()
 	if err := s.install(ctx, bootstrap); err != nil {
 		return err
 	}
+	log.FromContext(ctx).Info("Installed the agent on a server", "host", h.Name, "login", loggedIn.Sub(begun).String(),
+		"copy", copied.Sub(loggedIn).String(), "install", time.Since(copied).String())
 	p.connections.keep(m.UID, h.Generation, s)
 	return nil
 }

@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	_ "embed" // the stand-in for the agent
 	"encoding/pem"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -79,15 +80,12 @@ func (s *site) close() {
 func (s *site) startManager() {
 	s.b.Helper()
 	bin := os.Getenv("KUBEBUILDER_ASSETS")
-	real, err := os.Stat(filepath.Join(bin, "drover-agent"))
+	genuine, err := os.Stat(filepath.Join(bin, "drover-agent"))
 	if err != nil {
 		s.b.Fatalf("look for the agent that `make build` makes: %v", err)
 	}
 	agent := filepath.Join(s.dir, "drover-agent")
-	if err := os.WriteFile(agent, agentScript, 0o755); err != nil {
-		s.b.Fatal(err)
-	}
-	if err := os.Truncate(agent, real.Size()); err != nil {
+	if err := errors.Join(os.WriteFile(agent, agentScript, 0o755), os.Truncate(agent, genuine.Size())); err != nil {
 		s.b.Fatal(err)
 	}
 	kubeconfig, err := s.KubeconfigFile()

@@ -13,11 +13,14 @@ import (
 
 var hexOfSHA256 = regexp.MustCompile(`^[0-9a-f]{64}$`)
 
-// have says "have" if the file is there. The size is asked first, for to hash takes long.
+// mostAtOnce is what is sent without asking first whether it is there, in bytes: to ask takes a script of its own.
+const mostAtOnce = 64 << 10
+
+// have says "have", and ends the script, if the file is there. The size is asked first, for to hash takes long.
 const have = `
 if [ -f "$path" ] && [ ! -L "$path" ] && [ "$(stat -c %s "$path")" = "$size" ] &&
    [ "$(sha256sum <"$path" | cut -c1-64)" = "$sha256" ]; then
-  chown 0:0 "$path"; chmod "$mode" "$path"; echo have
+  chown 0:0 "$path"; chmod "$mode" "$path"; echo have; exit
 fi
 `
 
@@ -44,6 +47,10 @@ func (c *connection) Put(ctx context.Context, file string, mode os.FileMode, con
 	}
 	settings := fmt.Sprintf("set -eu\npath=%s dir=%s stem=%s mode=%04o size=%d sha256=%s\n",
 		quote(file), quote(path.Dir(file)), quote("."+escapeGlob(path.Base(file))+".drover"), mode.Perm(), size, sha256)
+	if size <= mostAtOnce {
+		_, err := c.Run(ctx, settings+have+take, io.LimitReader(content, size))
+		return putFailed(file, err)
+	}
 	there, err := c.Run(ctx, settings+have, nil)
 	if err == nil && strings.TrimSpace(string(there)) != "have" {
 		_, err = c.Run(ctx, settings+take, io.LimitReader(content, size))

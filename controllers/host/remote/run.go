@@ -23,8 +23,8 @@ type Connection interface {
 	// scripts must be safe to repeat.
 	Run(ctx context.Context, script string, stdin io.Reader) (stdout []byte, err error)
 	// Put makes path a file of root's with mode and content, whose size and SHA-256 (in hex) are known. The file is whole
-	// or not there at any time, and is on the disk when Put returns. Missing directories are made, with mode 0755. If the
-	// file is there already, nothing is sent and content is not read.
+	// or not there at any time, and is on the disk when Put returns. Missing directories are made, with mode 0755. If a
+	// large file is there already, nothing is sent and content is not read.
 	Put(ctx context.Context, path string, mode os.FileMode, content io.Reader, size int64, sha256 string) error
 	// HostKey is the key that the host showed, in the form of authorized_keys. Of a certificate it is the key inside.
 	HostKey() string
@@ -37,6 +37,9 @@ const (
 	markBegun = "drover: begun"
 	// markInput precedes the script on standard input: what comes before it was meant for sudo, which did not ask.
 	markInput = "drover: input"
+	// inputSize is how much input is sent at once. Each layer below keeps a buffer as large for the connection's life, and
+	// there may be hundreds of these.
+	inputSize = 8 << 10
 	// mostOfScript bounds a script, which the host's shell reads byte by byte.
 	mostOfScript = 256 << 10
 )
@@ -186,7 +189,7 @@ func (r *run) feed(stdin io.WriteCloser, done <-chan struct{}) {
 	if _, err := io.WriteString(to, markInput+"\n"+script+"\n"); err != nil || r.stdin == nil {
 		return
 	}
-	_, _ = io.Copy(to, untilDone{r.stdin, done})
+	_, _ = io.CopyBuffer(to, untilDone{r.stdin, done}, make([]byte, inputSize))
 }
 
 // wait returns when the session is over, or when it is given up.

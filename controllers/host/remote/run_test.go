@@ -259,6 +259,21 @@ func TestAFileIsPutWholeOrNotAtAll(t *testing.T) {
 		}
 		wantMode(t, path, 0o751)
 	})
+	t.Run("and a small one takes one command", func(t *testing.T) {
+		small, before := []byte("small"), len(server.Commands())
+		digest := sha256.Sum256(small)
+		for range 2 {
+			if err := dial(t, targetOf(server)).Put(within(t), filepath.Join(dir, "small"), 0o600, bytes.NewReader(small), 5, hex.EncodeToString(digest[:])); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if got, err := os.ReadFile(filepath.Join(dir, "small")); err != nil || string(got) != "small" {
+			t.Errorf("got %q, %v", got, err)
+		}
+		if got := len(server.Commands()) - before; got != 2 {
+			t.Errorf("two times took %d commands, want 2", got)
+		}
+	})
 	t.Run("and another file in its place is replaced", func(t *testing.T) {
 		if err := os.WriteFile(path, make([]byte, 3<<20), 0o600); err != nil {
 			t.Fatal(err)
