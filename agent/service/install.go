@@ -129,15 +129,14 @@ func (o *Options) installNetworkd(ctx context.Context) error {
 }
 
 // start has systemd run the units that were written, now and after each boot. An agent that runs already is restarted, or
-// the program that was there before would go on; the node's components run on meanwhile.
+// the program that was there before would go on; the node's components run on meanwhile. To enable units has systemd read
+// them anew, and the agent's has the other one started.
 func start(ctx context.Context) error {
 	agent, components := filepath.Base(UnitPath), filepath.Base(NodeUnitPath)
-	for _, args := range [][]string{{"daemon-reload"}, {"enable", components, agent}, {"start", components}, {"restart", agent}} {
-		if err := systemctl(ctx, args...); err != nil {
-			return err
-		}
+	if err := systemctl(ctx, "enable", components, agent); err != nil {
+		return err
 	}
-	return nil
+	return systemctl(ctx, "restart", agent)
 }
 
 func systemctl(ctx context.Context, args ...string) error {

@@ -72,7 +72,7 @@ func TestACopyOfTheAgentIsInstalledAndRestarted(t *testing.T) {
 	if err := Install(t.Context(), o); err != nil {
 		t.Fatal(err)
 	}
-	const restart = "daemon-reload\nenable drover-node.service drover-agent.service\nstart drover-node.service\nrestart drover-agent.service\n"
+	const restart = "enable drover-node.service drover-agent.service\nrestart drover-agent.service\n"
 	if diff := cmp.Diff("try-restart systemd-networkd.service\n"+restart, heard()); diff != "" {
 		t.Errorf("systemctl heard (-want +got):\n%s", diff)
 	}
