@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"os"
 	"path/filepath"
 	"runtime/debug"
@@ -19,10 +20,14 @@ import (
 const (
 	parallelLayers  = 2
 	temporaryPrefix = ".tmp-"
+	// fetchMemory is how much memory a fetch may have beside what the program is bounded to, in bytes: the windows of the
+	// decompressors. Within a bound that they fill, the runtime would collect garbage without end.
+	fetchMemory = 24 << 20
 )
 
 // fetch brings a bundle from its registry into Root, under the store's lock.
 func (s *Store) fetch(ctx context.Context, reference name.Digest, digest v1.Hash) (*Bundle, error) {
+	defer makeRoom()()
 	start := time.Now()
 	var remote *registry
 	var found *image
@@ -48,6 +53,16 @@ func (s *Store) fetch(ctx context.Context, reference name.Digest, digest v1.Hash
 	debug.FreeOSMemory() // the decompressors' windows are larger than the agent itself
 	s.Log.Info("Fetched bundle", "image", reference.String(), "bytes", found.size(), "took", time.Since(start).Round(time.Millisecond).String())
 	return bundle, nil
+}
+
+// makeRoom raises the program's bound on memory, if it has one, until what it returns is called.
+func makeRoom() (done func()) {
+	limit := debug.SetMemoryLimit(-1)
+	if limit > math.MaxInt64-fetchMemory {
+		return func() {}
+	}
+	debug.SetMemoryLimit(limit + fetchMemory)
+	return func() { debug.SetMemoryLimit(limit) }
 }
 
 // describe reads what the digest says of the image, before any layer is asked for.

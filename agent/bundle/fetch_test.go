@@ -12,6 +12,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"runtime/debug"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -210,6 +211,28 @@ func TestUnpackWritesNoMoreThanIsListed(t *testing.T) {
 				t.Errorf("%d bytes of bin/runc were written", info.Size())
 			}
 		})
+	}
+}
+
+func TestAFetchHasRoomBesideTheProgram(t *testing.T) {
+	const bound = 1 << 40 // of this test's process: no garbage is collected for it
+	before := debug.SetMemoryLimit(bound)
+	defer debug.SetMemoryLimit(before)
+	h := newHost(t)
+	var within int64
+	s := h.store(t)
+	s.Roots = func() *x509.CertPool {
+		within = debug.SetMemoryLimit(-1)
+		return h.roots()
+	}
+	img := imageOf(t, []File{listed("bin/runc", "runc")}, layerOf(t, entry{name: "bin/runc", content: "runc"}))
+	_, err := s.Ensure(t.Context(), h.push(t, img))
+	must(t, err)
+	if within != bound+fetchMemory {
+		t.Errorf("while it was fetched the bound was %d, want %d", within, int64(bound+fetchMemory))
+	}
+	if after := debug.SetMemoryLimit(-1); after != bound {
+		t.Errorf("afterwards the bound is %d, want %d", after, int64(bound))
 	}
 }
 
