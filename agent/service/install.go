@@ -2,15 +2,16 @@ package service
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"fmt"
+	"hash/crc64"
 	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
+
+	"golang.org/x/sync/errgroup"
 
 	"github.com/drover-dev/drover/agent/atomicfile"
 	"github.com/drover-dev/drover/agent/baseline"
@@ -55,11 +56,14 @@ func Install(ctx context.Context, o Options) error {
 	if err := o.installBootstrap(); err != nil {
 		return err
 	}
-	binary, err := o.installBinary()
-	if err != nil {
+	var binary string
+	group, inTime := errgroup.WithContext(ctx)
+	group.Go(func() error { return o.installNetworkd(inTime) })
+	group.Go(func() (err error) {
+		binary, err = o.installBinary()
 		return err
-	}
-	if err := o.installNetworkd(ctx); err != nil {
+	})
+	if err := group.Wait(); err != nil {
 		return err
 	}
 	for path, text := range map[string]string{SlicePath: sliceUnit, NodeUnitPath: unit(nodeUnit, binary), UnitPath: unit(agentUnit, binary)} {
@@ -71,7 +75,7 @@ func Install(ctx context.Context, o Options) error {
 		return err
 	}
 	o.removeOthers(binary)
-	_, err = fmt.Fprintf(o.Out, "Installed %s and started it\n", binary)
+	_, err := fmt.Fprintf(o.Out, "Installed %s and started it\n", binary)
 	return err
 }
 
@@ -91,15 +95,16 @@ func (o *Options) installBootstrap() error {
 	return atomicfile.Write(to, data, 0o600)
 }
 
-// installBinary copies the program to a directory named by its digest, and returns its path. It runs from there whatever
-// happens to the file that it was copied from, and the one before it stays until the new one was started.
+// installBinary copies the program to a directory named by its checksum, and returns its path. It runs from there whatever
+// happens to the file that it was copied from, and the one before it stays until the new one was started. The checksum tells
+// programs apart and proves nothing, so that it is one that takes a slow processor no seconds.
 func (o *Options) installBinary() (string, error) {
 	data, err := os.ReadFile(o.Binary)
 	if err != nil {
 		return "", fmt.Errorf("read the agent's own program: %w", err)
 	}
-	sum := sha256.Sum256(data)
-	path := filepath.Join(agentDir, hex.EncodeToString(sum[:8]), binaryName)
+	sum := crc64.Checksum(data, crc64.MakeTable(crc64.ECMA))
+	path := filepath.Join(agentDir, fmt.Sprintf("%016x", sum), binaryName)
 	if err := atomicfile.Write(o.path(path), data, 0o755); err != nil {
 		return "", fmt.Errorf("install the agent's program: %w", err)
 	}
