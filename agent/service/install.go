@@ -2,9 +2,10 @@ package service
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
-	"hash/crc64"
 	"io"
 	"os"
 	"os/exec"
@@ -95,16 +96,15 @@ func (o *Options) installBootstrap() error {
 	return atomicfile.Write(to, data, 0o600)
 }
 
-// installBinary copies the program to a directory named by its checksum, and returns its path. It runs from there whatever
-// happens to the file that it was copied from, and the one before it stays until the new one was started. The checksum tells
-// programs apart and proves nothing, so that it is one that takes a slow processor no seconds.
+// installBinary copies the program to a directory named by its digest, and returns its path. It runs from there whatever
+// happens to the file that it was copied from, and the one before it stays until the new one was started.
 func (o *Options) installBinary() (string, error) {
 	data, err := os.ReadFile(o.Binary)
 	if err != nil {
 		return "", fmt.Errorf("read the agent's own program: %w", err)
 	}
-	sum := crc64.Checksum(data, crc64.MakeTable(crc64.ECMA))
-	path := filepath.Join(agentDir, fmt.Sprintf("%016x", sum), binaryName)
+	sum := sha256.Sum256(data)
+	path := filepath.Join(agentDir, hex.EncodeToString(sum[:8]), binaryName)
 	if err := atomicfile.Write(o.path(path), data, 0o755); err != nil {
 		return "", fmt.Errorf("install the agent's program: %w", err)
 	}
