@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 )
 
@@ -108,20 +109,26 @@ func (b builder) runWith(ctx context.Context, input, name string, args ...string
 	return nil
 }
 
-// lastLine keeps the last line that is written to it and not empty.
-type lastLine struct{ line []byte }
+// lastLine keeps the last line that is written to it and not empty, however it comes in pieces.
+type lastLine struct{ last, unfinished []byte }
 
 func (l *lastLine) Write(p []byte) (int, error) {
-	lines := bytes.Split(append(l.line, p...), []byte("\n"))
-	for i, line := range lines {
-		if i == 0 || len(bytes.TrimSpace(line)) > 0 {
-			l.line = line
+	lines := bytes.Split(append(l.unfinished, p...), []byte("\n"))
+	for _, line := range lines[:len(lines)-1] {
+		if len(bytes.TrimSpace(line)) > 0 {
+			l.last = line
 		}
 	}
+	l.unfinished = slices.Clone(lines[len(lines)-1])
 	return len(p), nil
 }
 
-func (l *lastLine) String() string { return strings.TrimSpace(string(l.line)) }
+func (l *lastLine) String() string {
+	if line := bytes.TrimSpace(l.unfinished); len(line) > 0 {
+		return string(line)
+	}
+	return string(bytes.TrimSpace(l.last))
+}
 
 func copyMatch(pattern, to string) error {
 	files, err := filepath.Glob(pattern)

@@ -30,6 +30,22 @@ func TestFailureSaysWhy(t *testing.T) {
 	}
 }
 
+func TestTheLastLineComesInPieces(t *testing.T) {
+	for name, pieces := range map[string][]string{
+		"a line each":            {"unpacking\n", "E: no such suite\n", "\n"},
+		"parts of a line":        {"unpacking\nE: no", " such suite"},
+		"a line's end by itself": {"unpacking", "\n", "E: no such suite"},
+	} {
+		last := &lastLine{}
+		for _, piece := range pieces {
+			_, _ = last.Write([]byte(piece)) // it never fails
+		}
+		if got, want := last.String(), "E: no such suite"; got != want {
+			t.Errorf("%s: the last line is %q, want %q", name, got, want)
+		}
+	}
+}
+
 func TestHostKey(t *testing.T) {
 	i := Image{Dir: t.TempDir()}
 	if _, err := i.HostKey(); err == nil {
