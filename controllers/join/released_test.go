@@ -11,6 +11,7 @@ import (
 	eventsv1 "k8s.io/api/events/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/drover-dev/drover/api/v1alpha1"
@@ -49,6 +50,17 @@ func aReleasedMachineStaysOut(t *testing.T, c *cluster) {
 	must(t, fenced(sendError(t, c, m.servingApplication(t, m.address), kubelet)))
 	other := c.as(t, c.User(t, v1alpha1.NodeUserPrefix+"not-released", v1alpha1.NodesGroup))
 	must(t, other.Create(t.Context(), nodeNamed("not-released")))
+
+	// Every right is no place on the list.
+	mighty := v1alpha1.NodeUserPrefix + "mighty"
+	must(t, c.Client.Create(t.Context(), &rbacv1.ClusterRoleBinding{ObjectMeta: metav1.ObjectMeta{Name: "mighty"},
+		RoleRef:  rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: "cluster-admin"},
+		Subjects: []rbacv1.Subject{{APIGroup: rbacv1.GroupName, Kind: rbacv1.UserKind, Name: mighty}}}))
+	kubeletOfAll := c.as(t, c.User(t, mighty, v1alpha1.NodesGroup))
+	eventually(t, "a kubelet with every right may do what the fence is asked about", func(ctx context.Context) error {
+		return kubeletOfAll.List(ctx, &v1alpha1.NodePoolList{})
+	})
+	must(t, kubeletOfAll.Create(t.Context(), nodeNamed("mighty"), client.DryRunAll))
 
 	// Somebody lets it in: the name is known, however little the Node tells of where it is from.
 	for _, providerID := range []string{m.object.Spec.ProviderID, ""} {

@@ -59,6 +59,17 @@ func aNodeWithoutThePoolsLabelsSaysWhy(t *testing.T, c *cluster) {
 	m.register(t, c.Client)
 	m.wantHealth(t, "True", v1alpha1.ReasonHealthy)
 
+	// The record is the reconciler's first: it would write over what is put there before.
+	eventually(t, "the Node has the pool's record", func(ctx context.Context) error {
+		node := nodeNamed(m.object.Name)
+		if err := m.Client.Get(ctx, client.ObjectKeyFromObject(node), node); err != nil {
+			return err
+		}
+		if node.Annotations[v1alpha1.NodeTemplateAnnotation] == "" {
+			return errNotYet
+		}
+		return nil
+	})
 	m.annotateNode(t, v1alpha1.NodeTemplateAnnotation, "no JSON")
 	m.wantHealth(t, "False", v1alpha1.ReasonTemplateNotApplied)
 	m.wantEvent(t, v1alpha1.ReasonTemplateNotApplied, "remove the annotation")
