@@ -3,9 +3,7 @@ package manyhosts
 import (
 	"crypto/ed25519"
 	"crypto/rand"
-	_ "embed" // the stand-in for the agent
 	"encoding/pem"
-	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -24,9 +22,6 @@ import (
 	"github.com/drover-dev/drover/test/apiserver"
 	"github.com/drover-dev/drover/test/sshd"
 )
-
-//go:embed agent.sh
-var agentScript []byte
 
 const version = "v1.36.3"
 
@@ -85,7 +80,10 @@ func (s *site) startManager() {
 		s.b.Fatalf("look for the agent that `make build` makes: %v", err)
 	}
 	agent := filepath.Join(s.dir, "drover-agent")
-	if err := errors.Join(os.WriteFile(agent, agentScript, 0o755), os.Truncate(agent, genuine.Size())); err != nil {
+	if out, err := exec.CommandContext(s.b.Context(), "go", "build", "-ldflags=-s -w", "-o", agent, "./agent").CombinedOutput(); err != nil {
+		s.b.Fatalf("build the stand-in for the agent: %v: %s", err, out)
+	}
+	if err := os.Truncate(agent, genuine.Size()); err != nil {
 		s.b.Fatal(err)
 	}
 	kubeconfig, err := s.KubeconfigFile()

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Stands in for the agent, which would make a node of the host that this runs on. It is copied with as much behind its
+# Stands in for the agent, which would make a node of the host that this runs on. Its program is copied with as much behind its
 # end as makes it as large as the real one.
 case "$1 $2" in
 preflight*) cat <<END
@@ -9,4 +9,3 @@ END
 "install --bootstrap") mkdir -p /run/drover && echo '{}' >/run/drover/boot.json ;;
 *) echo "unknown: $*" >&2; exit 64 ;;
 esac
-exit
