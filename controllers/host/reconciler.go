@@ -194,16 +194,13 @@ func (r *Reconciler) pin(ctx context.Context, h *v1alpha1.Host) error {
 	if !ptr.Deref(h.Spec.TrustOnFirstUse, false) || h.Annotations[v1alpha1.HostKeyAnnotation] != "" {
 		return nil
 	}
-	status := h.Status.DeepCopy()
-	err := r.write(ctx, h, func(h *v1alpha1.Host) error {
+	return r.write(ctx, h, func(h *v1alpha1.Host) error {
 		if h.Annotations == nil {
 			h.Annotations = map[string]string{}
 		}
-		h.Annotations[v1alpha1.HostKeyAnnotation] = status.HostKey
+		h.Annotations[v1alpha1.HostKeyAnnotation] = h.Status.HostKey
 		return nil
 	})
-	h.Status = *status
-	return err
 }
 
 // inspect runs the preflight on a Host that is nobody's, and leaves nothing on it.
@@ -216,7 +213,7 @@ func (r *Reconciler) inspect(ctx context.Context, h *v1alpha1.Host, s *server) e
 		return r.unfit(h, err)
 	}
 	if held != nil {
-		return r.unfit(h, foreign("it is held by "+held.String()))
+		return r.unfit(h, heldBy(held))
 	}
 	visit := s.visit()
 	report, offset, err := visit.ask(ctx)

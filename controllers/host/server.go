@@ -119,7 +119,11 @@ func (s *server) lock(ctx context.Context, want owner) error {
 	if err != nil {
 		return err
 	}
-	return mine(out, want)
+	got, err := ownerIn(out)
+	if err == nil && *got != want {
+		err = heldBy(got)
+	}
+	return err
 }
 
 // held is whose the server is, by its lock file; nil if it has none.
@@ -128,23 +132,19 @@ func (s *server) held(ctx context.Context) (*owner, error) {
 	if err != nil || len(bytes.TrimSpace(out)) == 0 {
 		return nil, err
 	}
+	return ownerIn(out)
+}
+
+// ownerIn reads a lock file.
+func ownerIn(text []byte) (*owner, error) {
 	found := &owner{}
-	if err := json.Unmarshal(out, found); err != nil {
-		return nil, foreign(fmt.Sprintf("its lock file cannot be read (%q)", out))
+	if err := json.Unmarshal(text, found); err != nil {
+		return nil, foreign(fmt.Sprintf("its lock file cannot be read (%q)", text))
 	}
 	return found, nil
 }
 
-func mine(text []byte, want owner) error {
-	var got owner
-	if err := json.Unmarshal(text, &got); err != nil {
-		return foreign(fmt.Sprintf("its lock file cannot be read (%q)", text))
-	}
-	if got != want {
-		return foreign("it is held by " + got.String())
-	}
-	return nil
-}
+func heldBy(other *owner) error { return foreign("it is held by " + other.String()) }
 
 func foreign(why string) error {
 	return &infra.Problem{Reason: v1alpha1.ReasonForeignHost,
