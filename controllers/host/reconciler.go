@@ -20,6 +20,7 @@ import (
 	"github.com/drover-dev/drover/api/v1alpha1"
 	"github.com/drover-dev/drover/controllers/consistency"
 	"github.com/drover-dev/drover/controllers/infra"
+	"github.com/drover-dev/drover/controllers/lookup"
 )
 
 const (
@@ -50,10 +51,13 @@ type passed struct {
 func (r *Reconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Result, error) {
 	ctx, cancel := context.WithTimeout(ctx, infra.ReconcileTimeout)
 	defer cancel()
-	h := &v1alpha1.Host{}
-	if err := r.Client.Get(ctx, req.NamespacedName, h); err != nil {
+	h, err := lookup.GetOrNil(ctx, r.Client, req.NamespacedName, &v1alpha1.Host{})
+	if err != nil {
+		return ctrl.Result{}, err
+	}
+	if h == nil {
 		r.written.Forget(req.NamespacedName)
-		return ctrl.Result{}, client.IgnoreNotFound(err)
+		return ctrl.Result{}, nil
 	}
 	if r.written.IsOlder(h) {
 		return ctrl.Result{RequeueAfter: consistency.Patience}, nil

@@ -3,9 +3,11 @@ package infra
 import (
 	"context"
 	"errors"
+	"fmt"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/tools/events"
 	"k8s.io/utils/clock"
@@ -61,9 +63,12 @@ func (r *Reconciler[M]) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.R
 	defer cancel()
 	m := r.Provider.Kind().New()
 	if err := r.Client.Get(ctx, req.NamespacedName, m); err != nil {
+		if !apierrors.IsNotFound(err) {
+			return ctrl.Result{}, fmt.Errorf("read %s %s: %w", r.Provider.Kind().Name, req, err)
+		}
 		r.written.Forget(req.NamespacedName)
 		r.seen.Forget(req.NamespacedName)
-		return ctrl.Result{}, client.IgnoreNotFound(err)
+		return ctrl.Result{}, nil
 	}
 	if r.written.IsOlder(m) {
 		// The cache has yet to see our last write, whose event brings us back.

@@ -207,16 +207,17 @@ func TestARemovalSaysWhatItWaitsFor(t *testing.T) {
 	}
 }
 
-// staleReader is a cache that shows the machine as it once was.
+// staleReader is a cache that shows the machine as it once was, or fails.
 type staleReader struct {
 	client.Client
 	machine *v1alpha1.LocalMachine
+	err     error
 }
 
 func (c staleReader) Get(ctx context.Context, key client.ObjectKey, o client.Object, opts ...client.GetOption) error {
 	if m, ok := o.(*v1alpha1.LocalMachine); ok {
 		c.machine.DeepCopyInto(m)
-		return nil
+		return c.err
 	}
 	return c.Client.Get(ctx, key, o, opts...)
 }
@@ -226,7 +227,13 @@ func TestAStaleCacheIsNotActedUpon(t *testing.T) {
 	s.provider.state = State{Reason: v1alpha1.ReasonProvisioned, Provisioned: true}
 	before := s.machine()
 	s.reconcile()
-	s.Client = staleReader{s.client, before}
+	// A read that fails says nothing of the machine, and least of all that it is gone.
+	broken := errors.New("the cache takes its time")
+	s.Client = staleReader{s.client, before, broken}
+	if _, err := s.Reconcile(t.Context(), ctrl.Request{NamespacedName: key}); !errors.Is(err, broken) {
+		t.Errorf("a read that fails ends with %v", err)
+	}
+	s.Client = staleReader{s.client, before, nil}
 	if result := s.reconcile(); len(s.provider.documents) != 1 || result.RequeueAfter == 0 {
 		t.Errorf("%d calls, result %+v", len(s.provider.documents), result)
 	}
