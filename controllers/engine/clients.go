@@ -15,6 +15,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/controller/controllerutil"
 
 	"github.com/drover-dev/drover/api/v1alpha1"
+	"github.com/drover-dev/drover/controllers/lookup"
 )
 
 // heldClient is the client of Cluster API's reconcilers, with views of its own.
@@ -42,7 +43,11 @@ func (c *heldClient) Get(ctx context.Context, key client.ObjectKey, obj client.O
 	if err := c.get(ctx, key, obj, opts...); err != nil {
 		return err
 	}
-	if controllerutil.ContainsFinalizer(obj, v1alpha1.AdoptedClusterFinalizer) || c.staysForDrain(ctx, obj) {
+	stays, err := c.staysForDrain(ctx, obj)
+	if err != nil {
+		return err
+	}
+	if stays || controllerutil.ContainsFinalizer(obj, v1alpha1.AdoptedClusterFinalizer) {
 		obj.SetDeletionTimestamp(nil)
 		obj.SetDeletionGracePeriodSeconds(nil)
 	}
@@ -58,17 +63,17 @@ func (c *heldClient) Get(ctx context.Context, key client.ObjectKey, obj client.O
 }
 
 // staysForDrain is true for a machine of our own providers that is being deleted while its Machine has yet to be drained.
-func (c *heldClient) staysForDrain(ctx context.Context, obj client.Object) bool {
+func (c *heldClient) staysForDrain(ctx context.Context, obj client.Object) (bool, error) {
 	if v1alpha1.ProviderIDPrefix(obj.GetObjectKind().GroupVersionKind().GroupKind()) == "" {
-		return false
+		return false, nil
 	}
 	owner := metav1.GetControllerOf(obj)
 	if obj.GetDeletionTimestamp().IsZero() || owner == nil {
-		return false
+		return false, nil
 	}
-	machine := &clusterv1.Machine{}
-	err := c.Client.Get(ctx, client.ObjectKey{Namespace: obj.GetNamespace(), Name: owner.Name}, machine)
-	return err == nil && machine.UID == owner.UID && !v1alpha1.Drained(machine)
+	name := client.ObjectKey{Namespace: obj.GetNamespace(), Name: owner.Name}
+	machine, err := lookup.GetOrNil(ctx, c.Client, name, &clusterv1.Machine{})
+	return machine != nil && machine.UID == owner.UID && !v1alpha1.Drained(machine), err
 }
 
 func (c *heldClient) get(ctx context.Context, key client.ObjectKey, obj client.Object, opts ...client.GetOption) error {

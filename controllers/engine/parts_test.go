@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"context"
 	"errors"
 	"testing"
 	"time"
@@ -17,6 +18,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/client/fake"
+	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	"github.com/drover-dev/drover/api/v1alpha1"
@@ -176,28 +178,56 @@ func TestWrittenReadsLiveOnceAfterAConflict(t *testing.T) {
 	}
 }
 
-func TestALocalMachineSeemsToStayUntilItsMachineIsDrained(t *testing.T) {
+// deleted is a LocalMachine n/m that is deleted, and its Machine, which says that of its deletion.
+func deleted(t *testing.T, reason string) *fake.ClientBuilder {
+	t.Helper()
 	now := metav1.NewTime(time.Unix(1, 0))
+	machine := &clusterv1.Machine{ObjectMeta: metav1.ObjectMeta{Namespace: "n", Name: "m", UID: "u", DeletionTimestamp: &now, Finalizers: []string{"a/b"}}}
+	machine.Status.Conditions = []metav1.Condition{{Type: clusterv1.MachineDeletingCondition, Status: metav1.ConditionTrue, Reason: reason, LastTransitionTime: now}}
+	local := &v1alpha1.LocalMachine{ObjectMeta: metav1.ObjectMeta{Namespace: "n", Name: "m", DeletionTimestamp: &now, Finalizers: []string{"a/b"},
+		OwnerReferences: []metav1.OwnerReference{{APIVersion: clusterv1.GroupVersion.String(), Kind: "Machine", Name: "m", UID: "u", Controller: ptr.To(true)}}}}
+	scheme := runtime.NewScheme()
+	if err := errors.Join(clusterv1.AddToScheme(scheme), v1alpha1.AddToScheme(scheme)); err != nil {
+		t.Fatal(err)
+	}
+	return fake.NewClientBuilder().WithScheme(scheme).WithObjects(machine, local)
+}
+
+// localMachine is the LocalMachine n/m as Cluster API is shown it.
+func localMachine(t *testing.T, held *heldClient) (*unstructured.Unstructured, error) {
+	t.Helper()
+	seen := &unstructured.Unstructured{}
+	seen.SetGroupVersionKind(v1alpha1.GroupVersion.WithKind("LocalMachine"))
+	return seen, held.Get(t.Context(), client.ObjectKey{Namespace: "n", Name: "m"}, seen)
+}
+
+func TestALocalMachineSeemsToStayUntilItsMachineIsDrained(t *testing.T) {
 	for reason, hidden := range map[string]bool{
 		clusterv1.MachineDeletingDrainingNodeReason:                     true,
 		clusterv1.MachineDeletingWaitingForInfrastructureDeletionReason: false,
 	} {
-		machine := &clusterv1.Machine{ObjectMeta: metav1.ObjectMeta{Namespace: "n", Name: "m", UID: "u", DeletionTimestamp: &now, Finalizers: []string{"a/b"}}}
-		machine.Status.Conditions = []metav1.Condition{{Type: clusterv1.MachineDeletingCondition, Status: metav1.ConditionTrue, Reason: reason, LastTransitionTime: now}}
-		local := &v1alpha1.LocalMachine{ObjectMeta: metav1.ObjectMeta{Namespace: "n", Name: "m", DeletionTimestamp: &now, Finalizers: []string{"a/b"},
-			OwnerReferences: []metav1.OwnerReference{{APIVersion: clusterv1.GroupVersion.String(), Kind: "Machine", Name: "m", UID: "u", Controller: ptr.To(true)}}}}
-		scheme := runtime.NewScheme()
-		if err := errors.Join(clusterv1.AddToScheme(scheme), v1alpha1.AddToScheme(scheme)); err != nil {
-			t.Fatal(err)
-		}
-		held := &heldClient{Client: fake.NewClientBuilder().WithScheme(scheme).WithObjects(machine, local).Build()}
-		seen := &unstructured.Unstructured{}
-		seen.SetGroupVersionKind(v1alpha1.GroupVersion.WithKind("LocalMachine"))
-		if err := held.Get(t.Context(), client.ObjectKeyFromObject(local), seen); err != nil {
+		seen, err := localMachine(t, &heldClient{Client: deleted(t, reason).Build()})
+		if err != nil {
 			t.Fatal(err)
 		}
 		if got := seen.GetDeletionTimestamp().IsZero(); got != hidden {
 			t.Errorf("while the Machine says %s: the deletion is hidden: %v, want %v", reason, got, hidden)
 		}
+	}
+}
+
+// A read that fails does not say that the Machine is gone, and with it the drain.
+func TestALocalMachineWhoseMachineCannotBeReadIsNotShown(t *testing.T) {
+	broken := errors.New("no answer")
+	c := deleted(t, clusterv1.MachineDeletingDrainingNodeReason).WithInterceptorFuncs(interceptor.Funcs{
+		Get: func(ctx context.Context, c client.WithWatch, key client.ObjectKey, o client.Object, opts ...client.GetOption) error {
+			if _, ok := o.(*clusterv1.Machine); ok {
+				return broken
+			}
+			return c.Get(ctx, key, o, opts...)
+		},
+	}).Build()
+	if seen, err := localMachine(t, &heldClient{Client: c}); !errors.Is(err, broken) {
+		t.Errorf("Cluster API is shown %v, %v", seen.GetDeletionTimestamp(), err)
 	}
 }
