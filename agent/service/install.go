@@ -33,7 +33,7 @@ type Options struct {
 
 func (o *Options) path(name string) string { return filepath.Join(o.Root, name) }
 
-// Booted says whether systemd runs the machine, which Install needs.
+// booted says whether systemd runs the machine, which Install needs.
 func (o *Options) booted() bool {
 	_, err := os.Stat(o.path("/run/systemd/system"))
 	return err == nil

@@ -2,9 +2,7 @@ package service
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"os"
 	"os/exec"
 	"strings"
 )
@@ -12,7 +10,7 @@ import (
 // StopPodSlices has systemd forget the slices that the kubelet made for its pods, and their scopes. They are transient: they
 // go with the kubelet's own cgroups, but systemd keeps them until it is told. Without systemd there are none.
 func StopPodSlices(ctx context.Context) error {
-	if _, err := os.Stat("/run/systemd/system"); errors.Is(err, os.ErrNotExist) {
+	if machine := (&Options{}); !machine.booted() {
 		return nil
 	}
 	out, err := exec.CommandContext(ctx, "systemctl", "list-units", "--all", "--plain", "--no-legend", "--type=slice", "kubepods*").Output()
