@@ -109,5 +109,8 @@ func clip(s string, most int) string {
 func (p *Printer) Note(text string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	if p.terminal { // the present step's line is written anew
+		p.printf("\r\033[K")
+	}
 	p.printf("%s  · %s\n", p.stamp(), text)
 }

@@ -17,6 +17,21 @@ import (
 
 const columns = 40
 
+// A line that stays and comes while a step runs takes the place of that one's, which is written anew below it.
+func TestANoteDuringAStepHasALineOfItsOwn(t *testing.T) {
+	var out strings.Builder
+	p := progress.New(&out, true, time.Now)
+	if err := p.Step("Step", func(func(string)) error { p.Note("why it takes long"); return nil }); err != nil {
+		t.Fatal(err)
+	}
+	for line := range strings.Lines(out.String()) {
+		rows := strings.Split(line, "\r\033[K")
+		if last := rows[len(rows)-1]; strings.Contains(last, "why it takes long") && strings.Contains(last, "Step") {
+			t.Errorf("the note stands behind the step: %q", last)
+		}
+	}
+}
+
 // Only the last row of a line that wraps is rewritten: each time, the others would stay.
 func TestRewrittenLinesDoNotWrap(t *testing.T) {
 	long := strings.Repeat("é", 3*columns)
