@@ -8,13 +8,6 @@ import (
 	"strings"
 	"time"
 
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	"k8s.io/apimachinery/pkg/api/meta"
-	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
-	"k8s.io/apimachinery/pkg/runtime/schema"
-	"k8s.io/apimachinery/pkg/util/wait"
-	"sigs.k8s.io/controller-runtime/pkg/client"
-
 	"github.com/drover-dev/drover/hack/dev/hostnet"
 	"github.com/drover-dev/drover/hack/dev/journal"
 	"github.com/drover-dev/drover/hack/dev/layout"
@@ -22,12 +15,8 @@ import (
 	"github.com/drover-dev/drover/hack/vm/machine"
 )
 
-const (
-	// poolsTimeout bounds the wait for pools to be deleted in an orderly way. What is left is ended without ceremony.
-	poolsTimeout = 45 * time.Second
-	// removeTimeout bounds the removal, which no interrupt ends. It takes seconds.
-	removeTimeout = 2 * time.Minute
-)
+// removeTimeout bounds the removal, which no interrupt ends. It takes seconds.
+const removeTimeout = 2 * time.Minute
 
 // Down removes everything of the world from this host, and of one whose folder is gone. It may be called again, and
 // where there is no world; it does not touch one that another checkout can remove.
@@ -179,35 +168,4 @@ func (w *World) stop(ctx context.Context, e journal.Entry) error {
 		return fmt.Errorf("stop %s: %w", e.Name, err)
 	}
 	return nil
-}
-
-// deletePools deletes every NodePool and waits until none is left.
-func (w *World) deletePools(ctx context.Context, say func(string)) error {
-	ctx, cancel := context.WithTimeout(ctx, poolsTimeout)
-	defer cancel()
-	c, err := w.Client()
-	if err != nil {
-		return err
-	}
-	pools := &unstructured.UnstructuredList{}
-	pools.SetGroupVersionKind(schema.GroupVersionKind{Group: "fleet.drover.dev", Version: "v1alpha1", Kind: "NodePoolList"})
-	return wait.PollUntilContextCancel(ctx, 200*time.Millisecond, true, func(ctx context.Context) (bool, error) {
-		if err := c.List(ctx, pools); meta.IsNoMatchError(err) || apierrors.IsNotFound(err) {
-			return true, nil
-		} else if err != nil {
-			return false, err
-		}
-		var names []string
-		for i := range pools.Items {
-			pool := &pools.Items[i]
-			names = append(names, client.ObjectKeyFromObject(pool).String())
-			if pool.GetDeletionTimestamp().IsZero() {
-				if err := c.Delete(ctx, pool); client.IgnoreNotFound(err) != nil {
-					return false, err
-				}
-			}
-		}
-		say("waits for " + strings.Join(names, ", "))
-		return len(names) == 0, nil
-	})
 }
