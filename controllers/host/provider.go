@@ -46,7 +46,6 @@ type Provider struct {
 	connections connections
 	// failing has since when a machine's installation fails, or its removal.
 	failing firstseen.Times[types.UID, effort]
-	picks   picks
 }
 
 var _ infra.Provider[*v1alpha1.HostMachine] = &Provider{}

@@ -39,10 +39,11 @@ type Reconciler struct {
 	written consistency.Objects
 	mu      sync.Mutex
 	// passed has when, and of which generation, each Host last passed the preflight of this manager's agent.
-	passed map[types.UID]passed
+	passed map[types.NamespacedName]passed
 }
 
 type passed struct {
+	uid        types.UID
 	at         time.Time
 	generation int64
 }
@@ -56,7 +57,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Resu
 		return ctrl.Result{}, err
 	}
 	if h == nil {
-		r.written.Forget(req.NamespacedName)
+		r.forget(req.NamespacedName)
 		return ctrl.Result{}, nil
 	}
 	if r.written.IsOlder(h) {
@@ -84,6 +85,13 @@ func (r *Reconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Resu
 		return r.free(ctx, before, h, claim)
 	}
 	return r.report(ctx, before, h, claim, why)
+}
+
+// forget drops what is remembered of a Host that is gone.
+func (r *Reconciler) forget(host types.NamespacedName) {
+	r.written.Forget(host)
+	r.picks.claimed.Forget(host)
+	r.forgetPassed(host)
 }
 
 // letGo lets a Host go that nobody has.
@@ -295,7 +303,7 @@ func (r *Reconciler) clean(ctx context.Context, h *v1alpha1.Host, s *server, cla
 
 // free makes a clean Host nobody's, once its status says that it is clean.
 func (r *Reconciler) free(ctx context.Context, before, h *v1alpha1.Host, claim *v1alpha1.HostClaim) (ctrl.Result, error) {
-	r.forgetPassed(h)
+	r.forgetPassed(client.ObjectKeyFromObject(h))
 	set(h, v1alpha1.HostFitCondition, metav1.ConditionUnknown, string(v1alpha1.HostPending), "The preflight runs again after a release.")
 	if _, err := r.report(ctx, before, h, nil, nil); err != nil {
 		return ctrl.Result{}, err
@@ -359,8 +367,8 @@ func (r *Reconciler) write(ctx context.Context, h *v1alpha1.Host, change func(*v
 func (r *Reconciler) hasPassed(h *v1alpha1.Host) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	p, known := r.passed[h.UID]
-	return known && p.generation == h.Generation && time.Since(p.at) < preflightInterval &&
+	p, known := r.passed[client.ObjectKeyFromObject(h)]
+	return known && p.uid == h.UID && p.generation == h.Generation && time.Since(p.at) < preflightInterval &&
 		isCondition(h, v1alpha1.HostFitCondition, metav1.ConditionTrue) && isCondition(h, v1alpha1.HostCleanCondition, metav1.ConditionTrue)
 }
 
@@ -368,13 +376,13 @@ func (r *Reconciler) setPassed(h *v1alpha1.Host) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.passed == nil {
-		r.passed = map[types.UID]passed{}
+		r.passed = map[types.NamespacedName]passed{}
 	}
-	r.passed[h.UID] = passed{at: time.Now(), generation: h.Generation}
+	r.passed[client.ObjectKeyFromObject(h)] = passed{uid: h.UID, at: time.Now(), generation: h.Generation}
 }
 
-func (r *Reconciler) forgetPassed(h *v1alpha1.Host) {
+func (r *Reconciler) forgetPassed(host types.NamespacedName) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	delete(r.passed, h.UID)
+	delete(r.passed, host)
 }

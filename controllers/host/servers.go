@@ -33,6 +33,7 @@ type Servers struct {
 	WorkDir string
 
 	agents agentFiles
+	picks  picks
 	// limits bound connections; the zero value means the defaults.
 	limits  remote.Limits
 	mu      sync.Mutex

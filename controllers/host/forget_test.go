@@ -1,0 +1,28 @@
+package host
+
+import "testing"
+
+func TestNothingIsRememberedOfAHostThatIsGone(t *testing.T) {
+	s := newSite(t)
+	s.box("a")
+	unclaimed := s.look("a")
+	s.machine("m")
+	s.make("m")
+	s.remove("m")
+	s.make("m")
+	s.look("a")
+	s.make("m")
+	s.look("a")
+	if len(s.hosts.passed) != 1 || !s.hosts.picks.claimed.IsOlder(unclaimed) {
+		t.Fatalf("of a Host that is there, the preflight is remembered: %v, the claim: %v", s.hosts.passed, s.hosts.picks.claimed.IsOlder(unclaimed))
+	}
+	if err := s.Client.Delete(t.Context(), s.host("a")); err != nil {
+		t.Fatal(err)
+	}
+	if h := s.look("a"); h != nil {
+		t.Fatalf("the Host is still there: %+v", h.Status)
+	}
+	if len(s.hosts.passed) != 0 || s.hosts.picks.claimed.IsOlder(unclaimed) {
+		t.Errorf("of a Host that is gone, the preflight is remembered: %v, the claim: %v", s.hosts.passed, s.hosts.picks.claimed.IsOlder(unclaimed))
+	}
+}
