@@ -16,12 +16,19 @@ import (
 // unavailable is why a Host may not be claimed now, in the form of a condition's reason, or empty if it may.
 func unavailable(h *v1alpha1.Host) string {
 	claim, err := claimOf(h)
-	_, quarantined := h.Annotations[v1alpha1.QuarantineAnnotation]
 	switch {
 	case err != nil, claim != nil && !isReleased(claim):
 		return v1alpha1.ReasonClaimed
 	case claim != nil:
 		return v1alpha1.ReasonCleaning
+	}
+	return keptBack(h)
+}
+
+// keptBack is why a Host may not be claimed that is nobody's, or will be in a moment.
+func keptBack(h *v1alpha1.Host) string {
+	_, quarantined := h.Annotations[v1alpha1.QuarantineAnnotation]
+	switch {
 	case !h.DeletionTimestamp.IsZero():
 		return v1alpha1.ReasonDeleting
 	case quarantined:

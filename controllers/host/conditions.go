@@ -67,11 +67,11 @@ func conclude(h *v1alpha1.Host, claim *v1alpha1.HostClaim, trouble *infra.Proble
 
 // conclusion is that of a free Host that is in no trouble.
 func conclusion(h *v1alpha1.Host, ready func(metav1.ConditionStatus, v1alpha1.HostState, string, string)) {
-	switch why := unavailable(h); why {
+	switch why := keptBack(h); why {
 	case "":
 		ready(metav1.ConditionTrue, v1alpha1.HostAvailable, v1alpha1.ReasonAvailable, "The Host can be claimed.")
-	case v1alpha1.ReasonCleaning:
-		ready(metav1.ConditionFalse, v1alpha1.HostCleaning, why, "The Host is clean, and is let go.")
+	case v1alpha1.ReasonDeleting:
+		ready(metav1.ConditionFalse, v1alpha1.HostPending, why, "The Host is clean, and goes.")
 	case v1alpha1.ReasonUnschedulable:
 		ready(metav1.ConditionFalse, v1alpha1.HostAvailable, why, "spec.unschedulable keeps the Host from being claimed.")
 	case string(v1alpha1.HostPending):

@@ -66,6 +66,9 @@ func TestAServerIsClaimedMadeANodeAndGivenBack(t *testing.T) {
 	if _, claimed := h.Annotations[v1alpha1.ClaimAnnotation]; claimed || b.has("installed") || b.has("drover-host") {
 		t.Errorf("after the release: claimed %v, installed %v, directory %v", claimed, b.has("installed"), b.has("drover-host"))
 	}
+	if h.Status.State != v1alpha1.HostPending || ready(h.Status.Conditions) != "Unknown Pending" || h.Status.Claim != nil {
+		t.Errorf("a clean server that nobody has is %s (%s), claimed by %+v, until it is looked at", h.Status.State, ready(h.Status.Conditions), h.Status.Claim)
+	}
 	if m = s.make("m"); m != nil {
 		t.Errorf("the machine is still there: %+v", m.Status)
 	}

@@ -301,7 +301,8 @@ func (r *Reconciler) clean(ctx context.Context, h *v1alpha1.Host, s *server, cla
 	return nil
 }
 
-// free makes a clean Host nobody's, once its status says that it is clean.
+// free makes a clean Host nobody's, once its status says that it is: until the preflight has run again, nobody else may
+// claim it. That look takes seconds, and the status stands meanwhile.
 func (r *Reconciler) free(ctx context.Context, before, h *v1alpha1.Host, claim *v1alpha1.HostClaim) (ctrl.Result, error) {
 	r.forgetPassed(client.ObjectKeyFromObject(h))
 	set(h, v1alpha1.HostFitCondition, metav1.ConditionUnknown, string(v1alpha1.HostPending), "The preflight runs again after a release.")
