@@ -90,7 +90,7 @@ func TestAServerMayGoAwayAtEveryStep(t *testing.T) {
 // lookAgain is look, for a server that may be away: then that is what it is, and it is tried soon.
 func (s *site) lookAgain(b *box) *v1alpha1.Host {
 	s.t.Helper()
-	h := s.look(b.name)
+	h := s.look(b.Name)
 	if strings.HasPrefix(ready(h.Status.Conditions), "False "+remote.Unreachable) && (h.Status.State != v1alpha1.HostUnreachable || interval(h.Status.State) != troubleInterval) {
 		s.t.Errorf("a server that went away is %s, and tried again after %s", h.Status.State, interval(h.Status.State))
 	}

@@ -2,19 +2,14 @@ package host
 
 import (
 	"context"
-	"crypto/ed25519"
-	"crypto/rand"
-	"encoding/pem"
 	"errors"
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"testing"
 	"time"
 
 	"github.com/go-logr/logr"
-	"golang.org/x/crypto/ssh"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
@@ -31,6 +26,7 @@ import (
 	"github.com/drover-dev/drover/controllers/host/remote"
 	"github.com/drover-dev/drover/controllers/infra"
 	"github.com/drover-dev/drover/test/apiserver"
+	"github.com/drover-dev/drover/test/racks"
 	"github.com/drover-dev/drover/test/sshd"
 )
 
@@ -64,7 +60,7 @@ type site struct {
 	t         *testing.T
 	namespace string
 	work      string
-	key       ed25519.PrivateKey
+	servers   *racks.Rack
 	events    *events.FakeRecorder
 	hosts     *Reconciler
 	machines  *infra.Reconciler[*v1alpha1.HostMachine]
@@ -94,16 +90,9 @@ func newSite(t *testing.T) *site {
 	server := apiserver.Shared(t)
 	s := &site{Server: server, t: t, namespace: server.Namespace(t), work: t.TempDir(), events: events.NewFakeRecorder(1000),
 		clock: testingclock.NewFakePassiveClock(time.Now())}
-	var err error
-	if _, s.key, err = ed25519.GenerateKey(rand.Reader); err != nil {
-		t.Fatal(err)
-	}
 	s.agents = agentFiles{"amd64": script(t, agentScript)}
-	block, err := ssh.MarshalPrivateKey(s.key, "")
-	if err != nil {
-		t.Fatal(err)
-	}
-	s.create(&corev1.Secret{ObjectMeta: s.meta("key"), Data: map[string][]byte{"ssh-privatekey": pem.EncodeToMemory(block)}})
+	s.servers = racks.New(t, s.namespace)
+	s.create(s.servers.KeySecret())
 	cluster := &clusterv1.Cluster{ObjectMeta: s.meta("drover"), Spec: clusterv1.ClusterSpec{
 		ControlPlaneEndpoint: clusterv1.APIEndpoint{Host: "10.0.0.1", Port: 6443},
 		InfrastructureRef:    clusterv1.ContractVersionedObjectReference{APIGroup: v1alpha1.GroupVersion.Group, Kind: "AdoptedCluster", Name: "drover"},
@@ -135,27 +124,19 @@ func (s *site) create(o client.Object) {
 	}
 }
 
-// box is a server: an sshd whose commands see a directory of their own where the manager works.
+// box is a server whose commands see a directory of their own where the manager works.
 type box struct {
-	*sshd.Server
-	name, dir string
+	*racks.Server
+	dir string
 }
 
 // box starts a server and applies its Host.
 func (s *site) box(name string, edits ...func(*v1alpha1.Host)) *box {
 	s.t.Helper()
-	public, err := ssh.NewPublicKey(s.key.Public())
-	if err != nil {
-		s.t.Fatal(err)
-	}
-	b := &box{name: name, dir: s.t.TempDir()}
+	b := &box{dir: s.t.TempDir()}
 	b.is(s.t, "x86_64")
-	b.Server = sshd.Start(s.t, sshd.Options{Users: map[string][]ssh.PublicKey{"root": {public}}, Env: []string{"PATH=" + s.work + ":" + os.Getenv("PATH")}, Command: func(command string) *exec.Cmd {
-		return exec.Command("unshare", "--mount", "/bin/sh", "-c", `mount --bind "$1" "$2" && exec /bin/sh -c "$3"`, "sh", b.dir, s.work, command)
-	}})
-	host := &v1alpha1.Host{ObjectMeta: s.meta(name), Spec: v1alpha1.HostSpec{SSHAccess: v1alpha1.SSHAccess{
-		Address: b.Address, Port: int32(b.Port), KeySecretRef: v1alpha1.SecretReference{Name: "key"}, HostKeys: b.HostKeyLines(), //nolint:gosec // a port
-	}}}
+	b.Server = s.servers.Start(s.t, name, sshd.Options{Env: []string{"PATH=" + s.work + ":" + os.Getenv("PATH")}}, racks.Mount{From: b.dir, To: s.work})
+	host := b.Host()
 	for _, edit := range edits {
 		edit(host)
 	}

@@ -1,9 +1,6 @@
 package manyhosts
 
 import (
-	"crypto/ed25519"
-	"crypto/rand"
-	"encoding/pem"
 	"fmt"
 	"os"
 	"os/exec"
@@ -12,14 +9,13 @@ import (
 	"syscall"
 	"testing"
 
-	"golang.org/x/crypto/ssh"
-	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/utils/ptr"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/drover-dev/drover/api/v1alpha1"
 	"github.com/drover-dev/drover/test/apiserver"
+	"github.com/drover-dev/drover/test/racks"
 	"github.com/drover-dev/drover/test/sshd"
 )
 
@@ -31,7 +27,7 @@ type site struct {
 	b         *testing.B
 	dir       string
 	namespace string
-	key       ed25519.PrivateKey
+	servers   *racks.Rack
 	boxes     []*box
 	manager   *exec.Cmd
 }
@@ -51,9 +47,7 @@ func newSite(b *testing.B, boxes int) *site {
 	}
 	s := &site{Server: apiserver.Start(b), b: b, dir: dir}
 	s.namespace = s.Namespace(b)
-	if _, s.key, err = ed25519.GenerateKey(rand.Reader); err != nil {
-		b.Fatal(err)
-	}
+	s.servers = racks.New(b, s.namespace)
 	for i := range boxes {
 		s.boxes = append(s.boxes, s.newBox(fmt.Sprintf("rack-%03d", i)))
 	}
@@ -113,30 +107,24 @@ func (s *site) explain() {
 	}
 }
 
-// box is a server: an sshd whose commands have a /var/lib and a /run of their own.
+// box is a server whose commands have a /var/lib and a /run of their own.
 type box struct {
-	*sshd.Server
-	name string
+	*racks.Server
 	slow bool
 }
 
 func (s *site) newBox(name string) *box {
 	s.b.Helper()
-	public, err := ssh.NewPublicKey(s.key.Public())
-	if err != nil {
-		s.b.Fatal(err)
-	}
 	dir := filepath.Join(s.dir, name)
-	for _, sub := range []string{"lib", "run"} {
-		if err := os.MkdirAll(filepath.Join(dir, sub), 0o755); err != nil {
+	var mounts []racks.Mount
+	for from, to := range map[string]string{"lib": "/var/lib", "run": "/run"} {
+		mount := racks.Mount{From: filepath.Join(dir, from), To: to}
+		if err := os.MkdirAll(mount.From, 0o755); err != nil {
 			s.b.Fatal(err)
 		}
+		mounts = append(mounts, mount)
 	}
-	b := &box{name: name}
-	b.Server = sshd.Start(s.b, sshd.Options{Dir: dir, Users: map[string][]ssh.PublicKey{"root": {public}}, Command: func(command string) *exec.Cmd {
-		return exec.Command("unshare", "--mount", "/bin/sh", "-c", `mount --bind "$1/lib" /var/lib && mount --bind "$1/run" /run && exec /bin/sh -c "$2"`, "sh", dir, command)
-	}})
-	return b
+	return &box{Server: s.servers.Start(s.b, name, sshd.Options{Dir: dir}, mounts...)}
 }
 
 func (s *site) meta(name string) metav1.ObjectMeta {
@@ -155,15 +143,9 @@ func (s *site) create(objects ...client.Object) {
 // applyHosts applies the servers' key and a Host for each.
 func (s *site) applyHosts() {
 	s.b.Helper()
-	block, err := ssh.MarshalPrivateKey(s.key, "")
-	if err != nil {
-		s.b.Fatal(err)
-	}
-	s.create(&corev1.Secret{ObjectMeta: s.meta("key"), Data: map[string][]byte{"ssh-privatekey": pem.EncodeToMemory(block)}})
+	s.create(s.servers.KeySecret())
 	for _, b := range s.boxes {
-		s.create(&v1alpha1.Host{ObjectMeta: s.meta(b.name), Spec: v1alpha1.HostSpec{SSHAccess: v1alpha1.SSHAccess{
-			Address: b.Address, Port: int32(b.Port), KeySecretRef: v1alpha1.SecretReference{Name: "key"}, HostKeys: b.HostKeyLines(), //nolint:gosec // a port
-		}}})
+		s.create(b.Host())
 	}
 }
 

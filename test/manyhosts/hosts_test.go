@@ -119,7 +119,7 @@ func provision(b *testing.B, slow int) (time.Duration, float64) {
 func (s *site) provisioned(ctx context.Context) (int, error) {
 	slow := map[string]bool{}
 	for _, box := range s.boxes {
-		slow[box.name] = box.slow
+		slow[box.Name] = box.slow
 	}
 	list := &v1alpha1.HostMachineList{}
 	err := s.Client.List(ctx, list, client.InNamespace(s.namespace))
