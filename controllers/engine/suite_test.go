@@ -49,21 +49,7 @@ func startManager(t *testing.T, config *rest.Config, options ctrl.Options, setup
 	if err := setup(ctx, mgr); err != nil {
 		t.Fatal(err)
 	}
-	done := make(chan error, 1)
-	go func() { done <- mgr.Start(ctx) }()
-	stopped := false
-	stop = func() {
-		if stopped {
-			return
-		}
-		stopped = true
-		cancel()
-		if err := <-done; err != nil {
-			t.Errorf("the manager ended with %v", err)
-		}
-	}
-	t.Cleanup(stop)
-	return stop
+	return apiserver.RunManager(ctx, t, mgr, cancel)
 }
 
 // startEngine starts a manager with the engine and the adopter alone.

@@ -124,19 +124,7 @@ func startController(t *testing.T, server *apiserver.Server, host machine.Host) 
 	if err := r.SetupWithManager(ctx, mgr); err != nil {
 		t.Fatal(err)
 	}
-	done := make(chan error, 1)
-	go func() { done <- mgr.Start(ctx) }()
-	t.Cleanup(func() {
-		cancel()
-		select {
-		case err := <-done:
-			if err != nil {
-				t.Error(err)
-			}
-		case <-time.After(30 * time.Second):
-			t.Error("the manager did not stop")
-		}
-	})
+	apiserver.RunManager(ctx, t, mgr, cancel)
 }
 
 func eventually(t *testing.T, what string, holds func() bool) {

@@ -248,14 +248,7 @@ func (s *site) startManagerAs(user *rest.Config) *events.FakeRecorder {
 		s.t.Fatal(err)
 	}
 	ctx, cancel := context.WithCancel(s.t.Context())
-	done := make(chan error, 1)
-	go func() { done <- mgr.Start(ctx) }()
-	s.t.Cleanup(func() {
-		cancel()
-		if err := <-done; err != nil {
-			s.t.Errorf("the manager ended: %v", err)
-		}
-	})
+	apiserver.RunManager(ctx, s.t, mgr, cancel)
 	return recorder
 }
 

@@ -122,7 +122,7 @@ func TestEndpoints(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	run(ctx, t, mgr, cancel)
+	apiserver.RunManager(ctx, t, mgr, cancel)
 	probes, metrics := "http://"+options.HealthProbeBindAddress, "https://"+options.MetricsBindAddress+"/metrics"
 	bind(t, server, "drover-metrics-reader", "scraper")
 	for _, c := range []struct {

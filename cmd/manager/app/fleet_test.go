@@ -20,7 +20,6 @@ import (
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/config"
-	"sigs.k8s.io/controller-runtime/pkg/manager"
 	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
 
 	"github.com/drover-dev/drover/api/v1alpha1"
@@ -51,26 +50,6 @@ func testOptions() Options {
 	return options
 }
 
-// run starts a manager and returns what stops it.
-func run(ctx context.Context, tb testing.TB, mgr manager.Manager, cancel context.CancelFunc) (stop func()) {
-	tb.Helper()
-	done := make(chan error, 1)
-	go func() { done <- mgr.Start(ctx) }()
-	stopped := false
-	stop = func() {
-		if stopped {
-			return
-		}
-		stopped = true
-		cancel()
-		if err := <-done; err != nil {
-			tb.Errorf("the manager ended with %v", err)
-		}
-	}
-	tb.Cleanup(stop)
-	return stop
-}
-
 func startManager(tb testing.TB, restConfig *rest.Config) (stop func()) {
 	tb.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
@@ -78,7 +57,7 @@ func startManager(tb testing.TB, restConfig *rest.Config) (stop func()) {
 	if err != nil {
 		tb.Fatal(err)
 	}
-	return run(ctx, tb, mgr, cancel)
+	return apiserver.RunManager(ctx, tb, mgr, cancel)
 }
 
 func startProvider(tb testing.TB, server *apiserver.Server) {
@@ -95,7 +74,7 @@ func startProvider(tb testing.TB, server *apiserver.Server) {
 	if err := (&simulated.Provider{Client: mgr.GetClient()}).SetupWithManager(mgr); err != nil {
 		tb.Fatal(err)
 	}
-	run(ctx, tb, mgr, cancel)
+	apiserver.RunManager(ctx, tb, mgr, cancel)
 }
 
 // createPool applies a bundle, a template and a pool.

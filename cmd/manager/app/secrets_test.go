@@ -104,7 +104,7 @@ func startManagerOfHosts(t *testing.T, config *rest.Config) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	run(ctx, t, mgr, cancel)
+	apiserver.RunManager(ctx, t, mgr, cancel)
 }
 
 // createHost applies a Host and the Secret of its key, at an address where nobody listens.
