@@ -21,6 +21,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	"github.com/drover-dev/drover/api/v1alpha1"
+	"github.com/drover-dev/drover/controllers/queueing"
 )
 
 // Reconciler makes the objects that stand for the cluster Drover runs in, in each namespace that has a NodePool, keeps
@@ -45,6 +46,7 @@ func (r *Reconciler) SetupWithManager(_ context.Context, mgr manager.Manager) er
 		Watches(&clusterv1.Cluster{}, handler.EnqueueRequestsFromMapFunc(toNamespace), ours).
 		Watches(&v1alpha1.AdoptedCluster{}, handler.EnqueueRequestsFromMapFunc(toNamespace), ours).
 		Watches(&v1alpha1.AdoptedControlPlane{}, handler.EnqueueRequestsFromMapFunc(toNamespace), ours).
+		WithOptions(queueing.Options(1)).
 		Complete(r)
 }
 

@@ -8,6 +8,8 @@ import (
 	"golang.org/x/time/rate"
 	"k8s.io/client-go/util/workqueue"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
+
+	"github.com/drover-dev/drover/controllers/queueing"
 )
 
 const (
@@ -60,8 +62,7 @@ func clusterQueue(
 func newQueue(
 	name string, limiter workqueue.TypedRateLimiter[reconcile.Request], delay func(reconcile.Request) time.Duration,
 ) *queue {
-	return &queue{delay: delay, taken: func(reconcile.Request) {}, TypedRateLimitingInterface: workqueue.NewTypedRateLimitingQueueWithConfig(limiter,
-		workqueue.TypedRateLimitingQueueConfig[reconcile.Request]{Name: name})}
+	return &queue{delay: delay, taken: func(reconcile.Request) {}, TypedRateLimitingInterface: queueing.New(name, limiter)}
 }
 
 // Add implements workqueue.TypedInterface.

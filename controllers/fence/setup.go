@@ -16,6 +16,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	"github.com/drover-dev/drover/api/v1alpha1"
+	"github.com/drover-dev/drover/controllers/queueing"
 )
 
 // SetupWithManager registers the reconciler.
@@ -31,6 +32,7 @@ func (r *Reconciler) SetupWithManager(_ context.Context, mgr ctrl.Manager) error
 		For(&corev1.Node{}, builder.WithPredicates(predicate.Funcs{UpdateFunc: marksChanged})).
 		Watches(&v1alpha1.NodeAgent{}, handler.EnqueueRequestsFromMapFunc(nodeOfTheName), builder.WithPredicates(onceGone)).
 		Watches(&clusterv1.Machine{}, handler.EnqueueRequestsFromMapFunc(nodeOfTheName), builder.WithPredicates(onceGone)).
+		WithOptions(queueing.Options(1)).
 		Complete(r)
 }
 

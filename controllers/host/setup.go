@@ -9,12 +9,12 @@ import (
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/builder"
 	"sigs.k8s.io/controller-runtime/pkg/client"
-	"sigs.k8s.io/controller-runtime/pkg/controller"
 	"sigs.k8s.io/controller-runtime/pkg/handler"
 	"sigs.k8s.io/controller-runtime/pkg/predicate"
 
 	"github.com/drover-dev/drover/api/v1alpha1"
 	"github.com/drover-dev/drover/controllers/infra"
+	"github.com/drover-dev/drover/controllers/queueing"
 )
 
 // workers is how many Hosts, and how many HostMachines, are worked on at once: one that is slow holds up one of them, and
@@ -41,7 +41,7 @@ func (s *Servers) SetupWithManager(ctx context.Context, mgr ctrl.Manager) error 
 	changed := predicate.Or[client.Object](predicate.GenerationChangedPredicate{}, predicate.AnnotationChangedPredicate{})
 	return ctrl.NewControllerManagedBy(mgr).Named("host").
 		For(&v1alpha1.Host{}, builder.WithPredicates(changed)).
-		WithOptions(controller.Options{MaxConcurrentReconciles: workers}).
+		WithOptions(queueing.Options(workers)).
 		Complete(&Reconciler{Servers: s})
 }
 

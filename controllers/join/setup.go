@@ -11,7 +11,6 @@ import (
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/builder"
 	"sigs.k8s.io/controller-runtime/pkg/client"
-	"sigs.k8s.io/controller-runtime/pkg/controller"
 	"sigs.k8s.io/controller-runtime/pkg/handler"
 	"sigs.k8s.io/controller-runtime/pkg/predicate"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
@@ -19,6 +18,7 @@ import (
 
 	"github.com/drover-dev/drover/api/v1alpha1"
 	"github.com/drover-dev/drover/controllers/lookup"
+	"github.com/drover-dev/drover/controllers/queueing"
 )
 
 const (
@@ -42,7 +42,7 @@ func (r *TokenReconciler) SetupWithManager(_ context.Context, mgr ctrl.Manager) 
 		Watches(&v1alpha1.NodeAgent{}, handler.EnqueueRequestsFromMapFunc(lookup.MachineOfAgent),
 			builder.WithPredicates(predicate.NewPredicateFuncs(reportedAgent))).
 		WatchesRawSource(source.Func(r.enqueueTokens)).
-		WithOptions(controller.Options{MaxConcurrentReconciles: workers}).
+		WithOptions(queueing.Options(workers)).
 		Complete(r)
 }
 
@@ -76,7 +76,7 @@ func (r *ApprovalReconciler) SetupWithManager(ctx context.Context, mgr ctrl.Mana
 	}
 	return ctrl.NewControllerManagedBy(mgr).Named("join-approval").
 		For(&certificatesv1.CertificateSigningRequest{}, builder.WithPredicates(predicate.NewPredicateFuncs(undecidedRequest))).
-		WithOptions(controller.Options{MaxConcurrentReconciles: workers}).
+		WithOptions(queueing.Options(workers)).
 		Complete(r)
 }
 

@@ -27,6 +27,7 @@ import (
 
 	"github.com/drover-dev/drover/api/v1alpha1"
 	"github.com/drover-dev/drover/controllers/planner"
+	"github.com/drover-dev/drover/controllers/queueing"
 )
 
 const (
@@ -45,7 +46,7 @@ func (r *Reconciler) SetupWithManager(_ context.Context, mgr ctrl.Manager) error
 		Watches(&clusterv1.Machine{}, gathered(), builder.WithPredicates(machineChanged())).
 		Watches(&v1alpha1.NodeBundle{}, handler.EnqueueRequestsFromMapFunc(r.poolsOfBundle)).
 		Watches(&clusterv1.Cluster{}, handler.EnqueueRequestsFromMapFunc(r.poolsOfCluster), builder.WithPredicates(clusterChanged())).
-		WithOptions(controller.Options{MaxConcurrentReconciles: concurrentPools}).
+		WithOptions(queueing.Options(concurrentPools)).
 		Build(r)
 	if err != nil {
 		return fmt.Errorf("set up the nodepool controller: %w", err)

@@ -13,12 +13,12 @@ import (
 	clusterv1 "sigs.k8s.io/cluster-api/api/core/v1beta2"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
-	"sigs.k8s.io/controller-runtime/pkg/controller"
 	"sigs.k8s.io/controller-runtime/pkg/handler"
 	"sigs.k8s.io/controller-runtime/pkg/manager"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	"github.com/drover-dev/drover/api/v1alpha1"
+	"github.com/drover-dev/drover/controllers/queueing"
 )
 
 const (
@@ -41,7 +41,7 @@ type Provider struct {
 func (p *Provider) SetupWithManager(mgr manager.Manager) error {
 	machine := &unstructured.Unstructured{}
 	machine.SetGroupVersionKind(MachineKind)
-	options := controller.Options{MaxConcurrentReconciles: concurrency}
+	options := queueing.Options(concurrency)
 	if err := ctrl.NewControllerManagedBy(mgr).Named("simulated-machine").For(machine).
 		Watches(&clusterv1.Machine{}, handler.EnqueueRequestsFromMapFunc(sameName)).
 		WithOptions(options).Complete(reconcile.Func(p.provision)); err != nil {

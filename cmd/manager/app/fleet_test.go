@@ -3,7 +3,9 @@ package app
 import (
 	"context"
 	"fmt"
+	"maps"
 	"os"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -20,6 +22,7 @@ import (
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/config"
+	"sigs.k8s.io/controller-runtime/pkg/metrics"
 	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
 
 	"github.com/drover-dev/drover/api/v1alpha1"
@@ -198,6 +201,39 @@ func TestFleetComesAndGoes(t *testing.T) {
 	if got := apicount.Writes(counts); got > writesPerMachine*machines {
 		t.Errorf("the manager wrote %d times for %d machines, want at most %d for each:\n%s", got, machines, writesPerMachine, table.String())
 	}
+	for _, name := range priorityQueues(t) {
+		t.Errorf("the controller %s has a queue that may keep the manager from ending: package queueing says which one to give it", name)
+	}
+}
+
+// priorityQueues are the controllers of this process, so far as they have had work, whose queue is controller-runtime's
+// own: that counts by priority.
+func priorityQueues(t *testing.T) []string {
+	t.Helper()
+	families, err := metrics.Registry.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	seen, priority := 0, map[string]bool{}
+	for _, family := range families {
+		if family.GetName() != "workqueue_depth" {
+			continue
+		}
+		for _, queue := range family.GetMetric() {
+			labels := map[string]string{}
+			for _, label := range queue.GetLabel() {
+				labels[label.GetName()] = label.GetValue()
+			}
+			seen++
+			if labels["priority"] != "" {
+				priority[labels["controller"]] = true
+			}
+		}
+	}
+	if seen == 0 {
+		t.Error("no queue is counted")
+	}
+	return slices.Sorted(maps.Keys(priority))
 }
 
 // BenchmarkFleet brings a pool of 500 simulated machines to ready, once for each iteration, and prints the manager's
