@@ -280,6 +280,26 @@ func (b *box) lockedByOthers(t *testing.T) {
 	b.put(t, "drover-host/lock", `{"cluster":"another","namespace":"x","machine":"y","uid":"z"}`)
 }
 
+func TestAServerThatOthersTookFirstIsNotSaidToBeCleaned(t *testing.T) {
+	s := newSite(t)
+	b := s.box("a")
+	s.look("a")
+	b.lockedByOthers(t)
+	s.machine("m")
+	s.make("m")
+	s.remove("m")
+	s.make("m")
+	for _, look := range []string{"the release", "the next look"} {
+		h := s.look("a")
+		if got := reasonOf(h.Status.Conditions, v1alpha1.HostCleanCondition); h.Status.Claim != nil || got != "Unknown ForeignHost" {
+			t.Errorf("after %s, the server of others is clean: %s, claimed by %+v", look, got, h.Status.Claim)
+		}
+	}
+	if h := s.host("a"); ready(h.Status.Conditions) != "False ForeignHost" || !b.has("drover-host/lock") {
+		t.Errorf("the server of others is %s, locked by them: %t", ready(h.Status.Conditions), b.has("drover-host/lock"))
+	}
+}
+
 func TestAServerThatCannotBeCleanedIsNotGivenToAnother(t *testing.T) {
 	s := newSite(t)
 	b := s.box("a")

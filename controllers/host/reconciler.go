@@ -283,7 +283,8 @@ func (r *Reconciler) clean(ctx context.Context, h *v1alpha1.Host, s *server, cla
 		return failed(err)
 	}
 	if held != nil && *held != who {
-		// The claim never came so far as to take the server, so there is nothing to give back.
+		// The claim never came so far as to take the server, so there is nothing to give back, and nothing is cleaned.
+		set(h, v1alpha1.HostCleanCondition, metav1.ConditionUnknown, v1alpha1.ReasonForeignHost, heldBy(held).Error())
 		return nil
 	}
 	if held != nil {
