@@ -43,15 +43,19 @@ type Reconciler struct {
 	// Clock measures the grace. Default: the real one.
 	Clock clock.PassiveClock
 
-	// unwanted has since when each Node, by UID, is without a Machine.
-	unwanted firstseen.Times[types.UID, struct{}]
+	// unwanted has since when each Node, by its name, is without a Machine.
+	unwanted firstseen.Times[string, types.UID]
 }
 
 // Reconcile looks at one Node.
 func (r *Reconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Result, error) {
 	node, err := lookup.GetOrNil(ctx, r.Workload, req.NamespacedName, &corev1.Node{})
-	if err != nil || node == nil {
+	if err != nil {
 		return ctrl.Result{}, err
+	}
+	if node == nil {
+		r.unwanted.Forget(req.Name)
+		return ctrl.Result{}, nil
 	}
 	if wanted, err := r.wanted(ctx, node, false); err != nil || wanted && !hasTaint(node) {
 		return ctrl.Result{}, err
@@ -65,10 +69,10 @@ func (r *Reconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Resu
 		return ctrl.Result{}, err
 	}
 	if wanted {
-		r.unwanted.Forget(node.UID)
+		r.unwanted.Forget(node.Name)
 		return ctrl.Result{}, r.taint(ctx, node, false)
 	}
-	if left := grace - r.Clock.Since(r.unwanted.At(node.UID, struct{}{}, r.Clock.Now())); left > 0 {
+	if left := grace - r.Clock.Since(r.unwanted.At(node.Name, node.UID, r.Clock.Now())); left > 0 {
 		return ctrl.Result{RequeueAfter: left}, r.taint(ctx, node, true)
 	}
 	return ctrl.Result{}, r.remove(ctx, node)
@@ -122,7 +126,7 @@ func (r *Reconciler) remove(ctx context.Context, node *corev1.Node) error {
 	if client.IgnoreNotFound(err) != nil && !apierrors.IsConflict(err) {
 		return fmt.Errorf("delete Node %s, which no Machine stands for: %w", node.Name, err)
 	}
-	r.unwanted.Forget(node.UID)
+	r.unwanted.Forget(node.Name)
 	ctrl.LoggerFrom(ctx).Info("Deleted a Node that no Machine stands for", "providerID", node.Spec.ProviderID)
 	r.Recorder.Eventf(node, nil, corev1.EventTypeWarning, v1alpha1.ReasonNodeWithoutMachine, "Remove",
 		"Deleted Node %s: it is one of Drover's, and no Machine stands for it any more. Its machine runs on: end it, or reset it there with drover-agent reset", node.Name)

@@ -230,6 +230,26 @@ func TestANodeTakesNoPodsForAMomentAndThenGoes(t *testing.T) {
 	}
 }
 
+func TestANodeThatGoesByItselfIsForgotten(t *testing.T) {
+	w := newWorld(t, []client.Object{node()})
+	request := ctrl.Request{NamespacedName: client.ObjectKey{Name: nodeX}}
+	if _, err := w.Reconcile(t.Context(), request); err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []client.Client{w.live, w.cached} {
+		if err := c.Delete(t.Context(), node()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	w.clock.Step(time.Second)
+	if _, err := w.Reconcile(t.Context(), request); err != nil {
+		t.Fatal(err)
+	}
+	if since := w.unwanted.At(nodeX, node().UID, w.clock.Now()); !since.Equal(w.clock.Now()) {
+		t.Errorf("it is remembered since %s", since)
+	}
+}
+
 func TestTheListKeepsTheLatestNames(t *testing.T) {
 	names := make([]string, capacity)
 	for i := range names {
