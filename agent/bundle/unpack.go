@@ -3,8 +3,6 @@ package bundle
 import (
 	"archive/tar"
 	"compress/gzip"
-	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
@@ -35,8 +33,8 @@ type unpacker struct {
 	written map[string]bool
 }
 
-// layer unpacks one layer and proves its bytes as they are stored, and each file in it. The digest of the uncompressed
-// layer would prove nothing more, and hashing everything twice takes a slow processor longer than all else.
+// layer unpacks one layer and proves its bytes as they are stored. The digests of the uncompressed layer and of each file
+// would prove nothing more, and they take a processor without instructions for SHA-256 longer than all else.
 func (u *unpacker) layer(source io.Reader, layer v1.Descriptor) error {
 	stored := newProvingReader(source)
 	err := u.decompress(stored, layer.MediaType)
@@ -163,11 +161,7 @@ func (u *unpacker) write(file File, content io.Reader) error {
 	if err != nil {
 		return err
 	}
-	hash := sha256.New()
-	size, err := copyIn(io.MultiWriter(target, hash), content)
-	if err == nil && (size != file.Size || hex.EncodeToString(hash.Sum(nil)) != file.SHA256) {
-		err = fmt.Errorf("%w: the file is not the one listed", ErrDigestMismatch)
-	}
+	_, err = copyIn(target, content)
 	if err == nil {
 		err = errors.Join(target.Chmod(file.Mode), target.Sync())
 	}
