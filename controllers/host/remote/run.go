@@ -39,7 +39,7 @@ const (
 	markInput = "drover: input"
 	// inputSize is how much input is sent at once. Each layer below keeps a buffer as large for the connection's life, and
 	// there may be hundreds of these.
-	inputSize = 8 << 10
+	inputSize = 32 << 10
 	// mostOfScript bounds a script, which the host's shell reads byte by byte.
 	mostOfScript = 256 << 10
 )

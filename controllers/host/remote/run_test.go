@@ -11,8 +11,11 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/drover-dev/drover/controllers/host/remote"
 	"github.com/drover-dev/drover/test/sshd"
@@ -202,6 +205,21 @@ func TestSudoRunsAScriptOrSaysWhyNot(t *testing.T) {
 	}
 }
 
+// mountTmpfs makes dir a file system of its own, until what it returns is called or the test has ended.
+func mountTmpfs(t *testing.T, dir, options string) (unmount func()) {
+	t.Helper()
+	if err := unix.Mount("drover-test", dir, "tmpfs", 0, options); err != nil {
+		t.Fatal(err)
+	}
+	unmount = sync.OnceFunc(func() {
+		if err := unix.Unmount(dir, 0); err != nil {
+			t.Error(err)
+		}
+	})
+	t.Cleanup(unmount)
+	return unmount
+}
+
 func TestAFileIsPutWholeOrNotAtAll(t *testing.T) {
 	content := make([]byte, 3<<20)
 	_, _ = rand.Read(content)
@@ -238,6 +256,12 @@ func TestAFileIsPutWholeOrNotAtAll(t *testing.T) {
 
 	wantReason(t, put(bytes.NewReader(content[:1<<20]), sum), remote.CommandFailed)
 	wantFiles(t)
+
+	// A disk that is full takes half of it.
+	unmount := mountTmpfs(t, filepath.Dir(path), "size=1m")
+	wantReason(t, put(bytes.NewReader(content), sum), remote.CommandFailed, "No space left on device")
+	wantFiles(t)
+	unmount()
 
 	if err := put(bytes.NewReader(content), sum); err != nil {
 		t.Fatal(err)
