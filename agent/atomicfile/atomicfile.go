@@ -19,6 +19,27 @@ func Write(path string, data []byte, mode os.FileMode) error {
 	return nil
 }
 
+// Link makes path another name of a file on the same file system, whatever path was before.
+func Link(file, path string) error {
+	dir := filepath.Dir(path)
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return fmt.Errorf("link %s: %w", path, err)
+	}
+	temp := filepath.Join(dir, "."+filepath.Base(path)+".link")
+	// What a call left that was killed, and below what a rename leaves if both names are the file's already.
+	if err := ignoreMissing(os.Remove(temp)); err != nil {
+		return fmt.Errorf("link %s: %w", path, err)
+	}
+	err := os.Link(file, temp)
+	if err == nil {
+		err = os.Rename(temp, path)
+	}
+	if err == nil {
+		err = syncDir(dir)
+	}
+	return errors.Join(err, ignoreMissing(os.Remove(temp)))
+}
+
 // WriteDerived is WriteIfChanged for a file that is worked out, and given here again, before each time it is needed: it
 // does not wait for the disk. A power cut may leave anything under the name, which the next call mends.
 func WriteDerived(path string, data []byte, mode os.FileMode) (bool, error) {

@@ -25,6 +25,9 @@ type Options struct {
 	Root string
 	// Binary is the agent's program, of which a copy is installed.
 	Binary string
+	// SHA256 is Binary's, in hexadecimal, if that file is there to be installed and is only ever replaced: then it is linked
+	// to. Default: the file is copied, and its digest computed, which takes some machines a second or two.
+	SHA256 string
 	// Bootstrap is the bootstrap document, of which a copy is installed. Default: the one that is on the machine.
 	Bootstrap string
 	// Out gets a line for what was done.
@@ -57,26 +60,32 @@ func Install(ctx context.Context, o Options) error {
 	if err := o.installBootstrap(); err != nil {
 		return err
 	}
-	var binary string
+	// It takes the agent longer to make a route than networkd to be told that it is none of its own.
 	group, inTime := errgroup.WithContext(ctx)
 	group.Go(func() error { return o.installNetworkd(inTime) })
-	group.Go(func() (err error) {
-		binary, err = o.installBinary()
-		return err
-	})
-	if err := group.Wait(); err != nil {
+	group.Go(func() error { return o.installAgent(inTime) })
+	return group.Wait()
+}
+
+func (o *Options) installAgent(ctx context.Context) error {
+	binary, err := o.installBinary()
+	if err != nil {
 		return err
 	}
+	fresh := true
 	for path, text := range map[string]string{SlicePath: sliceUnit, NodeUnitPath: unit(nodeUnit, binary), UnitPath: unit(agentUnit, binary)} {
+		if _, err := os.Lstat(o.path(path)); !errors.Is(err, os.ErrNotExist) {
+			fresh = false
+		}
 		if err := atomicfile.Write(o.path(path), []byte(text), 0o644); err != nil {
 			return err
 		}
 	}
-	if err := start(ctx); err != nil {
+	if err := start(ctx, fresh); err != nil {
 		return err
 	}
 	o.removeOthers(binary)
-	_, err := fmt.Fprintf(o.Out, "Installed %s and started it\n", binary)
+	_, err = fmt.Fprintf(o.Out, "Installed %s and started it\n", binary)
 	return err
 }
 
@@ -96,20 +105,38 @@ func (o *Options) installBootstrap() error {
 	return atomicfile.Write(to, data, 0o600)
 }
 
-// installBinary copies the program to a directory named by its digest, and returns its path. It runs from there whatever
-// happens to the file that it was copied from, and the one before it stays until the new one was started.
+// installBinary installs the program in a directory named by its digest, and returns its path. It runs from there whatever
+// happens to the file that it was copied from, and the one before it stays until the new one was started. Who knows the
+// digest put the program there for this, and only ever replaces it: then the file gets another name instead of a copy.
 func (o *Options) installBinary() (string, error) {
+	if o.SHA256 == "" {
+		return o.copyBinary()
+	}
+	if bytes, err := hex.DecodeString(o.SHA256); err != nil || len(bytes) != sha256.Size {
+		return "", fmt.Errorf("%q is not a SHA-256 in hexadecimal", o.SHA256)
+	}
+	path := binaryPath(strings.ToLower(o.SHA256))
+	if err := atomicfile.Link(o.Binary, o.path(path)); err != nil {
+		return o.copyBinary() // it is on another file system, say
+	}
+	return path, nil
+}
+
+func (o *Options) copyBinary() (string, error) {
 	data, err := os.ReadFile(o.Binary)
 	if err != nil {
 		return "", fmt.Errorf("read the agent's own program: %w", err)
 	}
 	sum := sha256.Sum256(data)
-	path := filepath.Join(agentDir, hex.EncodeToString(sum[:8]), binaryName)
+	path := binaryPath(hex.EncodeToString(sum[:]))
 	if err := atomicfile.Write(o.path(path), data, 0o755); err != nil {
 		return "", fmt.Errorf("install the agent's program: %w", err)
 	}
 	return path, nil
 }
+
+// binaryPath is where the program of a digest is installed.
+func binaryPath(digest string) string { return filepath.Join(agentDir, digest[:16], binaryName) }
 
 // agentDir has a directory for each version of the agent.
 const agentDir = node.StateDir + "/agent"
@@ -134,19 +161,35 @@ func (o *Options) installNetworkd(ctx context.Context) error {
 }
 
 // start has systemd run the units that were written, now and after each boot. An agent that runs already is restarted, or
-// the program that was there before would go on; the node's components run on meanwhile. To enable units has systemd read
-// them anew, and the agent's has the other one started.
-func start(ctx context.Context) error {
-	agent, components := filepath.Base(UnitPath), filepath.Base(NodeUnitPath)
-	if err := systemctl(ctx, "enable", components, agent); err != nil {
+// the program that was there before would go on; the node's components run on meanwhile. The agent's unit has the other one
+// started. Only where there was one before, which is not fresh, may systemd have to read all of its units again,
+// and then is asked; that takes a second or two on a slow machine.
+func start(ctx context.Context, fresh bool) error {
+	slice, agent, components := filepath.Base(SlicePath), filepath.Base(UnitPath), filepath.Base(NodeUnitPath)
+	if !fresh {
+		outdated, err := systemctlOutput(ctx, "show", "--property=NeedDaemonReload", "--value", slice, components, agent)
+		if err == nil && strings.Contains(outdated, "yes") {
+			err = systemctl(ctx, "daemon-reload")
+		}
+		if err != nil {
+			return err
+		}
+	}
+	if err := systemctl(ctx, "enable", "--no-reload", components, agent); err != nil {
 		return err
 	}
 	return systemctl(ctx, "restart", agent)
 }
 
 func systemctl(ctx context.Context, args ...string) error {
-	if out, err := exec.CommandContext(ctx, "systemctl", args...).CombinedOutput(); err != nil {
-		return fmt.Errorf("systemctl %s: %w: %s", strings.Join(args, " "), err, strings.TrimSpace(string(out)))
+	_, err := systemctlOutput(ctx, args...)
+	return err
+}
+
+func systemctlOutput(ctx context.Context, args ...string) (string, error) {
+	out, err := exec.CommandContext(ctx, "systemctl", args...).CombinedOutput()
+	if err != nil {
+		return "", fmt.Errorf("systemctl %s: %w: %s", strings.Join(args, " "), err, strings.TrimSpace(string(out)))
 	}
-	return nil
+	return string(out), nil
 }

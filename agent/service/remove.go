@@ -12,14 +12,14 @@ func Disable(ctx context.Context) error {
 	if _, err := os.Stat(UnitPath); errors.Is(err, os.ErrNotExist) {
 		return nil
 	}
-	return systemctl(ctx, "disable", "--now", filepath.Base(UnitPath))
+	return systemctl(ctx, "disable", "--now", "--no-reload", filepath.Base(UnitPath))
 }
 
 // Remove takes the agent and its components out of systemd's hands, where Install put them, and returns the files that it
 // removed. Networkd goes on as it is until it is restarted: a restart now would take away routes that others made.
 func Remove(ctx context.Context) (removed []string, err error) {
 	if _, err := os.Stat(NodeUnitPath); err == nil {
-		if err := systemctl(ctx, "disable", "--now", filepath.Base(NodeUnitPath)); err != nil {
+		if err := systemctl(ctx, "disable", "--now", "--no-reload", filepath.Base(NodeUnitPath)); err != nil {
 			return nil, err
 		}
 	}

@@ -29,12 +29,14 @@ func TestUnitsAreGolden(t *testing.T) {
 	}
 }
 
-// prepared is a machine that systemd runs, whose systemctl writes down what it hears, and a program to install there.
+// prepared is a machine that systemd runs, whose systemctl writes down what it hears and says that what it read is outdated
+// once there is a file "outdated", and a program to install there.
 func prepared(t *testing.T) (o Options, heard func() string) {
 	t.Helper()
 	dir := t.TempDir()
 	said := filepath.Join(dir, "said")
-	write(t, filepath.Join(dir, "bin/systemctl"), "#!/bin/sh\necho \"$@\" >> "+said+"\n")
+	write(t, filepath.Join(dir, "bin/systemctl"), "#!/bin/sh\necho \"$@\" >> "+said+"\n"+
+		"case $1 in show) [ ! -e "+filepath.Join(dir, "machine/outdated")+" ] || echo yes ;; esac\n")
 	write(t, filepath.Join(dir, "upload"), "a program")
 	write(t, filepath.Join(dir, "machine/run/systemd/system/x"), "")
 	t.Setenv("PATH", filepath.Join(dir, "bin"))
@@ -72,9 +74,14 @@ func TestACopyOfTheAgentIsInstalledAndRestarted(t *testing.T) {
 	if err := Install(t.Context(), o); err != nil {
 		t.Fatal(err)
 	}
-	const restart = "enable drover-node.service drover-agent.service\nrestart drover-agent.service\n"
-	if diff := cmp.Diff("try-restart systemd-networkd.service\n"+restart, heard()); diff != "" {
-		t.Errorf("systemctl heard (-want +got):\n%s", diff)
+	const (
+		networkd = "try-restart systemd-networkd.service\n"
+		ask      = "show --property=NeedDaemonReload --value drover.slice drover-node.service drover-agent.service\n"
+		restart  = "enable --no-reload drover-node.service drover-agent.service\nrestart drover-agent.service\n"
+	)
+	said := heard()
+	if diff := cmp.Diff(restart, strings.Replace(said, networkd, "", 1)); diff != "" || !strings.Contains(said, networkd) {
+		t.Errorf("systemctl heard %q (-want +got, but for networkd):\n%s", said, diff)
 	}
 	if info, err := os.Stat(o.path("/etc/drover/bootstrap.json")); err != nil || info.Mode().Perm() != 0o600 {
 		t.Errorf("the bootstrap document, which has a secret, is %v, %v", info, err)
@@ -82,14 +89,47 @@ func TestACopyOfTheAgentIsInstalledAndRestarted(t *testing.T) {
 	first := installed(t, o)
 	write(t, o.Binary, "a newer program")
 	o.Bootstrap = ""
+	write(t, o.path("outdated"), "")
 	if err := Install(t.Context(), o); err != nil {
 		t.Fatal(err)
 	}
-	if diff := cmp.Diff(restart, heard()); diff != "" { // networkd has what it needs; a mere start would leave the old agent
+	if diff := cmp.Diff(ask+"daemon-reload\n"+restart, heard()); diff != "" { // networkd has what it needs; a mere start would leave the old agent
 		t.Errorf("the second time systemctl heard (-want +got):\n%s", diff)
 	}
 	if second := installed(t, o); len(first) != 1 || len(second) != 1 || first[0] == second[0] {
 		t.Errorf("%v was installed, and then %v", first, second)
+	}
+}
+
+func TestAnAgentGoesByTheDigestThatItIsGiven(t *testing.T) {
+	o, _ := prepared(t)
+	write(t, o.path("/etc/drover/bootstrap.json"), "{}")
+	o.SHA256 = "not one"
+	if err := Install(t.Context(), o); err == nil || !strings.Contains(err.Error(), "not a SHA-256") {
+		t.Errorf("got %v, want what is wrong", err)
+	}
+	o.SHA256 = strings.Repeat("0123456789abcdef", 4)
+	if err := Install(t.Context(), o); err != nil {
+		t.Fatal(err)
+	}
+	if got := installed(t, o); len(got) != 1 || filepath.Base(filepath.Dir(got[0])) != "0123456789abcdef" {
+		t.Errorf("%v was installed, want it by its digest", got)
+	}
+	// The second time the one is the other already.
+	for range 2 {
+		if err := Install(t.Context(), o); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if left, err := os.ReadDir(o.path("/var/lib/drover/agent/0123456789abcdef")); err != nil || len(left) != 1 {
+		t.Errorf("beside the agent there is something: %v, %v", left, err)
+	}
+	write(t, o.Binary+".new", "a newer program")
+	if err := os.Rename(o.Binary+".new", o.Binary); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := os.ReadFile(installed(t, o)[0]); err != nil || string(got) != "a program" {
+		t.Errorf("what is installed went with what was replaced: %q, %v", got, err)
 	}
 }
 

@@ -40,5 +40,6 @@ func newInstall() *cobra.Command {
 		},
 	}
 	cmd.Flags().StringVar(&opts.Bootstrap, "bootstrap", "", "the bootstrap document to install (default: the one at "+node.BootstrapPath+")")
+	cmd.Flags().StringVar(&opts.SHA256, "sha256", "", "this program's SHA-256 in hexadecimal, if its file stays as it is: then that is linked to (default: a copy is made)")
 	return cmd
 }

@@ -148,11 +148,12 @@ func (p *Provider) install(ctx context.Context, h *v1alpha1.Host, m *v1alpha1.Ho
 	if err := s.lock(ctx, who); err != nil {
 		return err
 	}
-	if err := s.putAgent(ctx); err != nil {
+	agent, err := s.putAgent(ctx)
+	if err != nil {
 		return err
 	}
 	copied := time.Now()
-	if err := s.install(ctx, bootstrap); err != nil {
+	if err := s.install(ctx, agent, bootstrap); err != nil {
 		return err
 	}
 	log.FromContext(ctx).Info("Installed the agent on a server", "host", h.Name, "login", loggedIn.Sub(begun).String(),

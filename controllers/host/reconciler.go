@@ -288,7 +288,7 @@ func (r *Reconciler) clean(ctx context.Context, h *v1alpha1.Host, s *server, cla
 		return nil
 	}
 	if held != nil {
-		if err := s.putAgent(ctx); err != nil {
+		if _, err := s.putAgent(ctx); err != nil {
 			return failed(err)
 		}
 		if err := s.reset(ctx); err != nil {

@@ -53,27 +53,28 @@ func (s *server) visit() *server {
 
 func (s *server) program() string { return s.dir + "/drover-agent" }
 
-// putAgent sees that the agent's program is there. On a server that there is none for it leaves nothing.
-func (s *server) putAgent(ctx context.Context) error {
+// putAgent sees that the agent's program is there, and says which it is. On a server that there is none for it leaves
+// nothing.
+func (s *server) putAgent(ctx context.Context) (agentFile, error) {
 	uname, err := s.Run(ctx, "uname -m", nil)
 	if err != nil {
-		return err
+		return agentFile{}, err
 	}
 	agent, err := s.agents.of(strings.TrimSpace(string(uname)))
 	if err != nil {
-		return err
+		return agentFile{}, err
 	}
 	file, err := os.Open(agent.path)
 	if err != nil {
-		return fmt.Errorf("read the agent's program: %w", err)
+		return agentFile{}, fmt.Errorf("read the agent's program: %w", err)
 	}
 	defer func() { _ = file.Close() }()
-	return s.Put(ctx, s.program(), 0o700, file, agent.size, agent.digest)
+	return agent, s.Put(ctx, s.program(), 0o700, file, agent.size, agent.digest)
 }
 
 // ask has the agent say what the server is like, and finds out how far its clock is ahead of the manager's.
 func (s *server) ask(ctx context.Context) (*node.HostReport, time.Duration, error) {
-	if err := s.putAgent(ctx); err != nil {
+	if _, err := s.putAgent(ctx); err != nil {
 		return nil, 0, err
 	}
 	asked := time.Now()
@@ -151,14 +152,15 @@ func foreign(why string) error {
 		Message: fmt.Sprintf("The server is not this machine's: %s. If that one is gone, run `%s/drover-agent reset && rm -r %s` on the server.", why, workDir, workDir)}
 }
 
-// install makes the server a node. The document is secret, and stays on the server only where the agent keeps it.
-func (s *server) install(ctx context.Context, document []byte) error {
+// install makes the server a node with the agent that was put there. The document is secret, and stays on the server only
+// where the agent keeps it.
+func (s *server) install(ctx context.Context, agent agentFile, document []byte) error {
 	sum := sha256.Sum256(document)
 	file := s.dir + "/bootstrap.json"
 	if err := s.Put(ctx, file, 0o600, bytes.NewReader(document), int64(len(document)), hex.EncodeToString(sum[:])); err != nil {
 		return err
 	}
-	_, err := s.Run(ctx, fmt.Sprintf("'%s' install --bootstrap '%s'; code=$?; rm -f '%[2]s'; exit $code", s.program(), file), nil)
+	_, err := s.Run(ctx, fmt.Sprintf("'%s' install --bootstrap '%s' --sha256 %s; code=$?; rm -f '%[2]s'; exit $code", s.program(), file, agent.digest), nil)
 	return cannotRun(err)
 }
 
