@@ -12,6 +12,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"time"
 
@@ -79,6 +80,9 @@ func bundleOf(spec *v1alpha1.NodeAgentSpec) (string, error) {
 	return "", errors.New("the node's spec has no artifact of the virtual machine's architecture")
 }
 
+// providerID in a kubelet's configuration says whose the Node is. Drover removes one of its own that no Machine stands for.
+var providerID = regexp.MustCompile(`(?m)^providerID:.*\n`)
+
 // takeConfiguration copies what Drover rendered on the server, for a Node of another name.
 func (s *rawServer) takeConfiguration(ctx context.Context, root, node string) error {
 	var rendered bytes.Buffer
@@ -98,7 +102,8 @@ func (s *rawServer) takeConfiguration(ctx context.Context, root, node string) er
 		if err != nil {
 			return err
 		}
-		return os.WriteFile(path, bytes.ReplaceAll(text, []byte(node), []byte(s.name)), info.Mode())
+		text = providerID.ReplaceAll(bytes.ReplaceAll(text, []byte(node), []byte(s.name)), nil)
+		return os.WriteFile(path, text, info.Mode())
 	})
 }
 
