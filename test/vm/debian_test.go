@@ -1,8 +1,6 @@
 package vm
 
 import (
-	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 )
@@ -39,25 +37,5 @@ func TestPrivileges(t *testing.T) {
 		if _, err := debian.as(t.Context(), user, "sudo -n true"); err == nil || !strings.Contains(err.Error(), why) {
 			t.Errorf("sudo without a password by %s: %v, want that %s", user, err, why)
 		}
-	}
-}
-
-// A machine that was reset, or rebooted from inside, comes back by itself with what was on its disk.
-func TestTheMachineSurvivesAReset(t *testing.T) {
-	boot, err := debian.bootID(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
-	kept := filepath.Join(t.TempDir(), "kept")
-	if err := os.WriteFile(kept, []byte("kept"), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	debian.put(t, kept, "/root/kept")
-	debian.atEnd(t, "rm /root/kept")
-	debian.run(t, "sync")
-	debian.monitor(t, "system_reset")
-	debian.awaitBoot(t, boot)
-	if got := debian.run(t, "cat /root/kept"); got != "kept" {
-		t.Errorf("The file on the disk holds %q after the reset", got)
 	}
 }

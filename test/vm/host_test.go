@@ -200,7 +200,7 @@ func faults(t *testing.T, name string) {
 		former := debian.run(t, "pidof "+component)
 		debian.run(t, "kill -9 $(pidof "+component+")")
 		eventually(t, 2*time.Minute, component+" is started again", func(ctx context.Context) error {
-			now, err := debian.as(ctx, "root", "pidof "+component)
+			now, err := debian.asRoot(ctx, "pidof "+component)
 			if err == nil && now == former {
 				err = fmt.Errorf("%s still is process %s", component, now)
 			}
@@ -216,7 +216,7 @@ func faults(t *testing.T, name string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, _ = debian.as(t.Context(), "root", "systemctl reboot") // the connection ends with the machine
+	_, _ = debian.asRoot(t.Context(), "systemctl reboot") // the connection ends with the machine
 	eventually(t, 6*time.Minute, "boot anew", func(ctx context.Context) error {
 		id, err := debian.bootID(ctx)
 		if err == nil && id == boot {

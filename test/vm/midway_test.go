@@ -14,7 +14,7 @@ import (
 )
 
 // TestAServerIsCutOffInMidInstall halts the machine while the agent is copied to it, and has it lose its power while the
-// agent installs the node. It becomes a node all the same, and is given back.
+// agent installs the node. It boots with what is on its disk, becomes a node all the same, and is given back.
 func TestAServerIsCutOffInMidInstall(t *testing.T) {
 	before := debian.snapshot(t)
 	boot, err := debian.bootID(t.Context())
@@ -33,8 +33,12 @@ func TestAServerIsCutOffInMidInstall(t *testing.T) {
 	fast()
 
 	debian.awaitAnswer(t, "systemctl show --property=ActiveState drover-agent", "ActiveState=active")
+	debian.run(t, "echo kept > /root/kept && sync")
 	debian.monitor(t, "system_reset")
 	debian.awaitBoot(t, boot)
+	if got := debian.run(t, "cat /root/kept && rm /root/kept"); got != "kept" {
+		t.Errorf("The file on the disk holds %q after the reset", got)
+	}
 	awaitPool(t)
 	mustKubectl(t, "delete", "nodepool", "servers", "--wait=false")
 	awaitKubectl(t, 5*time.Minute, "Available", hostReady...)

@@ -9,8 +9,11 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
+
+	"github.com/drover-dev/drover/controllers/host/remote"
 )
 
 // Server is a virtual machine and the ways into it, as drover-vm prints them.
@@ -25,6 +28,10 @@ type Server struct {
 	HostKey string `json:"hostKey"`
 
 	root string
+
+	mu sync.Mutex
+	// login is root's, which is kept: to log in takes the machine a second or two.
+	login remote.Connection
 }
 
 // start boots the tests' machine where make vm has its own.
@@ -55,10 +62,37 @@ func (s *Server) drover(ctx context.Context, limit time.Duration, input string, 
 	return stdout.String(), nil
 }
 
-// commandLimit bounds a command on the machine; logging in alone takes two seconds.
+// commandLimit bounds a command on the machine.
 const commandLimit = 2 * time.Minute
 
-// as runs a shell's line as a user.
+// asRoot runs a shell's line as root, and logs in for it if the machine went away since the last.
+func (s *Server) asRoot(ctx context.Context, line string) (string, error) {
+	ctx, cancel := context.WithTimeout(ctx, commandLimit)
+	defer cancel()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.login == nil {
+		key, err := os.ReadFile(s.Key)
+		if err != nil {
+			return "", err
+		}
+		signers, err := remote.ParseKeys(map[string][]byte{s.Key: key})
+		if err != nil {
+			return "", err
+		}
+		if s.login, err = remote.Dial(ctx, remote.Target{Address: s.Address, Port: s.Port, Signers: signers, HostKeys: []string{s.HostKey}}); err != nil {
+			return "", err
+		}
+	}
+	out, err := s.login.Run(ctx, line, nil)
+	if err != nil && remote.ReasonOf(err) != remote.CommandFailed {
+		_ = s.login.Close()
+		s.login = nil
+	}
+	return strings.TrimSpace(string(out)), err
+}
+
+// as logs in as a user and runs a shell's line.
 func (s *Server) as(ctx context.Context, user, line string) (string, error) {
 	out, err := s.drover(ctx, commandLimit, "", "ssh", "--user", user, s.Name, line)
 	return strings.TrimSpace(out), err
@@ -67,7 +101,7 @@ func (s *Server) as(ctx context.Context, user, line string) (string, error) {
 // run runs a shell's line as root, which must end well.
 func (s *Server) run(t *testing.T, line string) string {
 	t.Helper()
-	out, err := s.as(t.Context(), "root", line)
+	out, err := s.asRoot(t.Context(), line)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -78,7 +112,7 @@ func (s *Server) run(t *testing.T, line string) string {
 func (s *Server) atEnd(t *testing.T, line string) {
 	t.Helper()
 	t.Cleanup(func() {
-		if _, err := s.as(context.WithoutCancel(t.Context()), "root", line); err != nil {
+		if _, err := s.asRoot(context.WithoutCancel(t.Context()), line); err != nil {
 			t.Error(err)
 		}
 	})
@@ -110,7 +144,7 @@ func (s *Server) putJSON(t *testing.T, document any, path string) {
 func (s *Server) awaitAnswer(t *testing.T, line, want string) {
 	t.Helper()
 	eventually(t, 2*time.Minute, line, func(ctx context.Context) error {
-		got, err := s.as(ctx, "root", line)
+		got, err := s.asRoot(ctx, line)
 		if !strings.Contains(got, want) {
 			return fmt.Errorf("it prints %q, want %q: %w", got, want, err)
 		}
@@ -128,7 +162,7 @@ func (s *Server) monitor(t *testing.T, command string) {
 
 // bootID is another one after each boot.
 func (s *Server) bootID(ctx context.Context) (string, error) {
-	return s.as(ctx, "root", "cat /proc/sys/kernel/random/boot_id")
+	return s.asRoot(ctx, "cat /proc/sys/kernel/random/boot_id")
 }
 
 // awaitBoot waits until the machine has booted since the boot of that ID, and is done with it.
@@ -138,7 +172,7 @@ func (s *Server) awaitBoot(t *testing.T, former string) {
 		if id, err := s.bootID(ctx); err != nil || id == former {
 			return fmt.Errorf("the boot is %s: %w", id, err)
 		}
-		state, err := s.as(ctx, "root", "systemctl is-system-running")
+		state, err := s.asRoot(ctx, "systemctl is-system-running")
 		if err != nil {
 			return fmt.Errorf("systemd is %s: %w", state, err)
 		}
