@@ -26,10 +26,9 @@ const findingNodeAddress = "NodeAddress"
 // its supervisor, and after a reboot without the kubelet, which alone evicts pods and removes images, such a machine
 // would never mend.
 func (a *Agent) check(ctx context.Context, g *generation) error {
-	if err := (baseline.Recorder{StateDir: a.opts.StateDir, RunDir: a.opts.RunDir}).Record(); err != nil {
+	if err := a.loadModules(ctx); err != nil {
 		return err
 	}
-	a.loadModules(ctx)
 	// Before the machine is looked at, which would complain of what is mended by it.
 	refused := a.system.ApplySysctls(g.Spec.Sysctls, strings.HasPrefix(g.ProviderID, v1alpha1.LocalProviderIDPrefix))
 	before := a.before(g)
@@ -79,16 +78,22 @@ func (a *Agent) serverPrefixes(ctx context.Context, server string) []netip.Prefi
 	return ranges
 }
 
-// loadModules has the kernel's modules loaded before the machine is looked at. What cannot be loaded is found by the
-// preflight, which says what a node misses by it.
-func (a *Agent) loadModules(ctx context.Context) {
-	loaded, err := a.system.LoadModules(ctx)
-	if len(loaded) > 0 {
-		a.log.Info("Loaded kernel modules", "modules", loaded)
+// loadModules has the kernel's modules loaded before the machine is looked at, and takes down what that was like. What
+// cannot be loaded is found by the preflight, which says what a node misses by it.
+func (a *Agent) loadModules(ctx context.Context) error {
+	before := baseline.Recorder{StateDir: a.opts.StateDir, RunDir: a.opts.RunDir}
+	if err := before.Record(); err != nil {
+		return err
 	}
+	loaded, err := a.system.LoadModules(ctx)
 	if err != nil {
 		a.log.Error(err, "Failed to load kernel modules")
 	}
+	if len(loaded) == 0 {
+		return nil
+	}
+	a.log.Info("Loaded kernel modules", "modules", loaded)
+	return before.RecordLoaded()
 }
 
 // claim takes the components' directories for the agent, unless others use them.

@@ -70,6 +70,35 @@ func (r Recorder) Record() error {
 	return once(filepath.Join(r.RunDir, FileName), func() Baseline { return Baseline{Sysctls: r.sysctls(), Tables: Tables()} })
 }
 
+// RecordLoaded takes down the kernel parameters that came with a module of the kernel's a moment ago: they still have the
+// kernel's own values, to which they would be again at the next boot. Those that were there before are known by Record.
+func (r Recorder) RecordLoaded() error {
+	path := filepath.Join(r.RunDir, FileName)
+	data, err := os.ReadFile(path)
+	var b Baseline
+	if err == nil {
+		err = json.Unmarshal(data, &b)
+	}
+	if err != nil {
+		return fmt.Errorf("read what the machine was like: %w", err)
+	}
+	if b.Sysctls == nil {
+		b.Sysctls = map[string]string{}
+	}
+	for name, value := range r.sysctls() {
+		if _, known := b.Sysctls[name]; !known {
+			b.Sysctls[name] = value
+		}
+	}
+	if data, err = json.Marshal(b); err == nil {
+		_, err = atomicfile.WriteIfChanged(path, data, 0o600)
+	}
+	if err != nil {
+		return fmt.Errorf("take down what the kernel's modules brought: %w", err)
+	}
+	return nil
+}
+
 func once(path string, look func() Baseline) error {
 	if _, err := os.Stat(path); err == nil {
 		return nil

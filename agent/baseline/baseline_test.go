@@ -40,6 +40,28 @@ func TestTheBaselineIsWhatWasThereFirst(t *testing.T) {
 	}
 }
 
+func TestWhatComesWithAModuleIsOfTheBaseline(t *testing.T) {
+	dir := t.TempDir()
+	r := Recorder{Root: dir + "/machine", StateDir: dir + "/state", RunDir: dir + "/run"}
+	const conntrack = "net/netfilter/nf_conntrack_max"
+	write(t, r.Root+"/proc/sys/net/ipv4/ip_forward", "0\n")
+	if err := r.Record(); err != nil {
+		t.Fatal(err)
+	}
+	write(t, r.Root+"/proc/sys/net/ipv4/ip_forward", "1\n")
+	write(t, r.Root+"/proc/sys/"+conntrack, "65536\n")
+	if err := r.RecordLoaded(); err != nil {
+		t.Fatal(err)
+	}
+	write(t, r.Root+"/proc/sys/"+conntrack, "131072\n")
+	if err := r.RecordLoaded(); err != nil { // for another module
+		t.Fatal(err)
+	}
+	if b, err := r.Load(); err != nil || b.Sysctls[conntrack] != "65536" || b.Sysctls["net/ipv4/ip_forward"] != "0" {
+		t.Errorf("%+v, %v: want each parameter as it was before it was set", b, err)
+	}
+}
+
 func write(t *testing.T, path, content string) {
 	t.Helper()
 	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
