@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"sync"
 	"testing"
@@ -26,6 +27,8 @@ type Server struct {
 	// Key is the file of the private key, HostKey what sshd shows.
 	Key     string `json:"key"`
 	HostKey string `json:"hostKey"`
+	// Console is the file of what the machine says on its console.
+	Console string `json:"console"`
 
 	root string
 
@@ -164,6 +167,25 @@ func (s *Server) monitor(t *testing.T, command string) {
 func (s *Server) bootID(ctx context.Context) (string, error) {
 	return s.asRoot(ctx, "cat /proc/sys/kernel/random/boot_id")
 }
+
+// stalled returns when the machine's kernel says that a processor gets no further, or when the context ends.
+func (s *Server) stalled(ctx context.Context) bool {
+	tick := time.NewTicker(time.Second)
+	defer tick.Stop()
+	for {
+		if said, err := os.ReadFile(s.Console); err == nil && kernelStall.Match(said) {
+			return true
+		}
+		select {
+		case <-ctx.Done():
+			return false
+		case <-tick.C:
+		}
+	}
+}
+
+// kernelStall is what Linux says then.
+var kernelStall = regexp.MustCompile(`rcu: INFO: rcu_\S+ (self-)?detected stall`)
 
 // awaitBoot waits until the machine has booted since the boot of that ID, and is done with it.
 func (s *Server) awaitBoot(t *testing.T, former string) {
