@@ -55,6 +55,9 @@ func run(m *testing.M) (code int) {
 	if debian, err = start(ctx, root); err != nil {
 		return complain(err)
 	}
+	if debian.stock, err = debian.look(ctx); err != nil {
+		return complain(err)
+	}
 	// The tests end with the process when they are interrupted, after what was started is ended.
 	tests := make(chan int, 1)
 	go func() { tests <- m.Run() }()

@@ -31,6 +31,8 @@ type Server struct {
 	Console string `json:"console"`
 
 	root string
+	// stock is what the machine held before any test.
+	stock Snapshot
 
 	mu sync.Mutex
 	// login is root's, which is kept: to log in takes the machine a second or two.

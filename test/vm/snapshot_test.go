@@ -1,6 +1,7 @@
 package vm
 
 import (
+	"context"
 	_ "embed" // the script that looks
 	"fmt"
 	"maps"
@@ -10,18 +11,19 @@ import (
 )
 
 //go:embed snapshot.sh
-var look string
+var lookScript string
 
 // Snapshot is what a machine holds: files, units, mounts, links, addresses, routes, tables, kernel parameters, cgroups and
 // processes, one line each. Users and groups are the content of files.
 type Snapshot map[string]struct{}
 
-// snapshot looks at the machine.
-func (s *Server) snapshot(t *testing.T) Snapshot {
-	t.Helper()
-	out, err := s.drover(t.Context(), commandLimit, look, "ssh", s.Name, "sh -s")
+// look takes a snapshot of the machine.
+func (s *Server) look(ctx context.Context) (Snapshot, error) {
+	// What a boot still makes is of the machine. It ends with an error where a unit failed, which is for a test to find.
+	_, _ = s.asRoot(ctx, "systemctl is-system-running --wait")
+	out, err := s.drover(ctx, commandLimit, lookScript, "ssh", s.Name, "sh -s")
 	if err != nil {
-		t.Fatalf("look at the machine: %v", err)
+		return nil, fmt.Errorf("look at the machine: %w", err)
 	}
 	lines := Snapshot{}
 	for line := range strings.Lines(out) {
@@ -29,9 +31,27 @@ func (s *Server) snapshot(t *testing.T) Snapshot {
 	}
 	// Less would mean that the script did not come far.
 	if len(lines) < 5000 {
-		t.Fatalf("A whole Debian has %d things, want thousands", len(lines))
+		return nil, fmt.Errorf("look at the machine: a whole Debian has %d things, want thousands", len(lines))
 	}
-	return lines
+	return lines, nil
+}
+
+// differences are what the machine holds that it did not before any test, and the other way round.
+func (s *Server) differences(t *testing.T) []string {
+	t.Helper()
+	now, err := s.look(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return now.since(s.stock)
+}
+
+// isStock fails the test if anything is left on the machine, or missing from it.
+func (s *Server) isStock(t *testing.T) {
+	t.Helper()
+	if left := s.differences(t); len(left) > 0 {
+		t.Errorf("the machine is not what it was before:\n%s", strings.Join(left, "\n"))
+	}
 }
 
 // since lists what came ("+ …") and what went ("- …").
@@ -72,7 +92,6 @@ func parameter(line string) (name string, is bool) {
 
 // What a snapshot does not see may be left behind for ever: each kind of thing is made once, and undone.
 func TestSnapshotSeesWhatIsLeft(t *testing.T) {
-	before := debian.snapshot(t)
 	made := []struct{ what, make, undo, want string }{
 		{"a file", "touch /etc/left", "rm /etc/left", "+ file /etc/left f"},
 		{"a file of the runtime's", "mkdir /run/left", "rmdir /run/left", "+ file /run/left d"},
@@ -95,16 +114,14 @@ func TestSnapshotSeesWhatIsLeft(t *testing.T) {
 		undoAll = append(undoAll, thing.undo)
 	}
 	debian.run(t, strings.Join(makeAll, " && "))
-	difference := debian.snapshot(t).since(before)
+	difference := debian.differences(t)
 	debian.run(t, strings.Join(undoAll, "; "))
 	for _, thing := range made {
 		if !slices.ContainsFunc(difference, func(line string) bool { return strings.HasPrefix(line, thing.want) }) {
 			t.Errorf("The snapshot does not see %s; it sees:\n%s", thing.what, strings.Join(difference, "\n"))
 		}
 	}
-	if left := debian.snapshot(t).since(before); len(left) > 0 {
-		t.Errorf("After all was undone, the snapshot sees:\n%s", strings.Join(left, "\n"))
-	}
+	debian.isStock(t)
 }
 
 func ExampleSnapshot() {
