@@ -38,12 +38,12 @@ func mustKubectl(t *testing.T, args ...string) string {
 	return out
 }
 
-// awaitKubectl asks until kubectl prints what is wanted.
+// awaitKubectl asks until kubectl prints what is wanted, or nothing if that is wanted.
 func awaitKubectl(t *testing.T, limit time.Duration, want string, args ...string) {
 	t.Helper()
 	eventually(t, limit, "kubectl "+strings.Join(args, " "), func(ctx context.Context) error {
 		out, err := kubectl(ctx, args...)
-		if err == nil && !strings.Contains(out, want) {
+		if err == nil && (!strings.Contains(out, want) || want == "" && out != "") {
 			err = fmt.Errorf("it prints %q, not %q", out, want)
 		}
 		return err
@@ -71,7 +71,7 @@ func applySample(t *testing.T, replicas int) {
 	t.Cleanup(func() {
 		// The pool first: a Host is not released without the Secret of its keys.
 		for _, args := range [][]string{
-			{"delete", "pod", "web", "shell", "here", "greedy", "--grace-period=1", "--ignore-not-found"},
+			{"delete", "service/web", "pod/web", "pod/shell", "pod/here", "pod/greedy", "pod/orderly", "--grace-period=1", "--ignore-not-found"},
 			{"delete", "nodepool", "servers", "--ignore-not-found", "--timeout=50s"},
 			{"delete", "--ignore-not-found", "--timeout=50s", "--filename", sample},
 		} {
@@ -104,8 +104,8 @@ func TestAHostBecomesANodeAndIsGivenBack(t *testing.T) {
 
 	workloads(t, name)
 	faults(t, name)
-	mustKubectl(t, "delete", "pod", "web", "shell", "here", "greedy", "--grace-period=1", "--ignore-not-found")
-	mustKubectl(t, "delete", "nodepool", "servers", "--wait=false")
+	mustKubectl(t, "delete", "service/web", "pod/web", "pod/shell", "pod/here", "pod/greedy", "pod/orderly", "--grace-period=1", "--ignore-not-found")
+	mustKubectl(t, "scale", "nodepool", "servers", "--replicas=0")
 	awaitKubectl(t, 5*time.Minute, "Available", hostReady...)
 	awaitKubectl(t, time.Minute, "", "get", "hostmachines", "--output", "name")
 	if _, err := kubectl(t.Context(), "get", "node", name); err == nil {
@@ -120,7 +120,7 @@ const busybox = "10.88.0.1:5443/images/busybox:dev"
 // pod runs a pod on a node until the test has ended, and waits until it runs.
 func pod(t *testing.T, name, node, image string, more ...string) {
 	t.Helper()
-	mustKubectl(t, append([]string{"run", name, "--image", image, "--restart=Never", "--overrides", fmt.Sprintf(`{"spec":{"nodeName":%q}}`, node)}, more...)...)
+	mustKubectl(t, append([]string{"run", name, "--image", image, "--overrides", fmt.Sprintf(`{"spec":{"nodeName":%q}}`, node)}, more...)...)
 	awaitKubectl(t, 3*time.Minute, "Running", "get", "pod", name, "--output", "jsonpath={.status.phase}")
 }
 
@@ -143,13 +143,20 @@ func workloads(t *testing.T, name string) {
 	awaitKubectl(t, time.Minute, "Hello from hello", "exec", "web", "--", "/hello", "get", "http://"+service)
 	local := mustKubectl(t, "get", "machines", "--selector=fleet.drover.dev/pool=workers", "--output", "jsonpath={.items[0].metadata.name}")
 	pod(t, "here", local, image)
-	address := mustKubectl(t, "get", "pod", "web", "--output", "jsonpath={.status.podIP}")
-	awaitKubectl(t, time.Minute, "Hello from web", "exec", "here", "--", "/hello", "get", "http://"+address+":8080")
+	mustKubectl(t, "expose", "pod", "web", "--port=80", "--target-port=8080")
+	reachable(t)
 
 	// A limit binds: who takes more than it is ended.
 	mustKubectl(t, "run", "greedy", "--image", busybox, "--restart=Never", "--overrides", fmt.Sprintf(
 		`{"spec":{"nodeName":%q,"containers":[{"name":"greedy","image":%q,"command":["tail","/dev/zero"],"resources":{"limits":{"memory":"32Mi"}}}]}}`, name, busybox))
 	awaitKubectl(t, 3*time.Minute, "OOMKilled", "get", "pod", "greedy", "--output", "jsonpath={.status.containerStatuses[0].state.terminated.reason}")
+}
+
+// reachable asks the server's pod from the local machine, by its Service.
+func reachable(t *testing.T) {
+	t.Helper()
+	service := mustKubectl(t, "get", "service", "web", "--output", "jsonpath={.spec.clusterIP}")
+	awaitKubectl(t, 3*time.Minute, "Hello from web", "exec", "here", "--", "/hello", "get", "http://"+service)
 }
 
 // forward reads what a pod serves by a forwarded port.
@@ -184,7 +191,12 @@ func forward(t *testing.T, pod, want string) {
 	}
 }
 
-// faults ends each part, restarts the agent and reboots the server. No pod is lost by it.
+// orderly is a pod that notes on the server that it was asked to end.
+const orderly = `{"spec":{"nodeName":%q,"terminationGracePeriodSeconds":10,"volumes":[{"name":"host","hostPath":{"path":"/var/tmp"}}],
+"containers":[{"name":"orderly","image":%q,"volumeMounts":[{"name":"host","mountPath":"/host"}],
+"command":["/bin/sh","-c","trap 'echo ended > /host/orderly; exit' TERM; while true; do sleep 0.2; done"]}]}}`
+
+// faults ends each part, restarts the agent and networkd, and reboots the server. No pod is lost by it.
 func faults(t *testing.T, name string) {
 	t.Helper()
 	container := func() string {
@@ -209,6 +221,19 @@ func faults(t *testing.T, name string) {
 		t.Errorf("the pod's container was %s and is %s", before, now)
 	}
 
+	for _, component := range []string{"kubelet", "containerd", "kube-proxy"} {
+		if got, want := debian.run(t, "cat /proc/$(pidof "+component+")/cgroup"), "0::/drover.slice/drover-node.service/"+component; got != want {
+			t.Errorf("%s is in the cgroup %s, want %s", component, got, want)
+		}
+	}
+	routes := debian.run(t, "ip route show")
+	debian.run(t, "systemctl restart systemd-networkd && /lib/systemd/systemd-networkd-wait-online --timeout=30")
+	if now := debian.run(t, "ip route show"); now != routes {
+		t.Errorf("after a restart of networkd the routes are\n%s\nand were\n%s", now, routes)
+	}
+
+	mustKubectl(t, "run", "orderly", "--image", busybox, "--overrides", fmt.Sprintf(orderly, name, busybox))
+	awaitKubectl(t, time.Minute, "Running", "get", "pod", "orderly", "--output", "jsonpath={.status.phase}")
 	boot, err := debian.bootID(t.Context())
 	if err != nil {
 		t.Fatal(err)
@@ -224,6 +249,10 @@ func faults(t *testing.T, name string) {
 	awaitKubectl(t, 4*time.Minute, bootIDOf(t), "get", "node", name, "--output", "jsonpath={.status.nodeInfo.bootID}")
 	awaitKubectl(t, 4*time.Minute, "True", "get", "node", name, "--output", `jsonpath={.status.conditions[?(@.type=="Ready")].status}`)
 	awaitKubectl(t, 2*time.Minute, "drover-host://default/"+name, "get", "node", name, "--output", "jsonpath={.spec.providerID}")
+	if got := debian.run(t, "cat /var/tmp/orderly; rm -f /var/tmp/orderly"); got != "ended" {
+		t.Errorf("the shutdown did not ask a pod to end, but killed it: it noted %q", got)
+	}
+	reachable(t)
 }
 
 func bootIDOf(t *testing.T) string {
