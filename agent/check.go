@@ -89,11 +89,12 @@ func (a *Agent) loadModules(ctx context.Context) error {
 	if err != nil {
 		a.log.Error(err, "Failed to load kernel modules")
 	}
-	if len(loaded) == 0 {
-		return nil
+	if len(loaded) > 0 {
+		a.log.Info("Loaded kernel modules", "modules", loaded)
+	} else if a.supervise.Knows(v1alpha1.ComponentKubeProxy) {
+		return nil // it has set their parameters
 	}
-	a.log.Info("Loaded kernel modules", "modules", loaded)
-	return before.RecordLoaded()
+	return before.RecordLoaded() // also for an agent that ended between the two
 }
 
 // claim takes the components' directories for the agent, unless others use them.

@@ -70,8 +70,8 @@ func (r Recorder) Record() error {
 	return once(filepath.Join(r.RunDir, FileName), func() Baseline { return Baseline{Sysctls: r.sysctls(), Tables: Tables()} })
 }
 
-// RecordLoaded takes down the kernel parameters that came with a module of the kernel's a moment ago: they still have the
-// kernel's own values, to which they would be again at the next boot. Those that were there before are known by Record.
+// RecordLoaded takes down the kernel parameters that came with a module of the kernel's since Record, which nobody has set
+// yet: the kernel's own values, to which they would be again at the next boot.
 func (r Recorder) RecordLoaded() error {
 	path := filepath.Join(r.RunDir, FileName)
 	data, err := os.ReadFile(path)

@@ -60,10 +60,10 @@ func Install(ctx context.Context, o Options) error {
 	if err := o.installBootstrap(); err != nil {
 		return err
 	}
-	// It takes the agent longer to make a route than networkd to be told that it is none of its own.
-	group, inTime := errgroup.WithContext(ctx)
-	group.Go(func() error { return o.installNetworkd(inTime) })
-	group.Go(func() error { return o.installAgent(inTime) })
+	// In any order: a networkd that starts leaves the routes alone that it finds. Neither fails for the other.
+	var group errgroup.Group
+	group.Go(func() error { return o.installNetworkd(ctx) })
+	group.Go(func() error { return o.installAgent(ctx) })
 	return group.Wait()
 }
 
@@ -151,13 +151,22 @@ func (o *Options) removeOthers(binary string) {
 	}
 }
 
-// installNetworkd tells networkd to leave the node's routes alone. It reads that when it starts, keeping what it has.
+// installNetworkd tells networkd to leave the node's routes alone. It reads that when it starts, keeping what it has. That it
+// is yet to be started anew is noted for an install that takes over from one that was cut short.
 func (o *Options) installNetworkd(ctx context.Context) error {
-	changed, err := atomicfile.WriteIfChanged(o.path(NetworkdPath), []byte(networkdConf), 0o644)
-	if err != nil || !changed {
+	path, untold := o.path(NetworkdPath), o.path(filepath.Join(node.RunDir, "networkd-untold"))
+	if is, err := os.ReadFile(path); err != nil || string(is) != networkdConf {
+		if err := errors.Join(atomicfile.Write(untold, nil, 0o600), atomicfile.Write(path, []byte(networkdConf), 0o644)); err != nil {
+			return err
+		}
+	}
+	if _, err := os.Stat(untold); errors.Is(err, os.ErrNotExist) {
+		return nil
+	}
+	if err := systemctl(ctx, "try-restart", "systemd-networkd.service"); err != nil {
 		return err
 	}
-	return systemctl(ctx, "try-restart", "systemd-networkd.service")
+	return os.Remove(untold)
 }
 
 // start has systemd run the units that were written, now and after each boot. An agent that runs already is restarted, or

@@ -36,7 +36,7 @@ func prepared(t *testing.T) (o Options, heard func() string) {
 	dir := t.TempDir()
 	said := filepath.Join(dir, "said")
 	write(t, filepath.Join(dir, "bin/systemctl"), "#!/bin/sh\necho \"$@\" >> "+said+"\n"+
-		"case $1 in show) [ ! -e "+filepath.Join(dir, "machine/outdated")+" ] || echo yes ;; esac\n")
+		"case $1 in show) [ ! -e "+filepath.Join(dir, "machine/outdated")+" ] || echo yes ;; try-restart) [ ! -e "+filepath.Join(dir, "machine/fails")+" ] ;; esac\n")
 	write(t, filepath.Join(dir, "upload"), "a program")
 	write(t, filepath.Join(dir, "machine/run/systemd/system/x"), "")
 	t.Setenv("PATH", filepath.Join(dir, "bin"))
@@ -98,6 +98,27 @@ func TestACopyOfTheAgentIsInstalledAndRestarted(t *testing.T) {
 	}
 	if second := installed(t, o); len(first) != 1 || len(second) != 1 || first[0] == second[0] {
 		t.Errorf("%v was installed, and then %v", first, second)
+	}
+}
+
+func TestNetworkdIsToldByTheNextInstallIfTheLastWasCutShort(t *testing.T) {
+	o, heard := prepared(t)
+	write(t, o.path("/etc/drover/bootstrap.json"), "{}")
+	write(t, o.path("/fails"), "")
+	if err := Install(t.Context(), o); err == nil || !strings.Contains(err.Error(), "systemd-networkd") {
+		t.Fatalf("got %v, want that networkd could not be restarted", err)
+	}
+	_ = heard()
+	if err := os.Remove(o.path("/fails")); err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []bool{true, false} {
+		if err := Install(t.Context(), o); err != nil {
+			t.Fatal(err)
+		}
+		if said := heard(); strings.Contains(said, "try-restart systemd-networkd") != want {
+			t.Errorf("systemctl heard %q, want that networkd is restarted: %t", said, want)
+		}
 	}
 }
 

@@ -170,13 +170,18 @@ func (s *Server) bootID(ctx context.Context) (string, error) {
 	return s.asRoot(ctx, "cat /proc/sys/kernel/random/boot_id")
 }
 
-// stalled returns when the machine's kernel says that a processor gets no further, or when the context ends.
+// stalled returns true when the machine's kernel says that a processor gets no further and nobody can log in, and false when
+// the context ends. A busy host can make the kernel say so of a processor that does get further.
 func (s *Server) stalled(ctx context.Context) bool {
 	tick := time.NewTicker(time.Second)
 	defer tick.Stop()
-	for {
-		if said, err := os.ReadFile(s.Console); err == nil && kernelStall.Match(said) {
-			return true
+	for told := 0; ; {
+		said, err := os.ReadFile(s.Console)
+		if stalls := len(kernelStall.FindAll(said, -1)); err == nil && stalls != told {
+			told = stalls
+			if _, err := s.drover(ctx, time.Minute, "", "ssh", s.Name, "true"); stalls > 0 && err != nil && ctx.Err() == nil {
+				return true
+			}
 		}
 		select {
 		case <-ctx.Done():
