@@ -20,18 +20,21 @@ import (
 	"github.com/drover-dev/drover/api/node"
 )
 
-// Trees are what the agent and its components make outside of their own directories, each with all that is in it.
+// Trees are what the components make outside of their own directories, each with all that is in it.
 var Trees = []string{
-	"/etc/systemd/logind.conf.d/99-kubelet.conf", node.BootstrapPath, "/usr/libexec/kubernetes", "/var/lib/cni", "/run/nri",
+	"/etc/systemd/logind.conf.d/99-kubelet.conf", "/usr/libexec/kubernetes", "/var/lib/cni", "/run/nri",
 	"/opt/nri", "/etc/nri", "/run/xtables.lock", "/var/log/pods", "/var/log/containers",
 }
 
-// Directories are those that they make and that others may use as well, the inner before the outer: they go when nothing
-// is left in them.
+// Directories are those that the components make and that others may use as well, the inner before the outer: they go when
+// nothing is left in them.
 var Directories = []string{
 	"/run/netns", "/etc/cni/net.d", "/etc/cni", "/opt/cni/bin", "/opt/cni", "/opt/containerd/bin", "/opt/containerd/lib", "/opt/containerd", "/opt", "/usr/libexec",
-	"/etc/systemd/logind.conf.d", "/etc/systemd/networkd.conf.d", "/etc/drover",
+	"/etc/systemd/logind.conf.d",
 }
+
+// AgentDirectories are those that the agent itself makes, before it has any component.
+var AgentDirectories = []string{"/etc/systemd/networkd.conf.d", filepath.Dir(node.BootstrapPath)}
 
 // sysctls are what the agent, the kubelet and kube-proxy set.
 var sysctls = []string{
@@ -43,7 +46,7 @@ var sysctls = []string{
 
 // Baseline is what a machine was like.
 type Baseline struct {
-	// Paths are those of Trees and Directories that were there; nil when nobody took them down.
+	// Paths are those of Trees and of both kinds of directories that were there; nil when nobody took them down.
 	Paths []string `json:"paths"`
 	// Sysctls are the values of parameters, by their path below /proc/sys.
 	Sysctls map[string]string `json:"sysctls,omitempty"`
@@ -148,7 +151,7 @@ func (b Baseline) HadTable(table string) bool {
 
 func (r Recorder) paths() []string {
 	there := []string{}
-	for _, path := range slices.Concat(Trees, Directories) {
+	for _, path := range slices.Concat(Trees, Directories, AgentDirectories) {
 		if _, err := os.Lstat(filepath.Join(r.Root, path)); err == nil {
 			there = append(there, path)
 		}

@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/google/nftables"
@@ -17,11 +18,18 @@ import (
 // logindConf is where the kubelet asks logind for time at a shutdown.
 const logindConf = "/etc/systemd/logind.conf.d/99-kubelet.conf"
 
-// restore gives back what was before the agent came: what it and its components made elsewhere goes.
+// restore gives back what was before the agent came. It sets the kernel's parameters before it claims anything, and a
+// release may come in between.
 func (r *resetter) restore(ctx context.Context) error {
+	err := r.restoreSysctls()
 	if !r.isOurs(r.Paths.KubeletDir) {
-		return nil
+		return err
 	}
+	return errors.Join(err, r.removeTrees(ctx), r.removeEmptyTables())
+}
+
+// removeTrees removes what the components made elsewhere.
+func (r *resetter) removeTrees(ctx context.Context) error {
 	hadLogindConf := exists(r.Root + logindConf)
 	var errs []error
 	for _, path := range baseline.Trees {
@@ -33,16 +41,17 @@ func (r *resetter) restore(ctx context.Context) error {
 		// So that logind gives no more time; without systemd there is nobody to tell.
 		_ = exec.CommandContext(ctx, "systemctl", "kill", "--signal=HUP", "systemd-logind.service").Run()
 	}
-	errs = append(errs, r.restoreSysctls(), r.removeEmptyTables())
 	return errors.Join(errs...)
 }
 
-// removeDirectories removes those that were not there before and have nothing in them now.
+// removeDirectories removes those that were not there before and have nothing in them now; the components' only where
+// there were any.
 func (r *resetter) removeDirectories(context.Context) error {
-	if !r.isOurs(r.Paths.KubeletDir) {
-		return nil
+	dirs := baseline.AgentDirectories
+	if r.isOurs(r.Paths.KubeletDir) {
+		dirs = slices.Concat(baseline.Directories, dirs)
 	}
-	for _, path := range baseline.Directories {
+	for _, path := range dirs {
 		if !r.before.Had(path) && os.Remove(r.Root+path) == nil { // fails when there is something in it
 			r.say("Removed %s", path)
 		}

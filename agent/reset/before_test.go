@@ -1,6 +1,7 @@
 package reset
 
 import (
+	"bytes"
 	"os"
 	"path/filepath"
 	"slices"
@@ -10,6 +11,7 @@ import (
 	"github.com/google/nftables"
 
 	"github.com/drover-dev/drover/agent/baseline"
+	"github.com/drover-dev/drover/api/node"
 )
 
 func put(t *testing.T, path, content string) {
@@ -70,6 +72,71 @@ func TestResetGivesBackWhatWasBefore(t *testing.T) {
 	}
 	if tables := baseline.Tables(); !slices.Equal(tables, []string{"ip nat"}) {
 		t.Errorf("the tables are %v, want the one that was there", tables)
+	}
+}
+
+// unclaimed is a machine on which an agent was installed that got no further: no directory is marked as its own.
+func unclaimed(t *testing.T) (Options, *bytes.Buffer) {
+	t.Helper()
+	o, out := machine(t)
+	for _, dir := range []string{o.Paths.KubeletDir, o.Paths.ContainerdRoot, o.Paths.ContainerdState} {
+		if err := os.RemoveAll(dir); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return o, out
+}
+
+func TestResetGivesBackAMachineWhoseAgentClaimedNothingYet(t *testing.T) {
+	o, out := unclaimed(t)
+	put(t, o.Root+"/proc/sys/net/ipv4/ip_forward", "0\n")
+	put(t, o.Root+"/var/log/theirs", "")
+	if err := (baseline.Recorder{Root: o.Root, StateDir: o.StateDir, RunDir: o.RunDir}).Record(); err != nil {
+		t.Fatal(err)
+	}
+	for _, path := range []string{node.BootstrapPath, "/etc/drover/.bootstrap.json.123" /* of a write that was cut short */, "/var/log/pods/theirs"} {
+		put(t, o.Root+path, "")
+	}
+	for _, dir := range []string{"/etc/systemd/networkd.conf.d", "/etc/cni/net.d"} {
+		if err := os.MkdirAll(o.Root+dir, 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	put(t, o.Root+"/proc/sys/net/ipv4/ip_forward", "1\n")
+	if err := Run(t.Context(), o); err != nil {
+		t.Fatal(err)
+	}
+	for _, path := range []string{"/etc/drover", "/etc/systemd/networkd.conf.d"} {
+		if exists(o.Root + path) {
+			t.Errorf("%s is left; it said:\n%s", path, out)
+		}
+	}
+	for _, path := range []string{"/var/log/pods/theirs", "/etc/cni/net.d"} {
+		if !exists(o.Root + path) {
+			t.Errorf("%s is gone, which no component of the agent's can have made; it said:\n%s", path, out)
+		}
+	}
+	if data, err := os.ReadFile(o.Root + "/proc/sys/net/ipv4/ip_forward"); err != nil || string(data) != "0" {
+		t.Errorf("ip_forward is %q, %v; want what it was", data, err)
+	}
+}
+
+func TestABootstrapDocumentThatIsLeftIsSeenWithoutABaseline(t *testing.T) {
+	o, _ := unclaimed(t)
+	put(t, o.Root+node.BootstrapPath, "")
+	for _, dir := range []string{o.StateDir, o.RunDir, o.Paths.ConfigDir, o.Paths.LogDir} {
+		if err := os.RemoveAll(dir); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if left, err := Left(o); err != nil || !slices.Equal(left, []string{o.Root + node.BootstrapPath}) {
+		t.Errorf("%v are left, %v; want the document", left, err)
+	}
+	if err := Run(t.Context(), o); err != nil {
+		t.Fatal(err)
+	}
+	if left, err := Left(o); err != nil || len(left) > 0 {
+		t.Errorf("after a reset %v are left, %v", left, err)
 	}
 }
 

@@ -16,6 +16,7 @@ import (
 	"github.com/drover-dev/drover/agent/network"
 	"github.com/drover-dev/drover/agent/service"
 	"github.com/drover-dev/drover/agent/supervise"
+	"github.com/drover-dev/drover/api/node"
 	"github.com/drover-dev/drover/api/v1alpha1"
 )
 
@@ -134,7 +135,7 @@ func (r *resetter) claimed() []string {
 func (r *resetter) isOurs(dir string) bool { return component.Claimed(dir) }
 
 func (r *resetter) present() bool {
-	return exists(r.StateDir) || exists(r.RunDir) || exists(service.UnitPath)
+	return exists(r.StateDir) || exists(r.RunDir) || exists(service.UnitPath) || exists(r.Root+node.BootstrapPath)
 }
 
 func (r *resetter) stopComponents(ctx context.Context) error {
@@ -154,14 +155,16 @@ func (r *resetter) stopComponents(ctx context.Context) error {
 	return nil
 }
 
-// removeFiles removes what the components left. What the infrastructure provider put on the machine stays, and so do
-// the marks of the directories that have one, by which another reset knows them if this one has to be run again.
+// removeFiles removes what the agent and the components left, the bootstrap document included, whoever put it there: it is
+// nobody else's, and may have a token in it. The marks of the directories that have one stay: by them another reset knows
+// the directories if this one has to be run again.
 func (r *resetter) removeFiles(context.Context) error {
 	paths, err := filepath.Glob(filepath.Join(r.RunDir, "*"))
+	cutShort, _ := filepath.Glob(filepath.Join(r.Root, filepath.Dir(node.BootstrapPath), "."+filepath.Base(node.BootstrapPath)+".*"))
 	paths = slices.DeleteFunc(paths, func(path string) bool {
 		return slices.Contains([]string{service.LockName, baseline.FileName}, filepath.Base(path))
 	})
-	paths = append(paths, r.Paths.ConfigDir, r.Paths.LogDir, filepath.Join(r.Paths.CNIConfDir, network.ConflistName))
+	paths = append(append(paths, cutShort...), r.Root+node.BootstrapPath, r.Paths.ConfigDir, r.Paths.LogDir, filepath.Join(r.Paths.CNIConfDir, network.ConflistName))
 	if r.isOurs(r.Paths.KubeletDir) {
 		paths = append(paths, r.Leftovers...)
 	}

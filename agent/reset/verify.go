@@ -14,6 +14,7 @@ import (
 	"github.com/drover-dev/drover/agent/network"
 	"github.com/drover-dev/drover/agent/service"
 	"github.com/drover-dev/drover/agent/supervise"
+	"github.com/drover-dev/drover/api/node"
 )
 
 // Left is what Drover has left on this machine, a line for each thing, and changes nothing. What can be anybody's, as
@@ -29,13 +30,13 @@ func Left(o Options) ([]string, error) {
 
 func (r *resetter) left(ours bool) ([]string, error) {
 	paths := []string{r.StateDir, r.RunDir, r.Paths.LogDir, r.Paths.ConfigDir, filepath.Join(r.Paths.CNIConfDir, network.ConflistName)}
-	for _, path := range []string{service.UnitPath, service.NodeUnitPath, service.SlicePath, service.NetworkdPath} {
+	for _, path := range []string{service.UnitPath, service.NodeUnitPath, service.SlicePath, service.NetworkdPath, node.BootstrapPath} {
 		paths = append(paths, r.Root+path)
 	}
 	paths = append(paths, r.claimed()...)
 	if ours {
 		paths = append(paths, r.Root+logindConf)
-		for _, path := range slices.Concat(baseline.Trees) {
+		for _, path := range baseline.Trees {
 			if !r.before.Had(path) {
 				paths = append(paths, r.Root+path)
 			}
