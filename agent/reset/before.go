@@ -64,7 +64,11 @@ func (r *resetter) restoreSysctls() error {
 	for name, value := range r.before.Sysctls {
 		path := filepath.Join(r.Root, "/proc/sys", name)
 		data, err := os.ReadFile(path)
-		if err != nil || strings.TrimSpace(string(data)) == value {
+		if isGone(err) || errors.Is(err, os.ErrPermission) || err == nil && strings.TrimSpace(string(data)) == value {
+			continue
+		}
+		if err != nil {
+			errs = append(errs, fmt.Errorf("read %s: %w", name, err))
 			continue
 		}
 		if err := os.WriteFile(path, []byte(value), 0); err != nil && !errors.Is(err, os.ErrPermission) {

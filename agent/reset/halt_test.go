@@ -15,7 +15,7 @@ func TestAHaltEndsTheComponentsAndRemovesNothing(t *testing.T) {
 	if err := Halt(t.Context(), o); err != nil {
 		t.Fatal(err)
 	}
-	if startTime(pid) != 0 {
+	if runs(t, pid) {
 		t.Errorf("process %d still runs", pid)
 	}
 	for _, dir := range []string{o.StateDir, o.RunDir, o.Paths.KubeletDir, o.Paths.ContainerdRoot, o.Paths.LogDir} {
@@ -38,13 +38,13 @@ func TestAHaltLeavesAllToAReset(t *testing.T) {
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
 	defer cancel()
-	if err := Halt(ctx, o); err != nil || startTime(pid) == 0 {
+	if err := Halt(ctx, o); err != nil || !runs(t, pid) {
 		t.Errorf("during a reset a halt fails (%v), or ends what the reset is about to end: %s", err, out)
 	}
 	if err := lock.Close(); err != nil {
 		t.Fatal(err)
 	}
-	if err := Halt(ctx, o); err != nil || startTime(pid) != 0 {
+	if err := Halt(ctx, o); err != nil || runs(t, pid) {
 		t.Errorf("after a reset that was ended half-way a halt does nothing (%v): %s", err, out)
 	}
 }

@@ -161,7 +161,11 @@ func (r *resetter) removeCgroups(context.Context) error {
 
 // removeTree removes directories only: the files of a cgroup are the kernel's.
 func removeTree(root string) error {
-	for _, dir := range slices.Backward(cgroupsBelow(root)) {
+	dirs, err := cgroupsBelow(root)
+	if err != nil {
+		return fmt.Errorf("list the cgroups below %s: %w", root, err)
+	}
+	for _, dir := range slices.Backward(dirs) {
 		if err := unix.Rmdir(dir); err != nil && !errors.Is(err, unix.ENOENT) {
 			return fmt.Errorf("remove cgroup %s: %w", dir, err)
 		}

@@ -28,28 +28,34 @@ func (r *resetter) killPods(ctx context.Context) error {
 		thaw(dir)
 	}
 	var left []int
-	late := until(ctx, func() bool {
-		left = r.killShims(killed)
+	late := until(ctx, func() (bool, error) {
+		found, err := r.killShims(killed)
+		left = found
+		errs := []error{err}
 		for _, dir := range dirs {
-			left = append(left, killCgroup(dir, killed)...)
+			found, err := killCgroup(dir, killed)
+			left, errs = append(left, found...), append(errs, err)
 		}
-		return len(left) == 0
+		return len(left) == 0, errors.Join(errs...)
 	})
 	if len(killed) > 0 {
 		r.say("Killed %d processes that were left of the pods", len(killed))
 	}
 	if late != nil {
-		late = fmt.Errorf("processes %v of the pods do not end: %w", left, late)
+		late = fmt.Errorf("end the processes of the pods, of which %v are left: %w", left, late)
 	}
 	return errors.Join(err, late)
 }
 
 // killShims kills the shims that run from our bundles, in our own namespaces: another machine on this host has the same
 // paths. It returns those that it found.
-func (r *resetter) killShims(killed map[int]bool) []int {
+func (r *resetter) killShims(killed map[int]bool) ([]int, error) {
 	state, err := filepath.EvalSymlinks(r.StateDir)
+	if isGone(err) {
+		return nil, nil
+	}
 	if err != nil {
-		return nil
+		return nil, fmt.Errorf("find the pods' shims: %w", err)
 	}
 	isShim := func(pid int) bool {
 		exe, err := os.Readlink(fmt.Sprintf("/proc/%d/exe", pid))
@@ -57,9 +63,6 @@ func (r *resetter) killShims(killed map[int]bool) []int {
 		return err == nil && filepath.Base(exe) == shimName && strings.HasPrefix(exe, state+"/") && supervise.SameNamespaces(pid)
 	}
 	pids, err := supervise.Others()
-	if err != nil {
-		return nil
-	}
 	var found []int
 	for _, pid := range pids {
 		if !isSpared(pid) && isShim(pid) {
@@ -67,29 +70,36 @@ func (r *resetter) killShims(killed map[int]bool) []int {
 			kill(pid, isShim, killed)
 		}
 	}
-	return found
+	return found, err
 }
 
 // killCgroup kills what is in a cgroup and below it, and returns what it found there. What is not of this machine is
 // left alone, and found when the cgroup cannot be removed.
-func killCgroup(root string, killed map[int]bool) []int {
+func killCgroup(root string, killed map[int]bool) ([]int, error) {
 	var found []int
 	others := false
-	for _, dir := range cgroupsBelow(root) {
-		isThere := func(pid int) bool { return slices.Contains(processesIn(dir), pid) }
-		for _, pid := range processesIn(dir) {
+	dirs, err := cgroupsBelow(root)
+	errs := []error{err}
+	for _, dir := range dirs {
+		isIn := func(pid int) bool {
+			pids, err := processesIn(dir)
+			return err == nil && slices.Contains(pids, pid)
+		}
+		pids, err := processesIn(dir)
+		errs = append(errs, err)
+		for _, pid := range pids {
 			if isSpared(pid) {
 				others = true
 				continue
 			}
 			found = append(found, pid)
-			kill(pid, isThere, killed)
+			kill(pid, isIn, killed)
 		}
 	}
 	if len(found) > 0 && !others { // on version 2 at once, so that none can be born meanwhile
 		_ = os.WriteFile(filepath.Join(root, "cgroup.kill"), []byte("1"), 0)
 	}
-	return found
+	return found, errors.Join(errs...)
 }
 
 // isSpared says of the number of a process that it is not to be killed: it is our own, the init's, or 0, as which a
@@ -110,7 +120,8 @@ func kill(pid int, isMeant func(pid int) bool, killed map[int]bool) {
 
 // thaw lets frozen processes go on, from the top down: on version 1 a frozen one does not even die.
 func thaw(root string) {
-	for _, dir := range cgroupsBelow(root) {
+	dirs, _ := cgroupsBelow(root) // killPods fails with what cannot be looked at
+	for _, dir := range dirs {
 		for file, on := range map[string]string{"freezer.state": "THAWED", "cgroup.freeze": "0"} {
 			if path := filepath.Join(dir, file); exists(path) {
 				_ = os.WriteFile(path, []byte(on), 0) // killPods says which processes are left
@@ -129,31 +140,39 @@ func (r *resetter) podCgroups() ([]string, error) {
 	if !r.isOurs(r.Paths.KubeletDir) {
 		return nil, nil
 	}
-	one, err := filepath.Glob(filepath.Join("/sys/fs/cgroup", r.CgroupRoot, "kubepods*"))
-	if err != nil {
-		return nil, err
+	hierarchies, err := matches("/sys/fs/cgroup", "*")
+	errs := []error{err}
+	var found []string
+	for _, hierarchy := range append([]string{"/sys/fs/cgroup"}, hierarchies...) {
+		dirs, err := matches(filepath.Join(hierarchy, r.CgroupRoot), "kubepods*")
+		found, errs = append(found, dirs...), append(errs, err)
 	}
-	each, err := filepath.Glob(filepath.Join("/sys/fs/cgroup/*", r.CgroupRoot, "kubepods*"))
-	return append(one, each...), err
+	return found, errors.Join(errs...)
 }
 
 // cgroupsBelow are a cgroup and those below it, the outermost first.
-func cgroupsBelow(root string) []string {
+func cgroupsBelow(root string) ([]string, error) {
 	var dirs []string
-	_ = filepath.WalkDir(root, func(path string, entry fs.DirEntry, err error) error {
+	err := filepath.WalkDir(root, func(path string, entry fs.DirEntry, err error) error {
 		if err == nil && entry.IsDir() {
 			dirs = append(dirs, path)
 		}
-		return nil // what goes meanwhile needs no more looking at
+		if isGone(err) {
+			return nil // what goes meanwhile needs no more looking at
+		}
+		return err
 	})
-	return dirs
+	return dirs, err
 }
 
-// processesIn are the processes of one cgroup without those below it.
-func processesIn(dir string) []int {
+// processesIn are the processes of one cgroup without those below it. Those of a threaded one are its domain's.
+func processesIn(dir string) ([]int, error) {
 	data, err := os.ReadFile(filepath.Join(dir, "cgroup.procs"))
+	if isGone(err) || errors.Is(err, unix.EOPNOTSUPP) {
+		return nil, nil
+	}
 	if err != nil {
-		return nil
+		return nil, fmt.Errorf("list the processes of a cgroup: %w", err)
 	}
 	var pids []int
 	for line := range strings.Lines(string(data)) {
@@ -161,5 +180,5 @@ func processesIn(dir string) []int {
 			pids = append(pids, pid)
 		}
 	}
-	return pids
+	return pids, nil
 }

@@ -101,12 +101,12 @@ func TestResetEndsThePodsThatContainerdLeft(t *testing.T) {
 				t.Errorf("%v; it said:\n%s", err, out)
 			}
 			for what, pid := range map[string]int{"the pod's process": running, "the frozen process": frozen, "the shim": shim} {
-				if startTime(pid) != 0 {
+				if runs(t, pid) {
 					t.Errorf("%s still runs", what)
 				}
 			}
 			for what, pid := range map[string]int{"a process beside the pods": beside, "another's shim": theirs} {
-				if startTime(pid) == 0 {
+				if !runs(t, pid) {
 					t.Errorf("%s was killed", what)
 				}
 			}

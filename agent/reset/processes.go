@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+	"k8s.io/apimachinery/pkg/util/wait"
 
 	"github.com/drover-dev/drover/agent/service"
 )
@@ -68,14 +69,20 @@ func (r *resetter) stopProcess(ctx context.Context, name string) error {
 	if err := json.Unmarshal(data, &record); err != nil {
 		return fmt.Errorf("read the record of %s: %w", name, err)
 	}
-	runs := func() bool { return record.PID > 1 && startTime(record.PID) == record.StartTime }
-	if !runs() {
-		return nil
+	ended := func() (bool, error) {
+		if record.PID <= 1 {
+			return true, nil
+		}
+		start, err := startTime(record.PID)
+		return start != record.StartTime, err
+	}
+	if done, err := ended(); done || err != nil {
+		return err
 	}
 	if err := terminate(record.PID); err != nil {
 		return err
 	}
-	if err := until(ctx, func() bool { return !runs() }); err != nil {
+	if err := until(ctx, ended); err != nil {
 		return err
 	}
 	r.say("Stopped the %s (process %d)", name, record.PID)
@@ -83,31 +90,22 @@ func (r *resetter) stopProcess(ctx context.Context, name string) error {
 }
 
 // startTime is field 22 of /proc/<pid>/stat, 0 for a process that is gone or a zombie.
-func startTime(pid int) uint64 {
+func startTime(pid int) (uint64, error) {
 	data, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	if isGone(err) {
+		return 0, nil
+	}
 	if err != nil {
-		return 0
+		return 0, fmt.Errorf("look whether process %d runs: %w", pid, err)
 	}
 	fields := strings.Fields(string(data[strings.LastIndexByte(string(data), ')')+1:]))
 	if len(fields) < 20 || fields[0] == "Z" {
-		return 0
+		return 0, nil
 	}
-	start, _ := strconv.ParseUint(fields[19], 10, 64)
-	return start
+	return strconv.ParseUint(fields[19], 10, 64)
 }
 
 // until polls for something no event tells of, within the time processes get to stop.
-func until(ctx context.Context, done func() bool) error {
-	ctx, cancel := context.WithTimeout(ctx, stopTimeout)
-	defer cancel()
-	tick := time.NewTicker(10 * time.Millisecond)
-	defer tick.Stop()
-	for !done() {
-		select {
-		case <-ctx.Done():
-			return ctx.Err()
-		case <-tick.C:
-		}
-	}
-	return nil
+func until(ctx context.Context, done func() (bool, error)) error {
+	return wait.PollUntilContextTimeout(ctx, 10*time.Millisecond, stopTimeout, true, func(context.Context) (bool, error) { return done() })
 }

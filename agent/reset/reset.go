@@ -49,7 +49,11 @@ const stopTimeout = time.Minute
 func Run(ctx context.Context, o Options) error {
 	o = o.withDefaults()
 	r := &resetter{Options: o}
-	if !r.present() {
+	there, err := r.present()
+	if err != nil {
+		return fmt.Errorf("look for an agent: %w", err)
+	}
+	if !there {
 		r.say("Nothing to reset: no agent has been at work here (%s does not exist)", o.StateDir)
 		return nil
 	}
@@ -134,12 +138,12 @@ func (r *resetter) claimed() []string {
 
 func (r *resetter) isOurs(dir string) bool { return component.Claimed(dir) }
 
-func (r *resetter) present() bool {
-	return exists(r.StateDir) || exists(r.RunDir) || exists(service.UnitPath) || exists(r.Root+node.BootstrapPath)
+func (r *resetter) present() (bool, error) {
+	return isAnyThere(r.StateDir, r.RunDir, service.UnitPath, r.Root+node.BootstrapPath)
 }
 
 func (r *resetter) stopComponents(ctx context.Context) error {
-	if records, err := filepath.Glob(filepath.Join(r.RunDir, "processes", "*.json")); err != nil || len(records) == 0 {
+	if records, err := matches(filepath.Join(r.RunDir, "processes"), "*.json"); err != nil || len(records) == 0 {
 		return err
 	}
 	processes, err := supervise.New(supervise.Options{RunDir: r.RunDir})
@@ -159,8 +163,8 @@ func (r *resetter) stopComponents(ctx context.Context) error {
 // nobody else's, and may have a token in it. The marks of the directories that have one stay: by them another reset knows
 // the directories if this one has to be run again.
 func (r *resetter) removeFiles(context.Context) error {
-	paths, err := filepath.Glob(filepath.Join(r.RunDir, "*"))
-	cutShort, _ := filepath.Glob(filepath.Join(r.Root, filepath.Dir(node.BootstrapPath), "."+filepath.Base(node.BootstrapPath)+".*"))
+	paths, err := matches(r.RunDir, "*")
+	cutShort, unread := matches(r.Root+filepath.Dir(node.BootstrapPath), "."+filepath.Base(node.BootstrapPath)+".*")
 	paths = slices.DeleteFunc(paths, func(path string) bool {
 		return slices.Contains([]string{service.LockName, baseline.FileName}, filepath.Base(path))
 	})
@@ -168,7 +172,7 @@ func (r *resetter) removeFiles(context.Context) error {
 	if r.isOurs(r.Paths.KubeletDir) {
 		paths = append(paths, r.Leftovers...)
 	}
-	errs := []error{err}
+	errs := []error{err, unread}
 	for _, path := range paths {
 		errs = append(errs, r.remove(path))
 	}

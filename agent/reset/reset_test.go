@@ -111,6 +111,15 @@ func startComponent(t *testing.T, o Options, name string) int {
 	return pid
 }
 
+func runs(t *testing.T, pid int) bool {
+	t.Helper()
+	start, err := startTime(pid)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return start != 0
+}
+
 func TestResetRemovesWhatTheAgentMadeAndNothingElse(t *testing.T) {
 	o, out := machine(t)
 	pid := startComponent(t, o, "kubelet")
@@ -124,7 +133,7 @@ func TestResetRemovesWhatTheAgentMadeAndNothingElse(t *testing.T) {
 	if err := Run(t.Context(), o); err != nil {
 		t.Fatal(err)
 	}
-	if startTime(pid) != 0 {
+	if runs(t, pid) {
 		t.Errorf("process %d still runs", pid)
 	}
 	for _, gone := range []string{o.RunDir, o.Paths.KubeletDir, o.Paths.ContainerdRoot, o.Paths.LogDir, o.StateDir + "/pki", o.NetnsDir + "/cni-1234", o.Leftovers[0]} {

@@ -1,6 +1,7 @@
 package reset
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -43,32 +44,40 @@ func (r *resetter) left(ours bool) ([]string, error) {
 		}
 	}
 	var left []string
+	var errs []error
 	for _, path := range paths {
-		// What is mounted below is others', and so are the directories above it.
-		if mounts, err := mountsAt(path); exists(path) && err == nil && len(mounts) == 0 {
+		is, err := isLeft(path)
+		if errs = append(errs, err); is {
 			left = append(left, path)
 		}
 	}
-	left = append(left, r.processesLeft()...)
-	kernel, err := r.kernelLeft(ours)
-	left = append(left, kernel...)
+	processes, err := r.processesLeft()
+	kernel, kernelErr := r.kernelLeft(ours)
+	left = slices.Concat(left, processes, kernel)
 	slices.Sort(left)
-	return slices.Compact(left), err
+	return slices.Compact(left), errors.Join(append(errs, err, kernelErr)...)
+}
+
+// isLeft says whether something of ours is at a path. What is mounted below is others', and so are the directories above it.
+func isLeft(path string) (bool, error) {
+	there, err := isThere(path)
+	if !there || err != nil {
+		return false, err
+	}
+	mounts, err := mountsAt(path)
+	return err == nil && len(mounts) == 0, err
 }
 
 // processesLeft are those that run from the agent's directory.
-func (r *resetter) processesLeft() []string {
+func (r *resetter) processesLeft() ([]string, error) {
 	pids, err := supervise.Others()
-	if err != nil {
-		return nil
-	}
 	var left []string
 	for _, pid := range pids {
 		if exe, err := os.Readlink(fmt.Sprintf("/proc/%d/exe", pid)); err == nil && strings.HasPrefix(exe, r.StateDir+"/") && supervise.SameNamespaces(pid) {
 			left = append(left, fmt.Sprintf("process %d (%s)", pid, exe))
 		}
 	}
-	return left
+	return left, err
 }
 
 func (r *resetter) kernelLeft(ours bool) ([]string, error) {
@@ -106,8 +115,6 @@ func (r *resetter) kernelLeft(ours bool) ([]string, error) {
 			left = append(left, "nftables chain "+baseline.TableName(c.Table)+" "+c.Name)
 		}
 	}
-	if found, err := filepath.Glob(filepath.Join("/sys/fs/cgroup", r.CgroupRoot, "kubepods*")); err == nil {
-		left = append(left, found...)
-	}
-	return left, nil
+	cgroups, err := matches(filepath.Join("/sys/fs/cgroup", r.CgroupRoot), "kubepods*")
+	return append(left, cgroups...), err
 }

@@ -1,0 +1,53 @@
+package reset
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+
+	"golang.org/x/sys/unix"
+)
+
+// isGone says of an error that what was looked for is not there. Any other, such as too many open files, says nothing of
+// it: to take it for gone would be to call a machine clean on which it still is.
+func isGone(err error) bool {
+	return errors.Is(err, os.ErrNotExist) || errors.Is(err, unix.ENOTDIR) ||
+		errors.Is(err, unix.ESRCH) || errors.Is(err, unix.ENODEV) // a process, and a cgroup, that ended after its file was opened
+}
+
+// isThere says whether a path names something, be it a link to nothing.
+func isThere(path string) (bool, error) {
+	_, err := os.Lstat(path)
+	if isGone(err) {
+		return false, nil
+	}
+	return err == nil, err
+}
+
+// isAnyThere says the same of several paths.
+func isAnyThere(paths ...string) (bool, error) {
+	for _, path := range paths {
+		if there, err := isThere(path); there || err != nil {
+			return there, err
+		}
+	}
+	return false, nil
+}
+
+// matches are the paths in a directory whose names match a pattern. Unlike filepath.Glob it does not take a directory that
+// cannot be read for an empty one.
+func matches(dir, pattern string) ([]string, error) {
+	entries, err := os.ReadDir(dir)
+	if err != nil && !isGone(err) {
+		return nil, err
+	}
+	var paths []string
+	for _, entry := range entries {
+		if ok, err := filepath.Match(pattern, entry.Name()); err != nil {
+			return nil, err
+		} else if ok {
+			paths = append(paths, filepath.Join(dir, entry.Name()))
+		}
+	}
+	return paths, nil
+}
