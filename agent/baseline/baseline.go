@@ -15,6 +15,7 @@ import (
 	"strings"
 
 	"github.com/google/nftables"
+	"golang.org/x/sys/unix"
 
 	"github.com/drover-dev/drover/agent/atomicfile"
 	"github.com/drover-dev/drover/api/node"
@@ -67,10 +68,18 @@ type Recorder struct {
 
 // Record takes down what was not taken down yet. It must come before what is changed.
 func (r Recorder) Record() error {
-	if err := once(filepath.Join(r.StateDir, FileName), func() Baseline { return Baseline{Paths: r.paths()} }); err != nil {
+	err := once(filepath.Join(r.StateDir, FileName), func() (b Baseline, err error) {
+		b.Paths, err = r.paths()
+		return b, err
+	})
+	if err != nil {
 		return err
 	}
-	return once(filepath.Join(r.RunDir, FileName), func() Baseline { return Baseline{Sysctls: r.sysctls(), Tables: Tables()} })
+	return once(filepath.Join(r.RunDir, FileName), func() (b Baseline, err error) {
+		b.Tables = Tables()
+		b.Sysctls, err = r.sysctls()
+		return b, err
+	})
 }
 
 // RecordLoaded takes down the kernel parameters that came with a module of the kernel's since Record, which nobody has set
@@ -88,7 +97,11 @@ func (r Recorder) RecordLoaded() error {
 	if b.Sysctls == nil {
 		b.Sysctls = map[string]string{}
 	}
-	for name, value := range r.sysctls() {
+	values, err := r.sysctls()
+	if err != nil {
+		return fmt.Errorf("take down what the kernel's modules brought: %w", err)
+	}
+	for name, value := range values {
 		if _, known := b.Sysctls[name]; !known {
 			b.Sysctls[name] = value
 		}
@@ -102,11 +115,19 @@ func (r Recorder) RecordLoaded() error {
 	return nil
 }
 
-func once(path string, look func() Baseline) error {
-	if _, err := os.Stat(path); err == nil {
+func once(path string, look func() (Baseline, error)) error {
+	there, err := exists(path)
+	if there {
 		return nil
 	}
-	data, err := json.Marshal(look())
+	var b Baseline
+	if err == nil {
+		b, err = look()
+	}
+	var data []byte
+	if err == nil {
+		data, err = json.Marshal(b)
+	}
 	if err == nil {
 		err = atomicfile.Write(path, data, 0o600)
 	}
@@ -114,6 +135,16 @@ func once(path string, look func() Baseline) error {
 		return fmt.Errorf("take down what the machine was like: %w", err)
 	}
 	return nil
+}
+
+// exists says whether a path names something. That it cannot be looked at is an error: what is taken down as missing is
+// deleted by the reset.
+func exists(path string) (bool, error) {
+	_, err := os.Lstat(path)
+	if errors.Is(err, os.ErrNotExist) || errors.Is(err, unix.ENOTDIR) {
+		return false, nil
+	}
+	return err == nil, err
 }
 
 // Load is what was taken down; what was not is empty.
@@ -135,7 +166,10 @@ func (r Recorder) Load() (Baseline, error) {
 			b.Paths = part.Paths
 		}
 		if part.Tables != nil {
-			b.Tables, b.Sysctls = part.Tables, part.Sysctls
+			b.Tables = part.Tables
+		}
+		if part.Sysctls != nil {
+			b.Sysctls = part.Sysctls
 		}
 	}
 	return b, nil
@@ -149,24 +183,34 @@ func (b Baseline) HadTable(table string) bool {
 	return b.Tables == nil || slices.Contains(b.Tables, table)
 }
 
-func (r Recorder) paths() []string {
-	there := []string{}
+func (r Recorder) paths() ([]string, error) {
+	found := []string{}
 	for _, path := range slices.Concat(Trees, Directories, AgentDirectories) {
-		if _, err := os.Lstat(filepath.Join(r.Root, path)); err == nil {
-			there = append(there, path)
+		there, err := exists(filepath.Join(r.Root, path))
+		if err != nil {
+			return nil, err
+		}
+		if there {
+			found = append(found, path)
 		}
 	}
-	return there
+	return found, nil
 }
 
-func (r Recorder) sysctls() map[string]string {
+// sysctls leaves out the parameters that this kernel has not, or shows to nobody here.
+func (r Recorder) sysctls() (map[string]string, error) {
 	values := map[string]string{}
 	for _, name := range sysctls {
-		if data, err := os.ReadFile(filepath.Join(r.Root, "/proc/sys", name)); err == nil {
-			values[name] = strings.TrimSpace(string(data))
+		data, err := os.ReadFile(filepath.Join(r.Root, "/proc/sys", name))
+		if errors.Is(err, os.ErrNotExist) || errors.Is(err, os.ErrPermission) {
+			continue
 		}
+		if err != nil {
+			return nil, err
+		}
+		values[name] = strings.TrimSpace(string(data))
 	}
-	return values
+	return values, nil
 }
 
 // Tables are the nftables tables there are, iptables' among them; nil where they cannot be listed.

@@ -1,9 +1,12 @@
 package baseline
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
 	"testing"
+
+	"golang.org/x/sys/unix"
 )
 
 func TestTheBaselineIsWhatWasThereFirst(t *testing.T) {
@@ -59,6 +62,47 @@ func TestWhatComesWithAModuleIsOfTheBaseline(t *testing.T) {
 	}
 	if b, err := r.Load(); err != nil || b.Sysctls[conntrack] != "65536" || b.Sysctls["net/ipv4/ip_forward"] != "0" {
 		t.Errorf("%+v, %v: want each parameter as it was before it was set", b, err)
+	}
+}
+
+func TestWhatCannotBeLookedAtIsNotTakenDownAsMissing(t *testing.T) {
+	for name, c := range map[string]struct {
+		why   string
+		spoil func(t *testing.T, root string)
+		want  error
+	}{
+		"a path":      {"the reset would delete it", func(t *testing.T, root string) { loop(t, root+"/var/log") }, unix.ELOOP},
+		"a directory": {"the same, once it is empty", func(t *testing.T, root string) { loop(t, root+"/etc/cni") }, unix.ELOOP},
+		"a parameter": {"the reset would leave it as the agent set it", func(t *testing.T, root string) { loop(t, root+"/proc/sys/net/ipv4/ip_forward") }, unix.ELOOP},
+		"a file":      {"below it there is nothing, for certain", func(t *testing.T, root string) { write(t, root+"/etc/cni", "") }, nil},
+	} {
+		t.Run(name, func(t *testing.T) {
+			dir := t.TempDir()
+			c.spoil(t, dir+"/machine")
+			err := Recorder{Root: dir + "/machine", StateDir: dir + "/state", RunDir: dir + "/run"}.Record()
+			if !errors.Is(err, c.want) {
+				t.Errorf("got %v, want %v: %s", err, c.want, c.why)
+			}
+		})
+	}
+}
+
+// loop makes a link to itself, which is there while what is below it, and in it, cannot be looked at.
+func loop(t *testing.T, path string) {
+	t.Helper()
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Symlink(path, path); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestParametersAreKnownWhereTablesCannotBeListed(t *testing.T) {
+	dir := t.TempDir()
+	write(t, dir+"/"+FileName, `{"paths":null,"sysctls":{"net/ipv4/ip_forward":"0"},"tables":null}`)
+	if b, err := (Recorder{StateDir: dir + "/none", RunDir: dir}).Load(); err != nil || b.Sysctls["net/ipv4/ip_forward"] != "0" || !b.HadTable("ip nat") {
+		t.Errorf("%+v, %v: want the parameters, and any table as one that may have been there", b, err)
 	}
 }
 
