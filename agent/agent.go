@@ -93,12 +93,20 @@ type Agent struct {
 	heartbeat time.Time // when the kubelet last said that the Node is Ready
 }
 
-// New reads what is on disk. It fails when the machine was never told what node it is.
+// New reads what is on disk. It fails when the machine was never told what node it is, or what is there cannot be read, and
+// says so in the boot report: nobody else looks at an agent that ends at once, however often it is started.
 func New(opts Options) (*Agent, error) {
 	opts = opts.withDefaults()
-	boot, err := loadBootstrap(opts.BootstrapPath)
+	a, err := load(opts)
 	if err != nil {
 		newBootReporter(opts.RunDir, opts.Log).say("Bootstrap", v1alpha1.ReasonBootFailed, err.Error())
+	}
+	return a, err
+}
+
+func load(opts Options) (*Agent, error) {
+	boot, err := loadBootstrap(opts.BootstrapPath)
+	if err != nil {
 		return nil, err
 	}
 	committed, err := loadCommitted(opts.StateDir, boot.NodeName)
