@@ -89,7 +89,7 @@ type Agent struct {
 	renewal   error // why the agent's certificate was not renewed the last time it failed
 	hindrance *obstacle
 	activated bool      // some state is installed
-	nodeless  bool      // there is no Node of this machine's name
+	node      presence  // whether there is a Node of this machine's name
 	heartbeat time.Time // when the kubelet last said that the Node is Ready
 }
 

@@ -84,8 +84,8 @@ func (a *Agent) nodes() *nodeWatch {
 		// A kubelet that was at work has registered its Node; one that was not that far yet loses nothing by a restart.
 		known:      a.settledIn,
 		changed:    a.network.SetNodes,
-		registered: func() { a.members.sawNode(); a.setNodeAbsent(false); a.step(stepNodeRegistered) },
-		absent:     func() { a.setNodeAbsent(true) },
+		registered: func() { a.members.sawNode(); a.setNode(present); a.step(stepNodeRegistered) },
+		absent:     func() { a.setNode(absent) },
 		ready:      a.nodeReady,
 		lost:       a.members.missNode,
 		patience:   lostNodePatience,

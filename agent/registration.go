@@ -23,10 +23,19 @@ const (
 	registerFailed = "Unable to register node with API server"
 )
 
-// setNodeAbsent takes down whether there is a Node of this machine's name.
-func (a *Agent) setNodeAbsent(absent bool) {
+// presence is whether something is there, which nobody knows at first.
+type presence int
+
+const (
+	unknown presence = iota
+	present
+	absent
+)
+
+// setNode takes down whether there is a Node of this machine's name.
+func (a *Agent) setNode(is presence) {
 	a.mu.Lock()
-	a.nodeless = absent
+	a.node = is
 	a.mu.Unlock()
 }
 
@@ -41,15 +50,23 @@ func (a *Agent) kubeletStarted() time.Time {
 }
 
 // nodeRegistered fails while the kubelet answers but has not registered its Node, with the kubelet's own words: it answers as
-// if all were well, and its log is on the machine only.
+// if all were well, and its log is on the machine only. It fails as well when the Nodes cannot be listed, by which alone that
+// would be noticed.
 func (a *Agent) nodeRegistered(context.Context) error { return a.nodeMissing(time.Now()) }
 
 func (a *Agent) nodeMissing(now time.Time) error {
 	a.mu.Lock()
-	nodeless := a.nodeless
+	node := a.node
 	a.mu.Unlock()
-	if !nodeless || now.Sub(a.kubeletStarted()) < registerPatience {
+	if node == present || now.Sub(a.kubeletStarted()) < registerPatience {
 		return nil
+	}
+	if node == unknown {
+		if now.Sub(a.timeline.start) < registerPatience {
+			return nil
+		}
+		return &health.Failure{Reason: v1alpha1.ReasonStarting, Message: fmt.Sprintf(
+			"the Nodes are not known yet, nor whether %s is one: the agent could not list them since it was started, and its log says why", a.bootstrap.NodeName)}
 	}
 	message := fmt.Sprintf("there is no Node %s: ", a.bootstrap.NodeName)
 	if line := a.supervise.LastLine(v1alpha1.ComponentKubelet, registerFailed); line != "" {

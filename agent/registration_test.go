@@ -56,7 +56,7 @@ func TestAKubeletThatMayNotRegisterItsNodeSaysWhy(t *testing.T) {
 	if err := a.nodeRegistered(t.Context()); err != nil {
 		t.Errorf("%v, before it is known whether there is a Node", err)
 	}
-	a.setNodeAbsent(true)
+	a.setNode(absent)
 	if err := a.nodeRegistered(t.Context()); err != nil {
 		t.Errorf("%v, though the kubelet has only just been started", err)
 	}
@@ -75,15 +75,31 @@ func TestAKubeletThatMayNotRegisterItsNodeSaysWhy(t *testing.T) {
 	if !errors.As(err, &failure) || failure.Reason != v1alpha1.ReasonNodeNotRegistered {
 		t.Errorf("got %v, want a reason of its own", err)
 	}
-	a.setNodeAbsent(false)
+	a.setNode(present)
 	if err := a.nodeMissing(time.Now().Add(time.Hour)); err != nil {
 		t.Errorf("%v, though the Node is there", err)
 	}
 }
 
+func TestAKubeletWhoseNodeNobodyKnowsOfIsNotCalledHealthyForLong(t *testing.T) {
+	a := withKubelet(t, "true")
+	if err := a.nodeMissing(time.Now()); err != nil {
+		t.Errorf("%v, though the Nodes are only just being listed", err)
+	}
+	var failure *health.Failure
+	late := time.Now().Add(registerPatience + time.Second)
+	if err := a.nodeMissing(late); !errors.As(err, &failure) || failure.Reason != v1alpha1.ReasonStarting || !strings.HasPrefix(failure.Message, "the Nodes are not known yet") {
+		t.Errorf("got %v, want that the Nodes are not known", err)
+	}
+	a.timeline.start = late // an agent that adopts a kubelet has only just asked
+	if err := a.nodeMissing(late); err != nil {
+		t.Errorf("%v, though the agent has only just been started", err)
+	}
+}
+
 func TestAKubeletThatDoesNotSayWhyIsToldOfByItsLog(t *testing.T) {
 	a := withKubelet(t, "true")
-	a.setNodeAbsent(true)
+	a.setNode(absent)
 	if err := a.nodeMissing(time.Now().Add(time.Minute)); err == nil || !strings.Contains(err.Error(), a.paths.LogDir+"/kubelet.log") {
 		t.Errorf("got %v, want the place of the log", err)
 	}

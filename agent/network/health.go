@@ -20,13 +20,15 @@ func (m *Manager) Health() metav1.Condition {
 func (m *Manager) verdict() (status metav1.ConditionStatus, reason, message string) {
 	m.mu.Lock()
 	config, own, routes, ready, failure := m.config, m.own, m.done.routes, m.ready, m.failure
-	nodeless := m.synced && !slices.ContainsFunc(m.nodes, func(n Node) bool { return n.Name == config.Node })
+	synced, nodeless := m.synced, !slices.ContainsFunc(m.nodes, func(n Node) bool { return n.Name == config.Node })
 	m.mu.Unlock()
 	switch {
 	case config.Settings.Mode == v1alpha1.NetworkModeExternal:
 		return metav1.ConditionTrue, v1alpha1.ReasonDisabled, "The pod network is left to a CNI of the user's own"
 	case failure != nil:
 		return metav1.ConditionFalse, v1alpha1.ReasonProbeFailed, failure.Error()
+	case len(own) == 0 && !synced:
+		return metav1.ConditionFalse, v1alpha1.ReasonStarting, "The Nodes are not known yet, nor which range of addresses this one's pods have"
 	case len(own) == 0 && nodeless:
 		return metav1.ConditionFalse, v1alpha1.ReasonStarting, fmt.Sprintf("There is no Node %s, whose pod range is waited for", config.Node)
 	case len(own) == 0:

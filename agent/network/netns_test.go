@@ -460,6 +460,9 @@ func TestWithoutARangeThereIsNothingToDo(t *testing.T) {
 	inNamespace(t)
 	m := manager(t)
 	m.Configure(config())
+	if c := m.Health(); c.Status != "False" || c.Reason != v1alpha1.ReasonStarting || c.Message != "The Nodes are not known yet, nor which range of addresses this one's pods have" {
+		t.Errorf("got %s %s: %s, before anybody knows of a Node", c.Status, c.Reason, c.Message)
+	}
 	m.SetNodes([]Node{node("a", "10.99.0.1")})
 	apply(t, m)
 	if c := m.Health(); c.Status != "False" || c.Reason != v1alpha1.ReasonStarting {
