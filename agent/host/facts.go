@@ -2,6 +2,7 @@ package host
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/netip"
 	"os"
@@ -80,6 +81,8 @@ type Facts struct {
 	StateMount string
 	// ForwardDrops are the chains of others that drop pods' packets.
 	ForwardDrops []ForwardDrop
+	// UnreadFirewall is which of others' rules could not be read and why, empty where all were.
+	UnreadFirewall string
 	// SELinux says what SELinux does.
 	SELinux node.SELinuxMode
 
@@ -132,10 +135,7 @@ func (s *System) Gather(ctx context.Context, opts GatherOptions) (Facts, error) 
 	if size, free, err := s.DiskBytes(s.path(opts.StateDir)); err == nil {
 		f.StateDiskBytes, f.StateDiskFreeBytes = size, free
 	}
-	if s.ForwardDrops != nil && (!opts.LookOnly || s.exists("/sys/module/nf_tables") || !s.loadable("nf_tables")) {
-		f.ForwardDrops, _ = s.ForwardDrops() // where rules cannot be read, NFTables says why
-	}
-	f.ForwardDrops = append(f.ForwardDrops, s.legacyDrops(ctx)...)
+	s.gatherFirewall(ctx, opts, &f)
 	if opts.LookOnly {
 		s.foresee(&f)
 		return f, nil
@@ -145,6 +145,19 @@ func (s *System) Gather(ctx context.Context, opts GatherOptions) (Facts, error) 
 		f.NFTables = err.Error()
 	}
 	return f, s.gatherAddress(ctx, opts, &f)
+}
+
+// gatherFirewall reads what others' rules do to pods' packets. To ask nftables for them loads the kernel's module.
+func (s *System) gatherFirewall(ctx context.Context, opts GatherOptions, f *Facts) {
+	var unread error
+	if s.ForwardDrops != nil && (!opts.LookOnly || s.exists("/sys/module/nf_tables") || !s.loadable("nf_tables")) {
+		f.ForwardDrops, unread = s.ForwardDrops()
+	}
+	legacy, err := s.legacyDrops(ctx)
+	f.ForwardDrops = append(f.ForwardDrops, legacy...)
+	if err = errors.Join(unread, err); err != nil {
+		f.UnreadFirewall = strings.ReplaceAll(err.Error(), "\n", "; ")
+	}
 }
 
 // foresee makes the facts those that there will be once the agent has loaded and set what it can.

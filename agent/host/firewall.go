@@ -2,12 +2,14 @@ package host
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
 
 	"github.com/google/nftables"
 	"github.com/google/nftables/expr"
+	"golang.org/x/sys/unix"
 )
 
 // ForwardDrop is a chain of others that packets to and from pods do not get through.
@@ -26,6 +28,7 @@ const podBridge = "cni0"
 
 // forwardDrops are the base chains that drop what they forward, but for what a rule accepts. A packet must get through
 // each of them: what one accepts another may drop.
+// Those it knows of it returns beside an error about what it could not read.
 func forwardDrops() ([]ForwardDrop, error) {
 	conn, err := nftables.New()
 	if err != nil {
@@ -35,24 +38,37 @@ func forwardDrops() ([]ForwardDrop, error) {
 	if err != nil {
 		return nil, err
 	}
+	return dropsAmong(chains, conn.GetRules)
+}
+
+// rulesOf lists the rules of a chain.
+type rulesOf func(*nftables.Table, *nftables.Chain) ([]*nftables.Rule, error)
+
+func dropsAmong(chains []*nftables.Chain, rulesOf rulesOf) ([]ForwardDrop, error) {
 	var drops []ForwardDrop
+	var errs []error
 	for _, c := range chains {
 		if c.Hooknum == nil || *c.Hooknum != *nftables.ChainHookForward || slices.Contains(ownTables, c.Table.Name) || c.Table.Family == nftables.TableFamilyBridge {
 			continue
 		}
-		rules, err := conn.GetRules(c.Table, c)
-		if err != nil {
-			return nil, err
+		name := fmt.Sprintf("chain %s of table %s", c.Name, c.Table.Name)
+		rules, err := rulesOf(c.Table, c)
+		if errors.Is(err, unix.ENOENT) {
+			continue // it was removed a moment ago
 		}
-		if drop, certain := judge(conn, c, rules); drop {
-			drops = append(drops, ForwardDrop{Chain: fmt.Sprintf("chain %s of table %s", c.Name, c.Table.Name), Certain: certain})
+		if err != nil {
+			errs = append(errs, fmt.Errorf("%s: %w", name, err))
+			continue
+		}
+		if drop, certain := judge(rulesOf, c, rules); drop {
+			drops = append(drops, ForwardDrop{Chain: name, Certain: certain})
 		}
 	}
-	return drops, nil
+	return drops, errors.Join(errs...)
 }
 
 // judge says whether a base chain drops pods' packets, as far as its rules can be read, and whether that is certain.
-func judge(conn *nftables.Conn, c *nftables.Chain, rules []*nftables.Rule) (drop, certain bool) {
+func judge(rulesOf rulesOf, c *nftables.Chain, rules []*nftables.Rule) (drop, certain bool) {
 	end := expr.VerdictAccept
 	if c.Policy != nil && *c.Policy == nftables.ChainPolicyDrop {
 		end = expr.VerdictDrop
@@ -68,18 +84,18 @@ func judge(conn *nftables.Conn, c *nftables.Chain, rules []*nftables.Rule) (drop
 		case verdict == nil || verdict.Kind == expr.VerdictDrop:
 			return true, !unclear
 		case verdict.Kind == expr.VerdictJump || verdict.Kind == expr.VerdictGoto:
-			unclear = unclear || mayAccept(conn, c.Table, verdict.Chain, 0)
+			unclear = unclear || mayAccept(rulesOf, c.Table, verdict.Chain, 0)
 		}
 	}
 	return end == expr.VerdictDrop, !unclear
 }
 
 // mayAccept says whether a chain that is jumped to has a rule that may accept pods' packets.
-func mayAccept(conn *nftables.Conn, table *nftables.Table, chain string, depth int) bool {
+func mayAccept(rulesOf rulesOf, table *nftables.Table, chain string, depth int) bool {
 	if strings.HasPrefix(chain, "KUBE-") || depth > 8 { // the kubelet's and kube-proxy's accept what they marked themselves
 		return depth > 8
 	}
-	rules, err := conn.GetRules(table, &nftables.Chain{Table: table, Name: chain})
+	rules, err := rulesOf(table, &nftables.Chain{Table: table, Name: chain})
 	if err != nil {
 		return true
 	}
@@ -88,7 +104,7 @@ func mayAccept(conn *nftables.Conn, table *nftables.Table, chain string, depth i
 		if matched == no || verdict == nil {
 			return false
 		}
-		return verdict.Kind == expr.VerdictAccept || verdict.Chain != "" && mayAccept(conn, table, verdict.Chain, depth+1)
+		return verdict.Kind == expr.VerdictAccept || verdict.Chain != "" && mayAccept(rulesOf, table, verdict.Chain, depth+1)
 	})
 }
 

@@ -2,6 +2,7 @@ package host
 
 import (
 	"context"
+	"fmt"
 	"os/exec"
 	"slices"
 	"strings"
@@ -13,18 +14,18 @@ const legacyPatience = 10 * time.Second
 
 // legacyDrops are the same of the rules of iptables from before nftables, which nftables does not show. The kernel has
 // the file only where there are such tables.
-func (s *System) legacyDrops(ctx context.Context) []ForwardDrop {
+func (s *System) legacyDrops(ctx context.Context) ([]ForwardDrop, error) {
 	program := s.tool("iptables-legacy")
 	if program == "" || !slices.Contains(s.lines("/proc/net/ip_tables_names"), "filter") {
-		return nil
+		return nil, nil
 	}
 	ctx, cancel := context.WithTimeout(ctx, legacyPatience)
 	defer cancel()
 	out, err := exec.CommandContext(ctx, program, "-w", "5", "-S", "FORWARD").Output()
 	if err != nil {
-		return nil
+		return nil, fmt.Errorf("chain FORWARD of iptables-legacy's table filter: %w", err)
 	}
-	return judgeLegacy(string(out))
+	return judgeLegacy(string(out)), nil
 }
 
 // judgeLegacy judges the chain as `iptables -S` writes it.

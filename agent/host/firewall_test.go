@@ -1,13 +1,16 @@
 package host
 
 import (
+	"errors"
 	"os/exec"
 	"runtime"
 	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/nftables"
 	"github.com/vishvananda/netns"
+	"golang.org/x/sys/unix"
 )
 
 func TestFirewallsThatDropPodsPackets(t *testing.T) {
@@ -84,5 +87,35 @@ func TestFirewallsOfOldThatDropPodsPackets(t *testing.T) {
 		if (len(got) > 0) != c.drop || c.drop && got[0].Certain != c.certain {
 			t.Errorf("%s: got %+v", name, got)
 		}
+	}
+}
+
+func TestAChainThatCannotBeReadHidesNoOther(t *testing.T) {
+	table := &nftables.Table{Family: nftables.TableFamilyIPv4, Name: "fw"}
+	drop := nftables.ChainPolicyDrop
+	var chains []*nftables.Chain
+	for _, name := range []string{"busy", "gone", "closed"} {
+		chains = append(chains, &nftables.Chain{Table: table, Name: name, Hooknum: nftables.ChainHookForward, Policy: &drop})
+	}
+	got, err := dropsAmong(chains, func(_ *nftables.Table, c *nftables.Chain) ([]*nftables.Rule, error) {
+		return nil, map[string]error{"busy": unix.EBUSY, "gone": unix.ENOENT}[c.Name]
+	})
+	if diff := cmp.Diff([]ForwardDrop{{Chain: "chain closed of table fw", Certain: true}}, got); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+	if !errors.Is(err, unix.EBUSY) || errors.Is(err, unix.ENOENT) || !strings.Contains(err.Error(), "chain busy of table fw") {
+		t.Errorf("got %v, want the chain that is there and cannot be read", err)
+	}
+}
+
+func TestRulesThatCannotBeReadAreTold(t *testing.T) {
+	s := machine(t, with(with(common, v1("/")), map[string]string{"/proc/net/ip_tables_names": "filter\n", "/usr/local/sbin/iptables-legacy": "which the real machine has not"}))
+	s.ForwardDrops = func() ([]ForwardDrop, error) { return []ForwardDrop{{"chain f", true}}, unix.EBUSY }
+	f, err := s.Gather(t.Context(), GatherOptions{Server: "https://10.88.0.1:6443", StateDir: "/var/lib/drover"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(f.ForwardDrops) != 1 || !strings.HasPrefix(f.UnreadFirewall, unix.EBUSY.Error()+"; chain FORWARD of iptables-legacy's table filter: ") {
+		t.Errorf("got %v and %q, want what is known and both that is not", f.ForwardDrops, f.UnreadFirewall)
 	}
 }

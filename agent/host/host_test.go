@@ -300,6 +300,8 @@ func TestPreflight(t *testing.T) {
 		"noexec":               {reason: "nothing runs from there", facts: func(f *Facts) { f.StateMount = mountNoExec }, want: []string{"Error StateMount"}},
 		"SELinux":              {reason: "there is no policy of ours", facts: func(f *Facts) { f.SELinux = "Enforcing" }, want: []string{"Error SELinux"}},
 		"firewall":             {reason: "no packet gets through", facts: func(f *Facts) { f.ForwardDrops = []ForwardDrop{{"chain f", true}} }, want: []string{"Error Firewall"}},
+		"firewall, unread":     {reason: "nobody knows whether they get through", facts: func(f *Facts) { f.UnreadFirewall = "chain f: busy" }, want: []string{"Warning Firewall"}},
+		"no nftables at all":   {reason: "one cause is told once", facts: func(f *Facts) { f.UnreadFirewall, f.NFTables = "none", "none" }, want: []string{"Error NFTables"}},
 		"firewall, perhaps":    {reason: "a rule may let them", facts: func(f *Facts) { f.ForwardDrops = []ForwardDrop{{"chain f", false}} }, want: []string{"Warning Firewall"}},
 		"small disk":           {reason: "a bundle needs room", facts: func(f *Facts) { f.StateDiskFreeBytes = 100 << 20 }, want: []string{"Error DiskSpace"}},
 		"little disk":          {reason: "images need room", facts: func(f *Facts) { f.StateDiskFreeBytes = 2 << 30 }, want: []string{"Warning DiskSpace"}},

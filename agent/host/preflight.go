@@ -214,6 +214,8 @@ func checkFirewall(f Facts, spec *v1alpha1.NodeAgentSpec) []v1alpha1.Finding {
 		return []v1alpha1.Finding{fail(FindingFirewall, "the machine's firewall drops what it forwards, and pods' packets with it (%s): let it accept what comes in or goes out by the link %s, or turn it off", strings.Join(certain, ", "), podBridge)}
 	case len(possible) > 0:
 		return []v1alpha1.Finding{warn(FindingFirewall, "the machine's firewall drops what it forwards unless a rule accepts it (%s): see that one accepts what comes in or goes out by the link %s, or pods cannot reach anything", strings.Join(possible, ", "), podBridge)}
+	case f.UnreadFirewall != "" && f.NFTables == "": // or that is why
+		return []v1alpha1.Finding{warn(FindingFirewall, "the rules of the machine's firewall could not be read (%s): see that it lets through what comes in or goes out by the link %s, or pods cannot reach anything", f.UnreadFirewall, podBridge)}
 	}
 	return nil
 }
