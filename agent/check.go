@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/netip"
 	"runtime"
+	"slices"
 	"strings"
 	"time"
 
@@ -29,18 +30,14 @@ func (a *Agent) check(ctx context.Context, g *generation) error {
 	if err := a.loadModules(ctx); err != nil {
 		return err
 	}
-	// Before the machine is looked at, which would complain of what is mended by it.
-	refused := a.system.ApplySysctls(g.Spec.Sysctls, strings.HasPrefix(g.ProviderID, v1alpha1.LocalProviderIDPrefix))
+	refused := a.applySysctls(g) // before the machine is looked at, which would complain of what is mended by it
 	before := a.before(g)
 	facts, findings, err := a.gather(ctx, g, before)
 	if err != nil {
 		return err
 	}
 	doubtful := len(findings) > 0
-	findings = append(findings, a.claim()...)
-	findings = append(findings, a.tolerateFullDisk(g, host.Preflight(facts, g.NodeName, &g.Spec, time.Now()))...)
-	findings = append(findings, refused...)
-	host.SortFindings(findings)
+	findings = a.judge(g, facts, append(findings, refused...))
 	failed := strings.Join(host.Errors(findings), "; ")
 	a.mu.Lock()
 	a.facts, a.findings, a.flawed = facts, findings, before != nil && (doubtful || failed != "")
@@ -61,6 +58,43 @@ func (a *Agent) check(ctx context.Context, g *generation) error {
 	})
 	a.step(stepPreflight)
 	return nil
+}
+
+// look looks again at the machine of a state that is installed, for what was changed on it since, such as a firewall that
+// was turned on. It changes nothing but the findings, and the kernel's parameters where somebody set them otherwise. An error
+// that it finds has the machine checked and the state activated anew until it is gone.
+func (a *Agent) look(ctx context.Context, g *generation) {
+	refused := a.applySysctls(g)
+	a.mu.Lock()
+	nodeIP := a.facts.NodeIP // which is not looked for again: that may take a resolver's time
+	a.mu.Unlock()
+	facts, err := a.system.Gather(ctx, host.GatherOptions{NodeIP: nodeIP, StateDir: a.opts.StateDir})
+	if err != nil && !errors.Is(err, host.ErrNoAddress) {
+		a.log.Error(err, "Could not look at the machine again")
+		return
+	}
+	findings := a.judge(g, facts, refused)
+	a.mu.Lock()
+	same := slices.Equal(a.findings, findings)
+	a.findings, a.flawed = findings, len(host.Errors(findings)) > 0
+	a.mu.Unlock()
+	if !same {
+		a.log.Info("Found the machine changed", "findings", findings)
+		wake(a.dirty)
+	}
+}
+
+// applySysctls sets the kernel's parameters, and returns what it could not set.
+func (a *Agent) applySysctls(g *generation) []v1alpha1.Finding {
+	return a.system.ApplySysctls(g.Spec.Sysctls, strings.HasPrefix(g.ProviderID, v1alpha1.LocalProviderIDPrefix))
+}
+
+// judge is what is found on the machine, the worst first, what is known already included.
+func (a *Agent) judge(g *generation, facts host.Facts, findings []v1alpha1.Finding) []v1alpha1.Finding {
+	findings = append(findings, a.claim()...)
+	findings = append(findings, a.tolerateFullDisk(g, host.Preflight(facts, g.NodeName, &g.Spec, time.Now()))...)
+	host.SortFindings(findings)
+	return findings
 }
 
 // serverPrefixes are the API server's addresses as ranges; none while its name cannot be looked up.

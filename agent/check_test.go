@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -264,7 +265,7 @@ func TestAChangeThatFailedIsMadeOnceThereIsRoom(t *testing.T) {
 	reborn(t, a, g)
 	ticks, done, installed := make(chan time.Time), make(chan struct{}), a.committed
 	ctx, cancel := context.WithCancel(t.Context())
-	go func() { defer close(done); a.stay(ctx, installed, ticks) }()
+	go func() { defer close(done); a.stay(ctx, installed, ticks, nil) }()
 	defer func() { cancel(); <-done }()
 	until := func(what string, ok func() bool) {
 		t.Helper()
@@ -291,5 +292,69 @@ func TestAChangeThatFailedIsMadeOnceThereIsRoom(t *testing.T) {
 	until("the change is made", func() bool { return !a.hindered() })
 	if data, err := os.ReadFile(filepath.Join(a.paths.ConfigDir, "kubelet.yaml")); err != nil || !strings.Contains(string(data), "maxPods: 13") {
 		t.Errorf("got %v, %s; want what the Node's range has room for", err, data)
+	}
+}
+
+func TestWhatIsChangedOnAMachineLaterIsFound(t *testing.T) {
+	a, g := machine(t)
+	reborn(t, a, g)
+	var drops atomic.Pointer[[]host.ForwardDrop]
+	turn := func(chains ...host.ForwardDrop) { drops.Store(&chains) }
+	turn()
+	a.system.ForwardDrops = func() ([]host.ForwardDrop, error) { return *drops.Load(), nil }
+	a.system.Addresses = func() ([]host.Route, error) { return nil, errors.New("whose want says nothing of all else") }
+	if err := a.check(t.Context(), a.committed); err != nil {
+		t.Fatal(err)
+	}
+	found := func() string {
+		a.mu.Lock()
+		defer a.mu.Unlock()
+		names := ""
+		for _, f := range a.findings {
+			names += string(f.Severity) + " " + f.Name
+		}
+		return names
+	}
+	mend, look, done, installed := make(chan time.Time), make(chan time.Time), make(chan struct{}), a.committed
+	ctx, cancel := context.WithCancel(t.Context())
+	go func() { defer close(done); a.stay(ctx, installed, mend, look) }()
+	defer func() { cancel(); <-done }()
+	configuration := filepath.Join(a.paths.ConfigDir, "kubelet.yaml")
+	if err := os.Remove(configuration); err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		what   string
+		drops  []host.ForwardDrop
+		tick   chan time.Time
+		want   string
+		flawed bool
+	}{
+		{"nothing", nil, look, "", false},
+		{"a firewall that may be in the way", []host.ForwardDrop{{Chain: "chain f"}}, look, "Warning Firewall", false},
+		{"the same", []host.ForwardDrop{{Chain: "chain f"}}, look, "Warning Firewall", false},
+		{"nothing any more", nil, look, "", false},
+		{"a firewall that is in the way", []host.ForwardDrop{{Chain: "chain f", Certain: true}}, look, "Error Firewall", true},
+		{"what is mended by the tick of what is flawed", nil, mend, "", false},
+	} {
+		before := found()
+		turn(c.drops...)
+		for len(a.dirty) > 0 {
+			<-a.dirty
+		}
+		c.tick <- time.Now()
+		c.tick <- time.Now() // which is taken when what the one before caused is over
+		if !c.flawed {
+			mend <- time.Now() // and nothing comes of this one, so that nobody looks while the next firewall is made
+		}
+		if got := found(); got != c.want || a.isFlawed() != c.flawed {
+			t.Errorf("%s: found %q, flawed is %v", c.what, got, a.isFlawed())
+		}
+		if news := len(a.dirty) > 0; news != (before != c.want) {
+			t.Errorf("%s: the status is to be written: %v", c.what, news)
+		}
+		if _, err := os.Stat(configuration); (err == nil) != (c.tick == mend) {
+			t.Errorf("%s: a look activates nothing, and mending does: %v", c.what, err)
+		}
 	}
 }

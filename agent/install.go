@@ -20,6 +20,8 @@ import (
 const (
 	// mendInterval is how often a machine that failed the preflight, or a change of its configuration, is looked at again.
 	mendInterval = 10 * time.Second
+	// lookInterval is how often one that has what it needs is looked at for what was changed on it.
+	lookInterval = 5 * time.Minute
 	// collectDelay is how long after a state was installed the bundles of others are removed.
 	collectDelay = 5 * time.Minute
 	// fetchFirst and fetchLast bound the wait after a fetch that failed.
@@ -56,14 +58,15 @@ func (a *Agent) bring(ctx context.Context, g *generation) *generation {
 			return next
 		}
 	}
-	mend := time.NewTicker(mendInterval)
+	mend, look := time.NewTicker(mendInterval), time.NewTicker(lookInterval)
 	defer mend.Stop()
-	return a.stay(ctx, g, mend.C)
+	defer look.Stop()
+	return a.stay(ctx, g, mend.C, look.C)
 }
 
-// stay keeps a state that is installed as the machine needs it. What fails, and what the preflight found, is tried and
-// looked at again at each tick of mend.
-func (a *Agent) stay(ctx context.Context, g *generation, mend <-chan time.Time) *generation {
+// stay keeps a state that is installed as the machine needs it. What fails, and what the preflight found to be in the way,
+// is tried and looked at again at each tick of mend; the machine is looked at for anything else at each tick of look.
+func (a *Agent) stay(ctx context.Context, g *generation, mend, look <-chan time.Time) *generation {
 	collect := time.NewTimer(collectDelay)
 	defer collect.Stop()
 	for failed := false; ; {
@@ -79,6 +82,10 @@ func (a *Agent) stay(ctx context.Context, g *generation, mend <-chan time.Time) 
 		case <-mend:
 			if failed || a.isFlawed() {
 				failed = !a.again(ctx, g, a.check, a.activate)
+			}
+		case <-look:
+			if !failed && !a.isFlawed() {
+				a.look(ctx, g)
 			}
 		}
 	}
