@@ -65,7 +65,8 @@ func TestWhatCannotBeLookedAtIsNotTakenForGone(t *testing.T) {
 
 func TestAPathThatCannotBeFollowedMayBeLeft(t *testing.T) {
 	o, _ := machine(t)
-	loop := filepath.Join(filepath.Dir(o.Paths.ConfigDir), "loop")
+	config := o.Paths.ConfigDir
+	loop := filepath.Join(filepath.Dir(config), "loop")
 	if err := os.Symlink(loop, loop); err != nil {
 		t.Fatal(err)
 	}
@@ -73,7 +74,15 @@ func TestAPathThatCannotBeFollowedMayBeLeft(t *testing.T) {
 	if _, err := Left(o); !errors.Is(err, unix.ELOOP) {
 		t.Errorf("%v, want that %s cannot be looked at", err, o.Paths.ConfigDir)
 	}
-	o.StateDir = loop + "/state"
+	kubelet := o.Paths.KubeletDir
+	o.Paths.ConfigDir, o.Paths.KubeletDir = config, loop+"/kubelet"
+	if _, err := Left(o); !errors.Is(err, unix.ELOOP) {
+		t.Errorf("%v, want that nobody knows whose %s is", err, o.Paths.KubeletDir)
+	}
+	if err := Run(t.Context(), o); !errors.Is(err, unix.ELOOP) || !exists(o.StateDir) {
+		t.Errorf("%v, want that the directory is not taken for another's, and all is left for another reset", err)
+	}
+	o.Paths.KubeletDir, o.StateDir = kubelet, loop+"/state"
 	if err := Run(t.Context(), o); err == nil || !strings.Contains(err.Error(), "look for an agent") {
 		t.Errorf("%v, want that nobody knows whether there is an agent", err)
 	}

@@ -53,6 +53,9 @@ func Run(ctx context.Context, o Options) error {
 	if err != nil {
 		return fmt.Errorf("look for an agent: %w", err)
 	}
+	if err := r.marksReadable(); err != nil {
+		return err
+	}
 	if !there {
 		r.say("Nothing to reset: no agent has been at work here (%s does not exist)", o.StateDir)
 		return nil
@@ -133,7 +136,22 @@ func (r *resetter) say(format string, args ...any) {
 // claimed are the directories of containerd and the kubelet that the agent marked as its own. Those without its mark are
 // another container runtime's or kubelet's.
 func (r *resetter) claimed() []string {
-	return slices.DeleteFunc([]string{r.Paths.KubeletDir, r.Paths.ContainerdState, r.Paths.ContainerdRoot}, func(dir string) bool { return !r.isOurs(dir) })
+	return slices.DeleteFunc(r.shared(), func(dir string) bool { return !r.isOurs(dir) })
+}
+
+// shared are the directories that are somebody else's unless they are marked.
+func (r *resetter) shared() []string {
+	return []string{r.Paths.KubeletDir, r.Paths.ContainerdState, r.Paths.ContainerdRoot}
+}
+
+// marksReadable fails where nobody can say whose a directory is, as on a disk that fails.
+func (r *resetter) marksReadable() error {
+	for _, dir := range r.shared() {
+		if _, err := isThere(component.Marker(dir)); err != nil {
+			return fmt.Errorf("look whose %s is: %w", dir, err)
+		}
+	}
+	return nil
 }
 
 func (r *resetter) isOurs(dir string) bool { return component.Claimed(dir) }

@@ -26,6 +26,9 @@ func Left(o Options) ([]string, error) {
 	if r.before, err = r.recorder().Load(); err != nil {
 		return nil, err
 	}
+	if err := r.marksReadable(); err != nil {
+		return nil, err
+	}
 	return r.left(len(component.Paths{KubeletDir: r.Paths.KubeletDir, ContainerdRoot: r.Paths.ContainerdRoot, ContainerdState: r.Paths.ContainerdState}.InUse()) == 0)
 }
 
