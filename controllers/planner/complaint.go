@@ -58,11 +58,15 @@ func infrastructureGone(m *clusterv1.Machine) string {
 	return ""
 }
 
-// unwell is what the agent says, or that nobody has heard of it. A machine that is to go need not be well.
+// unwell is what the agent says, or that nobody has heard of it, of which the provider may know the cause. A machine that
+// is to go need not be well.
 func unwell(m *clusterv1.Machine) string {
 	c := meta.FindStatusCondition(m.Status.Conditions, v1alpha1.MachineAgentHealthyCondition)
 	if c == nil || c.Status == metav1.ConditionTrue || !m.DeletionTimestamp.IsZero() {
 		return ""
+	}
+	if cause := infrastructureFailed(m); cause != "" && c.Reason == v1alpha1.ReasonNotReported {
+		return cause
 	}
 	return c.Message
 }

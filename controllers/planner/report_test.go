@@ -98,6 +98,22 @@ func TestConditions(t *testing.T) {
 			want:    []string{"Available=False TooFewAvailable", "Ready=False WaitingForMachines", "Reconciling=True WaitingForMachines"},
 			message: "0 of 1 machines are ready; waiting for " + newMachine(0).Name + "; " + newMachine(0).Name + ": no quota left",
 		},
+		"infrastructure failed, and no agent in time": {
+			reason: "that the agent did not report is no news where the provider knows why",
+			snapshot: snapshot(newPool(1, 1), newMachine(0, unready,
+				withCondition(v1alpha1.MachineAgentHealthyCondition, metav1.ConditionFalse, "the agent has not reported within 15m0s", v1alpha1.ReasonNotReported),
+				withCondition(clusterv1.MachineInfrastructureReadyCondition, metav1.ConditionFalse, "no Host is free", v1alpha1.ReasonNoHost))),
+			want:    []string{"Available=False TooFewAvailable", "Ready=False WaitingForMachines", "Reconciling=True WaitingForMachines"},
+			message: "0 of 1 machines are ready; waiting for " + newMachine(0).Name + "; " + newMachine(0).Name + ": no Host is free",
+		},
+		"infrastructure failed, and the agent knows more": {
+			reason: "what an agent says itself is nearer to the cause",
+			snapshot: snapshot(newPool(1, 1), newMachine(0, unready,
+				withCondition(v1alpha1.MachineAgentHealthyCondition, metav1.ConditionFalse, "digest mismatch", v1alpha1.ReasonBundleFetchFailed),
+				withCondition(clusterv1.MachineInfrastructureReadyCondition, metav1.ConditionFalse, "no answer", "Unreachable"))),
+			want:    []string{"Available=False TooFewAvailable", "Ready=False WaitingForMachines", "Reconciling=True WaitingForMachines"},
+			message: "0 of 1 machines are ready; waiting for " + newMachine(0).Name + "; " + newMachine(0).Name + ": digest mismatch",
+		},
 		"infrastructure on its way": {
 			reason: "Cluster API's words for a provider that has said nothing yet are no complaint",
 			snapshot: snapshot(newPool(1, 1), newMachine(0, unready,
