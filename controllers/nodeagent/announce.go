@@ -26,7 +26,7 @@ func announce(o *observed, next *metav1.Condition) *announcement {
 		return &announcement{corev1.EventTypeWarning, next.Reason, fmt.Sprintf("Machine %s: %s", name, next.Message)}
 	case o.joined() || next.Status != metav1.ConditionFalse || !failsToJoin(next.Reason):
 		return nil
-	case repeats(next.Reason) && o.previous() != nil && o.previous().Reason == next.Reason:
+	case repeats(next.Reason) && o.previous() != nil && o.previous().Status == next.Status && o.previous().Reason == next.Reason:
 		return nil
 	}
 	return &announcement{corev1.EventTypeWarning, v1alpha1.ReasonJoinFailed, fmt.Sprintf("Machine %s does not join: %s: %s", name, next.Reason, next.Message+findings(o, next.Message))}
@@ -34,12 +34,12 @@ func announce(o *observed, next *metav1.Condition) *announcement {
 
 // failsToJoin tells the reasons that need somebody's eye from those that time heals.
 func failsToJoin(reason string) bool {
-	return slices.Contains(joinFailures, reason) || slices.Contains(providerFailures, reason) || repeats(reason) || reason == v1alpha1.ReasonNotReported
+	return slices.Contains(joinFailures, reason) || slices.Contains(providerFailures, reason) || repeats(reason)
 }
 
 // repeats tells the reasons whose messages go on changing while the trouble is the same.
 func repeats(reason string) bool {
-	return reason == v1alpha1.ReasonExited || reason == v1alpha1.ReasonNotJoined
+	return reason == v1alpha1.ReasonExited || reason == v1alpha1.ReasonNotJoined || reason == v1alpha1.ReasonNotReported
 }
 
 // findings are the preflight's errors, when the message does not have them already.

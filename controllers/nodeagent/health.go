@@ -100,13 +100,23 @@ func (o *observed) silence() *metav1.Condition {
 			return condition(metav1.ConditionFalse, ready.Reason, ready.Message)
 		}
 	}
-	if late := fmt.Sprintf("the agent has not reported within %s: see %s, or delete the Machine", o.pool.NodeStartupTimeout(), o.agentLog()); o.overdue(late) {
-		return condition(metav1.ConditionFalse, v1alpha1.ReasonNotReported, late)
+	if late := fmt.Sprintf("the agent has not reported within %s: ", o.pool.NodeStartupTimeout()); o.overdue(late) {
+		return condition(metav1.ConditionFalse, v1alpha1.ReasonNotReported, late+o.whySilent())
 	}
 	if o.previous() != nil {
 		return condition(metav1.ConditionUnknown, v1alpha1.ReasonNotReported, "the agent has not reported yet")
 	}
 	return nil
+}
+
+// whySilent is why no agent ever reported, as the provider has it, or else where to look.
+func (o *observed) whySilent() string {
+	infra := meta.FindStatusCondition(o.machine.Status.Conditions, clusterv1.MachineInfrastructureReadyCondition)
+	// With the reason NotReady Cluster API speaks, for a provider that has said nothing.
+	if infra != nil && infra.Status == metav1.ConditionFalse && infra.Reason != clusterv1.MachineInfrastructureNotReadyReason && infra.Message != "" {
+		return infra.Message
+	}
+	return fmt.Sprintf("see %s, or delete the Machine", o.agentLog())
 }
 
 // agentLog is where the agent of the machine logs to: its standard error.

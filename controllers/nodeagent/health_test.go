@@ -49,6 +49,12 @@ func (o *observed) had(status metav1.ConditionStatus, reason, message string) {
 	}}
 }
 
+// infrastructure is what the provider says of a machine that is not well.
+func (o *observed) infrastructure(reason, message string) {
+	o.machine.Status.Conditions = append(o.machine.Status.Conditions, metav1.Condition{
+		Type: clusterv1.MachineInfrastructureReadyCondition, Status: metav1.ConditionFalse, Reason: reason, Message: message})
+}
+
 // ended is a kubelet that waits for its next start after so many restarts.
 func (o *observed) ended(restarts int32) {
 	code := int32(1)
@@ -162,6 +168,21 @@ func TestAgentHealth(t *testing.T) {
 			want: "Unknown NotReported the agent has not reported yet"},
 		{reason: "silence until the join deadline is told", set: func(o *observed) { o.now = made.Add(joinDeadline) },
 			want: "False NotReported the agent has not reported within 15m0s: see the machine's console and the agent's log there (journalctl -u drover-agent), or", event: "JoinFailed: Machine workers-abcde-0 does not join: NotReported"},
+		{reason: "with the provider's reason, where it has one", set: func(o *observed) {
+			o.now = made.Add(joinDeadline)
+			o.infrastructure(v1alpha1.ReasonNoHost, "No Host is free: 2 are claimed.")
+		}, want: "False NotReported the agent has not reported within 15m0s: No Host is free: 2 are claimed.",
+			event: "JoinFailed: Machine workers-abcde-0 does not join: NotReported: the agent has not reported within 15m0s: No Host is free"},
+		{reason: "which may change, and is then no event more", set: func(o *observed) {
+			o.had("False", v1alpha1.ReasonNotReported, "the agent has not reported within 15m0s: No Host is free: 2 are claimed.")
+			o.infrastructure(v1alpha1.ReasonNoHost, "No Host is free: 3 are claimed.")
+		}, want: "False NotReported the agent has not reported within 15m0s: No Host is free: 3 are claimed."},
+		{reason: "what Cluster API says for a provider that is silent is no reason", set: func(o *observed) {
+			o.had("Unknown", v1alpha1.ReasonNotReported, "the agent has not reported yet")
+			o.now = made.Add(joinDeadline)
+			o.infrastructure(clusterv1.MachineInfrastructureNotReadyReason, "status.initialization.provisioned is false")
+		}, want: "False NotReported the agent has not reported within 15m0s: see the machine's console",
+			event: "JoinFailed: Machine workers-abcde-0 does not join: NotReported"},
 		{reason: "how old the API server's clock makes a machine says nothing", set: func(o *observed) {
 			o.machine.CreationTimestamp = metav1.NewTime(o.now.Add(-joinDeadline))
 		}},
