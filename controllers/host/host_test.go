@@ -156,6 +156,29 @@ func TestOneLoginDoesForAMachineUntilItJoins(t *testing.T) {
 	}
 }
 
+func TestAServerThatGoesAwayBeforeItsMachineJoinsIsTold(t *testing.T) {
+	s := newSite(t)
+	b := s.box("a")
+	s.look("a")
+	s.machine("m")
+	if m := s.make("m"); ready(m.Status.Conditions) != "True Provisioned" {
+		t.Fatalf("the machine is %+v", m.Status.Conditions)
+	}
+	b.DropAfter(0)
+	b.DropAll()
+	m := s.make("m")
+	if c := m.Status.Conditions[0]; ready(m.Status.Conditions) != "False Unreachable" || !strings.Contains(c.Message, b.Address) {
+		t.Errorf("a machine whose server is away is %s: %s", ready(m.Status.Conditions), c.Message)
+	}
+	if !ptr.Deref(m.Status.Initialization.Provisioned, false) {
+		t.Error("that it was provisioned is taken back")
+	}
+	b.Heal()
+	if m := s.make("m"); ready(m.Status.Conditions) != "True Provisioned" {
+		t.Errorf("once the server is back the machine is %+v", m.Status.Conditions)
+	}
+}
+
 func TestAClaimSurvivesALostStatusAndANewManager(t *testing.T) {
 	s := newSite(t)
 	s.box("a")

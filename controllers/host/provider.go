@@ -339,14 +339,24 @@ func (p *Provider) BootReport(ctx context.Context, m *v1alpha1.HostMachine) ([]b
 	if h == nil {
 		return nil, fmt.Errorf("HostMachine %s has no Host", m.Name)
 	}
-	s := p.connections.take(m.UID, h.Generation)
-	if s == nil {
-		if s, err = p.login(ctx, h); err != nil {
-			return nil, err
+	if s := p.connections.take(m.UID, h.Generation); s != nil {
+		// That a connection was lost since says nothing yet about whether there is another one to be had.
+		if report, err := p.bootReport(ctx, h, m, s); !isLost(err) {
+			return report, problem(err)
 		}
 	}
+	s, err := p.login(ctx, h)
+	if err != nil {
+		return nil, problem(err)
+	}
+	report, err := p.bootReport(ctx, h, m, s)
+	return report, problem(err)
+}
+
+// bootReport asks over a connection, which is kept unless it is lost.
+func (p *Provider) bootReport(ctx context.Context, h *v1alpha1.Host, m *v1alpha1.HostMachine, s *server) ([]byte, error) {
 	report, err := s.bootReport(ctx)
-	// That there is no report yet is no trouble with the connection.
+	// A command that fails is no trouble with the connection.
 	if err != nil && remote.ReasonOf(err) != remote.CommandFailed {
 		_ = s.Close()
 		return nil, err

@@ -164,9 +164,9 @@ func (s *server) install(ctx context.Context, agent agentFile, document []byte) 
 	return cannotRun(err)
 }
 
-// bootReport is what the agent left while it has no identity.
+// bootReport is what the agent left while it has no identity, empty if there is nothing.
 func (s *server) bootReport(ctx context.Context) ([]byte, error) {
-	return s.Run(ctx, "cat '"+node.BootReportPath+"'", nil)
+	return s.Run(ctx, fmt.Sprintf("cat '%[1]s' || [ ! -e '%[1]s' ]", node.BootReportPath), nil)
 }
 
 // reset gives the server back, and fails with what is left.

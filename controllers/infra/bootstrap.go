@@ -3,6 +3,7 @@ package infra
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"time"
 
@@ -69,15 +70,20 @@ func (r *Reconciler[M]) complete(secret *corev1.Secret, providerID string) ([]by
 	return json.Marshal(document)
 }
 
-// bootProblem is what the machine's agent says it failed at while it has no identity to report with.
-func (r *Reconciler[M]) bootProblem(ctx context.Context, m M) string {
+// bootProblem is what the machine's agent says it failed at while it has no identity to report with, or that nobody can ask
+// it; nil while neither is known.
+func (r *Reconciler[M]) bootProblem(ctx context.Context, m M) *Problem {
 	data, err := r.Provider.BootReport(ctx, m)
 	if err != nil {
-		return ""
+		var problem *Problem
+		if errors.As(err, &problem) {
+			return problem
+		}
+		return &Problem{Reason: v1alpha1.ReasonBootFailed, Message: v1alpha1.BoundMessage(fmt.Sprintf("What the machine's agent says cannot be read: %v.", err))}
 	}
 	report := &node.BootReport{}
-	if err := json.Unmarshal(data, report); err != nil || report.Reason == "" {
-		return ""
+	if json.Unmarshal(data, report) != nil || report.Reason == "" {
+		return nil //nolint:nilerr // what cannot be read is no report
 	}
-	return v1alpha1.BoundMessage(fmt.Sprintf("%s failed (%s): %s", report.Phase, report.Reason, report.Message))
+	return &Problem{Reason: v1alpha1.ReasonBootFailed, Message: v1alpha1.BoundMessage(fmt.Sprintf("%s failed (%s): %s", report.Phase, report.Reason, report.Message))}
 }

@@ -22,8 +22,8 @@ type Provider[M client.Object] interface {
 	Ensure(ctx context.Context, machine M, bootstrap []byte) (State, error)
 	// Remove takes the machine apart. It may take many calls, of which each says what it waits for.
 	Remove(ctx context.Context, machine M) (Removal, error)
-	// BootReport is what the machine's agent left at node.BootReportPath. It is asked while the machine has no Node. An
-	// error means that there is none to be had.
+	// BootReport is what the machine's agent left at node.BootReportPath, empty if there is nothing. It is asked while the
+	// machine has no Node. An error means that nobody can tell, and is told: a *Problem by its own reason.
 	BootReport(ctx context.Context, machine M) ([]byte, error)
 }
 

@@ -138,8 +138,8 @@ func (r *Reconciler[M]) provision(ctx context.Context, m M, owners owners) (ctrl
 		r.event(m, corev1.EventTypeNormal, e.Reason, e.Message)
 	}
 	if state.Reason == v1alpha1.ReasonProvisioned && !owners.joined() {
-		if problem := r.bootProblem(ctx, m); problem != "" {
-			state.Reason, state.Message = v1alpha1.ReasonBootFailed, problem
+		if problem := r.bootProblem(ctx, m); problem != nil {
+			state.Reason, state.Message = problem.Reason, problem.Message
 		}
 		state.RequeueAfter = soonest(state.RequeueAfter, askAgain(r.age(m)))
 	}

@@ -28,6 +28,7 @@ type slowProvider struct {
 	err       error
 	removal   Removal
 	report    string
+	deaf      error
 	documents []string
 }
 
@@ -56,10 +57,7 @@ func (p *slowProvider) Remove(context.Context, *v1alpha1.LocalMachine) (Removal,
 }
 
 func (p *slowProvider) BootReport(context.Context, *v1alpha1.LocalMachine) ([]byte, error) {
-	if p.report == "" {
-		return nil, errors.New("there is none")
-	}
-	return []byte(p.report), nil
+	return []byte(p.report), p.deaf
 }
 
 type stage struct {
@@ -175,6 +173,38 @@ func TestAMachineIsMadeInSteps(t *testing.T) {
 			t.Errorf("call %d got the document %q", i, s.provider.documents[i])
 		}
 	}
+}
+
+func TestAMachineThatNobodyCanAskIsNotReadyUntilItHasJoined(t *testing.T) {
+	s := newStage(t)
+	s.provider.state = State{Reason: v1alpha1.ReasonProvisioned, Provisioned: true}
+	want := func(when, reason, message string) {
+		t.Helper()
+		s.reconcile()
+		if c := s.ready(); c.Reason != reason || !strings.Contains(c.Message, message) || (c.Status == metav1.ConditionTrue) != (reason == v1alpha1.ReasonProvisioned) {
+			t.Errorf("%s, Ready is %+v", when, c)
+		}
+		if !isTrue(s.machine().Status.Initialization.Provisioned) {
+			t.Errorf("%s, the machine is not provisioned, which must not be taken back", when)
+		}
+	}
+	want("without a report", v1alpha1.ReasonProvisioned, "")
+	s.provider.deaf = &Problem{Reason: "Unreachable", Message: "The server does not answer."}
+	want("when the server does not answer", "Unreachable", "The server does not answer.")
+	s.provider.deaf = errors.New("input/output error")
+	want("when the report cannot be read", v1alpha1.ReasonBootFailed, "input/output error")
+	s.provider.deaf = nil
+	want("when it answers again", v1alpha1.ReasonProvisioned, "")
+	s.provider.deaf = errors.New("no route to host")
+	machine := &clusterv1.Machine{ObjectMeta: metav1.ObjectMeta{Namespace: "default", Name: "m"}}
+	if err := s.client.Get(t.Context(), key, machine); err != nil {
+		t.Fatal(err)
+	}
+	machine.Status.NodeRef.Name = "m"
+	if err := s.client.Status().Update(t.Context(), machine); err != nil {
+		t.Fatal(err)
+	}
+	want("once it has joined", v1alpha1.ReasonProvisioned, "")
 }
 
 // TestARemovalSaysWhatItWaitsFor on the object, which stays until nothing is left.

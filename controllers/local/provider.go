@@ -3,7 +3,9 @@ package local
 import (
 	"context"
 	"errors"
+	"io/fs"
 	"net/netip"
+	"syscall"
 
 	"k8s.io/client-go/tools/events"
 	clusterv1 "sigs.k8s.io/cluster-api/api/core/v1beta2"
@@ -106,7 +108,12 @@ func (p *Provider) Remove(ctx context.Context, lm *v1alpha1.LocalMachine) (infra
 
 // BootReport implements infra.Provider: a file is read.
 func (p *Provider) BootReport(_ context.Context, lm *v1alpha1.LocalMachine) ([]byte, error) {
-	return p.machines.ReadInside(client.ObjectKeyFromObject(lm), node.BootReportPath)
+	report, err := p.machines.ReadInside(client.ObjectKeyFromObject(lm), node.BootReportPath)
+	// Of a machine that ended just now its next look tells.
+	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ESRCH) {
+		return nil, nil
+	}
+	return report, err
 }
 
 // explain gives a problem that a user can mend the reason it has on the LocalMachine.
