@@ -17,7 +17,8 @@ import (
 )
 
 func set(h *v1alpha1.Host, conditionType string, status metav1.ConditionStatus, reason, message string) {
-	meta.SetStatusCondition(&h.Status.Conditions, metav1.Condition{Type: conditionType, Status: status,
+	// A status that was read back must equal what was written, where times have no fractions of a second.
+	meta.SetStatusCondition(&h.Status.Conditions, metav1.Condition{Type: conditionType, Status: status, LastTransitionTime: metav1.Now().Rfc3339Copy(),
 		Reason: reason, Message: v1alpha1.BoundMessage(message), ObservedGeneration: h.Generation})
 }
 

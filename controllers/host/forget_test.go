@@ -22,6 +22,9 @@ func TestNothingIsRememberedOfAHostThatIsGone(t *testing.T) {
 	if h := s.look("a"); h != nil {
 		t.Fatalf("the Host is still there: %+v", h.Status)
 	}
+	if _, said := s.hosts.said.Load(s.request("a").NamespacedName); said {
+		t.Error("of a Host that is gone, the status is remembered")
+	}
 	if len(s.hosts.passed) != 0 || s.hosts.picks.claimed.IsOlder(unclaimed) {
 		t.Errorf("of a Host that is gone, the preflight is remembered: %v, the claim: %v", s.hosts.passed, s.hosts.picks.claimed.IsOlder(unclaimed))
 	}

@@ -40,12 +40,15 @@ type Reconciler struct {
 	mu      sync.Mutex
 	// passed has when, and of which generation, each Host last passed the preflight of this manager's agent.
 	passed map[types.NamespacedName]passed
+	// said has the status that was written last for each Host, by its name.
+	said sync.Map
 }
 
 type passed struct {
 	uid        types.UID
 	at         time.Time
 	generation int64
+	facts      v1alpha1.HostFacts
 }
 
 // Reconcile implements reconcile.Reconciler.
@@ -91,6 +94,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Resu
 func (r *Reconciler) forget(host types.NamespacedName) {
 	r.written.Forget(host)
 	r.picks.claimed.Forget(host)
+	r.said.Delete(host)
 	r.forgetPassed(host)
 }
 
@@ -323,6 +327,8 @@ func (r *Reconciler) free(ctx context.Context, before, h *v1alpha1.Host, claim *
 func (r *Reconciler) report(ctx context.Context, before, h *v1alpha1.Host, claim *v1alpha1.HostClaim, why *infra.Problem) (ctrl.Result, error) {
 	conclude(h, claim, why)
 	if !equality.Semantic.DeepEqual(before.Status, h.Status) {
+		// Remembered first, as the event may be faster than the answer.
+		r.said.Store(client.ObjectKeyFromObject(h), *h.Status.DeepCopy())
 		patch := client.MergeFrom(&v1alpha1.Host{ObjectMeta: h.ObjectMeta, TypeMeta: h.TypeMeta, Spec: h.Spec, Status: before.Status})
 		if err := r.Client.Status().Patch(ctx, h, patch); err != nil {
 			return ctrl.Result{}, client.IgnoreNotFound(fmt.Errorf("write the status of Host %s: %w", h.Name, err))
@@ -331,6 +337,12 @@ func (r *Reconciler) report(ctx context.Context, before, h *v1alpha1.Host, claim
 		r.tell(before, h)
 	}
 	return ctrl.Result{RequeueAfter: interval(h.Status.State)}, nil
+}
+
+// saidByUs says whether a Host's status is what we wrote last.
+func (r *Reconciler) saidByUs(h *v1alpha1.Host) bool {
+	last, ok := r.said.Load(client.ObjectKeyFromObject(h))
+	return ok && equality.Semantic.DeepEqual(last, h.Status)
 }
 
 // interval is how soon a Host is looked at again.
@@ -366,11 +378,12 @@ func (r *Reconciler) write(ctx context.Context, h *v1alpha1.Host, change func(*v
 	return err
 }
 
+// hasPassed says that the preflight need not run again: what it found is there still.
 func (r *Reconciler) hasPassed(h *v1alpha1.Host) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	p, known := r.passed[client.ObjectKeyFromObject(h)]
-	return known && p.uid == h.UID && p.generation == h.Generation && time.Since(p.at) < preflightInterval &&
+	return known && p.uid == h.UID && p.generation == h.Generation && time.Since(p.at) < preflightInterval && equality.Semantic.DeepEqual(p.facts, h.Status.Facts) &&
 		isCondition(h, v1alpha1.HostFitCondition, metav1.ConditionTrue) && isCondition(h, v1alpha1.HostCleanCondition, metav1.ConditionTrue)
 }
 
@@ -380,7 +393,7 @@ func (r *Reconciler) setPassed(h *v1alpha1.Host) {
 	if r.passed == nil {
 		r.passed = map[types.NamespacedName]passed{}
 	}
-	r.passed[client.ObjectKeyFromObject(h)] = passed{uid: h.UID, at: time.Now(), generation: h.Generation}
+	r.passed[client.ObjectKeyFromObject(h)] = passed{uid: h.UID, at: time.Now(), generation: h.Generation, facts: *h.Status.Facts.DeepCopy()}
 }
 
 func (r *Reconciler) forgetPassed(host types.NamespacedName) {

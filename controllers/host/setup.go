@@ -5,10 +5,12 @@ import (
 	"errors"
 	"fmt"
 
+	"k8s.io/apimachinery/pkg/api/equality"
 	"k8s.io/apimachinery/pkg/types"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/builder"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/event"
 	"sigs.k8s.io/controller-runtime/pkg/handler"
 	"sigs.k8s.io/controller-runtime/pkg/predicate"
 
@@ -38,11 +40,24 @@ func (s *Servers) SetupWithManager(ctx context.Context, mgr ctrl.Manager) error 
 	if err := machines.SetupWithManager(ctx, mgr); err != nil {
 		return err
 	}
-	changed := predicate.Or[client.Object](predicate.GenerationChangedPredicate{}, predicate.AnnotationChangedPredicate{})
+	return (&Reconciler{Servers: s}).setUp(mgr)
+}
+
+func (r *Reconciler) setUp(mgr ctrl.Manager) error {
+	changed := predicate.Or(predicate.GenerationChangedPredicate{}, predicate.AnnotationChangedPredicate{}, r.statusChanged())
 	return ctrl.NewControllerManagedBy(mgr).Named("host").
 		For(&v1alpha1.Host{}, builder.WithPredicates(changed)).
 		WithOptions(queueing.Options(workers)).
-		Complete(&Reconciler{Servers: s})
+		Complete(r)
+}
+
+// statusChanged lets through what others do to a Host's status, by which servers are chosen.
+func (r *Reconciler) statusChanged() predicate.Predicate {
+	return predicate.Funcs{UpdateFunc: func(e event.UpdateEvent) bool {
+		before, ok := e.ObjectOld.(*v1alpha1.Host)
+		after, ok2 := e.ObjectNew.(*v1alpha1.Host)
+		return !ok || !ok2 || !equality.Semantic.DeepEqual(before.Status, after.Status) && !r.saidByUs(after)
+	}}
 }
 
 // claimer is the HostMachine that a Host is claimed by.
