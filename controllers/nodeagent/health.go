@@ -130,7 +130,11 @@ func (o *observed) agentLog() string {
 // report is the condition that the agent's own report amounts to.
 func (o *observed) report() *metav1.Condition {
 	ready := meta.FindStatusCondition(o.agent.Status.Conditions, v1alpha1.ReadyCondition)
-	if ready == nil {
+	silent := o.silentSince()
+	switch {
+	case ready == nil && silent != "":
+		return condition(metav1.ConditionUnknown, v1alpha1.ReasonNotReported, silent)
+	case ready == nil:
 		return o.previous().DeepCopy()
 	}
 	if !o.joined() && ready.Status != metav1.ConditionTrue {
@@ -141,7 +145,7 @@ func (o *observed) report() *metav1.Condition {
 	if ready.Status != metav1.ConditionTrue && o.previous() == nil && onlyStarting(o.agent.Status.Conditions) {
 		return nil
 	}
-	if silent := o.silentSince(); silent != "" && ready.Status != metav1.ConditionFalse {
+	if silent != "" && ready.Status != metav1.ConditionFalse {
 		return condition(metav1.ConditionUnknown, v1alpha1.ReasonNotReported, silent)
 	}
 	if unready := o.unreadyNode(); unready != "" && ready.Status == metav1.ConditionTrue {

@@ -249,6 +249,19 @@ func TestAgentHealth(t *testing.T) {
 			o.says("True", v1alpha1.ReasonHealthy, "fine")
 			o.join("True")
 		}, want: "True Healthy fine"},
+		{reason: "a report that lost its conditions takes nothing back", set: func(o *observed) {
+			o.had("True", v1alpha1.ReasonHealthy, "fine")
+			o.says("True", v1alpha1.ReasonHealthy, "fine")
+			o.agent.Status.Conditions = nil
+			o.join("True")
+		}},
+		{reason: "but an agent that is silent does not stay healthy for lack of them", set: func(o *observed) {
+			o.had("True", v1alpha1.ReasonHealthy, "fine")
+			o.says("True", v1alpha1.ReasonHealthy, "fine")
+			o.agent.Status.Conditions = nil
+			o.join("True")
+			o.now = o.now.Add(heartbeatDeadline + time.Second)
+		}, want: "Unknown NotReported the agent was last heard of at 2026-05-01T12:00:01Z"},
 		{reason: "a Node that is not ready any more does not go on reading healthy", set: func(o *observed) {
 			o.had("True", v1alpha1.ReasonHealthy, "fine")
 			o.says("True", v1alpha1.ReasonHealthy, "fine")
