@@ -222,8 +222,9 @@ func lastWords(exit *v1alpha1.ComponentExit) string {
 // silentSince says how one can tell that nobody keeps the agent's last report up to date. What an earlier manager found
 // stands until the heartbeat changes, however short a time this one has been looking.
 func (o *observed) silentSince() string {
+	silent := ""
 	if beat := o.agent.Status.HeartbeatTime; !beat.IsZero() {
-		silent := fmt.Sprintf("the agent was last heard of at %s", beat.UTC().Format(time.RFC3339))
+		silent = fmt.Sprintf("the agent was last heard of at %s", beat.UTC().Format(time.RFC3339))
 		previous := o.previous()
 		if o.now.Sub(o.heard) > heartbeatDeadline || previous != nil && previous.Message == silent {
 			return silent
@@ -234,7 +235,11 @@ func (o *observed) silentSince() string {
 	}
 	for _, c := range o.node.Status.Conditions {
 		if c.Type == corev1.NodeReady && c.Status == corev1.ConditionUnknown {
-			return fmt.Sprintf("the kubelet of Node %s does not renew its Lease", o.node.Name)
+			lapsed := fmt.Sprintf("the kubelet of Node %s does not renew its Lease", o.node.Name)
+			if silent != "" {
+				lapsed += "; " + silent
+			}
+			return lapsed
 		}
 	}
 	return ""

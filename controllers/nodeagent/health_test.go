@@ -223,7 +223,7 @@ func TestAgentHealth(t *testing.T) {
 			o.had("True", v1alpha1.ReasonHealthy, "fine")
 			o.says("True", v1alpha1.ReasonHealthy, "fine")
 			o.join("Unknown")
-		}, want: "Unknown NotReported the kubelet of Node workers-abcde-0 does not renew its Lease"},
+		}, want: "Unknown NotReported the kubelet of Node workers-abcde-0 does not renew its Lease; the agent was last heard of at 2026-05-01T12:00:01Z"},
 		{reason: "an agent that knows why is believed", set: func(o *observed) {
 			o.says("False", v1alpha1.ReasonComponentsUnhealthy, "kubelet")
 			o.had("True", v1alpha1.ReasonHealthy, "fine")
