@@ -12,6 +12,7 @@ import (
 // +kubebuilder:subresource:status
 // +kubebuilder:resource:scope=Cluster,shortName=dna,categories=drover
 // +kubebuilder:printcolumn:name="Ready",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].status`
+// +kubebuilder:printcolumn:name="Heard",type=date,JSONPath=`.status.heartbeatTime`,description="since when nothing was heard of the agent, which says every five minutes that it lives"
 // +kubebuilder:printcolumn:name="Version",type=string,JSONPath=`.spec.version`,description="Kubernetes version wanted"
 // +kubebuilder:printcolumn:name="Agent",type=string,JSONPath=`.status.agentVersion`,description="version of the agent"
 // +kubebuilder:printcolumn:name="Pool",type=string,JSONPath=`.metadata.labels.fleet\.drover\.dev/pool`

@@ -2,7 +2,10 @@ package apiserver_test
 
 import (
 	"context"
+	"encoding/json"
 	"os"
+	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -10,6 +13,8 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/wait"
+	"k8s.io/client-go/kubernetes/scheme"
+	"k8s.io/client-go/rest"
 	clusterv1 "sigs.k8s.io/cluster-api/api/core/v1beta2"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -38,6 +43,41 @@ func TestUserHasNoRightsOfItsOwn(t *testing.T) {
 	}
 	if err := nobody.List(t.Context(), &corev1.SecretList{}); !apierrors.IsForbidden(err) {
 		t.Errorf("got %v, want forbidden: RBAC is off, or the certificate was not accepted", err)
+	}
+}
+
+// TestNodeAgentsAreListedWithTheTimeOfTheirLastWord by the server's own tables, which is what kubectl shows.
+func TestNodeAgentsAreListedWithTheTimeOfTheirLastWord(t *testing.T) {
+	server := apiserver.Shared(t)
+	agent := &v1alpha1.NodeAgent{ObjectMeta: metav1.ObjectMeta{Name: "heard"}, Spec: v1alpha1.NodeAgentSpec{
+		Revision: "r", Version: "v1.36.3",
+		Artifacts: []v1alpha1.Artifact{{Architecture: "amd64", Image: "r/b@sha256:" + strings.Repeat("0", 64)}},
+		Cluster:   v1alpha1.ClusterSettings{Server: "https://10.0.0.1", ServerCA: "ca", ClientCA: "ca"},
+	}}
+	if err := server.Client.Create(t.Context(), agent); err != nil {
+		t.Fatal(err)
+	}
+	agent.Status.HeartbeatTime = metav1.NewTime(time.Now().Add(-150 * time.Minute))
+	if err := server.Client.Status().Update(t.Context(), agent); err != nil {
+		t.Fatal(err)
+	}
+	config := rest.CopyConfig(server.Config)
+	config.APIPath, config.GroupVersion, config.NegotiatedSerializer = "/apis", &v1alpha1.GroupVersion, scheme.Codecs.WithoutConversion()
+	rests, err := rest.RESTClientFor(config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	text, err := rests.Get().Resource("nodeagents").Name("heard").SetHeader("Accept", "application/json;as=Table;v=v1;g=meta.k8s.io").DoRaw(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	table := &metav1.Table{}
+	if err := json.Unmarshal(text, table); err != nil || len(table.Rows) != 1 {
+		t.Fatalf("%v: %s", err, text)
+	}
+	column := slices.IndexFunc(table.ColumnDefinitions, func(c metav1.TableColumnDefinition) bool { return c.Name == "Heard" && c.Priority == 0 })
+	if column < 0 || table.Rows[0].Cells[column] != "150m" {
+		t.Errorf("no column says that the agent was heard 150 minutes ago: %+v, %v", table.ColumnDefinitions, table.Rows[0].Cells)
 	}
 }
 
