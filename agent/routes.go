@@ -54,7 +54,7 @@ func FollowRoutes(ctx context.Context, opts RouteOptions) error {
 		PodCIDRs: opts.PodCIDRs, Reserved: append(slices.Clone(opts.ServiceCIDRs), addressOf(config)...),
 		Kernel: network.NewKernel(), Log: opts.Log.WithName("routes"),
 	}
-	health, err := serveHealth(opts.HealthAddress, follower.Ready)
+	health, err := serveHealth(opts.HealthAddress, follower)
 	if err != nil {
 		return err
 	}
@@ -86,8 +86,8 @@ func addressOf(config *rest.Config) []netip.Prefix {
 }
 
 // serveHealth answers at /readyz whether anything is wrong. Without an address it does nothing.
-func serveHealth(address string, ready func() error) (*http.Server, error) {
-	server := &http.Server{ReadHeaderTimeout: 5 * time.Second, Handler: readyz(ready)}
+func serveHealth(address string, routes routeHealth) (*http.Server, error) {
+	server := &http.Server{ReadHeaderTimeout: 5 * time.Second, Handler: readyz(routes)}
 	if address == "" {
 		return server, nil
 	}
@@ -99,14 +99,23 @@ func serveHealth(address string, ready func() error) (*http.Server, error) {
 	return server, nil
 }
 
-func readyz(ready func() error) http.Handler {
+// routeHealth is what can be said of routes.
+type routeHealth interface {
+	Ready() error
+	Unrouted() []string
+}
+
+func readyz(routes routeHealth) http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("/readyz", func(w http.ResponseWriter, _ *http.Request) {
-		if err := ready(); err != nil {
+		if err := routes.Ready(); err != nil {
 			http.Error(w, err.Error(), http.StatusServiceUnavailable)
 			return
 		}
 		_, _ = fmt.Fprintln(w, "ok")
+		for _, node := range routes.Unrouted() {
+			_, _ = fmt.Fprintln(w, "no route:", node)
+		}
 	})
 	return mux
 }

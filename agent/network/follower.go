@@ -59,7 +59,8 @@ func (f *Follower) Run(ctx context.Context) error {
 	return nil
 }
 
-// Ready is nil once the routes are as the Nodes have them.
+// Ready is nil once the routes are as the Nodes have them, but for those that Unrouted names: by what one Node says nobody
+// becomes unready.
 func (f *Follower) Ready() error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -67,6 +68,20 @@ func (f *Follower) Ready() error {
 		return errors.New("the Nodes are not known yet")
 	}
 	return f.failure
+}
+
+// Unrouted are the Nodes to whose pods there is no route, each with its range and why.
+func (f *Follower) Unrouted() []string {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	var unrouted []string
+	for _, r := range f.unreachable {
+		unrouted = append(unrouted, fmt.Sprintf("%s (%s: its address is on no link of this machine)", owner(f.nodes, r), r))
+	}
+	for _, r := range f.refused {
+		unrouted = append(unrouted, r.String())
+	}
+	return unrouted
 }
 
 // apply makes the routes as the Nodes have them, once. Before they are known, the routes of an earlier run are the best

@@ -70,6 +70,17 @@ func TestAFollowerRoutesNothingThatIsNoPodsAndGoesOnWithoutWhatIsOutOfReach(t *t
 	if err := f.Ready(); err != nil {
 		t.Errorf("one node out of reach makes the follower unready: %v", err)
 	}
+	want := []string{
+		"far (10.244.9.0/24 via 192.0.2.1: its address is on no link of this machine)",
+		"lies (10.96.0.0/24: it overlaps 10.96.0.0/16, which is Services' or the API server's)",
+		"lies too (0.0.0.0/0: it overlaps 10.96.0.0/16, which is Services' or the API server's)",
+	}
+	if diff := cmp.Diff(want, f.Unrouted()); diff != "" {
+		t.Errorf("what has no route is named (-want +got):\n%s", diff)
+	}
+	if follow(t, f, nodes[:2]); len(f.Unrouted()) != 0 {
+		t.Errorf("%v are named still", f.Unrouted())
+	}
 }
 
 func TestAFollowerThatEndsRemovesItsRoutesAndNoOthers(t *testing.T) {
