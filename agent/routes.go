@@ -7,9 +7,7 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
-	"net/url"
 	"os"
-	"slices"
 	"sync"
 	"time"
 
@@ -51,8 +49,7 @@ func FollowRoutes(ctx context.Context, opts RouteOptions) error {
 		return err
 	}
 	follower := &network.Follower{
-		PodCIDRs: opts.PodCIDRs, Reserved: append(slices.Clone(opts.ServiceCIDRs), addressOf(config)...),
-		Kernel: network.NewKernel(), Log: opts.Log.WithName("routes"),
+		PodCIDRs: opts.PodCIDRs, Reserved: opts.ServiceCIDRs, Kernel: network.NewKernel(), Log: opts.Log.WithName("routes"),
 	}
 	health, err := serveHealth(opts.HealthAddress, follower)
 	if err != nil {
@@ -64,7 +61,9 @@ func FollowRoutes(ctx context.Context, opts RouteOptions) error {
 	var watchErr error
 	watching.Go(func() {
 		defer stop()
-		watch := &nodeWatch{changed: follower.SetNodes, absent: func() {}} // no Node is this machine's
+		servers := &serverAddresses{host: config.Host, log: opts.Log}
+		changed := func(nodes []network.Node) { follower.SetNodes(nodes, servers.now(ctx)...) }
+		watch := &nodeWatch{changed: changed, absent: func() {}} // no Node is this machine's
 		watchErr = watch.run(ctx, api.Nodes())
 	})
 	err = follower.Run(ctx)
@@ -72,17 +71,37 @@ func FollowRoutes(ctx context.Context, opts RouteOptions) error {
 	return errors.Join(watchErr, err, health.Close())
 }
 
-// addressOf is the API server's address, when it is known by that and not by a name.
-func addressOf(config *rest.Config) []netip.Prefix {
-	server, err := url.Parse(config.Host)
+// lookupTimeout is how long the API server's name may take. Its Nodes were heard just then, so it was found a moment ago.
+const lookupTimeout = 5 * time.Second
+
+// serverAddresses are the API server's.
+type serverAddresses struct {
+	// host is as in a rest.Config: a URL, or what is between its slashes, with an address or a name.
+	host  string
+	log   logr.Logger
+	known []netip.Prefix
+}
+
+// now is which they are, or which they were when its name was found last.
+func (s *serverAddresses) now(ctx context.Context) []netip.Prefix {
+	server, _, err := rest.DefaultServerUrlFor(&rest.Config{Host: s.host})
 	if err != nil {
-		return nil
+		return nil // with which there is no API server either
 	}
-	address, err := netip.ParseAddr(server.Hostname())
+	ctx, cancel := context.WithTimeout(ctx, lookupTimeout)
+	defer cancel()
+	// An address is looked up as itself.
+	addresses, err := net.DefaultResolver.LookupNetIP(ctx, "ip", server.Hostname())
 	if err != nil {
-		return nil
+		s.log.Error(err, "Failed to look up the API server, whose addresses no Node's range may hold", "known", s.known)
+		return s.known
 	}
-	return []netip.Prefix{netip.PrefixFrom(address.Unmap(), address.Unmap().BitLen())}
+	s.known = nil
+	for _, a := range addresses {
+		a = a.Unmap().WithZone("")
+		s.known = append(s.known, netip.PrefixFrom(a, a.BitLen()))
+	}
+	return s.known
 }
 
 // serveHealth answers at /readyz whether anything is wrong. Without an address it does nothing.

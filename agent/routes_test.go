@@ -1,16 +1,18 @@
 package agent
 
 import (
+	"context"
 	"errors"
-	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"net/netip"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
-	"k8s.io/client-go/rest"
+	"github.com/go-logr/logr"
 )
 
 func TestRoutesAreNotFollowedOnANode(t *testing.T) {
@@ -24,15 +26,28 @@ func TestRoutesAreNotFollowedOnANode(t *testing.T) {
 	}
 }
 
-func TestTheAPIServersAddressIsKeptFromNodes(t *testing.T) {
+func TestTheAPIServersAddressesAreKeptFromNodes(t *testing.T) {
 	for host, want := range map[string]string{
-		"https://10.88.0.1:6443":        "[10.88.0.1/32]",
-		"https://[fd00::1]:6443":        "[fd00::1/128]",
-		"https://api.example.test:6443": "[]", // nobody's range is refused because of a name
+		"https://10.88.0.1:6443": "10.88.0.1/32",
+		"10.88.0.1:6443":         "10.88.0.1/32",
+		"https://[fd00::1]:6443": "fd00::1/128",
+		"https://localhost:6443": "127.0.0.1/32",
 	} {
-		if got := fmt.Sprint(addressOf(&rest.Config{Host: host})); got != want {
-			t.Errorf("addressOf(%s) = %s, want %s", host, got, want)
+		got := (&serverAddresses{host: host, log: logr.Discard()}).now(t.Context())
+		if !slices.Contains(got, netip.MustParsePrefix(want)) {
+			t.Errorf("the addresses of %s are %s, without %s", host, got, want)
 		}
+	}
+}
+
+func TestTheAPIServersAddressesStayWhenItsNameIsNotFoundAnyMore(t *testing.T) {
+	servers := &serverAddresses{host: "https://localhost:6443", log: logr.Discard()}
+	want := servers.now(t.Context())
+	servers.host = "https://api.invalid:6443"
+	over, cancel := context.WithCancel(t.Context())
+	cancel()
+	if got := servers.now(over); len(want) == 0 || !slices.Equal(got, want) {
+		t.Errorf("they are %s, and were %s", got, want)
 	}
 }
 

@@ -16,7 +16,7 @@ import (
 type Follower struct {
 	// PodCIDRs are the ranges of the cluster's pods. Without any, every range is routed that is not refused.
 	PodCIDRs []netip.Prefix
-	// Reserved are ranges and addresses that no Node's range may overlap: Services' and the API server's.
+	// Reserved are ranges that no Node's range may overlap: Services'. SetNodes brings the API server's addresses.
 	Reserved []netip.Prefix
 	Kernel   RouteTable
 	Log      logr.Logger
@@ -26,6 +26,7 @@ type Follower struct {
 
 	mu          sync.Mutex
 	nodes       []Node
+	servers     []netip.Prefix
 	synced      bool
 	applied     bool
 	failure     error
@@ -38,10 +39,11 @@ func (f *Follower) wake() chan struct{} {
 	return f.trigger
 }
 
-// SetNodes tells all Nodes there are. It never blocks.
-func (f *Follower) SetNodes(nodes []Node) {
+// SetNodes tells all Nodes there are, and the addresses of the API server that has them, which no Node's range may hold. It
+// never blocks.
+func (f *Follower) SetNodes(nodes []Node, servers ...netip.Prefix) {
 	f.mu.Lock()
-	f.nodes, f.synced = nodes, true
+	f.nodes, f.servers, f.synced = nodes, servers, true
 	f.mu.Unlock()
 	select {
 	case f.wake() <- struct{}{}:
@@ -89,11 +91,12 @@ func (f *Follower) Unrouted() []string {
 func (f *Follower) apply() (trouble string, err error) {
 	f.mu.Lock()
 	nodes, synced := f.nodes, f.synced
+	bounds := Bounds{Pods: f.PodCIDRs, Reserved: slices.Concat(f.Reserved, f.servers)}
 	f.mu.Unlock()
 	if !synced {
 		return "", nil
 	}
-	unreachable, refused, err := f.route(nodes)
+	unreachable, refused, err := f.route(nodes, bounds)
 	f.mu.Lock()
 	before, refusedBefore := f.unreachable, f.refused
 	f.applied, f.failure = true, err
@@ -113,12 +116,11 @@ func (f *Follower) apply() (trouble string, err error) {
 	return fmt.Sprint(err, unreachable), err
 }
 
-func (f *Follower) route(nodes []Node) (unreachable []Route, refused []Refusal, err error) {
-	links, err := f.Kernel.Subnets()
-	if err != nil {
+func (f *Follower) route(nodes []Node, bounds Bounds) (unreachable []Route, refused []Refusal, err error) {
+	if bounds.Links, err = f.Kernel.Subnets(); err != nil {
 		return nil, nil, err
 	}
-	want, refused := Routes("", nil, nodes, Bounds{Pods: f.PodCIDRs, Reserved: f.Reserved, Links: links})
+	want, refused := Routes("", nil, nodes, bounds)
 	_, unreachable, err = syncRoutes(f.Kernel, want)
 	return unreachable, refused, err
 }

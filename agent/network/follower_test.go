@@ -83,6 +83,25 @@ func TestAFollowerRoutesNothingThatIsNoPodsAndGoesOnWithoutWhatIsOutOfReach(t *t
 	}
 }
 
+func TestAFollowerKeepsTheAPIServersAddressesFromNodes(t *testing.T) {
+	inNamespace(t)
+	f := follower()
+	f.SetNodes(three()[1:], p("10.244.1.7/32"))
+	if _, err := f.apply(); err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff("[10.244.2.0/24 via 10.99.0.3]", routes(t)); diff != "" {
+		t.Errorf("a range that holds the API server's address has no route (-want +got):\n%s", diff)
+	}
+	f.SetNodes(three()[1:], p("192.0.2.1/32"))
+	if _, err := f.apply(); err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff("[10.244.1.0/24 via 10.99.0.2 10.244.2.0/24 via 10.99.0.3]", routes(t)); diff != "" {
+		t.Errorf("once the API server has another address, it has one (-want +got):\n%s", diff)
+	}
+}
+
 func TestAFollowerThatEndsRemovesItsRoutesAndNoOthers(t *testing.T) {
 	inNamespace(t)
 	theirs := &netlink.Route{Dst: ipNet(p("10.244.7.0/24")), Gw: net.IPv4(10, 99, 0, 7)}
