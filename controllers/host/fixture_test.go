@@ -39,16 +39,17 @@ func TestMain(m *testing.M) {
 // test/vm. Beside the manager's own directory it leaves what says that it is installed, and a reset takes that away.
 const agentScript = `#!/bin/sh
 top=$(dirname "$0")/..
+hang() { while [ -e "$top/$1-hangs" ]; do sleep 0.1; done; }
 case "$1 $2" in
-preflight*) [ ! -e "$top/meanwhile" ] || . "$top/meanwhile"
+preflight*) hang preflight; [ ! -e "$top/meanwhile" ] || . "$top/meanwhile"
 now=$(($(date +%s) + $(cat "$top/ahead" 2>/dev/null || echo 0)))
 cat <<END
 {"agentVersion":"test","facts":{"time":"$(date -u -d "@$now" +%Y-%m-%dT%H:%M:%S.000000Z)","architecture":"amd64","os":"Debian GNU/Linux 12 (bookworm)","kernelRelease":"6.1.0","cpus":4,"memoryBytes":8589934592,"cgroupVersion":2,"machineID":"abc"},"findings":[$(cat "$top/findings" 2>/dev/null)]}
 END
 ;;
-"install --bootstrap") [ ! -e "$top/broken" ] || { echo "no space left on device" >&2; exit 1; }; cp -p "$3" "$top/installed" ;;
+"install --bootstrap") hang install; [ ! -e "$top/broken" ] || { echo "no space left on device" >&2; exit 1; }; cp -p "$3" "$top/installed" ;;
 "reset --verify") [ ! -e "$top/installed" ] || { echo "left on this machine: installed" >&2; exit 1; } ;;
-"reset ") [ -e "$top/stuck" ] || rm -f "$top/installed" ;;
+"reset ") hang reset; [ -e "$top/stuck" ] || rm -f "$top/installed" ;;
 *) echo "unknown: $*" >&2; exit 64 ;;
 esac
 `
@@ -68,6 +69,7 @@ type site struct {
 	// agents are what managers have; the servers say that they are of amd64.
 	agents agentFiles
 	limits remote.Limits
+	steps  steps
 }
 
 // script writes an agent.
@@ -109,7 +111,7 @@ func newSite(t *testing.T) *site {
 // manager is another manager's share: it remembers nothing of the first one's.
 func (s *site) manager() (*Reconciler, *infra.Reconciler[*v1alpha1.HostMachine]) {
 	s.t.Helper()
-	servers := &Servers{Client: s.Client, APIReader: s.Client, Recorder: s.events, WorkDir: s.work + "/drover-host", agents: s.agents, limits: s.limits}
+	servers := &Servers{Client: s.Client, APIReader: s.Client, Recorder: s.events, WorkDir: s.work + "/drover-host", agents: s.agents, limits: s.limits, steps: s.steps}
 	return &Reconciler{Servers: servers}, &infra.Reconciler[*v1alpha1.HostMachine]{Client: s.Client, APIReader: s.Client, Recorder: s.events, Provider: &Provider{Servers: servers, Clock: s.clock}}
 }
 

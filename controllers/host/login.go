@@ -20,6 +20,8 @@ const passwordKey = "password"
 
 // login reads the Host's Secrets, each by its name, and logs in.
 func (s *Servers) login(ctx context.Context, h *v1alpha1.Host) (*server, error) {
+	ctx, cancel := context.WithTimeout(ctx, infra.ReconcileTimeout)
+	defer cancel()
 	target, err := s.target(ctx, h)
 	if err != nil {
 		return nil, err
@@ -28,7 +30,7 @@ func (s *Servers) login(ctx context.Context, h *v1alpha1.Host) (*server, error) 
 	if err != nil {
 		return nil, err
 	}
-	return &server{Connection: connection, agents: s.agents, dir: s.dir()}, nil
+	return &server{Connection: connection, agents: s.agents, dir: s.dir(), steps: s.steps.orDefaults()}, nil
 }
 
 func (s *Servers) target(ctx context.Context, h *v1alpha1.Host) (remote.Target, error) {

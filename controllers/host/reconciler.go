@@ -53,7 +53,7 @@ type passed struct {
 
 // Reconcile implements reconcile.Reconciler.
 func (r *Reconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Result, error) {
-	ctx, cancel := context.WithTimeout(ctx, infra.ReconcileTimeout)
+	ctx, cancel := context.WithTimeout(ctx, longest)
 	defer cancel()
 	h, err := lookup.GetOrNil(ctx, r.Client, req.NamespacedName, &v1alpha1.Host{})
 	if err != nil {
@@ -142,7 +142,7 @@ func (r *Reconciler) look(ctx context.Context, h *v1alpha1.Host, claim *v1alpha1
 		return r.unreachable(h, claim, err)
 	}
 	defer func() { _ = s.Close() }()
-	if _, err := s.Run(ctx, "true", nil); err != nil {
+	if _, err := s.run(ctx, "the first command", "true", nil); err != nil {
 		return r.unreachable(h, claim, err)
 	}
 	h.Status.HostKey = s.HostKey()

@@ -41,6 +41,7 @@ type server struct {
 	remote.Connection
 	agents agentFiles
 	dir    string
+	steps  steps
 }
 
 // visit is the server for one who comes before it is claimed, with a directory of its own: to clear that up must not take the
@@ -56,7 +57,7 @@ func (s *server) program() string { return s.dir + "/drover-agent" }
 // putAgent sees that the agent's program is there, and says which it is. On a server that there is none for it leaves
 // nothing.
 func (s *server) putAgent(ctx context.Context) (agentFile, error) {
-	uname, err := s.Run(ctx, "uname -m", nil)
+	uname, err := s.run(ctx, "uname", "uname -m", nil)
 	if err != nil {
 		return agentFile{}, err
 	}
@@ -69,7 +70,9 @@ func (s *server) putAgent(ctx context.Context) (agentFile, error) {
 		return agentFile{}, fmt.Errorf("read the agent's program: %w", err)
 	}
 	defer func() { _ = file.Close() }()
-	return agent, s.Put(ctx, s.program(), 0o700, file, agent.size, agent.digest)
+	return agent, within(ctx, s.steps.copy, "the agent's copying", func(ctx context.Context) error {
+		return s.Put(ctx, s.program(), 0o700, file, agent.size, agent.digest)
+	})
 }
 
 // ask has the agent say what the server is like, and finds out how far its clock is ahead of the manager's.
@@ -87,7 +90,7 @@ func (s *server) ask(ctx context.Context) (*node.HostReport, time.Duration, erro
 
 // preflight asks the agent what the server is like. It changes nothing.
 func (s *server) preflight(ctx context.Context) (*node.HostReport, error) {
-	out, err := s.Run(ctx, "'"+s.program()+"' preflight --output json", nil)
+	out, err := s.run(ctx, "the preflight", "'"+s.program()+"' preflight --output json", nil)
 	if err != nil {
 		return nil, cannotRun(err)
 	}
@@ -116,7 +119,7 @@ func (s *server) lock(ctx context.Context, want owner) error {
 	}
 	// The link is made only where there is none: of two managers one succeeds.
 	script := fmt.Sprintf("set -e; umask 077; cd '%s'; t=$(mktemp lock.XXXXXX); cat >\"$t\"; sync \"$t\" 2>/dev/null || sync; ln \"$t\" lock 2>/dev/null || true; rm -f \"$t\"; cat lock", s.dir)
-	out, err := s.Run(ctx, "mkdir -p '"+s.dir+"' && { "+script+"; }", bytes.NewReader(text))
+	out, err := s.run(ctx, "taking the lock file", "mkdir -p '"+s.dir+"' && { "+script+"; }", bytes.NewReader(text))
 	if err != nil {
 		return err
 	}
@@ -129,7 +132,7 @@ func (s *server) lock(ctx context.Context, want owner) error {
 
 // held is whose the server is, by its lock file; nil if it has none.
 func (s *server) held(ctx context.Context) (*owner, error) {
-	out, err := s.Run(ctx, fmt.Sprintf("if [ -e '%[1]s/lock' ]; then cat '%[1]s/lock'; fi", s.dir), nil)
+	out, err := s.run(ctx, "reading the lock file", fmt.Sprintf("if [ -e '%[1]s/lock' ]; then cat '%[1]s/lock'; fi", s.dir), nil)
 	if err != nil || len(bytes.TrimSpace(out)) == 0 {
 		return nil, err
 	}
@@ -157,26 +160,30 @@ func foreign(why string) error {
 func (s *server) install(ctx context.Context, agent agentFile, document []byte) error {
 	sum := sha256.Sum256(document)
 	file := s.dir + "/bootstrap.json"
-	if err := s.Put(ctx, file, 0o600, bytes.NewReader(document), int64(len(document)), hex.EncodeToString(sum[:])); err != nil {
+	if err := within(ctx, s.steps.short, "the bootstrap document's copying", func(ctx context.Context) error {
+		return s.Put(ctx, file, 0o600, bytes.NewReader(document), int64(len(document)), hex.EncodeToString(sum[:]))
+	}); err != nil {
 		return err
 	}
-	_, err := s.Run(ctx, fmt.Sprintf("'%s' install --bootstrap '%s' --sha256 %s; code=$?; rm -f '%[2]s'; exit $code", s.program(), file, agent.digest), nil)
+	_, err := s.run(ctx, "the agent's installation", fmt.Sprintf("'%s' install --bootstrap '%s' --sha256 %s; code=$?; rm -f '%[2]s'; exit $code", s.program(), file, agent.digest), nil)
 	return cannotRun(err)
 }
 
 // bootReport is what the agent left while it has no identity, empty if there is nothing.
 func (s *server) bootReport(ctx context.Context) ([]byte, error) {
-	return s.Run(ctx, fmt.Sprintf("cat '%[1]s' || [ ! -e '%[1]s' ]", node.BootReportPath), nil)
+	return s.run(ctx, "reading the boot report", fmt.Sprintf("cat '%[1]s' || [ ! -e '%[1]s' ]", node.BootReportPath), nil)
 }
 
 // reset gives the server back, and fails with what is left.
 func (s *server) reset(ctx context.Context) error {
-	_, err := s.Run(ctx, fmt.Sprintf("'%[1]s' reset && '%[1]s' reset --verify", s.program()), nil)
-	return err
+	return within(ctx, s.steps.reset, "the agent's reset", func(ctx context.Context) error {
+		_, err := s.Run(ctx, fmt.Sprintf("'%[1]s' reset && '%[1]s' reset --verify", s.program()), nil)
+		return err
+	})
 }
 
 // leave removes what is the manager's own, what a look that was cut short left included.
 func (s *server) leave(ctx context.Context) error {
-	_, err := s.Run(ctx, fmt.Sprintf("rm -rf --one-file-system '%s' '%s'", s.dir, s.visit().dir), nil)
+	_, err := s.run(ctx, "removing the manager's directory", fmt.Sprintf("rm -rf --one-file-system '%s' '%s'", s.dir, s.visit().dir), nil)
 	return err
 }

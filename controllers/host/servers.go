@@ -36,6 +36,7 @@ type Servers struct {
 	picks  picks
 	// limits bound connections; the zero value means the defaults.
 	limits  remote.Limits
+	steps   steps
 	mu      sync.Mutex
 	cluster string
 }
@@ -107,6 +108,8 @@ func isLost(err error) bool {
 
 // patchHost writes metadata of a Host, if it is still as it was read.
 func (s *Servers) patchHost(ctx context.Context, h *v1alpha1.Host, change func(*v1alpha1.Host) error) error {
+	ctx, cancel := context.WithTimeout(ctx, infra.ReconcileTimeout)
+	defer cancel()
 	before := h.DeepCopy()
 	if err := change(h); err != nil {
 		return err

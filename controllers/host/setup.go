@@ -33,7 +33,7 @@ func (s *Servers) SetupWithManager(ctx context.Context, mgr ctrl.Manager) error 
 		return fmt.Errorf("set up the provider of HostMachines: %w", err)
 	}
 	machines := &infra.Reconciler[*v1alpha1.HostMachine]{Client: s.Client, APIReader: s.APIReader, Recorder: s.Recorder,
-		Provider: &Provider{Servers: s}, Published: s.Published, MaxConcurrentReconciles: workers,
+		Provider: &Provider{Servers: s}, Published: s.Published, MaxConcurrentReconciles: workers, Timeout: longest,
 		Watch: func(b *ctrl.Builder) {
 			b.Watches(&v1alpha1.Host{}, handler.EnqueueRequestsFromMapFunc(claimer))
 		}}

@@ -26,7 +26,7 @@ const (
 	patience = 10 * time.Second
 	// problemRetry is how soon a machine that a user must help is tried again.
 	problemRetry = 15 * time.Second
-	// ReconcileTimeout bounds one machine's reconcile, its removal included.
+	// ReconcileTimeout bounds one machine's reconcile, its removal included; where the provider takes longer, the rest of it.
 	ReconcileTimeout = 90 * time.Second
 )
 
@@ -46,6 +46,8 @@ type Reconciler[M client.Object] struct {
 	Watch func(*ctrl.Builder)
 	// MaxConcurrentReconciles is how many machines are worked on at once. Default: 10.
 	MaxConcurrentReconciles int
+	// Timeout bounds each of the provider's calls. Default: ReconcileTimeout.
+	Timeout time.Duration
 	// Clock tells how long a machine waits. Default: the real one.
 	Clock clock.PassiveClock
 
@@ -59,7 +61,8 @@ type Reconciler[M client.Object] struct {
 
 // Reconcile implements reconcile.Reconciler.
 func (r *Reconciler[M]) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Result, error) {
-	ctx, cancel := context.WithTimeout(ctx, ReconcileTimeout)
+	// What the provider came to is written when its own time is over, too.
+	ctx, cancel := context.WithTimeout(ctx, r.timeout()+ReconcileTimeout)
 	defer cancel()
 	m := r.Provider.Kind().New()
 	if err := r.Client.Get(ctx, req.NamespacedName, m); err != nil {
@@ -101,7 +104,11 @@ func (r *Reconciler[M]) remove(ctx context.Context, m M) (ctrl.Result, error) {
 		return ctrl.Result{}, nil
 	}
 	before := copyOf(m)
-	removal, err := r.Provider.Remove(ctx, m)
+	var removal Removal
+	err := r.bounded(ctx, func(ctx context.Context) (err error) {
+		removal, err = r.Provider.Remove(ctx, m)
+		return err
+	})
 	if err != nil {
 		r.warn(m, v1alpha1.ReasonDeleting, err.Error())
 		return ctrl.Result{}, err
@@ -130,7 +137,11 @@ func (r *Reconciler[M]) provision(ctx context.Context, m M, owners owners) (ctrl
 		return ctrl.Result{}, err
 	}
 	before := copyOf(m)
-	state, err := r.Provider.Ensure(ctx, m, document)
+	var state State
+	err := r.bounded(ctx, func(ctx context.Context) (err error) {
+		state, err = r.Provider.Ensure(ctx, m, document)
+		return err
+	})
 	if err != nil {
 		return r.failed(ctx, before, m, err)
 	}
@@ -144,6 +155,24 @@ func (r *Reconciler[M]) provision(ctx context.Context, m M, owners owners) (ctrl
 		state.RequeueAfter = soonest(state.RequeueAfter, askAgain(r.age(m)))
 	}
 	return ctrl.Result{RequeueAfter: state.RequeueAfter}, r.report(ctx, before, m, state)
+}
+
+// bounded gives a call of the provider's its time.
+func (r *Reconciler[M]) bounded(ctx context.Context, call func(context.Context) error) error {
+	within, cancel := context.WithTimeout(ctx, r.timeout())
+	defer cancel()
+	err := call(within)
+	if err != nil && within.Err() != nil && ctx.Err() == nil {
+		return fmt.Errorf("it did not end within %s: %w", r.timeout(), err)
+	}
+	return err
+}
+
+func (r *Reconciler[M]) timeout() time.Duration {
+	if r.Timeout == 0 {
+		return ReconcileTimeout
+	}
+	return r.Timeout
 }
 
 // soonest is the shorter of two waits, of which the first may be for ever.
@@ -174,8 +203,8 @@ func (r *Reconciler[M]) contract(m M) Contract { return r.Provider.Kind().Contra
 
 // failed reports an error. What only a user can mend is tried again now and then, the rest with the queue's backoff.
 func (r *Reconciler[M]) failed(ctx context.Context, before, m M, err error) (ctrl.Result, error) {
-	if ctx.Err() != nil {
-		return ctrl.Result{}, err
+	if errors.Is(ctx.Err(), context.Canceled) {
+		return ctrl.Result{}, err // the manager ends, and the next one will see for itself
 	}
 	var problem *Problem
 	if errors.As(err, &problem) {

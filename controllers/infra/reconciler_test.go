@@ -3,6 +3,7 @@ package infra
 import (
 	"context"
 	"errors"
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -30,6 +31,8 @@ type slowProvider struct {
 	report    string
 	deaf      error
 	documents []string
+	// hangs has Ensure wait for the end of its time.
+	hangs bool
 }
 
 var _ Provider[*v1alpha1.LocalMachine] = &slowProvider{}
@@ -46,9 +49,13 @@ func (p *slowProvider) Kind() Kind[*v1alpha1.LocalMachine] {
 	}
 }
 
-func (p *slowProvider) Ensure(_ context.Context, m *v1alpha1.LocalMachine, bootstrap []byte) (State, error) {
+func (p *slowProvider) Ensure(ctx context.Context, m *v1alpha1.LocalMachine, bootstrap []byte) (State, error) {
 	p.documents = append(p.documents, string(bootstrap))
 	m.Status.BootID = "the-provider's-own"
+	if p.hangs {
+		<-ctx.Done()
+		return p.state, fmt.Errorf("ask the runtime: %w", ctx.Err())
+	}
 	return p.state, p.err
 }
 
@@ -266,5 +273,24 @@ func TestAStaleCacheIsNotActedUpon(t *testing.T) {
 	s.Client = staleReader{s.client, before, nil}
 	if result := s.reconcile(); len(s.provider.documents) != 1 || result.RequeueAfter == 0 {
 		t.Errorf("%d calls, result %+v", len(s.provider.documents), result)
+	}
+}
+
+func TestAProviderThatHangsIsToldOf(t *testing.T) {
+	s := newStage(t)
+	s.Timeout, s.provider.hangs = 100*time.Millisecond, true
+	if _, err := s.Reconcile(t.Context(), ctrl.Request{NamespacedName: key}); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("the reconcile ends with %v", err)
+	}
+	if c := s.ready(); c.Reason != v1alpha1.ReasonProvisionFailed || !strings.Contains(c.Message, "did not end within 100ms: ask the runtime") {
+		t.Errorf("Ready is %+v, want what hung", c)
+	}
+	// That the manager ends is nobody's trouble.
+	s.Timeout = 0
+	ctx, end := context.WithCancel(t.Context())
+	end()
+	before := s.ready()
+	if _, err := s.Reconcile(ctx, ctrl.Request{NamespacedName: key}); !errors.Is(err, context.Canceled) || s.ready() != before {
+		t.Errorf("when the manager ends, the reconcile ends with %v, and Ready is %+v", err, s.ready())
 	}
 }
