@@ -323,6 +323,35 @@ func TestAServerThatOthersTookFirstIsNotSaidToBeCleaned(t *testing.T) {
 	}
 }
 
+// Whoever tidies up on a server may take the lock file for litter. The agent runs on, and a release is to end it all the same.
+func TestAServerWhoseLockFileIsGoneIsCleanedAllTheSame(t *testing.T) {
+	s := newSite(t)
+	b := s.box("a")
+	s.look("a")
+	s.machine("m")
+	s.make("m")
+	if err := os.RemoveAll(filepath.Join(b.dir, "drover-host")); err != nil || !b.has("installed") {
+		t.Fatalf("something is installed: %t, %v", b.has("installed"), err)
+	}
+	b.put(t, "stuck", "")
+	s.remove("m")
+	s.make("m")
+	if h := s.look("a"); reasonOf(h.Status.Conditions, v1alpha1.HostCleanCondition) != "False CleanupFailed" || !b.has("drover-host/lock") {
+		t.Errorf("a server with something left is %s, locked %t: %+v", h.Status.State, b.has("drover-host/lock"), h.Status.Conditions)
+	}
+	if err := os.Remove(filepath.Join(b.dir, "stuck")); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Client.Delete(t.Context(), s.host("a")); err != nil {
+		t.Fatal(err)
+	}
+	s.look("a")
+	if h := s.look("a"); h != nil || b.has("installed") {
+		t.Errorf("the Host is %+v, installed %t", h, b.has("installed"))
+	}
+	b.wantNothing(t)
+}
+
 func TestAServerThatCannotBeCleanedIsNotGivenToAnother(t *testing.T) {
 	s := newSite(t)
 	b := s.box("a")

@@ -287,17 +287,21 @@ func (r *Reconciler) clean(ctx context.Context, h *v1alpha1.Host, s *server, cla
 		return failed(err)
 	}
 	if held != nil && *held != who {
-		// The claim never came so far as to take the server, so there is nothing to give back, and nothing is cleaned.
+		// Another's server is not this one's to clean: the claim never came so far as to take it.
 		set(h, v1alpha1.HostCleanCondition, metav1.ConditionUnknown, v1alpha1.ReasonForeignHost, heldBy(held).Error())
 		return nil
 	}
-	if held != nil {
-		if _, err := s.putAgent(ctx); err != nil {
+	if held == nil {
+		// That the lock file is gone proves nothing. It is made again, so that nobody else comes meanwhile.
+		if err := s.lock(ctx, who); err != nil {
 			return failed(err)
 		}
-		if err := s.reset(ctx); err != nil {
-			return failed(err)
-		}
+	}
+	if _, err := s.putAgent(ctx); err != nil {
+		return failed(err)
+	}
+	if err := s.reset(ctx); err != nil {
+		return failed(err)
 	}
 	if err := s.leave(ctx); err != nil {
 		return failed(err)
