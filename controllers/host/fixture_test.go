@@ -170,7 +170,13 @@ func (b *box) put(t *testing.T, file, content string) {
 // is makes the server's uname say that it is of that architecture.
 func (b *box) is(t *testing.T, uname string) {
 	t.Helper()
-	if err := os.WriteFile(filepath.Join(b.dir, "uname"), []byte("#!/bin/sh\necho "+uname+"\n"), 0o755); err != nil {
+	b.program(t, "uname", "echo "+uname)
+}
+
+// program puts one onto the server's PATH, before all others.
+func (b *box) program(t *testing.T, name, script string) {
+	t.Helper()
+	if err := os.WriteFile(filepath.Join(b.dir, name), []byte("#!/bin/sh\n"+script+"\n"), 0o755); err != nil {
 		t.Fatal(err)
 	}
 }

@@ -510,6 +510,25 @@ func TestTrustOnFirstUseIsForTheFirstUse(t *testing.T) {
 	}
 }
 
+// The password goes to the server that is trusted, and a second one is none that is used first.
+func TestTrustOnFirstUseIsForTheFirstUseEvenIfThatFails(t *testing.T) {
+	s := newSite(t)
+	s.create(&corev1.Secret{ObjectMeta: s.meta("sudo"), Data: map[string][]byte{passwordKey: []byte("wrong")}})
+	b := s.box("a", func(h *v1alpha1.Host) {
+		h.Spec.HostKeys, h.Spec.TrustOnFirstUse = nil, ptr.To(true)
+		h.Spec.Privilege, h.Spec.SudoPasswordSecretRef = v1alpha1.HostPrivilegeSudo, &v1alpha1.SecretReference{Name: "sudo"}
+	})
+	b.program(t, "sudo", "echo 'Sorry, try again.' >&2; exit 1")
+	if h := s.look("a"); ready(h.Status.Conditions) != "False SudoPasswordWrong" || h.Annotations[v1alpha1.HostKeyAnnotation] != h.Status.HostKey || h.Status.HostKey == "" {
+		t.Errorf("the server is %s, pinned %q of %q", ready(h.Status.Conditions), h.Annotations[v1alpha1.HostKeyAnnotation], h.Status.HostKey)
+	}
+	b.ChangeHostKeys(sshd.NewKey(t))
+	commands := len(b.Commands())
+	if h := s.look("a"); ready(h.Status.Conditions) != "False HostKeyMismatch" || len(b.Commands()) != commands {
+		t.Errorf("a server with another key is %s, and was given %q", ready(h.Status.Conditions), b.Commands()[commands:])
+	}
+}
+
 func TestTwoHostsOfOneServer(t *testing.T) {
 	s := newSite(t)
 	b := s.box("a")

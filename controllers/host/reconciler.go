@@ -142,14 +142,14 @@ func (r *Reconciler) look(ctx context.Context, h *v1alpha1.Host, claim *v1alpha1
 		return r.unreachable(h, claim, err)
 	}
 	defer func() { _ = s.Close() }()
-	if _, err := s.run(ctx, "the first command", "true", nil); err != nil {
-		return r.unreachable(h, claim, err)
-	}
 	h.Status.HostKey = s.HostKey()
-	set(h, v1alpha1.HostReachableCondition, metav1.ConditionTrue, v1alpha1.ReasonReachable, "")
 	if err := r.pin(ctx, h); err != nil {
 		return err
 	}
+	if _, err := s.run(ctx, "the first command", "true", nil); err != nil {
+		return r.unreachable(h, claim, err)
+	}
+	set(h, v1alpha1.HostReachableCondition, metav1.ConditionTrue, v1alpha1.ReasonReachable, "")
 	switch {
 	case isReleased(claim):
 		return r.clean(ctx, h, s, claim)
@@ -205,7 +205,7 @@ func jump(h *v1alpha1.Host) string {
 	return h.Spec.JumpHost.Address
 }
 
-// pin records the key of a Host that is trusted on first use, before anything rests on it.
+// pin records the key of a Host that is trusted on first use, before it is sent anything.
 func (r *Reconciler) pin(ctx context.Context, h *v1alpha1.Host) error {
 	if !ptr.Deref(h.Spec.TrustOnFirstUse, false) || h.Annotations[v1alpha1.HostKeyAnnotation] != "" {
 		return nil
