@@ -262,3 +262,12 @@ func reasonOf(conditions []metav1.Condition, conditionType string) string {
 func ready(conditions []metav1.Condition) string {
 	return reasonOf(conditions, v1alpha1.ReadyCondition)
 }
+
+// told are the events since it was last asked for.
+func (s *site) told() []string {
+	var told []string
+	for len(s.events.Events) > 0 {
+		told = append(told, <-s.events.Events)
+	}
+	return told
+}

@@ -75,6 +75,47 @@ func TestAServerIsClaimedMadeANodeAndGivenBack(t *testing.T) {
 	if h = s.look("rack-1"); ready(h.Status.Conditions) != "True Available" {
 		t.Errorf("the server is %s after its release", ready(h.Status.Conditions))
 	}
+	if told := s.told(); len(told) > 0 {
+		t.Errorf("of a server in no trouble there are the events %q", told)
+	}
+}
+
+// A reset may take minutes, and whoever looks meanwhile is to see what the server is at.
+func TestAServerThatIsBeingCleanedIsSaidToBe(t *testing.T) {
+	s := newSite(t)
+	b := s.box("a")
+	s.look("a")
+	s.machine("m")
+	s.make("m")
+	s.look("a")
+	s.remove("m")
+	s.make("m")
+	b.put(t, "reset-hangs", "")
+	var looked sync.WaitGroup
+	looked.Go(func() {
+		if _, err := s.hosts.Reconcile(t.Context(), s.request("a")); err != nil {
+			t.Error(err)
+		}
+	})
+	deadline := time.Now().Add(30 * time.Second)
+	h := s.host("a")
+	for h.Status.State != v1alpha1.HostCleaning && time.Now().Before(deadline) {
+		h = s.host("a")
+	}
+	clean := reasonOf(h.Status.Conditions, v1alpha1.HostCleanCondition)
+	if h.Status.State != v1alpha1.HostCleaning || ready(h.Status.Conditions) != "False Cleaning" || clean != "False Cleaning" || !b.has("installed") {
+		t.Errorf("while the reset runs, the server is %s, %s, clean %s, and installed %t", h.Status.State, ready(h.Status.Conditions), clean, b.has("installed"))
+	}
+	if m := s.make("m"); m == nil || ready(m.Status.Conditions) != "False Cleaning" {
+		t.Errorf("while the reset runs, its machine is %+v", m)
+	}
+	if err := os.Remove(filepath.Join(b.dir, "reset-hangs")); err != nil {
+		t.Error(err)
+	}
+	looked.Wait()
+	if h = s.host("a"); h.Status.State != v1alpha1.HostPending || h.Status.Claim != nil || b.has("installed") {
+		t.Errorf("after the reset, the server is %s, claimed by %+v, installed %t", h.Status.State, h.Status.Claim, b.has("installed"))
+	}
 }
 
 func TestNoServerIsClaimedTwice(t *testing.T) {
@@ -243,6 +284,9 @@ func TestServersThatAreNotTalkedTo(t *testing.T) {
 			}
 			if unavailable(h) == "" {
 				t.Errorf("%s: the Host may be claimed", test.reason)
+			}
+			if told := s.told(); len(told) != 1 || !strings.HasPrefix(told[0], "Warning "+strings.TrimPrefix(test.want, "False ")+" ") {
+				t.Errorf("%s: the events are %q", test.reason, told)
 			}
 			if name == "another-key" && len(b.Commands()) > 0 {
 				t.Errorf("%s: it was given %q", test.reason, b.Commands())

@@ -73,12 +73,15 @@ func (r *Reconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Resu
 	if !h.DeletionTimestamp.IsZero() && claim == nil {
 		return ctrl.Result{}, r.letGo(ctx, h)
 	}
-	before := h.DeepCopy()
 	if claim != nil && !isReleased(claim) {
 		if claim, err = r.stillWanted(ctx, h, claim); err != nil {
 			return ctrl.Result{}, err
 		}
 	}
+	if err := r.beginCleaning(ctx, h, claim); err != nil {
+		return ctrl.Result{}, err
+	}
+	before := h.DeepCopy()
 	err = r.look(ctx, h, claim)
 	why := explain(err)
 	switch {
@@ -123,11 +126,19 @@ func (r *Reconciler) stillWanted(ctx context.Context, h *v1alpha1.Host, claim *v
 	return claim, r.write(ctx, h, func(h *v1alpha1.Host) error { return setClaim(h, *claim) })
 }
 
+// beginCleaning has the status say of a Host that was released what is done with it, before that takes minutes.
+func (r *Reconciler) beginCleaning(ctx context.Context, h *v1alpha1.Host, claim *v1alpha1.HostClaim) error {
+	if !isReleased(claim) || isCondition(h, v1alpha1.HostCleanCondition, metav1.ConditionFalse) {
+		return nil
+	}
+	before := h.DeepCopy()
+	set(h, v1alpha1.HostCleanCondition, metav1.ConditionFalse, v1alpha1.ReasonCleaning, "The Host was released and is being cleaned.")
+	_, err := r.report(ctx, before, h, claim, nil)
+	return err
+}
+
 // look logs in, and does what the Host needs. It writes what it found into the Host's conditions and facts.
 func (r *Reconciler) look(ctx context.Context, h *v1alpha1.Host, claim *v1alpha1.HostClaim) error {
-	if isReleased(claim) && !isCondition(h, v1alpha1.HostCleanCondition, metav1.ConditionFalse) {
-		set(h, v1alpha1.HostCleanCondition, metav1.ConditionFalse, v1alpha1.ReasonCleaning, "The Host was released and is being cleaned.")
-	}
 	if claim == nil {
 		if err := r.onlyOne(ctx, h); err != nil {
 			return r.unfit(h, err)
@@ -362,7 +373,7 @@ func interval(state v1alpha1.HostState) time.Duration {
 func (r *Reconciler) tell(before, h *v1alpha1.Host) {
 	was := meta.FindStatusCondition(before.Status.Conditions, v1alpha1.ReadyCondition)
 	is := meta.FindStatusCondition(h.Status.Conditions, v1alpha1.ReadyCondition)
-	if is == nil || is.Status == metav1.ConditionTrue || was != nil && was.Reason == is.Reason && was.Message == is.Message {
+	if is == nil || is.Status != metav1.ConditionFalse || is.Reason == v1alpha1.ReasonCleaning || was != nil && was.Reason == is.Reason && was.Message == is.Message {
 		return
 	}
 	r.Recorder.Eventf(h, nil, corev1.EventTypeWarning, is.Reason, "Look", "%s", v1alpha1.BoundMessage(is.Message))
