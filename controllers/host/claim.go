@@ -25,10 +25,14 @@ func claimOf(h *v1alpha1.Host) (*v1alpha1.HostClaim, error) {
 	return claim, nil
 }
 
-// isClaimedBy says whether the Host is that machine's; one that it has released counts only if that is asked for.
-func isClaimedBy(h *v1alpha1.Host, m *v1alpha1.HostMachine, released bool) bool {
+// isClaimedBy says whether the Host is that machine's; one that it has released counts only if that is asked for. A claim
+// that cannot be read is an error if the machine named that Host, as it does before it claims one.
+func isClaimedBy(h *v1alpha1.Host, m *v1alpha1.HostMachine, released bool) (bool, error) {
 	claim, err := claimOf(h)
-	return err == nil && claim != nil && claim.UID == string(m.UID) && (released || !isReleased(claim))
+	if err != nil && h.Name != m.Annotations[v1alpha1.ChosenHostAnnotation] && h.Name != m.Status.Host {
+		return false, nil
+	}
+	return claim != nil && claim.UID == string(m.UID) && (released || !isReleased(claim)), err
 }
 
 // isReleased says that the Host waits to be cleaned.

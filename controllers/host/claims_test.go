@@ -3,6 +3,7 @@ package host
 import (
 	"context"
 	"fmt"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -170,4 +171,47 @@ func TestAHundredHostsWithTwoLeaders(t *testing.T) {
 		}
 	}
 	t.Logf("%d of %d more machines got the rest after %d looks each", len(after)-few, rest, looks)
+}
+
+// Whose the Host is that the machine chose cannot be told: it must not be let go of, and no other one claimed.
+func TestAMachineWhoseClaimCannotBeReadKeepsItsHost(t *testing.T) {
+	s := newSite(t)
+	b := s.box("a")
+	s.look("a")
+	s.machine("m")
+	s.make("m")
+	s.box("b")
+	s.look("b")
+	h := s.host("a")
+	claim := h.Annotations[v1alpha1.ClaimAnnotation]
+	write := func(text string) {
+		t.Helper()
+		h := s.host("a")
+		h.Annotations[v1alpha1.ClaimAnnotation] = text
+		if err := s.Client.Update(t.Context(), h); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write("{")
+	reconcile := func() {
+		t.Helper()
+		if _, err := s.machines.Reconcile(t.Context(), s.request("m")); err == nil || !strings.Contains(err.Error(), v1alpha1.ClaimAnnotation) {
+			t.Errorf("the machine whose claim cannot be read ends with %v", err)
+		}
+	}
+	reconcile()
+	s.machine("n")
+	if n := s.make("n"); n.Status.Host != "b" {
+		t.Errorf("another machine is on %q: %+v", n.Status.Host, n.Status.Conditions)
+	}
+	s.remove("m")
+	reconcile()
+	write(claim)
+	if m := s.make("m"); m == nil {
+		t.Fatal("the machine went while its claim could not be read")
+	}
+	s.look("a")
+	if m := s.make("m"); m != nil || b.has("installed") {
+		t.Errorf("the machine is %+v, installed %t", m, b.has("installed"))
+	}
 }

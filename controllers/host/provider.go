@@ -176,8 +176,8 @@ func (p *Provider) claimed(ctx context.Context, m *v1alpha1.HostMachine, release
 			return nil, fmt.Errorf("list the Hosts of %s: %w", m.Namespace, err)
 		}
 		for i := range hosts.Items {
-			if isClaimedBy(&hosts.Items[i], m, released) {
-				return &hosts.Items[i], nil
+			if is, err := isClaimedBy(&hosts.Items[i], m, released); is || err != nil {
+				return &hosts.Items[i], err
 			}
 		}
 	}
