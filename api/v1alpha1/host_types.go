@@ -144,11 +144,13 @@ type HostSpec struct {
 	// +optional
 	JumpHost *JumpHost `json:"jumpHost,omitempty"`
 
-	// httpProxy is the URL of an HTTP proxy that connections to the server (or to its jump host) are asked from.
+	// httpProxy is the http:// URL of a proxy that connections to the server (or to its jump host) are asked from, such as
+	// http://proxy.example.org:3128. It may have a user and a password before the name (http://user:password@…), which
+	// whoever may read Hosts can read: give one that opens nothing but the proxy.
 	// +optional
 	// +kubebuilder:validation:MinLength=8
 	// +kubebuilder:validation:MaxLength=512
-	// +kubebuilder:validation:Pattern=`^https?://[^\s@]+$`
+	// +kubebuilder:validation:Pattern=`^http://[^\s]+$`
 	HTTPProxy string `json:"httpProxy,omitempty"`
 
 	// nodeAddress is the IP address that other nodes reach the server at. Default: address, if it is one.

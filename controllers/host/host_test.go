@@ -603,8 +603,9 @@ func TestRefusedHosts(t *testing.T) {
 		"a jump host without key": {func(h *v1alpha1.HostSpec) {
 			h.JumpHost = &v1alpha1.JumpHost{SSHAccess: v1alpha1.SSHAccess{Address: "192.0.2.2", KeySecretRef: v1alpha1.SecretReference{Name: "key"}}}
 		}, "jump host"},
-		"a name and no node address":    {func(h *v1alpha1.HostSpec) { h.Address = "rack-1.example.org" }, "nodeAddress"},
-		"a node address that is a name": {func(h *v1alpha1.HostSpec) { h.NodeAddress = "rack-1" }, "nodeAddress"},
+		"a name and no node address":       {func(h *v1alpha1.HostSpec) { h.Address = "rack-1.example.org" }, "nodeAddress"},
+		"a proxy that is spoken to in TLS": {func(h *v1alpha1.HostSpec) { h.HTTPProxy = "https://proxy.example.org" }, "httpProxy"},
+		"a node address that is a name":    {func(h *v1alpha1.HostSpec) { h.NodeAddress = "rack-1" }, "nodeAddress"},
 	} {
 		h := valid()
 		test.edit(&h.Spec)
@@ -612,7 +613,9 @@ func TestRefusedHosts(t *testing.T) {
 			t.Errorf("%s: got %v, want a refusal that names %q", name, err, test.want)
 		}
 	}
-	s.create(valid())
+	proxied := valid()
+	proxied.Spec.HTTPProxy = "http://fleet:pass%40word@proxy.example.org:3128"
+	s.create(proxied)
 	secret := &corev1.Secret{}
 	if err := s.Client.Get(t.Context(), s.request("key").NamespacedName, secret); err != nil {
 		t.Fatal(err)
