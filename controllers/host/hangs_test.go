@@ -67,3 +67,16 @@ func TestAServerThatAnswersAndGetsNowhere(t *testing.T) {
 		t.Errorf("a server on which nothing hangs any more is claimed by %+v: %+v", h.Status.Claim, h.Status.Conditions)
 	}
 }
+
+// A slow link, or a slow disk, is no server that hangs.
+func TestAnAgentMayBeCopiedForLongerThanOtherThingsTake(t *testing.T) {
+	s := newSite(t)
+	s.steps.short = 4 * time.Second
+	s.hosts, s.machines = s.manager()
+	b := s.box("a")
+	b.program(t, "sync", "sleep 2.5") // twice for each file
+	begun := time.Now()
+	if h := s.look("a"); h.Status.State != v1alpha1.HostAvailable || time.Since(begun) < s.steps.short {
+		t.Errorf("after %s the server is %s: %+v", time.Since(begun), h.Status.State, h.Status.Conditions)
+	}
+}
