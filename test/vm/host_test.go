@@ -196,7 +196,8 @@ const orderly = `{"spec":{"nodeName":%q,"terminationGracePeriodSeconds":10,"volu
 "containers":[{"name":"orderly","image":%q,"volumeMounts":[{"name":"host","mountPath":"/host"}],
 "command":["/bin/sh","-c","trap 'echo ended > /host/orderly; exit' TERM; while true; do sleep 0.2; done"]}]}}`
 
-// faults ends each part, restarts the agent and networkd, and reboots the server. No pod is lost by it.
+// faults ends each part, restarts the agent and networkd, which no pod notices, and reboots the server, before which the
+// kubelet ends the pods in order: for good those that no controller makes anew.
 func faults(t *testing.T, name string) {
 	t.Helper()
 	container := func() string {
@@ -252,6 +253,8 @@ func faults(t *testing.T, name string) {
 	if got := debian.run(t, "cat /var/tmp/orderly; rm -f /var/tmp/orderly"); got != "ended" {
 		t.Errorf("the shutdown did not ask a pod to end, but killed it: it noted %q", got)
 	}
+	mustKubectl(t, "delete", "pod", "web", "--grace-period=1")
+	pod(t, "web", name, mustKubectl(t, "get", "pod", "here", "--output", "jsonpath={.spec.containers[0].image}"))
 	reachable(t)
 }
 
