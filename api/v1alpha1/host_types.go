@@ -213,7 +213,7 @@ type HostStatus struct {
 	// +optional
 	Claim *HostClaim `json:"claim,omitempty"`
 
-	// hostKey is the public key that the server showed last.
+	// hostKey is the public key that the server showed at the last login. One that was refused is in the conditions.
 	// +optional
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=4096
@@ -223,7 +223,7 @@ type HostStatus struct {
 	// +optional
 	Clean *bool `json:"clean,omitempty"`
 
-	// facts are what the server is like.
+	// facts are what the server is like, while it is claimed as they were before: the NodeAgent then has the node's own.
 	// +optional
 	Facts HostFacts `json:"facts,omitempty,omitzero"`
 }

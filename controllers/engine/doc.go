@@ -12,6 +12,7 @@
 //   - An object with the adopter's finalizer seems not to be deleted: the adopted Cluster and its control plane keep
 //     going while pools use them.
 //   - A LocalMachine or HostMachine seems not to be deleted while its Machine, which is its controller, has yet to be drained.
+//     A read of one that is deleted fails when its Machine cannot be read.
 //   - A Machine without the condition Paused seems to have it, with the status False.
 //   - A read of a Machine waits up to a second until the cache has seen what this client last wrote to it. After a
 //     write that conflicted, the next read of that Machine comes from the API server.
