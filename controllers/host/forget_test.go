@@ -18,7 +18,10 @@ func TestNothingIsRememberedOfAHostThatIsGone(t *testing.T) {
 	s.make("m")
 	s.look("a")
 	s.make("m")
-	s.look("a")
+	last, name := s.look("a"), s.request("a").NamespacedName
+	if !s.hosts.said.IsOurs(name, last.Status) {
+		t.Fatal("of a Host that is there, the status is not remembered")
+	}
 	if len(s.hosts.passed) != 1 || !s.hosts.picks.claimed.IsOlder(unclaimed) {
 		t.Fatalf("of a Host that is there, the preflight is remembered: %v, the claim: %v", s.hosts.passed, s.hosts.picks.claimed.IsOlder(unclaimed))
 	}
@@ -28,7 +31,7 @@ func TestNothingIsRememberedOfAHostThatIsGone(t *testing.T) {
 	if h := s.look("a"); h != nil {
 		t.Fatalf("the Host is still there: %+v", h.Status)
 	}
-	if _, said := s.hosts.said.Load(s.request("a").NamespacedName); said {
+	if s.hosts.said.IsOurs(name, last.Status) {
 		t.Error("of a Host that is gone, the status is remembered")
 	}
 	if len(s.hosts.passed) != 0 || s.hosts.picks.claimed.IsOlder(unclaimed) {

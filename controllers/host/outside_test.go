@@ -57,7 +57,7 @@ func TestAHostsStatusThatSomebodyElseWroteIsMended(t *testing.T) {
 		return ready(h.Status.Conditions) == "True Available" && h.Status.State == v1alpha1.HostAvailable && h.Status.Facts.OS != ""
 	}
 	h := s.becomes("a", "available", asItIs)
-	if !r.saidByUs(h) {
+	if !r.said.IsOurs(s.request("a").NamespacedName, h.Status) {
 		t.Errorf("the manager takes its own status for somebody else's, and logs in again for each that it writes: %+v", h.Status)
 	}
 	for what, change := range map[string]func(*v1alpha1.HostStatus){

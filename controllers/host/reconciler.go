@@ -40,8 +40,7 @@ type Reconciler struct {
 	mu      sync.Mutex
 	// passed has when, and of which generation, each Host last passed the preflight of this manager's agent.
 	passed map[types.NamespacedName]passed
-	// said has the status that was written last for each Host, by its name.
-	said sync.Map
+	said   consistency.Statuses[v1alpha1.HostStatus]
 }
 
 type passed struct {
@@ -97,7 +96,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Resu
 func (r *Reconciler) forget(host types.NamespacedName) {
 	r.written.Forget(host)
 	r.picks.claimed.Forget(host)
-	r.said.Delete(host)
+	r.said.Forget(host)
 	r.forgetPassed(host)
 }
 
@@ -342,8 +341,7 @@ func (r *Reconciler) free(ctx context.Context, before, h *v1alpha1.Host, claim *
 func (r *Reconciler) report(ctx context.Context, before, h *v1alpha1.Host, claim *v1alpha1.HostClaim, why *infra.Problem) (ctrl.Result, error) {
 	conclude(h, claim, why)
 	if !equality.Semantic.DeepEqual(before.Status, h.Status) {
-		// Remembered first, as the event may be faster than the answer.
-		r.said.Store(client.ObjectKeyFromObject(h), *h.Status.DeepCopy())
+		r.said.Writes(client.ObjectKeyFromObject(h), *h.Status.DeepCopy())
 		patch := client.MergeFrom(&v1alpha1.Host{ObjectMeta: h.ObjectMeta, TypeMeta: h.TypeMeta, Spec: h.Spec, Status: before.Status})
 		if err := r.Client.Status().Patch(ctx, h, patch); err != nil {
 			return ctrl.Result{}, client.IgnoreNotFound(fmt.Errorf("write the status of Host %s: %w", h.Name, err))
@@ -352,12 +350,6 @@ func (r *Reconciler) report(ctx context.Context, before, h *v1alpha1.Host, claim
 		r.tell(before, h)
 	}
 	return ctrl.Result{RequeueAfter: interval(h.Status.State)}, nil
-}
-
-// saidByUs says whether a Host's status is what we wrote last.
-func (r *Reconciler) saidByUs(h *v1alpha1.Host) bool {
-	last, ok := r.said.Load(client.ObjectKeyFromObject(h))
-	return ok && equality.Semantic.DeepEqual(last, h.Status)
 }
 
 // interval is how soon a Host is looked at again.

@@ -56,7 +56,7 @@ func (r *Reconciler) statusChanged() predicate.Predicate {
 	return predicate.Funcs{UpdateFunc: func(e event.UpdateEvent) bool {
 		before, ok := e.ObjectOld.(*v1alpha1.Host)
 		after, ok2 := e.ObjectNew.(*v1alpha1.Host)
-		return !ok || !ok2 || !equality.Semantic.DeepEqual(before.Status, after.Status) && !r.saidByUs(after)
+		return !ok || !ok2 || !equality.Semantic.DeepEqual(before.Status, after.Status) && !r.said.IsOurs(client.ObjectKeyFromObject(after), after.Status)
 	}}
 }
 

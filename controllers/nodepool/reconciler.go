@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"sync"
 	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -78,9 +77,8 @@ type Reconciler struct {
 	refusals refusals
 	// clusterless has since when each pool, by its UID, is without the Cluster that it needs.
 	clusterless firstseen.Times[types.NamespacedName, types.UID]
-	// said has the status that was written last for each pool, by its name.
-	said      sync.Map
-	templates *templateWatches
+	said        consistency.Statuses[v1alpha1.NodePoolStatus]
+	templates   *templateWatches
 }
 
 // Reconcile runs one round for one pool.
@@ -91,7 +89,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, request ctrl.Request) (ctrl.
 			r.written.Forget(request.NamespacedName)
 			r.refusals.forget(request.NamespacedName)
 			r.clusterless.Forget(request.NamespacedName)
-			r.said.Delete(request.NamespacedName)
+			r.said.Forget(request.NamespacedName)
 			return ctrl.Result{}, r.releaseOrphans(ctx, request.NamespacedName, nil)
 		}
 		return ctrl.Result{}, fmt.Errorf("read NodePool %s: %w", request, err)

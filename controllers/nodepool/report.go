@@ -29,20 +29,14 @@ func (r *Reconciler) report(ctx context.Context, seen *observation, plan planner
 }
 
 // patchStatus writes a pool's status. The lock is for the reservation: it must not be cleared on the ground of an old
-// read. What is written is remembered first, as its event may be faster than the answer.
+// read.
 func (r *Reconciler) patchStatus(ctx context.Context, base, pool *v1alpha1.NodePool) error {
-	r.said.Store(client.ObjectKeyFromObject(pool), *pool.Status.DeepCopy())
+	r.said.Writes(client.ObjectKeyFromObject(pool), *pool.Status.DeepCopy())
 	if err := r.Client.Status().Patch(ctx, pool, client.MergeFromWithOptions(base, client.MergeFromWithOptimisticLock{})); err != nil {
 		return err //nolint:wrapcheck // the callers do
 	}
 	r.written.Wrote(pool)
 	return nil
-}
-
-// saidByUs says whether a pool's status is what we wrote last.
-func (r *Reconciler) saidByUs(pool *v1alpha1.NodePool) bool {
-	last, ok := r.said.Load(client.ObjectKeyFromObject(pool))
-	return ok && equality.Semantic.DeepEqual(last, pool.Status)
 }
 
 func (r *Reconciler) record(pool *v1alpha1.NodePool, events []planner.Event) {

@@ -63,7 +63,7 @@ func (r *Reconciler) poolChanged() predicate.Predicate {
 		if !ok || !ok2 {
 			return true
 		}
-		return !equality.Semantic.DeepEqual(before.Status, after.Status) && !r.saidByUs(after) ||
+		return !equality.Semantic.DeepEqual(before.Status, after.Status) && !r.said.IsOurs(client.ObjectKeyFromObject(after), after.Status) ||
 			!planner.OrdinalUnrecorded(before) && planner.OrdinalUnrecorded(after) ||
 			e.ObjectOld.GetGeneration() != e.ObjectNew.GetGeneration() ||
 			e.ObjectOld.GetDeletionTimestamp().IsZero() != e.ObjectNew.GetDeletionTimestamp().IsZero() ||
