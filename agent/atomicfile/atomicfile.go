@@ -43,7 +43,7 @@ func Link(file, path string) error {
 // WriteDerived is WriteIfChanged for a file that is worked out, and given here again, before each time it is needed: it
 // does not wait for the disk. A power cut may leave anything under the name, which the next call mends.
 func WriteDerived(path string, data []byte, mode os.FileMode) (bool, error) {
-	if holds(path, data, mode) {
+	if Holds(path, data, mode) {
 		return false, nil
 	}
 	return true, replace(path, data, mode, false)
@@ -72,13 +72,14 @@ func replace(path string, data []byte, mode os.FileMode, durable bool) (err erro
 // WriteIfChanged is Write, except that it leaves a file alone that has this content and mode already. It says
 // whether it wrote.
 func WriteIfChanged(path string, data []byte, mode os.FileMode) (bool, error) {
-	if holds(path, data, mode) {
+	if Holds(path, data, mode) {
 		return false, nil
 	}
 	return true, Write(path, data, mode)
 }
 
-func holds(path string, data []byte, mode os.FileMode) bool {
+// Holds says whether a file has this content and mode.
+func Holds(path string, data []byte, mode os.FileMode) bool {
 	info, err := os.Stat(path)
 	if err != nil || info.Mode().Perm() != mode.Perm() || info.Size() != int64(len(data)) {
 		return false

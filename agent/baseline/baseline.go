@@ -86,13 +86,9 @@ func (r Recorder) Record() error {
 // yet: the kernel's own values, to which they would be again at the next boot.
 func (r Recorder) RecordLoaded() error {
 	path := filepath.Join(r.RunDir, FileName)
-	data, err := os.ReadFile(path)
-	var b Baseline
-	if err == nil {
-		err = json.Unmarshal(data, &b)
-	}
+	b, err := read(path)
 	if err != nil {
-		return fmt.Errorf("read what the machine was like: %w", err)
+		return err
 	}
 	if b.Sysctls == nil {
 		b.Sysctls = map[string]string{}
@@ -106,7 +102,8 @@ func (r Recorder) RecordLoaded() error {
 			b.Sysctls[name] = value
 		}
 	}
-	if data, err = json.Marshal(b); err == nil {
+	data, err := json.Marshal(b)
+	if err == nil {
 		_, err = atomicfile.WriteIfChanged(path, data, 0o600)
 	}
 	if err != nil {
@@ -116,7 +113,7 @@ func (r Recorder) RecordLoaded() error {
 }
 
 func once(path string, look func() (Baseline, error)) error {
-	there, err := exists(path)
+	there, err := Exists(path)
 	if there {
 		return nil
 	}
@@ -137,9 +134,9 @@ func once(path string, look func() (Baseline, error)) error {
 	return nil
 }
 
-// exists says whether a path names something. That it cannot be looked at is an error: what is taken down as missing is
-// deleted by the reset.
-func exists(path string) (bool, error) {
+// Exists says whether a path names something, be it a link to nothing. That it cannot be looked at is an error: what is taken
+// down as missing is deleted by the reset, and what the reset misses is called clean.
+func Exists(path string) (bool, error) {
 	_, err := os.Lstat(path)
 	if errors.Is(err, os.ErrNotExist) || errors.Is(err, unix.ENOTDIR) {
 		return false, nil
@@ -147,20 +144,27 @@ func exists(path string) (bool, error) {
 	return err == nil, err
 }
 
+func read(path string) (b Baseline, err error) {
+	data, err := os.ReadFile(path)
+	if err == nil {
+		err = json.Unmarshal(data, &b)
+	}
+	if err != nil {
+		return b, fmt.Errorf("read what the machine was like: %w", err)
+	}
+	return b, nil
+}
+
 // Load is what was taken down; what was not is empty.
 func (r Recorder) Load() (Baseline, error) {
 	var b Baseline
 	for _, dir := range []string{r.StateDir, r.RunDir} {
-		data, err := os.ReadFile(filepath.Join(dir, FileName))
+		part, err := read(filepath.Join(dir, FileName))
 		if errors.Is(err, os.ErrNotExist) {
 			continue
 		}
-		var part Baseline
-		if err == nil {
-			err = json.Unmarshal(data, &part)
-		}
 		if err != nil {
-			return b, fmt.Errorf("read what the machine was like: %w", err)
+			return b, err
 		}
 		if part.Paths != nil {
 			b.Paths = part.Paths
@@ -186,7 +190,7 @@ func (b Baseline) HadTable(table string) bool {
 func (r Recorder) paths() ([]string, error) {
 	found := []string{}
 	for _, path := range slices.Concat(Trees, Directories, AgentDirectories) {
-		there, err := exists(filepath.Join(r.Root, path))
+		there, err := Exists(filepath.Join(r.Root, path))
 		if err != nil {
 			return nil, err
 		}

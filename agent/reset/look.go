@@ -6,6 +6,8 @@ import (
 	"path/filepath"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/drover-dev/drover/agent/baseline"
 )
 
 // isGone says of an error that what was looked for is not there. Any other, such as too many open files, says nothing of
@@ -15,19 +17,10 @@ func isGone(err error) bool {
 		errors.Is(err, unix.ESRCH) || errors.Is(err, unix.ENODEV) // a process, and a cgroup, that ended after its file was opened
 }
 
-// isThere says whether a path names something, be it a link to nothing.
-func isThere(path string) (bool, error) {
-	_, err := os.Lstat(path)
-	if isGone(err) {
-		return false, nil
-	}
-	return err == nil, err
-}
-
-// isAnyThere says the same of several paths.
+// isAnyThere says whether one of several paths names something.
 func isAnyThere(paths ...string) (bool, error) {
 	for _, path := range paths {
-		if there, err := isThere(path); there || err != nil {
+		if there, err := baseline.Exists(path); there || err != nil {
 			return there, err
 		}
 	}

@@ -147,7 +147,7 @@ func (r *resetter) shared() []string {
 // marksReadable fails where nobody can say whose a directory is, as on a disk that fails.
 func (r *resetter) marksReadable() error {
 	for _, dir := range r.shared() {
-		if _, err := isThere(component.Marker(dir)); err != nil {
+		if _, err := baseline.Exists(component.Marker(dir)); err != nil {
 			return fmt.Errorf("look whose %s is: %w", dir, err)
 		}
 	}

@@ -63,7 +63,7 @@ func (r *resetter) left(ours bool) ([]string, error) {
 
 // isLeft says whether something of ours is at a path. What is mounted below is others', and so are the directories above it.
 func isLeft(path string) (bool, error) {
-	there, err := isThere(path)
+	there, err := baseline.Exists(path)
 	if !there || err != nil {
 		return false, err
 	}

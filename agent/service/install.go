@@ -36,9 +36,9 @@ type Options struct {
 
 func (o *Options) path(name string) string { return filepath.Join(o.Root, name) }
 
-// booted says whether systemd runs the machine, which Install needs.
-func (o *Options) booted() bool {
-	_, err := os.Stat(o.path("/run/systemd/system"))
+// booted says whether systemd runs the machine below root, which Install needs.
+func booted(root string) bool {
+	_, err := os.Stat(filepath.Join(root, "/run/systemd/system"))
 	return err == nil
 }
 
@@ -50,7 +50,7 @@ func (o *Options) Installed() bool {
 
 // Install has systemd run a copy of the agent, now and after each boot. What runs already is replaced.
 func Install(ctx context.Context, o Options) error {
-	if !o.booted() {
+	if !booted(o.Root) {
 		return errors.New("systemd does not run this machine: have its init run `drover-agent run`, and again whenever it ends")
 	}
 	before := baseline.Recorder{Root: o.Root, StateDir: o.path(node.StateDir), RunDir: o.path(node.RunDir)}
@@ -155,8 +155,8 @@ func (o *Options) removeOthers(binary string) {
 // is yet to be started anew is noted for an install that takes over from one that was cut short.
 func (o *Options) installNetworkd(ctx context.Context) error {
 	path, untold := o.path(NetworkdPath), o.path(filepath.Join(node.RunDir, "networkd-untold"))
-	if is, err := os.ReadFile(path); err != nil || string(is) != networkdConf {
-		if err := errors.Join(atomicfile.Write(untold, nil, 0o600), atomicfile.Write(path, []byte(networkdConf), 0o644)); err != nil {
+	if conf := []byte(networkdConf); !atomicfile.Holds(path, conf, 0o644) {
+		if err := errors.Join(atomicfile.Write(untold, nil, 0o600), atomicfile.Write(path, conf, 0o644)); err != nil {
 			return err
 		}
 	}

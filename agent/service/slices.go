@@ -10,7 +10,7 @@ import (
 // StopPodSlices has systemd forget the slices that the kubelet made for its pods, and their scopes. They are transient: they
 // go with the kubelet's own cgroups, but systemd keeps them until it is told. Without systemd there are none.
 func StopPodSlices(ctx context.Context) error {
-	if machine := (&Options{}); !machine.booted() {
+	if !booted("") {
 		return nil
 	}
 	out, err := exec.CommandContext(ctx, "systemctl", "list-units", "--all", "--plain", "--no-legend", "--type=slice", "kubepods*").Output()
