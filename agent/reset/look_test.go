@@ -5,31 +5,13 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"syscall"
 	"testing"
 
 	"golang.org/x/sys/unix"
 
 	"github.com/drover-dev/drover/agent/baseline"
+	"github.com/drover-dev/drover/test/limits"
 )
-
-// withoutFiles does something while the process may open no file.
-func withoutFiles(t *testing.T, do func()) {
-	t.Helper()
-	var before syscall.Rlimit
-	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &before); err != nil {
-		t.Fatal(err)
-	}
-	if err := syscall.Setrlimit(syscall.RLIMIT_NOFILE, &syscall.Rlimit{Cur: 0, Max: before.Max}); err != nil {
-		t.Fatal(err)
-	}
-	defer func() {
-		if err := syscall.Setrlimit(syscall.RLIMIT_NOFILE, &before); err != nil {
-			t.Fatal(err)
-		}
-	}()
-	do()
-}
 
 func TestWhatCannotBeLookedAtIsNotTakenForGone(t *testing.T) {
 	o, _ := machine(t)
@@ -53,7 +35,7 @@ func TestWhatCannotBeLookedAtIsNotTakenForGone(t *testing.T) {
 	}
 	for name, look := range looks {
 		var err error
-		withoutFiles(t, func() { err = look() })
+		limits.WithoutFiles(t, func() { err = look() })
 		if !errors.Is(err, unix.EMFILE) {
 			t.Errorf("%s: %v without a file to look with, want the error", name, err)
 		}

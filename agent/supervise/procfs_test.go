@@ -7,6 +7,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/drover-dev/drover/test/limits"
 )
 
 const faceless = "DROVER_TEST_FACELESS"
@@ -105,7 +107,7 @@ func TestAProcessIsNotTakenForGoneForWantOfFiles(t *testing.T) {
 	}
 	for name, rec := range records {
 		var h *handle
-		withoutFiles(t, func() { h, err = rec.find() })
+		limits.WithoutFiles(t, func() { h, err = rec.find() })
 		if h != nil || !isExhausted(err) {
 			t.Errorf("%s: found %v, %v without a file to look with, want the error", name, h, err)
 		}
@@ -115,22 +117,4 @@ func TestAProcessIsNotTakenForGoneForWantOfFiles(t *testing.T) {
 		}
 		h.close()
 	}
-}
-
-// withoutFiles does something while the process may open no file.
-func withoutFiles(t *testing.T, do func()) {
-	t.Helper()
-	var before syscall.Rlimit
-	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &before); err != nil {
-		t.Fatal(err)
-	}
-	if err := syscall.Setrlimit(syscall.RLIMIT_NOFILE, &syscall.Rlimit{Cur: 0, Max: before.Max}); err != nil {
-		t.Fatal(err)
-	}
-	defer func() {
-		if err := syscall.Setrlimit(syscall.RLIMIT_NOFILE, &before); err != nil {
-			t.Fatal(err)
-		}
-	}()
-	do()
 }
