@@ -177,9 +177,7 @@ func TestAHundredHostsWithTwoLeaders(t *testing.T) {
 func TestAMachineWhoseClaimCannotBeReadKeepsItsHost(t *testing.T) {
 	s := newSite(t)
 	b := s.box("a")
-	s.look("a")
-	s.machine("m")
-	s.make("m")
+	s.serve("a", "m")
 	s.box("b")
 	s.look("b")
 	h := s.host("a")

@@ -242,6 +242,14 @@ func (s *site) make(name string) *v1alpha1.HostMachine {
 	return m
 }
 
+// serve makes a machine of a Host that was not looked at yet.
+func (s *site) serve(host, machine string) {
+	s.t.Helper()
+	s.look(host)
+	s.machine(machine)
+	s.make(machine)
+}
+
 // remove deletes a HostMachine whose Machine is gone, as after a drain.
 func (s *site) remove(name string) {
 	s.t.Helper()

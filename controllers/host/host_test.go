@@ -84,9 +84,7 @@ func TestAServerIsClaimedMadeANodeAndGivenBack(t *testing.T) {
 func TestAServerThatIsBeingCleanedIsSaidToBe(t *testing.T) {
 	s := newSite(t)
 	b := s.box("a")
-	s.look("a")
-	s.machine("m")
-	s.make("m")
+	s.serve("a", "m")
 	s.look("a")
 	s.remove("m")
 	s.make("m")
@@ -223,9 +221,7 @@ func TestAServerThatGoesAwayBeforeItsMachineJoinsIsTold(t *testing.T) {
 func TestAClaimSurvivesALostStatusAndANewManager(t *testing.T) {
 	s := newSite(t)
 	s.box("a")
-	s.look("a")
-	s.machine("m")
-	s.make("m")
+	s.serve("a", "m")
 	s.box("b")
 	s.look("b")
 	for _, o := range []*v1alpha1.Host{s.host("a")} {
@@ -371,9 +367,7 @@ func TestAServerThatOthersTookFirstIsNotSaidToBeCleaned(t *testing.T) {
 func TestAServerWhoseLockFileIsGoneIsCleanedAllTheSame(t *testing.T) {
 	s := newSite(t)
 	b := s.box("a")
-	s.look("a")
-	s.machine("m")
-	s.make("m")
+	s.serve("a", "m")
 	if err := os.RemoveAll(filepath.Join(b.dir, "drover-host")); err != nil || !b.has("installed") {
 		t.Fatalf("something is installed: %t, %v", b.has("installed"), err)
 	}
@@ -502,9 +496,7 @@ func TestAServerThatNeverBecomesANodeIsGivenUp(t *testing.T) {
 func TestAClaimedHostStaysUntilItIsReleased(t *testing.T) {
 	s := newSite(t)
 	s.box("a")
-	s.look("a")
-	s.machine("m")
-	s.make("m")
+	s.serve("a", "m")
 	if err := s.Client.Delete(t.Context(), s.host("a")); err != nil {
 		t.Fatal(err)
 	}
@@ -634,9 +626,7 @@ func messageOf(h *v1alpha1.Host) *string {
 func TestAKeySecretThatIsGoneBeforeTheRelease(t *testing.T) {
 	s := newSite(t)
 	b := s.box("a")
-	s.look("a")
-	s.machine("m")
-	s.make("m")
+	s.serve("a", "m")
 	key := &corev1.Secret{}
 	if err := s.Client.Get(t.Context(), s.request("key").NamespacedName, key); err != nil {
 		t.Fatal(err)
