@@ -232,6 +232,12 @@ func (s *site) make(name string) *v1alpha1.HostMachine {
 	if _, err := s.machines.Reconcile(s.t.Context(), s.request(name)); err != nil {
 		s.t.Fatal(err)
 	}
+	return s.hostMachine(name)
+}
+
+// hostMachine is the HostMachine as it is now, nil if it is gone.
+func (s *site) hostMachine(name string) *v1alpha1.HostMachine {
+	s.t.Helper()
 	m := &v1alpha1.HostMachine{}
 	if err := s.Client.Get(s.t.Context(), client.ObjectKey{Namespace: s.namespace, Name: name}, m); err != nil {
 		if apierrors.IsNotFound(err) {

@@ -2,6 +2,7 @@ package host
 
 import (
 	"context"
+	"errors"
 	"testing"
 	"time"
 
@@ -16,7 +17,7 @@ import (
 	"github.com/drover-dev/drover/test/apiserver"
 )
 
-// start runs the Hosts' reconciler as a manager does, brought to them by their events.
+// start runs both reconcilers as a manager does, brought to Hosts and machines by their events.
 func (s *site) start() *Reconciler {
 	s.t.Helper()
 	mgr, err := ctrl.NewManager(s.Config, ctrl.Options{Scheme: s.Scheme, Metrics: metricsserver.Options{BindAddress: "0"},
@@ -25,12 +26,13 @@ func (s *site) start() *Reconciler {
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	servers := &Servers{Client: mgr.GetClient(), APIReader: s.Client, Recorder: s.events, WorkDir: s.work + "/drover-host", agents: s.agents}
+	servers := &Servers{Client: mgr.GetClient(), APIReader: s.Client, Recorder: s.events, WorkDir: s.work + "/drover-host", agents: s.agents, limits: s.limits, steps: s.steps}
 	r := &Reconciler{Servers: servers}
-	if err := r.setUp(mgr); err != nil {
+	ctx, cancel := context.WithCancel(context.Background())
+	if err := errors.Join(servers.machines().SetupWithManager(ctx, mgr), r.setUp(mgr)); err != nil {
+		cancel()
 		s.t.Fatal(err)
 	}
-	ctx, cancel := context.WithCancel(context.Background())
 	apiserver.RunManager(ctx, s.t, mgr, cancel)
 	return r
 }
@@ -39,14 +41,18 @@ func (s *site) start() *Reconciler {
 func (s *site) becomes(name, what string, is func(*v1alpha1.Host) bool) *v1alpha1.Host {
 	s.t.Helper()
 	var h *v1alpha1.Host
-	err := wait.PollUntilContextTimeout(s.t.Context(), 50*time.Millisecond, lookInterval/5, true, func(context.Context) (bool, error) {
-		h = s.host(name)
-		return is(h), nil
-	})
-	if err != nil {
+	if !s.eventually(func() bool { h = s.host(name); return is(h) }) {
 		s.t.Fatalf("the Host is not %s: %+v", what, h.Status)
 	}
 	return h
+}
+
+// eventually says whether that comes true.
+func (s *site) eventually(is func() bool) bool {
+	s.t.Helper()
+	return wait.PollUntilContextTimeout(s.t.Context(), 50*time.Millisecond, lookInterval/5, true, func(context.Context) (bool, error) {
+		return is(), nil
+	}) == nil
 }
 
 func TestAHostsStatusThatSomebodyElseWroteIsMended(t *testing.T) {

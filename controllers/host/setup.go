@@ -32,15 +32,19 @@ func (s *Servers) SetupWithManager(ctx context.Context, mgr ctrl.Manager) error 
 	if s.agents, err = readAgents(s.AgentBinaries); err != nil {
 		return fmt.Errorf("set up the provider of HostMachines: %w", err)
 	}
-	machines := &infra.Reconciler[*v1alpha1.HostMachine]{Client: s.Client, APIReader: s.APIReader, Recorder: s.Recorder,
+	if err := s.machines().SetupWithManager(ctx, mgr); err != nil {
+		return err
+	}
+	return (&Reconciler{Servers: s}).setUp(mgr)
+}
+
+// machines is the provider's reconciler.
+func (s *Servers) machines() *infra.Reconciler[*v1alpha1.HostMachine] {
+	return &infra.Reconciler[*v1alpha1.HostMachine]{Client: s.Client, APIReader: s.APIReader, Recorder: s.Recorder,
 		Provider: &Provider{Servers: s}, Published: s.Published, MaxConcurrentReconciles: workers, Timeout: longest,
 		Watch: func(b *ctrl.Builder) {
 			b.Watches(&v1alpha1.Host{}, handler.EnqueueRequestsFromMapFunc(claimer))
 		}}
-	if err := machines.SetupWithManager(ctx, mgr); err != nil {
-		return err
-	}
-	return (&Reconciler{Servers: s}).setUp(mgr)
 }
 
 func (r *Reconciler) setUp(mgr ctrl.Manager) error {

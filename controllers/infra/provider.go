@@ -18,7 +18,8 @@ type Provider[M client.Object] interface {
 	Kind() Kind[M]
 	// Ensure brings the machine a step further, or sees that it is as it should be. It may be called again after a crash
 	// at any point of it. The bootstrap document is complete, and nil once the machine is provisioned. A *Problem is for
-	// the user to mend and is tried again now and then, another error with backoff.
+	// the user to mend and is tried again now and then, another error with backoff. The context ends when the machine is
+	// deleted, too: Remove comes next.
 	Ensure(ctx context.Context, machine M, bootstrap []byte) (State, error)
 	// Remove takes the machine apart. It may take many calls, of which each says what it waits for.
 	Remove(ctx context.Context, machine M) (Removal, error)

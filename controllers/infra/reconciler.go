@@ -51,8 +51,9 @@ type Reconciler[M client.Object] struct {
 	// Clock tells how long a machine waits. Default: the real one.
 	Clock clock.PassiveClock
 
-	written consistency.Objects
-	seen    firstseen.Times[types.NamespacedName, sighting]
+	written   consistency.Objects
+	seen      firstseen.Times[types.NamespacedName, sighting]
+	deletions deletions
 }
 
 // +kubebuilder:rbac:groups=cluster.x-k8s.io,resources=clusters;machines,verbs=get;list;watch
@@ -64,6 +65,8 @@ func (r *Reconciler[M]) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.R
 	// What the provider came to is written when its own time is over, too.
 	ctx, cancel := context.WithTimeout(ctx, r.timeout()+ReconcileTimeout)
 	defer cancel()
+	wanted, done := r.deletions.begin(ctx, req.NamespacedName)
+	defer done()
 	m := r.Provider.Kind().New()
 	if err := r.Client.Get(ctx, req.NamespacedName, m); err != nil {
 		if !apierrors.IsNotFound(err) {
@@ -94,7 +97,14 @@ func (r *Reconciler[M]) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.R
 		}
 		return r.remove(ctx, m)
 	}
-	return r.provision(ctx, m, owners)
+	result, err := r.provision(wanted, m, owners)
+	if wanted.Err() != nil && ctx.Err() == nil {
+		// It is deleted now, and what it failed at is no news any more. The event brings us back, and is not relied upon:
+		// where a machine of the same name took the place of one that went, it may have come before.
+		ctrl.LoggerFrom(ctx).Info("Stopped making a machine that is deleted")
+		return ctrl.Result{RequeueAfter: consistency.Patience}, nil
+	}
+	return result, err
 }
 
 // remove takes the machine apart, then lets go of the object.
@@ -204,7 +214,7 @@ func (r *Reconciler[M]) contract(m M) Contract { return r.Provider.Kind().Contra
 // failed reports an error. What only a user can mend is tried again now and then, the rest with the queue's backoff.
 func (r *Reconciler[M]) failed(ctx context.Context, before, m M, err error) (ctrl.Result, error) {
 	if errors.Is(ctx.Err(), context.Canceled) {
-		return ctrl.Result{}, err // the manager ends, and the next one will see for itself
+		return ctrl.Result{}, err // the manager ends, and the next one will see for itself; or the machine is deleted
 	}
 	var problem *Problem
 	if errors.As(err, &problem) {

@@ -31,8 +31,11 @@ type slowProvider struct {
 	report    string
 	deaf      error
 	documents []string
-	// hangs has Ensure wait for the end of its time.
+	// hangs has Ensure wait for the end of its time; began does so, too, and is sent what ends with it.
 	hangs bool
+	began chan context.Context
+	// removing is done within Remove.
+	removing func(context.Context)
 }
 
 var _ Provider[*v1alpha1.LocalMachine] = &slowProvider{}
@@ -52,14 +55,20 @@ func (p *slowProvider) Kind() Kind[*v1alpha1.LocalMachine] {
 func (p *slowProvider) Ensure(ctx context.Context, m *v1alpha1.LocalMachine, bootstrap []byte) (State, error) {
 	p.documents = append(p.documents, string(bootstrap))
 	m.Status.BootID = "the-provider's-own"
-	if p.hangs {
+	if p.began != nil {
+		p.began <- ctx
+	}
+	if p.hangs || p.began != nil {
 		<-ctx.Done()
 		return p.state, fmt.Errorf("ask the runtime: %w", ctx.Err())
 	}
 	return p.state, p.err
 }
 
-func (p *slowProvider) Remove(context.Context, *v1alpha1.LocalMachine) (Removal, error) {
+func (p *slowProvider) Remove(ctx context.Context, _ *v1alpha1.LocalMachine) (Removal, error) {
+	if p.removing != nil {
+		p.removing(ctx)
+	}
 	return p.removal, p.err
 }
 

@@ -31,6 +31,7 @@ func (r *Reconciler[M]) SetupWithManager(_ context.Context, mgr ctrl.Manager) er
 	b := ctrl.NewControllerManagedBy(mgr).
 		Named(strings.ToLower(kind.Name)).
 		For(kind.New()).
+		Watches(kind.New(), r.deletions.handler()).
 		Watches(&clusterv1.Machine{}, handler.EnqueueRequestsFromMapFunc(r.machineOf), builder.WithPredicates(machineChanges())).
 		Watches(&clusterv1.Cluster{}, handler.EnqueueRequestsFromMapFunc(r.machinesOf), builder.WithPredicates(clusterChanges())).
 		WithOptions(queueing.Options(r.MaxConcurrentReconciles))

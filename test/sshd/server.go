@@ -143,6 +143,12 @@ func (s *Server) DropAfter(bytes int64) { s.fault.Store(newFault(bytes, true)) }
 // HangAfter makes the server take and say nothing any more after so many more bytes from the clients.
 func (s *Server) HangAfter(bytes int64) { s.fault.Store(newFault(bytes, false)) }
 
+// Hung says whether so many bytes have come by now.
+func (s *Server) Hung() bool {
+	f := s.fault.Load()
+	return f != nil && f.left.Load() < 0
+}
+
 // HangFor is HangAfter for a time that begins when the server hangs. It goes on then as if nothing had been.
 func (s *Server) HangFor(d time.Duration, bytes int64) {
 	f := newFault(bytes, false)

@@ -1,0 +1,40 @@
+package host
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/drover-dev/drover/api/v1alpha1"
+)
+
+// A slow link may take the copy of the agent half an hour. Who deletes the machine meanwhile waits for no node.
+func TestADeletionEndsTheCopyThatIsUnderWay(t *testing.T) {
+	s := newSite(t)
+	const half = 1 << 20
+	s.agents = agentFiles{"amd64": script(t, agentScript+"exit\n"+strings.Repeat("#", 2*half))}
+	s.limits.Silence = time.Hour // the server is not given up for its slowness
+	b := s.box("a")
+	s.start()
+	s.becomes("a", "available", func(h *v1alpha1.Host) bool { return h.Status.State == v1alpha1.HostAvailable })
+	b.HangAfter(half)
+	s.machine("m")
+	if !s.eventually(func() bool { return b.Hung() && b.has("drover-host/lock") }) {
+		t.Fatalf("nothing is copied: %+v", s.hostMachine("m").Status)
+	}
+
+	s.remove("m")
+	released := func() bool {
+		claim, err := claimOf(s.host("a"))
+		return err == nil && isReleased(claim)
+	}
+	if !s.eventually(released) {
+		t.Fatalf("the copy goes on for a machine that is deleted: %+v", s.hostMachine("m").Status.Conditions)
+	}
+	b.Heal()
+	if !s.eventually(func() bool { return s.hostMachine("m") == nil }) {
+		t.Errorf("the machine is still there: %+v", s.hostMachine("m").Status.Conditions)
+	}
+	s.becomes("a", "available again", func(h *v1alpha1.Host) bool { return h.Status.State == v1alpha1.HostAvailable })
+	b.wantNothing(t)
+}
