@@ -301,17 +301,24 @@ func (r *Reconciler) clean(ctx context.Context, h *v1alpha1.Host, s *server, cla
 		set(h, v1alpha1.HostCleanCondition, metav1.ConditionUnknown, v1alpha1.ReasonForeignHost, heldBy(held).Error())
 		return nil
 	}
+	begun := true
 	if held == nil {
 		// That the lock file is gone proves nothing. It is made again, so that nobody else comes meanwhile.
-		if err := s.lock(ctx, who); err != nil {
+		err = s.lock(ctx, who)
+	} else {
+		begun, err = s.begun(ctx)
+	}
+	if err != nil {
+		return failed(err)
+	}
+	// Where nothing was begun, over a slow link the copy of the agent would be all that this takes.
+	if begun {
+		if _, err := s.putAgent(ctx); err != nil {
 			return failed(err)
 		}
-	}
-	if _, err := s.putAgent(ctx); err != nil {
-		return failed(err)
-	}
-	if err := s.reset(ctx); err != nil {
-		return failed(err)
+		if err := s.reset(ctx); err != nil {
+			return failed(err)
+		}
 	}
 	if err := s.leave(ctx); err != nil {
 		return failed(err)

@@ -174,6 +174,13 @@ func (s *server) bootReport(ctx context.Context) ([]byte, error) {
 	return s.run(ctx, "reading the boot report", fmt.Sprintf("cat '%[1]s' || [ ! -e '%[1]s' ]", node.BootReportPath), nil)
 }
 
+// begun says whether there may be something on the server beside the manager's own directory: the agent makes its state's
+// first, and nobody runs it before it is whole.
+func (s *server) begun(ctx context.Context) (bool, error) {
+	out, err := s.run(ctx, "looking for an agent", fmt.Sprintf("[ ! -e '%s' ] && [ ! -e '%s' ] || echo yes", s.program(), node.StateDir), nil)
+	return len(out) > 0, err
+}
+
 // reset gives the server back, and fails with what is left.
 func (s *server) reset(ctx context.Context) error {
 	return within(ctx, s.steps.reset, "the agent's reset", func(ctx context.Context) error {
