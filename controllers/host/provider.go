@@ -81,7 +81,8 @@ func (p *Provider) Ensure(ctx context.Context, m *v1alpha1.HostMachine, bootstra
 	}
 	switch {
 	case h == nil && bootstrap == nil:
-		return infra.State{Reason: v1alpha1.ReasonHostGone, Message: fmt.Sprintf("The Host %s is not this machine's any more: delete the Machine to have it replaced.", m.Status.Host)}, nil
+		gone := hostGone(m.Status.Host)
+		return infra.State{Reason: gone.Reason, Message: gone.Message}, nil
 	case h == nil:
 		if h, err = p.claim(ctx, m); err != nil || h == nil {
 			return infra.State{Reason: v1alpha1.ReasonProvisioning, Message: "Claiming a Host.", Waiting: true, RequeueAfter: claimRetry}, err
@@ -103,6 +104,12 @@ func (p *Provider) Ensure(ctx context.Context, m *v1alpha1.HostMachine, bootstra
 	}
 	p.forget(m.UID)
 	return state, nil
+}
+
+// hostGone says of a machine that its Host went without being released: somebody took the finalizer or the claim away, or
+// restored another state. What the server has of the machine is there still.
+func hostGone(host string) *infra.Problem {
+	return &infra.Problem{Reason: v1alpha1.ReasonHostGone, Message: fmt.Sprintf("The Host %s is gone, or is not this machine's any more, and was not released: delete the Machine to have it replaced. To give the server back, %s.", host, byHand())}
 }
 
 // giveUp takes from a machine a Host that has failed to become a node's for too long. Somebody is to look at that one.
@@ -188,7 +195,8 @@ func (p *Provider) claimed(ctx context.Context, m *v1alpha1.HostMachine, release
 // machine names the Host, then the Host the machine. It returns nil if somebody was quicker, and is to be called again.
 func (p *Provider) claim(ctx context.Context, m *v1alpha1.HostMachine) (*v1alpha1.Host, error) {
 	name := types.NamespacedName{Namespace: m.Namespace, Name: m.Annotations[v1alpha1.ChosenHostAnnotation]}
-	if name.Name == "" {
+	chosenBefore := name.Name != ""
+	if !chosenBefore {
 		var err error
 		if name, err = p.pick(ctx, m); err != nil {
 			return nil, err
@@ -202,6 +210,10 @@ func (p *Provider) claim(ctx context.Context, m *v1alpha1.HostMachine) (*v1alpha
 	err := p.APIReader.Get(ctx, name, h)
 	if client.IgnoreNotFound(err) != nil {
 		return nil, fmt.Errorf("read Host %s: %w", name, err)
+	}
+	// It was claimed perhaps, and what its server was given by then is not given to a second one.
+	if err != nil && chosenBefore {
+		return nil, hostGone(name.Name)
 	}
 	// Read live, and not to be claimed any more: then whoever read it before that cannot claim it either.
 	if err != nil || unavailable(h) != "" {
@@ -337,7 +349,7 @@ func (p *Provider) BootReport(ctx context.Context, m *v1alpha1.HostMachine) ([]b
 		return nil, err
 	}
 	if h == nil {
-		return nil, fmt.Errorf("HostMachine %s has no Host", m.Name)
+		return nil, hostGone(m.Status.Host)
 	}
 	if s := p.connections.take(m.UID, h.Generation); s != nil {
 		// That a connection was lost since says nothing yet about whether there is another one to be had.

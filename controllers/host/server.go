@@ -152,7 +152,12 @@ func heldBy(other *owner) error { return foreign("it is held by " + other.String
 
 func foreign(why string) error {
 	return &infra.Problem{Reason: v1alpha1.ReasonForeignHost,
-		Message: fmt.Sprintf("The server is not this machine's: %s. If that one is gone, run `%s/drover-agent reset && rm -r %s` on the server.", why, workDir, workDir)}
+		Message: fmt.Sprintf("The server is not this machine's: %s. If that one is gone, %s.", why, byHand())}
+}
+
+// byHand is how to clean a server that the manager does not clean.
+func byHand() string {
+	return fmt.Sprintf("run `%[1]s/drover-agent reset && rm -r %[1]s` on the server", workDir)
 }
 
 // install makes the server a node with the agent that was put there. The document is secret, and stays on the server only
