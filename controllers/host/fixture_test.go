@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/go-logr/logr"
+	"golang.org/x/crypto/ssh"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
@@ -44,7 +45,7 @@ case "$1 $2" in
 preflight*) hang preflight; [ ! -e "$top/meanwhile" ] || . "$top/meanwhile"
 now=$(($(date +%s) + $(cat "$top/ahead" 2>/dev/null || echo 0)))
 cat <<END
-{"agentVersion":"test","facts":{"time":"$(date -u -d "@$now" +%Y-%m-%dT%H:%M:%S.000000Z)","architecture":"amd64","os":"Debian GNU/Linux 12 (bookworm)","kernelRelease":"6.1.0","cpus":4,"memoryBytes":8589934592,"cgroupVersion":2,"machineID":"abc"},"findings":[$(cat "$top/findings" 2>/dev/null)]}
+{"agentVersion":"test","facts":{"time":"$(date -u -d "@$now" +%Y-%m-%dT%H:%M:%S.000000Z)","architecture":"amd64","os":"Debian GNU/Linux 12 (bookworm)","kernelRelease":"6.1.0","cpus":4,"memoryBytes":8589934592,"cgroupVersion":2,"machineID":"$(cat "$top/machine-id" 2>/dev/null || echo "$MACHINE_ID")"},"findings":[$(cat "$top/findings" 2>/dev/null)]}
 END
 ;;
 "install --bootstrap") hang install; [ ! -e "$top/broken" ] || { echo "no space left on device" >&2; exit 1; }; cp -p "$3" "$top/installed" ;;
@@ -130,14 +131,15 @@ func (s *site) create(o client.Object) {
 type box struct {
 	*racks.Server
 	dir string
+	key ssh.Signer
 }
 
 // box starts a server and applies its Host.
 func (s *site) box(name string, edits ...func(*v1alpha1.Host)) *box {
 	s.t.Helper()
-	b := &box{dir: s.t.TempDir()}
+	b := &box{dir: s.t.TempDir(), key: sshd.NewKey(s.t)}
 	b.is(s.t, "x86_64")
-	b.Server = s.servers.Start(s.t, name, sshd.Options{Env: []string{"PATH=" + s.work + ":" + os.Getenv("PATH")}}, racks.Mount{From: b.dir, To: s.work})
+	s.boot(b, name, "")
 	host := b.Host()
 	for _, edit := range edits {
 		edit(host)
@@ -152,6 +154,13 @@ func (s *site) box(name string, edits ...func(*v1alpha1.Host)) *box {
 		}
 	})
 	return b
+}
+
+// boot starts the box's server, at an address of its own if one is named.
+func (s *site) boot(b *box, name, address string) {
+	s.t.Helper()
+	b.Server = s.servers.Start(s.t, name, sshd.Options{Address: address, HostKeys: []ssh.Signer{b.key},
+		Env: []string{"PATH=" + s.work + ":" + os.Getenv("PATH"), "MACHINE_ID=" + s.namespace + "-" + name}}, racks.Mount{From: b.dir, To: s.work})
 }
 
 // has says whether the server has that file, beside the manager's own directory.

@@ -1,4 +1,4 @@
-// Package sshd is an SSH server within a test's process, on 127.0.0.1. It really runs what it is asked to run, it can be
+// Package sshd is an SSH server within a test's process, on a loopback address. It really runs what it is asked to run, it can be
 // a jump host, and it has the faults of the servers out there: it refuses keys, changes its own, breaks connections and
 // hangs. A sudo of its own stands first on its PATH.
 //

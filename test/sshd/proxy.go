@@ -22,7 +22,7 @@ type Proxy struct {
 // StartProxy starts a proxy that ends with the test. With credentials ("user:password") it demands them.
 func StartProxy(t testing.TB, credentials string) *Proxy {
 	t.Helper()
-	listener, _, _ := listen(t)
+	listener, _, _ := listen(t, local)
 	p := &Proxy{address: listener.Addr().String(), credentials: credentials}
 	server := &http.Server{Handler: http.HandlerFunc(p.serve), ReadHeaderTimeout: 10 * time.Second}
 	go func() { _ = server.Serve(listener) }()

@@ -1,6 +1,7 @@
 package sshd
 
 import (
+	"cmp"
 	"crypto/ed25519"
 	"crypto/rand"
 	"errors"
@@ -21,6 +22,8 @@ type Options struct {
 	HostKeys []ssh.Signer
 	// Users are the names that may log in, each with its keys. If nil, it is root with Server.UserKey.
 	Users map[string][]ssh.PublicKey
+	// Address is where it listens, one of 127.0.0.0/8; 127.0.0.1 if empty.
+	Address string
 	// Dir is where commands run, and HOME; a directory of the test's if empty.
 	Dir string
 	// Env is added to the environment of commands.
@@ -76,7 +79,7 @@ func Start(t testing.TB, options Options) *Server {
 		s.options.Users = map[string][]ssh.PublicKey{"root": {s.UserKey.PublicKey()}}
 	}
 	s.path = installSudo(t, options.Sudo)
-	s.listener, s.Address, s.Port = listen(t)
+	s.listener, s.Address, s.Port = listen(t, cmp.Or(options.Address, local))
 	s.work.Go(s.accept)
 	t.Cleanup(s.Stop)
 	return s
@@ -213,9 +216,12 @@ func (s *Server) Stop() {
 	s.work.Wait()
 }
 
-func listen(t testing.TB) (listener net.Listener, address string, port int) {
+// local is where servers listen that need no address of their own.
+const local = "127.0.0.1"
+
+func listen(t testing.TB, on string) (listener net.Listener, address string, port int) {
 	t.Helper()
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	listener, err := net.Listen("tcp", net.JoinHostPort(on, "0"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -223,7 +229,7 @@ func listen(t testing.TB) (listener net.Listener, address string, port int) {
 	if !ok {
 		t.Fatalf("listening at %v, which is not TCP", listener.Addr())
 	}
-	return listener, "127.0.0.1", at.Port
+	return listener, on, at.Port
 }
 
 func (s *Server) accept() {
