@@ -3,6 +3,7 @@ package host
 import (
 	"context"
 	"fmt"
+	"strings"
 	"sync"
 	"time"
 
@@ -190,31 +191,6 @@ func (r *Reconciler) unreachable(h *v1alpha1.Host, claim *v1alpha1.HostClaim, er
 	return why
 }
 
-// onlyOne fails if another Host, older than this one, has the same address.
-func (r *Reconciler) onlyOne(ctx context.Context, h *v1alpha1.Host) error {
-	hosts := &v1alpha1.HostList{}
-	if err := r.Client.List(ctx, hosts); err != nil {
-		return fmt.Errorf("list Hosts: %w", err)
-	}
-	for i := range hosts.Items {
-		o := &hosts.Items[i]
-		if o.UID == h.UID || o.Spec.Address != h.Spec.Address || o.Spec.Port != h.Spec.Port || jump(o) != jump(h) {
-			continue
-		}
-		if o.CreationTimestamp.Before(&h.CreationTimestamp) || o.CreationTimestamp.Equal(&h.CreationTimestamp) && o.UID < h.UID {
-			return &infra.Problem{Reason: v1alpha1.ReasonDuplicateAddress, Message: fmt.Sprintf("Host %s/%s has the same address: delete one of the two.", o.Namespace, o.Name)}
-		}
-	}
-	return nil
-}
-
-func jump(h *v1alpha1.Host) string {
-	if h.Spec.JumpHost == nil {
-		return ""
-	}
-	return h.Spec.JumpHost.Address
-}
-
 // pin records the key of a Host that is trusted on first use, before it is sent anything.
 func (r *Reconciler) pin(ctx context.Context, h *v1alpha1.Host) error {
 	if !ptr.Deref(h.Spec.TrustOnFirstUse, false) || h.Annotations[v1alpha1.HostKeyAnnotation] != "" {
@@ -257,7 +233,11 @@ func (r *Reconciler) inspect(ctx context.Context, h *v1alpha1.Host, s *server) e
 	if why := against(report, offset); why != "" {
 		return r.unfit(h, &infra.Problem{Reason: v1alpha1.ReasonPreflightFailed, Message: why})
 	}
-	set(h, v1alpha1.HostFitCondition, metav1.ConditionTrue, v1alpha1.ReasonFit, warnings(report))
+	clone, err := r.cloned(ctx, h)
+	if err != nil {
+		return err
+	}
+	set(h, v1alpha1.HostFitCondition, metav1.ConditionTrue, v1alpha1.ReasonFit, strings.TrimSpace(warnings(report)+" "+clone))
 	r.setPassed(h)
 	return nil
 }
