@@ -55,6 +55,9 @@ func (b *bundle) write(dir string) (v1.Hash, error) {
 	if err != nil {
 		return v1.Hash{}, err
 	}
+	if err := prove(layout, layers, list); err != nil {
+		return v1.Hash{}, fmt.Errorf("prove the bundle: %w", err)
+	}
 	return layout.Add(b.versions["kubelet"], oci.Image{
 		Architecture: b.architecture,
 		Layers:       layers,
@@ -123,7 +126,7 @@ func fileList(layers []oci.Layer) (string, error) {
 	var list []agentbundle.File
 	for _, layer := range layers {
 		for _, entry := range layer.Entries {
-			list = append(list, agentbundle.File{Path: entry.Path, Mode: entry.Mode, Size: entry.Size, SHA256: entry.SHA256})
+			list = append(list, listed(entry))
 		}
 	}
 	slices.SortFunc(list, func(a, b agentbundle.File) int { return cmp.Compare(a.Path, b.Path) })
