@@ -12,8 +12,8 @@
 //   - provider.go is Cluster API's contract, through package infra: it claims a Host, installs the agent, and releases the
 //     Host.
 //   - reconciler.go looks after Hosts, claimed or not: it logs in, runs the preflight before a Host may be claimed, and
-//     cleans one that was released. Which needs the Host alone: its HostMachine may be gone by then. twins.go is how it
-//     finds two Hosts of one server, or two servers of one machine-id.
+//     cleans one that was released. Which needs the Host alone: its HostMachine may be gone by then. passed.go is
+//     which Hosts passed the preflight; twins.go is how it finds two Hosts of one server, or two servers of one machine-id.
 //
 // Nothing is kept on the manager's disk: whoever leads goes on where another one stopped.
 package host

@@ -22,8 +22,8 @@ func TestNothingIsRememberedOfAHostThatIsGone(t *testing.T) {
 	if !s.hosts.said.IsOurs(name, last.Status) {
 		t.Fatal("of a Host that is there, the status is not remembered")
 	}
-	if len(s.hosts.passed) != 1 || !s.hosts.picks.claimed.IsOlder(unclaimed) {
-		t.Fatalf("of a Host that is there, the preflight is remembered: %v, the claim: %v", s.hosts.passed, s.hosts.picks.claimed.IsOlder(unclaimed))
+	if len(s.hosts.passed.hosts) != 1 || !s.hosts.picks.claimed.IsOlder(unclaimed) {
+		t.Fatalf("of a Host that is there, the preflight is remembered: %v, the claim: %v", s.hosts.passed.hosts, s.hosts.picks.claimed.IsOlder(unclaimed))
 	}
 	if err := s.Client.Delete(t.Context(), s.host("a")); err != nil {
 		t.Fatal(err)
@@ -34,7 +34,7 @@ func TestNothingIsRememberedOfAHostThatIsGone(t *testing.T) {
 	if s.hosts.said.IsOurs(name, last.Status) {
 		t.Error("of a Host that is gone, the status is remembered")
 	}
-	if len(s.hosts.passed) != 0 || s.hosts.picks.claimed.IsOlder(unclaimed) {
-		t.Errorf("of a Host that is gone, the preflight is remembered: %v, the claim: %v", s.hosts.passed, s.hosts.picks.claimed.IsOlder(unclaimed))
+	if len(s.hosts.passed.hosts) != 0 || s.hosts.picks.claimed.IsOlder(unclaimed) {
+		t.Errorf("of a Host that is gone, the preflight is remembered: %v, the claim: %v", s.hosts.passed.hosts, s.hosts.picks.claimed.IsOlder(unclaimed))
 	}
 }

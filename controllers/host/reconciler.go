@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"strings"
-	"sync"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -29,8 +28,6 @@ const (
 	// is how often one that cannot be reached or cleaned is tried.
 	lookInterval    = 5 * time.Minute
 	troubleInterval = 30 * time.Second
-	// preflightInterval is how long the preflight of a Host that passed it counts.
-	preflightInterval = time.Hour
 )
 
 // Reconciler looks after Hosts.
@@ -38,17 +35,8 @@ type Reconciler struct {
 	*Servers
 
 	written consistency.Objects
-	mu      sync.Mutex
-	// passed has when, and of which generation, each Host last passed the preflight of this manager's agent.
-	passed map[types.NamespacedName]passed
-	said   consistency.Statuses[v1alpha1.HostStatus]
-}
-
-type passed struct {
-	uid        types.UID
-	at         time.Time
-	generation int64
-	facts      v1alpha1.HostFacts
+	said    consistency.Statuses[v1alpha1.HostStatus]
+	passed  passed
 }
 
 // Reconcile implements reconcile.Reconciler.
@@ -98,7 +86,7 @@ func (r *Reconciler) forget(host types.NamespacedName) {
 	r.written.Forget(host)
 	r.picks.claimed.Forget(host)
 	r.said.Forget(host)
-	r.forgetPassed(host)
+	r.passed.forget(host)
 }
 
 // letGo lets a Host go that nobody has.
@@ -207,7 +195,7 @@ func (r *Reconciler) pin(ctx context.Context, h *v1alpha1.Host) error {
 
 // inspect runs the preflight on a Host that is nobody's, and leaves nothing on it.
 func (r *Reconciler) inspect(ctx context.Context, h *v1alpha1.Host, s *server) error {
-	if r.hasPassed(h) {
+	if r.passed.holds(h) {
 		return nil
 	}
 	held, err := s.held(ctx)
@@ -238,7 +226,7 @@ func (r *Reconciler) inspect(ctx context.Context, h *v1alpha1.Host, s *server) e
 		return err
 	}
 	set(h, v1alpha1.HostFitCondition, metav1.ConditionTrue, v1alpha1.ReasonFit, strings.TrimSpace(warnings(report)+" "+clone))
-	r.setPassed(h)
+	r.passed.record(h)
 	return nil
 }
 
@@ -310,7 +298,7 @@ func (r *Reconciler) clean(ctx context.Context, h *v1alpha1.Host, s *server, cla
 // free makes a clean Host nobody's, once its status says that it is: until the preflight has run again, nobody else may
 // claim it. That look takes seconds, and the status stands meanwhile.
 func (r *Reconciler) free(ctx context.Context, before, h *v1alpha1.Host, claim *v1alpha1.HostClaim) (ctrl.Result, error) {
-	r.forgetPassed(client.ObjectKeyFromObject(h))
+	r.passed.forget(client.ObjectKeyFromObject(h))
 	set(h, v1alpha1.HostFitCondition, metav1.ConditionUnknown, string(v1alpha1.HostPending), "The preflight runs again after a release.")
 	if _, err := r.report(ctx, before, h, nil, nil); err != nil {
 		return ctrl.Result{}, err
@@ -370,28 +358,4 @@ func (r *Reconciler) write(ctx context.Context, h *v1alpha1.Host, change func(*v
 		return nil
 	}
 	return err
-}
-
-// hasPassed says that the preflight need not run again: what it found is there still.
-func (r *Reconciler) hasPassed(h *v1alpha1.Host) bool {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	p, known := r.passed[client.ObjectKeyFromObject(h)]
-	return known && p.uid == h.UID && p.generation == h.Generation && time.Since(p.at) < preflightInterval && equality.Semantic.DeepEqual(p.facts, h.Status.Facts) &&
-		isCondition(h, v1alpha1.HostFitCondition, metav1.ConditionTrue) && isCondition(h, v1alpha1.HostCleanCondition, metav1.ConditionTrue)
-}
-
-func (r *Reconciler) setPassed(h *v1alpha1.Host) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if r.passed == nil {
-		r.passed = map[types.NamespacedName]passed{}
-	}
-	r.passed[client.ObjectKeyFromObject(h)] = passed{uid: h.UID, at: time.Now(), generation: h.Generation, facts: *h.Status.Facts.DeepCopy()}
-}
-
-func (r *Reconciler) forgetPassed(host types.NamespacedName) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	delete(r.passed, host)
 }
