@@ -3,10 +3,11 @@ package supervise
 import (
 	"io"
 	"os"
-	"regexp"
 	"slices"
 	"strings"
 	"unicode/utf8"
+
+	"github.com/drover-dev/drover/agent/redact"
 )
 
 const (
@@ -15,30 +16,7 @@ const (
 	// tailWindow is how much of the log's end is read for it: more, so that a secret that begins before the tail
 	// is still seen as one.
 	tailWindow = 16 << 10
-	redacted   = "[redacted]"
 )
-
-var (
-	pemBlock  = regexp.MustCompile(`(?s)-----BEGIN [A-Z0-9 ]+-----.*?(?:-----END [A-Z0-9 ]+-----|\z)`)
-	pemEnd    = regexp.MustCompile(`(?s)\A.*?-----END [A-Z0-9 ]+-----`)
-	urlUser   = regexp.MustCompile(`(://)[^/\s@"']+@`)
-	jwt       = regexp.MustCompile(`eyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]*`)
-	joinToken = regexp.MustCompile(`\b[a-z0-9]{6}\.[a-z0-9]{16}\b`)
-	authValue = regexp.MustCompile(`(?i)\b(bearer|basic)(\s+)[A-Za-z0-9._~+/=-]{16,}`)
-	keyValue  = regexp.MustCompile(`(?i)((?:token|password|passwd|secret|api[_-]?key|(?:client-)?key-data)\\?["']?\s*[=:]\s*\\?["']?)([^\s"'\\,;&]{6,})`)
-)
-
-// Redact takes out of text what looks like a secret: PEM blocks, bearer and basic credentials, JSON web tokens, join
-// tokens, users and passwords in URLs, and the values of keys such as token and password.
-func Redact(text string) string {
-	text = pemBlock.ReplaceAllString(text, redacted)
-	text = pemEnd.ReplaceAllString(text, redacted) // a block that began before the text
-	text = urlUser.ReplaceAllString(text, "${1}"+redacted+"@")
-	text = authValue.ReplaceAllString(text, "${1}${2}"+redacted)
-	text = jwt.ReplaceAllString(text, redacted)
-	text = joinToken.ReplaceAllString(text, redacted)
-	return keyValue.ReplaceAllString(text, "${1}"+redacted)
-}
 
 // logTail is the redacted end of what a process wrote since it was started, when its log had the size offset.
 func logTail(path string, offset int64) string { return tidyTail(logEnd(path, offset, tailWindow)) }
@@ -82,7 +60,7 @@ func (s *Supervisor) LastLine(name, text string) string {
 	}
 	s.mu.Unlock()
 	data := logEnd(rec.LogFile, rec.LogOffset, logWindow)
-	lines := strings.Split(Redact(strings.ToValidUTF8(data, "?")), "\n")
+	lines := strings.Split(redact.Text(strings.ToValidUTF8(data, "?")), "\n")
 	for _, line := range slices.Backward(lines) {
 		if strings.Contains(line, text) {
 			return line
@@ -93,7 +71,7 @@ func (s *Supervisor) LastLine(name, text string) string {
 
 // tidyTail redacts text and cuts it to the last whole lines that fit a status.
 func tidyTail(text string) string {
-	text = strings.TrimSpace(Redact(strings.ToValidUTF8(text, "?")))
+	text = strings.TrimSpace(redact.Text(strings.ToValidUTF8(text, "?")))
 	text = strings.ReplaceAll(text, "\x00", "")
 	if len(text) <= tailBytes {
 		return text
