@@ -14,6 +14,7 @@ import (
 	"github.com/go-logr/logr"
 	"k8s.io/utils/clock"
 
+	"github.com/drover-dev/drover/agent/bootreport"
 	"github.com/drover-dev/drover/agent/bundle"
 	"github.com/drover-dev/drover/agent/component"
 	"github.com/drover-dev/drover/agent/host"
@@ -63,7 +64,7 @@ type Agent struct {
 	network   *network.Manager
 	reporter  *report.Reporter
 	timeline  *timeline
-	boot      *bootReporter
+	boot      *bootreport.Reporter
 	members   *membership
 	paths     component.Paths
 
@@ -99,7 +100,7 @@ func New(opts Options) (*Agent, error) {
 	opts = opts.withDefaults()
 	a, err := load(opts)
 	if err != nil {
-		newBootReporter(opts.RunDir, opts.Log).say("Bootstrap", v1alpha1.ReasonBootFailed, err.Error())
+		bootreport.New(opts.RunDir, opts.Log).Say(bootreport.PhaseBootstrap, v1alpha1.ReasonBootFailed, err.Error())
 	}
 	return a, err
 }
@@ -128,7 +129,7 @@ func load(opts Options) (*Agent, error) {
 		opts: opts, log: opts.Log, system: host.NewSystem(), supervise: processes,
 		reporter:  &report.Reporter{Node: boot.NodeName, Log: opts.Log.WithName("report"), Clock: clock.RealClock{}},
 		timeline:  &timeline{start: time.Now(), now: time.Now},
-		boot:      newBootReporter(opts.RunDir, opts.Log),
+		boot:      bootreport.New(opts.RunDir, opts.Log),
 		paths:     component.DefaultPaths(),
 		bootstrap: boot, current: current, newest: current, committed: committed,
 		joined: make(chan struct{}), introduced: make(chan struct{}), claimed: make(chan struct{}),
@@ -204,9 +205,9 @@ func (a *Agent) hinder(o *obstacle) {
 	a.mu.Unlock()
 	if o != nil {
 		a.log.Info("Could not start the node's components", "reason", o.reason, "message", o.message)
-		a.boot.say(phaseInstall, o.reason, o.message)
+		a.boot.Say(bootreport.PhaseInstall, o.reason, o.message)
 	} else {
-		a.boot.overcome(phaseInstall)
+		a.boot.Overcome(bootreport.PhaseInstall)
 	}
 	wake(a.dirty)
 }

@@ -14,6 +14,7 @@ import (
 	apimeta "k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
+	"github.com/drover-dev/drover/agent/bootreport"
 	"github.com/drover-dev/drover/agent/identity"
 	"github.com/drover-dev/drover/api/node"
 	"github.com/drover-dev/drover/api/v1alpha1"
@@ -32,6 +33,27 @@ func bootstrap(t *testing.T, dir string) string {
 		t.Fatal(err)
 	}
 	return path
+}
+
+// bootReport is what an agent has left for its infrastructure provider.
+func bootReport(t *testing.T, runDir string) node.BootReport {
+	t.Helper()
+	var got node.BootReport
+	data, err := os.ReadFile(bootreport.Path(runDir))
+	if err == nil {
+		err = json.Unmarshal(data, &got)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return got
+}
+
+// joinedBoot is the boot report of an agent that has an identity, which has ended.
+func joinedBoot() *bootreport.Reporter {
+	r := bootreport.New(os.DevNull, logr.Discard())
+	r.End()
+	return r
 }
 
 func TestTheFirstGenerationIsTheBootstrapDocuments(t *testing.T) {
@@ -254,21 +276,5 @@ func TestComponentsAreListedInOneOrder(t *testing.T) {
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("-want +got:\n%s", diff)
-	}
-}
-
-func TestTheBootReportEndsWithTheIdentity(t *testing.T) {
-	dir := t.TempDir()
-	b := newBootReporter(dir, logr.Discard())
-	b.say("Identity", v1alpha1.ReasonCertificateDenied, "wrong token")
-	var got node.BootReport
-	data, err := os.ReadFile(filepath.Join(dir, "boot.json"))
-	if err != nil || json.Unmarshal(data, &got) != nil || got.Phase != "Identity" || got.Message != "wrong token" || got.Time.IsZero() {
-		t.Errorf("got %+v, %v", got, err)
-	}
-	b.end()
-	b.say("Install", "", "too late")
-	if _, err := os.Stat(filepath.Join(dir, "boot.json")); err == nil {
-		t.Error("the report is back: NodeAgent.status has taken over")
 	}
 }

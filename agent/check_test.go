@@ -65,7 +65,7 @@ func machine(t *testing.T) (*Agent, *generation) {
 	g.NodeName, g.Spec.Revision, g.Spec.Cluster.Server = "node-1", "r1", "https://api.example:6443"
 	a := &Agent{
 		opts: Options{StateDir: filepath.Join(dir, "state"), RunDir: filepath.Join(dir, "run")},
-		log:  logr.Discard(), boot: &bootReporter{over: true}, members: newMembership("node-1", false, logr.Discard()), timeline: &timeline{now: time.Now},
+		log:  logr.Discard(), boot: joinedBoot(), members: newMembership("node-1", false, logr.Discard()), timeline: &timeline{now: time.Now},
 		system: &host.System{
 			Root:     filepath.Join(dir, "machine"),
 			Hostname: func() (string, error) { return "node-1", nil },

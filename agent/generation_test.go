@@ -31,7 +31,7 @@ func TestAnAgentThatCannotBeginLeavesABootReport(t *testing.T) {
 			if _, err := New(o); err == nil {
 				t.Fatal("it began")
 			}
-			if got := bootReport(t, newBootReporter(o.RunDir, o.Log)); got.Reason != v1alpha1.ReasonBootFailed || !strings.Contains(got.Message, c.want) {
+			if got := bootReport(t, o.RunDir); got.Reason != v1alpha1.ReasonBootFailed || !strings.Contains(got.Message, c.want) {
 				t.Errorf("the boot report is %+v, want what is in the way", got)
 			}
 		})

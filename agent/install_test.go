@@ -17,7 +17,7 @@ func installing() (*Agent, *generation) {
 	g := &generation{}
 	g.Spec.Revision = "r1"
 	return &Agent{
-		log: logr.Discard(), boot: &bootReporter{over: true}, members: newMembership("", false, logr.Discard()), current: g, newest: g,
+		log: logr.Discard(), boot: joinedBoot(), members: newMembership("", false, logr.Discard()), current: g, newest: g,
 		wanted: make(chan *generation, 1), dirty: make(chan struct{}, 1),
 	}, g
 }

@@ -12,6 +12,7 @@ import (
 	"k8s.io/client-go/tools/cache"
 	"k8s.io/utils/clock"
 
+	"github.com/drover-dev/drover/agent/bootreport"
 	"github.com/drover-dev/drover/agent/identity"
 	"github.com/drover-dev/drover/agent/kubeapi"
 	"github.com/drover-dev/drover/api/v1alpha1"
@@ -25,15 +26,15 @@ const introductionPatience = 5 * time.Second
 
 // join gets the identity and then does all that needs one, until the context ends.
 func (a *Agent) join(ctx context.Context) error {
-	a.boot.say(stepIdentity, "", "Asking "+a.bootstrap.Spec.Cluster.Server+" for the agent's certificate")
+	a.boot.Say(bootreport.PhaseIdentity, "", "Asking "+a.bootstrap.Spec.Cluster.Server+" for the agent's certificate")
 	joiner := &identity.Joiner{
 		Paths: a.identityPaths(), Bootstrap: a.bootstrap, BootstrapPath: a.opts.BootstrapPath, Log: a.log.WithName("identity"),
-		Failed: func(reason string, err error) { a.boot.say(stepIdentity, reason, err.Error()) },
+		Failed: func(reason string, err error) { a.boot.Say(bootreport.PhaseIdentity, reason, err.Error()) },
 	}
 	id, err := joiner.Ensure(ctx)
 	if err != nil {
 		if ctx.Err() == nil {
-			a.boot.say(stepIdentity, v1alpha1.ReasonJoinFailed, err.Error())
+			a.boot.Say(bootreport.PhaseIdentity, v1alpha1.ReasonJoinFailed, err.Error())
 		}
 		return err
 	}
@@ -42,7 +43,7 @@ func (a *Agent) join(ctx context.Context) error {
 		return err
 	}
 	a.step(stepIdentity)
-	a.boot.end()
+	a.boot.End()
 	close(a.joined)
 	wake(a.rebuild)
 
@@ -125,11 +126,11 @@ func (a *Agent) machineUID() string {
 func (a *Agent) membershipChanged(unwanted string) {
 	if unwanted == "" {
 		a.log.Info("Let the kubelet register its Node", "node", a.bootstrap.NodeName)
-		a.boot.end()
+		a.boot.End()
 	} else {
 		a.log.Info("Stopped the kubelet because nobody wants its Node", "node", a.bootstrap.NodeName, "reason", unwanted)
-		a.boot.resume()
-		a.boot.say(phaseRegister, v1alpha1.ReasonNodeNotWanted, "The kubelet is stopped, so that this machine becomes no node again: "+unwanted+
+		a.boot.Resume()
+		a.boot.Say(bootreport.PhaseRegister, v1alpha1.ReasonNodeNotWanted, "The kubelet is stopped, so that this machine becomes no node again: "+unwanted+
 			". Pods that run here go on until the machine is reset (drover-agent reset) or removed.")
 	}
 	wake(a.rebuild)

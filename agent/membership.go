@@ -14,8 +14,6 @@ import (
 )
 
 const (
-	// phaseRegister is the boot report's name of the kubelet's registering its Node.
-	phaseRegister = "Register"
 	// askFirst and askLast bound the wait between two questions that got no answer, and askAgain is how often a machine that
 	// nobody wants asks whether that still holds.
 	askFirst = 200 * time.Millisecond

@@ -17,6 +17,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/util/wait"
 
+	"github.com/drover-dev/drover/agent/bootreport"
 	"github.com/drover-dev/drover/agent/supervise"
 	"github.com/drover-dev/drover/api/v1alpha1"
 )
@@ -155,7 +156,7 @@ func TestAReleasedMachineStopsItsKubeletAndSaysSo(t *testing.T) {
 		t.Fatal(err)
 	}
 	a.restarted = true
-	a.boot.end()
+	a.boot.End()
 	processes := []supervise.Process{{Name: v1alpha1.ComponentContainerd}, {Name: v1alpha1.ComponentKubelet}, {Name: v1alpha1.ComponentKubeProxy}}
 	names := func() string {
 		var names []string
@@ -177,14 +178,14 @@ func TestAReleasedMachineStopsItsKubeletAndSaysSo(t *testing.T) {
 	default:
 		t.Error("nothing has the kubelet stopped")
 	}
-	if got := bootReport(t, a.boot); got.Phase != phaseRegister || got.Reason != v1alpha1.ReasonNodeNotWanted || !strings.Contains(got.Message, "there is no NodeAgent node-1 any more") {
+	if got := bootReport(t, opts.RunDir); got.Phase != bootreport.PhaseRegister || got.Reason != v1alpha1.ReasonNodeNotWanted || !strings.Contains(got.Message, "there is no NodeAgent node-1 any more") {
 		t.Errorf("the boot report is %+v", got)
 	}
 	a.members.decide(t.Context(), &fakeRegister{agents: []v1alpha1.NodeAgent{nodeAgent("m")}})
 	if got := names(); got != "containerd kubelet kube-proxy" {
 		t.Errorf("a node that is wanted again starts %s", got)
 	}
-	if _, err := os.Stat(a.boot.path); err == nil {
+	if _, err := os.Stat(bootreport.Path(opts.RunDir)); err == nil {
 		t.Error("the boot report is still there")
 	}
 }
