@@ -14,65 +14,74 @@ import (
 // change from one attempt to the next.
 const startingFor = 10 * time.Second
 
-// observation is all that a condition is derived from.
-type observation struct {
-	component *fleetv1.ComponentStatus // nil: no process is behind the probe
-	notReady  string                   // why the component is not ready, by its own word
-	err       error
-	asked     bool // false until the check was run once
-	started   bool // the component was seen to start, not just to run
-	now       time.Time
+// Evidence is all that a condition is derived from.
+type Evidence struct {
+	// Component is the process behind the probe as the supervisor sees it; nil when there is none, or none yet.
+	Component *fleetv1.ComponentStatus
+	// NotReady is why the component is not ready, by its own word; empty when nobody knows.
+	NotReady string
+	// Asked says that the probe's question was answered, and Err is the answer: nil is the good one.
+	Asked bool
+	Err   error
+	// Started says that the component was seen to start, not just to run.
+	Started bool
+	Now     time.Time
 }
 
-// verdict derives status, reason and message. The state of the process comes before what its probe said, because it
-// is known sooner.
-func (p *Probe) verdict(o observation) (metav1.ConditionStatus, string, string) {
+// Judge derives a condition, without its transition time. The state of the process comes before what its probe said,
+// because it is known sooner.
+func (p *Probe) Judge(e Evidence) metav1.Condition {
+	status, reason, message := p.judge(e)
+	return metav1.Condition{Type: p.Condition, Status: status, Reason: reason, Message: fleetv1.BoundMessage(message)}
+}
+
+func (p *Probe) judge(e Evidence) (metav1.ConditionStatus, string, string) {
 	if p.Disabled {
 		return metav1.ConditionTrue, fleetv1.ReasonDisabled, "turned off by the pool's template"
 	}
-	if o.component != nil {
-		name := o.component.Name
-		switch o.component.State {
+	if e.Component != nil {
+		name := e.Component.Name
+		switch e.Component.State {
 		case fleetv1.ComponentBackOff:
-			return metav1.ConditionFalse, fleetv1.ReasonExited, fmt.Sprintf("%s %s and is about to be started again", name, howItEnded(o.component.LastExit))
+			return metav1.ConditionFalse, fleetv1.ReasonExited, fmt.Sprintf("%s %s and is about to be started again", name, howItEnded(e.Component.LastExit))
 		case fleetv1.ComponentWaiting:
 			return metav1.ConditionFalse, fleetv1.ReasonWaitingForDependency, name + " waits for what it depends on"
 		case fleetv1.ComponentStopped:
 			return metav1.ConditionFalse, fleetv1.ReasonStarting, name + " was stopped to be started with another configuration"
 		case fleetv1.ComponentStarting:
-			return metav1.ConditionFalse, fleetv1.ReasonStarting, name + " was started and is not healthy yet" + o.cause()
+			return metav1.ConditionFalse, fleetv1.ReasonStarting, name + " was started and is not healthy yet" + e.cause()
 		}
 	}
-	if o.component == nil && p.Component != "" {
+	if e.Component == nil && p.Component != "" {
 		// There is nobody yet to answer the question.
 		return metav1.ConditionFalse, fleetv1.ReasonStarting, p.Component + " is not started yet"
 	}
-	if !o.asked && o.component != nil && o.started {
-		return metav1.ConditionFalse, fleetv1.ReasonStarting, o.component.Name + " was started and is not healthy yet"
+	if !e.Asked && e.Component != nil && e.Started {
+		return metav1.ConditionFalse, fleetv1.ReasonStarting, e.Component.Name + " was started and is not healthy yet"
 	}
-	if !o.asked {
+	if !e.Asked {
 		return metav1.ConditionUnknown, fleetv1.ReasonStarting, "not looked at yet"
 	}
-	if o.err != nil {
+	if e.Err != nil {
 		reason := fleetv1.ReasonProbeFailed
 		var failure *Failure
-		if errors.As(o.err, &failure) {
+		if errors.As(e.Err, &failure) {
 			reason = failure.Reason
 		}
-		return metav1.ConditionFalse, reason, o.err.Error()
+		return metav1.ConditionFalse, reason, e.Err.Error()
 	}
 	return metav1.ConditionTrue, fleetv1.ReasonHealthy, p.Healthy
 }
 
 // cause is what to add about a component that takes its time to get ready.
-func (o *observation) cause() string {
+func (e *Evidence) cause() string {
 	switch {
-	case o.now.Sub(o.component.StartedAt.Time) < startingFor:
+	case e.Now.Sub(e.Component.StartedAt.Time) < startingFor:
 		return ""
-	case o.notReady != "":
-		return ": " + o.notReady
-	case o.err != nil:
-		return ": " + o.err.Error()
+	case e.NotReady != "":
+		return ": " + e.NotReady
+	case e.Err != nil:
+		return ": " + e.Err.Error()
 	default:
 		return ""
 	}

@@ -264,8 +264,12 @@ func (m *Monitor) settle() {
 	})
 	for _, p := range m.probes {
 		p.follow(components[p.Component])
-		status, reason, message := p.verdict(observation{component: components[p.Component], notReady: m.notReady(components[p.Component]), err: p.err, asked: p.asked, started: p.started, now: now})
-		set(&next, p.Condition, status, reason, message, now)
+		c := p.Judge(Evidence{
+			Component: components[p.Component], NotReady: m.notReady(components[p.Component]),
+			Asked: p.asked, Err: p.err, Started: p.started, Now: now,
+		})
+		c.LastTransitionTime = metav1.NewTime(now.Truncate(time.Second)) // which changes only with the status
+		meta.SetStatusCondition(&next, c)
 	}
 	if slices.Equal(next, m.conditions) {
 		return
@@ -285,14 +289,6 @@ func (m *Monitor) notReady(component *fleetv1.ComponentStatus) string {
 		return ""
 	}
 	return m.processes.NotReady(component.Name)
-}
-
-// set puts a condition in; its time changes only with its status.
-func set(conditions *[]metav1.Condition, kind string, status metav1.ConditionStatus, reason, message string, now time.Time) {
-	meta.SetStatusCondition(conditions, metav1.Condition{
-		Type: kind, Status: status, Reason: reason, Message: fleetv1.BoundMessage(message),
-		LastTransitionTime: metav1.NewTime(now.Truncate(time.Second)),
-	})
 }
 
 // unhealthy are the conditions that are not True.

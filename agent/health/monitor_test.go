@@ -262,15 +262,3 @@ func TestAComponentThatIsSlowToGetReadySaysWhy(t *testing.T) {
 		t.Errorf("message is %q, want %q", got.Message, want)
 	}
 }
-
-func TestAComponentThatNobodyStartedYetIsOnItsWay(t *testing.T) {
-	p := Probe{Condition: fleetv1.RuntimeHealthyCondition, Component: fleetv1.ComponentContainerd}
-	status, reason, message := p.verdict(observation{err: errors.New("no such file or directory"), asked: true})
-	if status != metav1.ConditionFalse || reason != fleetv1.ReasonStarting || message != "containerd is not started yet" {
-		t.Errorf("got %s %s %q, want False %s: its socket cannot be there", status, reason, message, fleetv1.ReasonStarting)
-	}
-	p.Component = ""
-	if _, reason, _ := p.verdict(observation{err: errors.New("full"), asked: true}); reason != fleetv1.ReasonProbeFailed {
-		t.Errorf("got %s, want %s: no process is behind this question", reason, fleetv1.ReasonProbeFailed)
-	}
-}
