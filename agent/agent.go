@@ -17,6 +17,7 @@ import (
 	"github.com/drover-dev/drover/agent/bootreport"
 	"github.com/drover-dev/drover/agent/bundle"
 	"github.com/drover-dev/drover/agent/component"
+	"github.com/drover-dev/drover/agent/health"
 	"github.com/drover-dev/drover/agent/host"
 	"github.com/drover-dev/drover/agent/identity"
 	"github.com/drover-dev/drover/agent/network"
@@ -89,9 +90,9 @@ type Agent struct {
 	findings  []v1alpha1.Finding
 	renewal   error // why the agent's certificate was not renewed the last time it failed
 	hindrance *obstacle
-	activated bool      // some state is installed
-	node      presence  // whether there is a Node of this machine's name
-	heartbeat time.Time // when the kubelet last said that the Node is Ready
+	activated bool            // some state is installed
+	node      health.Presence // whether there is a Node of this machine's name
+	heartbeat time.Time       // when the kubelet last said that the Node is Ready
 }
 
 // New reads what is on disk. It fails when the machine was never told what node it is, or what is there cannot be read, and

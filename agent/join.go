@@ -13,6 +13,7 @@ import (
 	"k8s.io/utils/clock"
 
 	"github.com/drover-dev/drover/agent/bootreport"
+	"github.com/drover-dev/drover/agent/health"
 	"github.com/drover-dev/drover/agent/identity"
 	"github.com/drover-dev/drover/agent/kubeapi"
 	"github.com/drover-dev/drover/api/v1alpha1"
@@ -85,8 +86,8 @@ func (a *Agent) nodes() *nodeWatch {
 		// A kubelet that was at work has registered its Node; one that was not that far yet loses nothing by a restart.
 		known:      a.settledIn,
 		changed:    a.network.SetNodes,
-		registered: func() { a.members.sawNode(); a.setNode(present); a.step(stepNodeRegistered) },
-		absent:     func() { a.setNode(absent) },
+		registered: func() { a.members.sawNode(); a.setNode(health.Present); a.step(stepNodeRegistered) },
+		absent:     func() { a.setNode(health.Absent) },
 		ready:      a.nodeReady,
 		lost:       a.members.missNode,
 		patience:   lostNodePatience,

@@ -56,15 +56,13 @@ func TestAKubeletThatMayNotRegisterItsNodeSaysWhy(t *testing.T) {
 	if err := a.nodeRegistered(t.Context()); err != nil {
 		t.Errorf("%v, before it is known whether there is a Node", err)
 	}
-	a.setNode(absent)
+	a.setNode(health.Absent)
 	if err := a.nodeRegistered(t.Context()); err != nil {
 		t.Errorf("%v, though the kubelet has only just been started", err)
 	}
-	var failure *health.Failure
-	var err error
 	want := `there is no Node node-1: the kubelet says: "Unable to register node with API server" err="admission webhook \"nodes.example.com\" denied the request: password=[redacted]`
 	for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(5 * time.Millisecond) {
-		err = a.nodeMissing(time.Now().Add(registerPatience + time.Second))
+		err := a.registration(time.Now().Add(time.Minute)).Failure()
 		if err != nil && strings.HasPrefix(err.Error(), want) {
 			break
 		}
@@ -72,35 +70,31 @@ func TestAKubeletThatMayNotRegisterItsNodeSaysWhy(t *testing.T) {
 			t.Fatalf("got %v, want %s", err, want)
 		}
 	}
-	if !errors.As(err, &failure) || failure.Reason != v1alpha1.ReasonNodeNotRegistered {
-		t.Errorf("got %v, want a reason of its own", err)
-	}
-	a.setNode(present)
-	if err := a.nodeMissing(time.Now().Add(time.Hour)); err != nil {
+	a.setNode(health.Present)
+	if err := a.registration(time.Now().Add(time.Hour)).Failure(); err != nil {
 		t.Errorf("%v, though the Node is there", err)
 	}
 }
 
 func TestAKubeletWhoseNodeNobodyKnowsOfIsNotCalledHealthyForLong(t *testing.T) {
 	a := withKubelet(t, "true")
-	if err := a.nodeMissing(time.Now()); err != nil {
+	if err := a.nodeRegistered(t.Context()); err != nil {
 		t.Errorf("%v, though the Nodes are only just being listed", err)
 	}
-	var failure *health.Failure
-	late := time.Now().Add(registerPatience + time.Second)
-	if err := a.nodeMissing(late); !errors.As(err, &failure) || failure.Reason != v1alpha1.ReasonStarting || !strings.HasPrefix(failure.Message, "the Nodes are not known yet") {
+	late := time.Now().Add(time.Minute)
+	if err := a.registration(late).Failure(); err == nil || !strings.HasPrefix(err.Error(), "the Nodes are not known yet") {
 		t.Errorf("got %v, want that the Nodes are not known", err)
 	}
 	a.timeline.start = late // an agent that adopts a kubelet has only just asked
-	if err := a.nodeMissing(late); err != nil {
+	if err := a.registration(late).Failure(); err != nil {
 		t.Errorf("%v, though the agent has only just been started", err)
 	}
 }
 
 func TestAKubeletThatDoesNotSayWhyIsToldOfByItsLog(t *testing.T) {
 	a := withKubelet(t, "true")
-	a.setNode(absent)
-	if err := a.nodeMissing(time.Now().Add(time.Minute)); err == nil || !strings.Contains(err.Error(), a.paths.LogDir+"/kubelet.log") {
+	a.setNode(health.Absent)
+	if err := a.registration(time.Now().Add(time.Minute)).Failure(); err == nil || !strings.Contains(err.Error(), a.paths.LogDir+"/kubelet.log") {
 		t.Errorf("got %v, want the place of the log", err)
 	}
 }
