@@ -4,12 +4,10 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/drover-dev/drover/agent/finding"
 	"github.com/drover-dev/drover/agent/identity"
 	"github.com/drover-dev/drover/api/v1alpha1"
 )
-
-// findingAgentCertificate names the finding of an agent's certificate that is not renewed.
-const findingAgentCertificate = "AgentCertificate"
 
 // renewalFailed takes down why the agent's certificate was not renewed.
 func (a *Agent) renewalFailed(err error) {
@@ -33,5 +31,6 @@ func (a *Agent) certificateOverdue(now time.Time) *v1alpha1.Finding {
 	if a.renewal != nil {
 		message += ": " + a.renewal.Error()
 	}
-	return &v1alpha1.Finding{Name: findingAgentCertificate, Severity: v1alpha1.FindingWarning, Message: v1alpha1.BoundMessage(message)}
+	f := finding.Warning(finding.AgentCertificate, "%s", message)
+	return &f
 }

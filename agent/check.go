@@ -3,7 +3,6 @@ package agent
 import (
 	"context"
 	"errors"
-	"fmt"
 	"net/netip"
 	"runtime"
 	"slices"
@@ -11,6 +10,7 @@ import (
 	"time"
 
 	"github.com/drover-dev/drover/agent/baseline"
+	"github.com/drover-dev/drover/agent/finding"
 	"github.com/drover-dev/drover/agent/host"
 	"github.com/drover-dev/drover/agent/network"
 	"github.com/drover-dev/drover/api/v1alpha1"
@@ -18,9 +18,6 @@ import (
 
 // addressPatience is how long a node that had an address before waits for its resolver at a start.
 const addressPatience = 2 * time.Second
-
-// findingNodeAddress names the finding of a node that goes on with the address it had.
-const findingNodeAddress = "NodeAddress"
 
 // check loads what the kernel lacks, gathers the facts and makes the machine ready for the state. What the preflight
 // finds keeps a new state from being installed. It does not keep one that was installed before from going on: without
@@ -38,7 +35,7 @@ func (a *Agent) check(ctx context.Context, g *generation) error {
 	}
 	doubtful := len(findings) > 0
 	findings = a.judge(g, facts, append(findings, refused...))
-	failed := strings.Join(host.Errors(findings), "; ")
+	failed := strings.Join(finding.Errors(findings), "; ")
 	a.mu.Lock()
 	a.facts, a.findings, a.flawed = facts, findings, before != nil && (doubtful || failed != "")
 	a.mu.Unlock()
@@ -76,7 +73,7 @@ func (a *Agent) look(ctx context.Context, g *generation) {
 	findings := a.judge(g, facts, refused)
 	a.mu.Lock()
 	same := slices.Equal(a.findings, findings)
-	a.findings, a.flawed = findings, len(host.Errors(findings)) > 0
+	a.findings, a.flawed = findings, len(finding.Errors(findings)) > 0
 	a.mu.Unlock()
 	if !same {
 		a.log.Info("Found the machine changed", "findings", findings)
@@ -93,7 +90,7 @@ func (a *Agent) applySysctls(g *generation) []v1alpha1.Finding {
 func (a *Agent) judge(g *generation, facts host.Facts, findings []v1alpha1.Finding) []v1alpha1.Finding {
 	findings = append(findings, a.claim()...)
 	findings = append(findings, a.tolerateFullDisk(g, host.Preflight(facts, g.NodeName, &g.Spec, time.Now()))...)
-	host.SortFindings(findings)
+	finding.Sort(findings)
 	return findings
 }
 
@@ -139,9 +136,9 @@ func (a *Agent) claim() []v1alpha1.Finding {
 	others, err := a.paths.Claim(known)
 	switch {
 	case err != nil:
-		return []v1alpha1.Finding{{Name: host.FindingOtherRuntime, Severity: v1alpha1.FindingError, Message: v1alpha1.BoundMessage(err.Error())}}
+		return []v1alpha1.Finding{finding.Error(finding.OtherRuntime, "%s", err)}
 	case len(others) > 0:
-		return []v1alpha1.Finding{{Name: host.FindingOtherRuntime, Severity: v1alpha1.FindingError, Message: host.OtherRuntime(others)}}
+		return []v1alpha1.Finding{finding.Error(finding.OtherRuntime, "%s", host.OtherRuntime(others))}
 	}
 	a.claimOnce.Do(func() { close(a.claimed) })
 	return nil
@@ -176,16 +173,13 @@ func (a *Agent) gather(ctx context.Context, g, before *generation) (host.Facts, 
 	}
 	a.log.Info("Took the address that the node had before", "address", nodeIP, "cause", err.Error())
 	facts.NodeIP, facts.MTU = nodeIP, before.MTU
-	return facts, []v1alpha1.Finding{{
-		Name: findingNodeAddress, Severity: v1alpha1.FindingWarning,
-		Message: v1alpha1.BoundMessage(fmt.Sprintf("%s goes on as the node's address, as before: %s", nodeIP, err)),
-	}}, nil
+	return facts, []v1alpha1.Finding{finding.Warning(finding.NodeAddress, "%s goes on as the node's address, as before: %s", nodeIP, err)}, nil
 }
 
 // tolerateFullDisk makes the want of room a warning where nothing has to be fetched.
 func (a *Agent) tolerateFullDisk(g *generation, findings []v1alpha1.Finding) []v1alpha1.Finding {
 	for i, f := range findings {
-		if f.Name != host.FindingDiskSpace || f.Severity != v1alpha1.FindingError {
+		if f.Name != finding.DiskSpace || f.Severity != v1alpha1.FindingError {
 			continue
 		}
 		if ref, err := image(&g.Spec, runtime.GOARCH); err == nil && a.bundles(g.Spec.Cluster).Has(ref) {

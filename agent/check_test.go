@@ -21,6 +21,7 @@ import (
 
 	"github.com/drover-dev/drover/agent/bundle"
 	"github.com/drover-dev/drover/agent/component"
+	"github.com/drover-dev/drover/agent/finding"
 	"github.com/drover-dev/drover/agent/host"
 	"github.com/drover-dev/drover/agent/network"
 	"github.com/drover-dev/drover/agent/supervise"
@@ -130,7 +131,7 @@ func full(a *Agent) {
 func TestAFullDiskKeepsANewNodeFromItsStateButNotOneThatHadIt(t *testing.T) {
 	a, g := machine(t)
 	full(a)
-	if err := a.check(t.Context(), g); err == nil || !strings.Contains(err.Error(), host.FindingDiskSpace) {
+	if err := a.check(t.Context(), g); err == nil || !strings.Contains(err.Error(), finding.DiskSpace) {
 		t.Errorf("a new node with a full disk: got %v, want the finding", err)
 	}
 
@@ -140,7 +141,7 @@ func TestAFullDiskKeepsANewNodeFromItsStateButNotOneThatHadIt(t *testing.T) {
 	if err := a.check(t.Context(), a.committed); err != nil {
 		t.Errorf("after a reboot at disk pressure the kubelet, who alone makes room, is not started: %v", err)
 	}
-	if len(host.Errors(a.findings)) != 1 || !a.isFlawed() {
+	if len(finding.Errors(a.findings)) != 1 || !a.isFlawed() {
 		t.Errorf("findings are %v, want the full disk, to be looked at again", a.findings)
 	}
 	other := *a.committed

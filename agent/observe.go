@@ -6,16 +6,13 @@ import (
 	"path/filepath"
 	"time"
 
+	"github.com/drover-dev/drover/agent/finding"
 	"github.com/drover-dev/drover/agent/health"
 	"github.com/drover-dev/drover/api/v1alpha1"
 )
 
-const (
-	// servingPatience is how long after its start a kubelet may be without a certificate to serve with.
-	servingPatience = 2 * time.Minute
-	// findingServingCertificate names the finding of a kubelet that got no certificate to serve with.
-	findingServingCertificate = "ServingCertificate"
-)
+// servingPatience is how long after its start a kubelet may be without a certificate to serve with.
+const servingPatience = 2 * time.Minute
 
 // setNode takes down whether there is a Node of this machine's name.
 func (a *Agent) setNode(is health.Presence) {
@@ -58,8 +55,6 @@ func (a *Agent) servingCertificateMissing(now time.Time) *v1alpha1.Finding {
 	if _, err := os.Stat(filepath.Join(a.paths.KubeletCertDir(), "kubelet-server-current.pem")); err == nil {
 		return nil
 	}
-	return &v1alpha1.Finding{
-		Name: findingServingCertificate, Severity: v1alpha1.FindingWarning,
-		Message: "the kubelet has no certificate to serve with, so that kubectl logs, exec and port-forward fail: see whether its request is approved, and why not (kubectl get csr)",
-	}
+	f := finding.Warning(finding.ServingCertificate, "the kubelet has no certificate to serve with, so that kubectl logs, exec and port-forward fail: see whether its request is approved, and why not (kubectl get csr)")
+	return &f
 }

@@ -10,6 +10,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/drover-dev/drover/agent/component"
+	"github.com/drover-dev/drover/agent/finding"
 	"github.com/drover-dev/drover/agent/health"
 	"github.com/drover-dev/drover/agent/host"
 	"github.com/drover-dev/drover/agent/kubeapi"
@@ -111,7 +112,7 @@ func (a *Agent) publish(probed []metav1.Condition) {
 	if overdue := a.certificateOverdue(time.Now()); overdue != nil {
 		findings, remark = append(findings, *overdue), overdue.Message
 	}
-	host.SortFindings(findings)
+	finding.Sort(findings)
 	steps := a.timeline.list()
 	a.reporter.Update(func(s *v1alpha1.NodeAgentStatus) {
 		s.ObservedGeneration, s.Revision, s.AgentVersion = current.ObservedGeneration, current.Spec.Revision, a.opts.Version

@@ -8,6 +8,7 @@ import (
 
 	"k8s.io/utils/ptr"
 
+	"github.com/drover-dev/drover/agent/finding"
 	"github.com/drover-dev/drover/api/node"
 	"github.com/drover-dev/drover/api/v1alpha1"
 )
@@ -18,15 +19,15 @@ func (s *System) Look(ctx context.Context, stateDir string, spec *v1alpha1.NodeA
 	report := node.HostReport{Facts: s.Inventory(stateDir)}
 	facts, err := s.Gather(ctx, GatherOptions{StateDir: stateDir, LookOnly: true})
 	if err != nil {
-		report.Findings = []node.HostFinding{{Name: FindingCgroupControllerMissing, Severity: node.FindingBlocking, Message: err.Error()}}
+		report.Findings = []node.HostFinding{{Name: finding.CgroupControllerMissing, Severity: node.FindingBlocking, Message: err.Error()}}
 		return report
 	}
 	found := Preflight(facts, facts.Hostname, spec, time.Now())
 	found = append(found, checkRuntimes(report.Facts.Runtimes, inUse)...)
 	if !ptr.Deref(report.Facts.TimeSynchronized, true) {
-		found = append(found, warn(FindingNoTimeService, "nothing keeps the machine's clock: install a time service (chrony or systemd-timesyncd), or certificates will be refused once it is wrong"))
+		found = append(found, finding.Warning(finding.NoTimeService, "nothing keeps the machine's clock: install a time service (chrony or systemd-timesyncd), or certificates will be refused once it is wrong"))
 	}
-	SortFindings(found)
+	finding.Sort(found)
 	for _, f := range found {
 		severity := node.FindingWarning
 		if f.Severity == v1alpha1.FindingError {
@@ -57,11 +58,11 @@ func checkRuntimes(runtimes []node.HostRuntime, inUse []string) []v1alpha1.Findi
 	var found []v1alpha1.Finding
 	switch {
 	case len(running) > 0:
-		found = append(found, fail(FindingOtherRuntime, "%s runs here: remove it and what it left, or use a machine without one", strings.Join(running, ", ")))
+		found = append(found, finding.Error(finding.OtherRuntime, "%s runs here: remove it and what it left, or use a machine without one", strings.Join(running, ", ")))
 	case len(inUse) > 0:
-		found = append(found, fail(FindingOtherRuntime, "%s", OtherRuntime(inUse)))
+		found = append(found, finding.Error(finding.OtherRuntime, "%s", OtherRuntime(inUse)))
 	case len(installed) > 0:
-		found = append(found, warn(FindingOtherRuntime, "%s is installed here, though it does not run: see that nothing starts it, or it will be in the way of the node's own", strings.Join(installed, ", ")))
+		found = append(found, finding.Warning(finding.OtherRuntime, "%s is installed here, though it does not run: see that nothing starts it, or it will be in the way of the node's own", strings.Join(installed, ", ")))
 	}
 	return found
 }

@@ -1,10 +1,8 @@
 package host
 
 import (
-	"cmp"
 	"crypto/x509"
 	"encoding/pem"
-	"fmt"
 	"slices"
 	"strings"
 	"time"
@@ -12,33 +10,9 @@ import (
 	"k8s.io/apimachinery/pkg/util/version"
 	"k8s.io/utils/ptr"
 
+	"github.com/drover-dev/drover/agent/finding"
 	"github.com/drover-dev/drover/api/node"
 	"github.com/drover-dev/drover/api/v1alpha1"
-)
-
-// Names of findings. They are stable: other tools match on them.
-const (
-	FindingCgroupV1                = "CgroupV1"
-	FindingCgroupControllerMissing = "CgroupControllerMissing"
-	FindingNoOOMScoreAdjust        = "NoOOMScoreAdjust"
-	FindingConntrackReadOnly       = "ConntrackReadOnly"
-	FindingInotifyInstances        = "InotifyInstances"
-	FindingSwap                    = "Swap"
-	FindingOverlayfs               = "Overlayfs"
-	FindingNFTables                = "NFTables"
-	FindingBridgeNetfilter         = "BridgeNetfilter"
-	FindingKernelTooOld            = "KernelTooOld"
-	FindingDiskSpace               = "DiskSpace"
-	FindingMemory                  = "Memory"
-	FindingClock                   = "Clock"
-	FindingHostnameMismatch        = "HostnameMismatch"
-	FindingSysctl                  = "Sysctl"
-	FindingToolMissing             = "ToolMissing"
-	FindingStateMount              = "StateMount"
-	FindingSELinux                 = "SELinux"
-	FindingOtherRuntime            = "OtherRuntime"
-	FindingNoTimeService           = "NoTimeService"
-	FindingFirewall                = "Firewall"
 )
 
 const (
@@ -64,35 +38,16 @@ func Preflight(f Facts, nodeName string, spec *v1alpha1.NodeAgentSpec, now time.
 	}
 	found = append(found, checkClock(spec.Cluster.ServerCA, now)...)
 	if f.Hostname != nodeName {
-		found = append(found, info(FindingHostnameMismatch, "the machine calls itself %q and the Node is %q: nothing to do, the Node's name is used everywhere", f.Hostname, nodeName))
+		found = append(found, finding.Info(finding.HostnameMismatch, "the machine calls itself %q and the Node is %q: nothing to do, the Node's name is used everywhere", f.Hostname, nodeName))
 	}
-	SortFindings(found)
+	finding.Sort(found)
 	return found
-}
-
-// Errors are the findings that keep the machine from being a node, as one sentence each.
-func Errors(found []v1alpha1.Finding) []string {
-	var out []string
-	for _, f := range found {
-		if f.Severity == v1alpha1.FindingError {
-			out = append(out, f.Name+": "+f.Message)
-		}
-	}
-	return out
-}
-
-// SortFindings puts the worst first, those of one severity by name.
-func SortFindings(found []v1alpha1.Finding) {
-	rank := map[v1alpha1.FindingSeverity]int{v1alpha1.FindingError: 0, v1alpha1.FindingWarning: 1, v1alpha1.FindingInfo: 2}
-	slices.SortStableFunc(found, func(a, b v1alpha1.Finding) int {
-		return cmp.Or(cmp.Compare(rank[a.Severity], rank[b.Severity]), strings.Compare(a.Name, b.Name))
-	})
 }
 
 func checkCgroups(f Facts, _ *v1alpha1.NodeAgentSpec) []v1alpha1.Finding {
 	var found []v1alpha1.Finding
 	if f.CgroupVersion == 1 {
-		found = append(found, info(FindingCgroupV1, "the machine has cgroup v1, which Kubernetes maintains but no longer develops: the kubelet is told to accept it; boot with systemd.unified_cgroup_hierarchy=1 to get memory QoS and swap control"))
+		found = append(found, finding.Info(finding.CgroupV1, "the machine has cgroup v1, which Kubernetes maintains but no longer develops: the kubelet is told to accept it; boot with systemd.unified_cgroup_hierarchy=1 to get memory QoS and swap control"))
 	}
 	var missing []string
 	for _, name := range neededControllers(f.CgroupVersion) {
@@ -101,7 +56,7 @@ func checkCgroups(f Facts, _ *v1alpha1.NodeAgentSpec) []v1alpha1.Finding {
 		}
 	}
 	if len(missing) > 0 {
-		found = append(found, fail(FindingCgroupControllerMissing, "the cgroup controllers %s are missing: enable them on the kernel's command line (cgroup_enable=%s) or mount them under %s", strings.Join(missing, ", "), missing[0], cgroupMount))
+		found = append(found, finding.Error(finding.CgroupControllerMissing, "the cgroup controllers %s are missing: enable them on the kernel's command line (cgroup_enable=%s) or mount them under %s", strings.Join(missing, ", "), missing[0], cgroupMount))
 	}
 	return found
 }
@@ -110,12 +65,12 @@ func checkKernel(f Facts, spec *v1alpha1.NodeAgentSpec) []v1alpha1.Finding {
 	var found []v1alpha1.Finding
 	switch {
 	case older(f.KernelRelease, minKernel):
-		found = append(found, fail(FindingKernelTooOld, "kernel %s is older than %s: install a newer kernel", f.KernelRelease, minKernel))
+		found = append(found, finding.Error(finding.KernelTooOld, "kernel %s is older than %s: install a newer kernel", f.KernelRelease, minKernel))
 	case spec.Proxy.Mode == v1alpha1.ProxyModeNFTables && older(f.KernelRelease, minKernelNFTables):
-		found = append(found, fail(FindingKernelTooOld, "kernel %s is older than %s, which kube-proxy's nftables mode needs: install a newer kernel or set the pool's proxy.mode to iptables", f.KernelRelease, minKernelNFTables))
+		found = append(found, finding.Error(finding.KernelTooOld, "kernel %s is older than %s, which kube-proxy's nftables mode needs: install a newer kernel or set the pool's proxy.mode to iptables", f.KernelRelease, minKernelNFTables))
 	}
 	if !f.Overlayfs {
-		found = append(found, fail(FindingOverlayfs, "the kernel has no overlay filesystem, which containers' root filesystems are: load the module (modprobe overlay)"))
+		found = append(found, finding.Error(finding.Overlayfs, "the kernel has no overlay filesystem, which containers' root filesystems are: load the module (modprobe overlay)"))
 	}
 	return found
 }
@@ -133,13 +88,13 @@ func older(release, minimum string) bool {
 func checkNetfilter(f Facts, spec *v1alpha1.NodeAgentSpec) []v1alpha1.Finding {
 	var found []v1alpha1.Finding
 	if f.NFTables != "" && (spec.Proxy.Mode == v1alpha1.ProxyModeNFTables || spec.Network.Mode != v1alpha1.NetworkModeExternal) {
-		found = append(found, fail(FindingNFTables, "nftables cannot be used (%s): load the module (modprobe nf_tables) and give the agent CAP_NET_ADMIN", f.NFTables))
+		found = append(found, finding.Error(finding.NFTables, "nftables cannot be used (%s): load the module (modprobe nf_tables) and give the agent CAP_NET_ADMIN", f.NFTables))
 	}
 	if !f.BridgeNetfilter && spec.Network.Mode != v1alpha1.NetworkModeExternal {
-		found = append(found, warn(FindingBridgeNetfilter, "bridged packets pass the packet filter by: a pod cannot reach a Service whose pod is on the same node; load the module (modprobe br_netfilter)"))
+		found = append(found, finding.Warning(finding.BridgeNetfilter, "bridged packets pass the packet filter by: a pod cannot reach a Service whose pod is on the same node; load the module (modprobe br_netfilter)"))
 	}
 	if !ptr.Deref(f.ConntrackWritable, true) && spec.Proxy.Mode != v1alpha1.ProxyModeNone {
-		found = append(found, info(FindingConntrackReadOnly, "nf_conntrack_max cannot be written here: kube-proxy leaves it as it is"))
+		found = append(found, finding.Info(finding.ConntrackReadOnly, "nf_conntrack_max cannot be written here: kube-proxy leaves it as it is"))
 	}
 	return found
 }
@@ -149,19 +104,19 @@ func checkSwap(f Facts, spec *v1alpha1.NodeAgentSpec) []v1alpha1.Finding {
 	case !f.Swap:
 		return nil
 	case spec.Kubelet.FailSwapOn != nil && *spec.Kubelet.FailSwapOn:
-		return []v1alpha1.Finding{fail(FindingSwap, "swap is on and the pool's kubelet.failSwapOn forbids it: turn it off (swapoff -a) or drop failSwapOn")}
+		return []v1alpha1.Finding{finding.Error(finding.Swap, "swap is on and the pool's kubelet.failSwapOn forbids it: turn it off (swapoff -a) or drop failSwapOn")}
 	default:
-		return []v1alpha1.Finding{info(FindingSwap, "swap is on: pods get none, the rest of the machine may use it")}
+		return []v1alpha1.Finding{finding.Info(finding.Swap, "swap is on: pods get none, the rest of the machine may use it")}
 	}
 }
 
 func checkLimits(f Facts, _ *v1alpha1.NodeAgentSpec) []v1alpha1.Finding {
 	var found []v1alpha1.Finding
 	if !f.CanRaiseOOMScore {
-		found = append(found, info(FindingNoOOMScoreAdjust, "the agent lacks CAP_SYS_RESOURCE: containers' OOM scores are restricted to the agent's own"))
+		found = append(found, finding.Info(finding.NoOOMScoreAdjust, "the agent lacks CAP_SYS_RESOURCE: containers' OOM scores are restricted to the agent's own"))
 	}
 	if f.InotifyInstances > 0 && f.InotifyInstances < minInotifyInstances {
-		found = append(found, warn(FindingInotifyInstances, "fs.inotify.max_user_instances is %d: pods that watch files may fail with \"too many open files\"; set it to %d or more on the host", f.InotifyInstances, minInotifyInstances))
+		found = append(found, finding.Warning(finding.InotifyInstances, "fs.inotify.max_user_instances is %d: pods that watch files may fail with \"too many open files\"; set it to %d or more on the host", f.InotifyInstances, minInotifyInstances))
 	}
 	return found
 }
@@ -170,12 +125,12 @@ func checkSize(f Facts, _ *v1alpha1.NodeAgentSpec) []v1alpha1.Finding {
 	var found []v1alpha1.Finding
 	switch free := f.StateDiskFreeBytes; {
 	case free < minDiskBytes:
-		found = append(found, fail(FindingDiskSpace, "%d MiB are free for %s and %d are needed: make room", free>>20, node.StateDir, minDiskBytes>>20))
+		found = append(found, finding.Error(finding.DiskSpace, "%d MiB are free for %s and %d are needed: make room", free>>20, node.StateDir, minDiskBytes>>20))
 	case free < wantDiskBytes:
-		found = append(found, warn(FindingDiskSpace, "%d MiB are free for %s: images may not fit; make room", free>>20, node.StateDir))
+		found = append(found, finding.Warning(finding.DiskSpace, "%d MiB are free for %s: images may not fit; make room", free>>20, node.StateDir))
 	}
 	if f.MemoryBytes < minMemoryBytes {
-		found = append(found, fail(FindingMemory, "the machine has %d MiB of memory and a node needs %d: give it more", f.MemoryBytes>>20, minMemoryBytes>>20))
+		found = append(found, finding.Error(finding.Memory, "the machine has %d MiB of memory and a node needs %d: give it more", f.MemoryBytes>>20, minMemoryBytes>>20))
 	}
 	return found
 }
@@ -185,9 +140,9 @@ func checkSize(f Facts, _ *v1alpha1.NodeAgentSpec) []v1alpha1.Finding {
 func checkStateDir(f Facts, _ *v1alpha1.NodeAgentSpec) []v1alpha1.Finding {
 	switch f.StateMount {
 	case mountNoExec:
-		return []v1alpha1.Finding{fail(FindingStateMount, "the filesystem of %s is mounted noexec, and the node's programs run from there: take noexec off its line in /etc/fstab and remount it (mount -o remount,exec), or mount a filesystem of its own on %[1]s", node.StateDir)}
+		return []v1alpha1.Finding{finding.Error(finding.StateMount, "the filesystem of %s is mounted noexec, and the node's programs run from there: take noexec off its line in /etc/fstab and remount it (mount -o remount,exec), or mount a filesystem of its own on %[1]s", node.StateDir)}
 	case mountReadOnly:
-		return []v1alpha1.Finding{fail(FindingStateMount, "the filesystem of %s is mounted read-only: remount it (mount -o remount,rw), or mount a filesystem of its own on %[1]s", node.StateDir)}
+		return []v1alpha1.Finding{finding.Error(finding.StateMount, "the filesystem of %s is mounted read-only: remount it (mount -o remount,rw), or mount a filesystem of its own on %[1]s", node.StateDir)}
 	}
 	return nil
 }
@@ -196,7 +151,7 @@ func checkSELinux(f Facts, _ *v1alpha1.NodeAgentSpec) []v1alpha1.Finding {
 	if f.SELinux != node.SELinuxEnforcing {
 		return nil
 	}
-	return []v1alpha1.Finding{fail(FindingSELinux, "SELinux is enforcing, and Drover has no policy for it: make it permissive (setenforce 0, and SELINUX=permissive in /etc/selinux/config)")}
+	return []v1alpha1.Finding{finding.Error(finding.SELinux, "SELinux is enforcing, and Drover has no policy for it: make it permissive (setenforce 0, and SELINUX=permissive in /etc/selinux/config)")}
 }
 
 // checkFirewall names the chains that pods' packets do not get through. What a network of the user's own needs is not known.
@@ -211,11 +166,11 @@ func checkFirewall(f Facts, spec *v1alpha1.NodeAgentSpec) []v1alpha1.Finding {
 	}
 	switch {
 	case len(certain) > 0:
-		return []v1alpha1.Finding{fail(FindingFirewall, "the machine's firewall drops what it forwards, and pods' packets with it (%s): let it accept what comes in or goes out by the link %s, or turn it off", strings.Join(certain, ", "), podBridge)}
+		return []v1alpha1.Finding{finding.Error(finding.Firewall, "the machine's firewall drops what it forwards, and pods' packets with it (%s): let it accept what comes in or goes out by the link %s, or turn it off", strings.Join(certain, ", "), podBridge)}
 	case len(possible) > 0:
-		return []v1alpha1.Finding{warn(FindingFirewall, "the machine's firewall drops what it forwards unless a rule accepts it (%s): see that one accepts what comes in or goes out by the link %s, or pods cannot reach anything", strings.Join(possible, ", "), podBridge)}
+		return []v1alpha1.Finding{finding.Warning(finding.Firewall, "the machine's firewall drops what it forwards unless a rule accepts it (%s): see that one accepts what comes in or goes out by the link %s, or pods cannot reach anything", strings.Join(possible, ", "), podBridge)}
 	case f.UnreadFirewall != "" && f.NFTables == "": // or that is why
-		return []v1alpha1.Finding{warn(FindingFirewall, "the rules of the machine's firewall could not be read (%s): see that it lets through what comes in or goes out by the link %s, or pods cannot reach anything", f.UnreadFirewall, podBridge)}
+		return []v1alpha1.Finding{finding.Warning(finding.Firewall, "the rules of the machine's firewall could not be read (%s): see that it lets through what comes in or goes out by the link %s, or pods cannot reach anything", f.UnreadFirewall, podBridge)}
 	}
 	return nil
 }
@@ -235,7 +190,7 @@ func checkTools(f Facts, spec *v1alpha1.NodeAgentSpec) []v1alpha1.Finding {
 	if len(missing) == 0 {
 		return nil
 	}
-	return []v1alpha1.Finding{fail(FindingToolMissing, "the machine lacks %s, which the node's components run: install the packages that have them (nftables, iptables, mount)", strings.Join(missing, ", "))}
+	return []v1alpha1.Finding{finding.Error(finding.ToolMissing, "the machine lacks %s, which the node's components run: install the packages that have them (nftables, iptables, mount)", strings.Join(missing, ", "))}
 }
 
 // checkClock compares the clock with the only moment known before anything was asked of the network: the CA's making.
@@ -248,21 +203,5 @@ func checkClock(serverCA string, now time.Time) []v1alpha1.Finding {
 	if err != nil || !now.Before(ca.NotBefore) {
 		return nil
 	}
-	return []v1alpha1.Finding{fail(FindingClock, "the clock says %s, which is before the cluster's CA was made (%s): set the clock and run a time service", now.UTC().Format(time.RFC3339), ca.NotBefore.UTC().Format(time.RFC3339))}
-}
-
-func fail(name, format string, args ...any) v1alpha1.Finding {
-	return finding(v1alpha1.FindingError, name, format, args...)
-}
-
-func warn(name, format string, args ...any) v1alpha1.Finding {
-	return finding(v1alpha1.FindingWarning, name, format, args...)
-}
-
-func info(name, format string, args ...any) v1alpha1.Finding {
-	return finding(v1alpha1.FindingInfo, name, format, args...)
-}
-
-func finding(severity v1alpha1.FindingSeverity, name, format string, args ...any) v1alpha1.Finding {
-	return v1alpha1.Finding{Name: name, Severity: severity, Message: v1alpha1.BoundMessage(fmt.Sprintf(format, args...))}
+	return []v1alpha1.Finding{finding.Error(finding.Clock, "the clock says %s, which is before the cluster's CA was made (%s): set the clock and run a time service", now.UTC().Format(time.RFC3339), ca.NotBefore.UTC().Format(time.RFC3339))}
 }

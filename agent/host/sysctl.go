@@ -8,7 +8,7 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/drover-dev/drover/agent/report"
+	"github.com/drover-dev/drover/agent/finding"
 	"github.com/drover-dev/drover/api/v1alpha1"
 )
 
@@ -62,9 +62,9 @@ func (s *System) ApplySysctls(user map[string]v1alpha1.SysctlValue, sharedKernel
 	}
 	const format = "could not set %s: set it on the host, or drop it from the pool's sysctls"
 	if fatal {
-		return []v1alpha1.Finding{fail(FindingSysctl, format, report.List(failed))}
+		return []v1alpha1.Finding{finding.Error(finding.Sysctl, format, finding.List(failed))}
 	}
-	return []v1alpha1.Finding{warn(FindingSysctl, format, report.List(failed))}
+	return []v1alpha1.Finding{finding.Warning(finding.Sysctl, format, finding.List(failed))}
 }
 
 func (s *System) setSysctl(name, value string) error {

@@ -19,6 +19,7 @@ import (
 	"github.com/vishvananda/netlink"
 	"github.com/vishvananda/netns"
 
+	"github.com/drover-dev/drover/agent/finding"
 	"github.com/drover-dev/drover/api/v1alpha1"
 )
 
@@ -255,7 +256,7 @@ func TestPodsAreStartedAfterTheNodeGotAnotherRange(t *testing.T) {
 		t.Errorf("got %s: %s, want True", c.Reason, c.Message)
 	}
 	found := m.Findings()
-	if len(found) != 1 || found[0].Name != FindingFormerPodRange || !strings.Contains(found[0].Message, "10.244.0.0/24") {
+	if len(found) != 1 || found[0].Name != finding.FormerPodRange || !strings.Contains(found[0].Message, "10.244.0.0/24") {
 		t.Errorf("got %v, want a finding that names the old range", found)
 	}
 

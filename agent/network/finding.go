@@ -4,18 +4,8 @@ import (
 	"fmt"
 	"slices"
 
-	"github.com/drover-dev/drover/agent/report"
+	"github.com/drover-dev/drover/agent/finding"
 	"github.com/drover-dev/drover/api/v1alpha1"
-)
-
-// Names of findings. They are stable: other tools match on them.
-const (
-	// FindingFormerPodRange is about pods that have addresses of a range that was the Node's before.
-	FindingFormerPodRange = "FormerPodRange"
-	// FindingNodesUnreachable is about other nodes to whose pods no route can be made.
-	FindingNodesUnreachable = "NodesUnreachable"
-	// FindingPodRangesRefused is about Nodes with ranges that are not routed because they can be no pods'.
-	FindingPodRangesRefused = "PodRangesRefused"
 )
 
 // Findings are what is wrong with the network in parts that the node is healthy without: whoever has to mend it finds it
@@ -26,21 +16,21 @@ func (m *Manager) Findings() []v1alpha1.Finding {
 	m.mu.Unlock()
 	var found []v1alpha1.Finding
 	if len(done.former) > 0 {
-		found = append(found, warning(FindingFormerPodRange, "there are pods with addresses of %s, which the Node had before it was made anew with %s: other nodes do not reach them; delete them, so that new ones take their place", done.former, done.own))
+		found = append(found, finding.Warning(finding.FormerPodRange, "there are pods with addresses of %s, which the Node had before it was made anew with %s: other nodes do not reach them; delete them, so that new ones take their place", done.former, done.own))
 	}
 	if len(done.unreachable) > 0 {
 		var peers []string
 		for _, r := range done.unreachable {
 			peers = append(peers, fmt.Sprintf("%s (%s)", owner(nodes, r), r))
 		}
-		found = append(found, warning(FindingNodesUnreachable, "pods here do not reach those of nodes whose InternalIP is on no link of this one: correct the address, put the nodes on one L2 segment, or use a CNI of your own (network.mode External): %s", report.List(peers)))
+		found = append(found, finding.Warning(finding.NodesUnreachable, "pods here do not reach those of nodes whose InternalIP is on no link of this one: correct the address, put the nodes on one L2 segment, or use a CNI of your own (network.mode External): %s", finding.List(peers)))
 	}
 	if len(done.refused) > 0 {
 		var refused []string
 		for _, r := range done.refused {
 			refused = append(refused, r.String())
 		}
-		found = append(found, warning(FindingPodRangesRefused, "pod ranges of Nodes are not routed from here: find out who gave them these ranges, delete such a Node, and give the manager the cluster's ranges if they are others (--pod-cidrs): %s", report.List(refused)))
+		found = append(found, finding.Warning(finding.PodRangesRefused, "pod ranges of Nodes are not routed from here: find out who gave them these ranges, delete such a Node, and give the manager the cluster's ranges if they are others (--pod-cidrs): %s", finding.List(refused)))
 	}
 	return found
 }
@@ -53,8 +43,4 @@ func owner(nodes []Node, r Route) string {
 		}
 	}
 	return "a node"
-}
-
-func warning(name, format string, args ...any) v1alpha1.Finding {
-	return v1alpha1.Finding{Name: name, Severity: v1alpha1.FindingWarning, Message: v1alpha1.BoundMessage(fmt.Sprintf(format, args...))}
 }

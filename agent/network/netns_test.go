@@ -20,6 +20,7 @@ import (
 	"github.com/vishvananda/netlink"
 	"github.com/vishvananda/netns"
 
+	"github.com/drover-dev/drover/agent/finding"
 	"github.com/drover-dev/drover/api/v1alpha1"
 )
 
@@ -125,7 +126,7 @@ func TestARangeThatIsNoPodsIsNotRoutedAndItsNodeIsNamed(t *testing.T) {
 		t.Errorf("got %s: %s, want True: another's lie is no illness of this node", c.Reason, c.Message)
 	}
 	found := m.Findings()
-	if len(found) != 1 || found[0].Name != FindingPodRangesRefused || !strings.Contains(found[0].Message, "b (10.99.0.100/32") || !strings.Contains(found[0].Message, "the address of the Node c") {
+	if len(found) != 1 || found[0].Name != finding.PodRangesRefused || !strings.Contains(found[0].Message, "b (10.99.0.100/32") || !strings.Contains(found[0].Message, "the address of the Node c") {
 		t.Errorf("found %v, want both Nodes named with the reasons", found)
 	}
 	m.SetNodes(three())
@@ -242,7 +243,7 @@ func TestNodesOnAnotherSegmentAreNamedAndNoReasonToBeIll(t *testing.T) {
 		t.Errorf("got %s: %s, %s; want a healthy node", c.Status, c.Message, s.State)
 	}
 	found := m.Findings()
-	if len(found) != 1 || found[0].Name != FindingNodesUnreachable || found[0].Severity != v1alpha1.FindingWarning ||
+	if len(found) != 1 || found[0].Name != finding.NodesUnreachable || found[0].Severity != v1alpha1.FindingWarning ||
 		!strings.Contains(found[0].Message, "wrong (10.244.8.0/24 via 10.99.0.255), far (10.244.9.0/24 via 192.0.2.1)") || !strings.Contains(found[0].Message, "network.mode External") {
 		t.Errorf("got %v, want a warning with the nodes and a way out", found)
 	}

@@ -3,11 +3,9 @@ package report
 import (
 	"bytes"
 
+	"github.com/drover-dev/drover/agent/finding"
 	"github.com/drover-dev/drover/api/v1alpha1"
 )
-
-// FindingStatusRefused is the name of the finding that the API server refused a part of the status, which lacks that part.
-const FindingStatusRefused = "StatusRefused"
 
 // reductions are what a status goes without, one after the other, until the API server takes it: first what programs of
 // other people had a say in, at last everything but that the agent lives.
@@ -41,10 +39,9 @@ func (r *refusal) reduce(status v1alpha1.NodeAgentStatus) v1alpha1.NodeAgentStat
 	for _, reduction := range reductions[:r.reductions] {
 		reduction(&reduced)
 	}
-	reduced.Findings = []v1alpha1.Finding{{
-		Name: FindingStatusRefused, Severity: v1alpha1.FindingWarning,
-		Message: v1alpha1.BoundMessage("the API server refused a part of this status, which is left out; the agent's log has it all: " + r.why),
-	}}
+	reduced.Findings = []v1alpha1.Finding{
+		finding.Warning(finding.StatusRefused, "the API server refused a part of this status, which is left out; the agent's log has it all: %s", r.why),
+	}
 	return reduced
 }
 

@@ -12,6 +12,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 
+	"github.com/drover-dev/drover/agent/finding"
 	"github.com/drover-dev/drover/api/v1alpha1"
 )
 
@@ -73,7 +74,7 @@ func TestOneBadFieldDoesNotSilenceANode(t *testing.T) {
 				}
 			}
 			var found []v1alpha1.Finding
-			if err := json.Unmarshal(last["findings"], &found); err != nil || len(found) != 1 || found[0].Name != FindingStatusRefused || !strings.Contains(found[0].Message, "Too long") {
+			if err := json.Unmarshal(last["findings"], &found); err != nil || len(found) != 1 || found[0].Name != finding.StatusRefused || !strings.Contains(found[0].Message, "Too long") {
 				t.Errorf("got findings %s, want one with the API server's words", last["findings"])
 			}
 		})

@@ -1,0 +1,44 @@
+package finding
+
+// Names of findings. They are stable: other tools match on them.
+const (
+	// Of the preflight.
+	CgroupV1                = "CgroupV1"
+	CgroupControllerMissing = "CgroupControllerMissing"
+	NoOOMScoreAdjust        = "NoOOMScoreAdjust"
+	ConntrackReadOnly       = "ConntrackReadOnly"
+	InotifyInstances        = "InotifyInstances"
+	Swap                    = "Swap"
+	Overlayfs               = "Overlayfs"
+	NFTables                = "NFTables"
+	BridgeNetfilter         = "BridgeNetfilter"
+	KernelTooOld            = "KernelTooOld"
+	DiskSpace               = "DiskSpace"
+	Memory                  = "Memory"
+	Clock                   = "Clock"
+	HostnameMismatch        = "HostnameMismatch"
+	Sysctl                  = "Sysctl"
+	ToolMissing             = "ToolMissing"
+	StateMount              = "StateMount"
+	SELinux                 = "SELinux"
+	OtherRuntime            = "OtherRuntime"
+	NoTimeService           = "NoTimeService"
+	Firewall                = "Firewall"
+
+	// NodeAddress is about a node that goes on with the address it had.
+	NodeAddress = "NodeAddress"
+	// AgentCertificate is about an agent's certificate that is not renewed.
+	AgentCertificate = "AgentCertificate"
+	// ServingCertificate is about a kubelet that got no certificate to serve with.
+	ServingCertificate = "ServingCertificate"
+
+	// FormerPodRange is about pods that have addresses of a range that was the Node's before.
+	FormerPodRange = "FormerPodRange"
+	// NodesUnreachable is about other nodes to whose pods no route can be made.
+	NodesUnreachable = "NodesUnreachable"
+	// PodRangesRefused is about Nodes with ranges that are not routed because they can be no pods'.
+	PodRangesRefused = "PodRangesRefused"
+
+	// StatusRefused is that the API server refused a part of the status, which lacks that part.
+	StatusRefused = "StatusRefused"
+)
