@@ -22,6 +22,7 @@ import (
 	"github.com/drover-dev/drover/agent/identity"
 	"github.com/drover-dev/drover/agent/network"
 	"github.com/drover-dev/drover/agent/report"
+	"github.com/drover-dev/drover/agent/status"
 	"github.com/drover-dev/drover/agent/supervise"
 	"github.com/drover-dev/drover/api/node"
 	"github.com/drover-dev/drover/api/v1alpha1"
@@ -64,11 +65,12 @@ type Agent struct {
 	supervise *supervise.Supervisor
 	network   *network.Manager
 	reporter  *report.Reporter
-	timeline  *timeline
+	timeline  *status.Timeline
 	boot      *bootreport.Reporter
 	members   *membership
 	paths     component.Paths
 
+	started    time.Time // when this agent was
 	bootstrap  *node.Bootstrap
 	restarted  bool          // an earlier agent had an identity already
 	settledIn  bool          // it had a state installed as well, so that its kubelet has been at work
@@ -89,7 +91,7 @@ type Agent struct {
 	bundle    *bundle.Bundle
 	findings  []v1alpha1.Finding
 	renewal   error // why the agent's certificate was not renewed the last time it failed
-	hindrance *obstacle
+	hindrance *status.Obstacle
 	activated bool            // some state is installed
 	node      health.Presence // whether there is a Node of this machine's name
 	heartbeat time.Time       // when the kubelet last said that the Node is Ready
@@ -129,9 +131,10 @@ func load(opts Options) (*Agent, error) {
 	a := &Agent{
 		opts: opts, log: opts.Log, system: host.NewSystem(), supervise: processes,
 		reporter:  &report.Reporter{Node: boot.NodeName, Log: opts.Log.WithName("report"), Clock: clock.RealClock{}},
-		timeline:  &timeline{start: time.Now(), now: time.Now},
+		timeline:  status.NewTimeline(time.Now),
 		boot:      bootreport.New(opts.RunDir, opts.Log),
 		paths:     component.DefaultPaths(),
+		started:   time.Now(),
 		bootstrap: boot, current: current, newest: current, committed: committed,
 		joined: make(chan struct{}), introduced: make(chan struct{}), claimed: make(chan struct{}),
 		wanted: make(chan *generation, 1), dirty: make(chan struct{}, 1), rebuild: make(chan struct{}, 1),
@@ -190,23 +193,23 @@ func (a *Agent) Run(ctx context.Context) error {
 
 // step notes a step of joining.
 func (a *Agent) step(name string) {
-	if a.timeline.done(name) {
+	if a.timeline.Done(name) {
 		a.log.Info("Finished a step", "step", name)
 		wake(a.dirty)
 	}
 }
 
 // hinder says why the components do not run, or with nil that nothing stands in their way.
-func (a *Agent) hinder(o *obstacle) {
+func (a *Agent) hinder(o *status.Obstacle) {
 	a.mu.Lock()
 	if o != nil {
-		o.running = a.activated
+		o.Running = a.activated
 	}
 	a.hindrance = o
 	a.mu.Unlock()
 	if o != nil {
-		a.log.Info("Could not start the node's components", "reason", o.reason, "message", o.message)
-		a.boot.Say(bootreport.PhaseInstall, o.reason, o.message)
+		a.log.Info("Could not start the node's components", "reason", o.Reason, "message", o.Message)
+		a.boot.Say(bootreport.PhaseInstall, o.Reason, o.Message)
 	} else {
 		a.boot.Overcome(bootreport.PhaseInstall)
 	}
@@ -225,7 +228,7 @@ func (a *Agent) bundles(cluster v1alpha1.ClusterSettings) *bundle.Store {
 // overcome takes an obstacle of a kind out of the way.
 func (a *Agent) overcome(reason string) {
 	a.mu.Lock()
-	is := a.hindrance != nil && a.hindrance.reason == reason
+	is := a.hindrance != nil && a.hindrance.Reason == reason
 	a.mu.Unlock()
 	if is {
 		a.hinder(nil)

@@ -7,11 +7,9 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/go-logr/logr"
 	"github.com/google/go-cmp/cmp"
-	apimeta "k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/drover-dev/drover/agent/bootreport"
@@ -167,114 +165,5 @@ func TestImageIsTheOneForTheArchitecture(t *testing.T) {
 	}
 	if _, err := image(spec, "riscv64"); err == nil || !strings.Contains(err.Error(), "riscv64") {
 		t.Errorf("got %v, want an error that names the architecture", err)
-	}
-}
-
-func TestTimelineNotesAStepOnce(t *testing.T) {
-	now := time.Unix(100, 0)
-	line := timeline{start: now, now: func() time.Time { return now }}
-	now = now.Add(250 * time.Millisecond)
-	if !line.done(stepIdentity) {
-		t.Error("the first time is the first time")
-	}
-	now = now.Add(time.Hour)
-	if line.done(stepIdentity) {
-		t.Error("the second is not")
-	}
-	if steps := line.list(); len(steps) != 1 || *steps[0].Milliseconds != 250 {
-		t.Errorf("got %v", steps)
-	}
-}
-
-func probed(status metav1.ConditionStatus, reason string, except ...string) []metav1.Condition {
-	var out []metav1.Condition
-	for _, name := range conditionOrder[1:] {
-		c := metav1.Condition{Type: name, Status: metav1.ConditionTrue, Reason: v1alpha1.ReasonHealthy, Message: "well"}
-		for _, e := range except {
-			if e == name {
-				c.Status, c.Reason, c.Message = status, reason, "ill"
-			}
-		}
-		out = append(out, c)
-	}
-	return out
-}
-
-func TestReadySumsUp(t *testing.T) {
-	for name, c := range map[string]struct {
-		reason    string
-		probed    []metav1.Condition
-		hindrance *obstacle
-		want      string
-	}{
-		"all well": {reason: "all others are True", probed: probed("", ""), want: "True Healthy: Every component is healthy"},
-		"one ill":  {reason: "the message names it", probed: probed("False", v1alpha1.ReasonProbeFailed, "KubeletHealthy"), want: "False ComponentsUnhealthy: KubeletHealthy: ill"},
-		"starting": {reason: "nothing is wrong yet", probed: probed("False", v1alpha1.ReasonStarting, "KubeletHealthy"), want: "False Starting: KubeletHealthy: ill"},
-		"hindered": {reason: "what stands in the way says more than what follows from it", probed: probed("", ""), hindrance: &obstacle{reason: v1alpha1.ReasonBundleFetchFailed, message: "digest mismatch"}, want: "False BundleFetchFailed: digest mismatch"},
-		"an earlier state goes on": {reason: "a state that cannot be installed does no harm to the one that is", probed: probed("", ""), hindrance: &obstacle{reason: v1alpha1.ReasonBundleFetchFailed, message: "gone", running: true},
-			want: "True Healthy: Every component is healthy; the state before goes on, because the one wanted could not be installed: gone"},
-		"at first": {reason: "before anything was asked nothing is known", want: "False Starting: RuntimeHealthy: Not probed yet; KubeletHealthy: Not probed yet; ProxyHealthy: Not probed yet; NetworkHealthy: Not probed yet; DiskHealthy: Not probed yet; ClockSynchronized: Not probed yet"},
-		"both kinds": {reason: "one that failed is not starting", probed: append(probed("False", v1alpha1.ReasonStarting, "KubeletHealthy", "ProxyHealthy")[:2],
-			probed("False", v1alpha1.ReasonProbeFailed, "ProxyHealthy")[2:]...), want: "False ComponentsUnhealthy: KubeletHealthy: ill; ProxyHealthy: ill"},
-	} {
-		t.Run(name, func(t *testing.T) {
-			all := assemble(nil, c.probed, 3, c.hindrance, "")
-			var order []string
-			for _, a := range all {
-				order = append(order, a.Type)
-				if a.ObservedGeneration != 3 || a.LastTransitionTime.IsZero() || a.Reason == "" {
-					t.Errorf("%s is incomplete: %+v", a.Type, a)
-				}
-			}
-			if diff := cmp.Diff(conditionOrder, order); diff != "" {
-				t.Errorf("the order is always the same (-want +got):\n%s", diff)
-			}
-			ready := apimeta.FindStatusCondition(all, "Ready")
-			if got := string(ready.Status) + " " + ready.Reason + ": " + ready.Message; got != c.want {
-				t.Errorf("%s: got %q, want %q", c.reason, got, c.want)
-			}
-		})
-	}
-}
-
-func TestARemarkIsReadWithTheSumAndChangesNoStatus(t *testing.T) {
-	all := assemble(nil, probed("", ""), 1, nil, "the certificate ends soon")
-	ready := apimeta.FindStatusCondition(all, "Ready")
-	if ready.Status != metav1.ConditionTrue || ready.Message != "Every component is healthy; the certificate ends soon" {
-		t.Errorf("got %s %q", ready.Status, ready.Message)
-	}
-}
-
-func TestTransitionTimesMoveOnlyWithTheStatus(t *testing.T) {
-	first := assemble(nil, probed("", ""), 1, nil, "")
-	old := metav1.NewTime(time.Unix(1, 0))
-	for i := range first {
-		first[i].LastTransitionTime = old
-	}
-	second := assemble(first, probed("False", v1alpha1.ReasonProbeFailed, "ProxyHealthy"), 2, nil, "")
-	for _, c := range second {
-		moved, want := !c.LastTransitionTime.Equal(&old), c.Type == "ProxyHealthy" || c.Type == "Ready"
-		if moved != want {
-			t.Errorf("%s: moved is %v, want %v", c.Type, moved, want)
-		}
-	}
-}
-
-func TestLongMessagesAreCut(t *testing.T) {
-	all := assemble(nil, nil, 1, &obstacle{reason: v1alpha1.ReasonPreflightFailed, message: strings.Repeat("ü", 5000)}, "")
-	for _, c := range all {
-		if len(c.Message) > v1alpha1.MaxMessage || !strings.HasSuffix(c.Message, "…") {
-			t.Errorf("%s has %d bytes", c.Type, len(c.Message))
-		}
-	}
-}
-
-func TestComponentsAreListedInOneOrder(t *testing.T) {
-	got := components([]v1alpha1.ComponentStatus{{Name: "network", State: "Running"}, {Name: "containerd", State: "Running"}}, v1alpha1.ProxyModeNone)
-	want := []v1alpha1.ComponentStatus{
-		{Name: "containerd", State: "Running"}, {Name: "kubelet", State: "Waiting"}, {Name: "kube-proxy", State: "Disabled"}, {Name: "network", State: "Running"},
-	}
-	if diff := cmp.Diff(want, got); diff != "" {
-		t.Errorf("-want +got:\n%s", diff)
 	}
 }

@@ -40,29 +40,23 @@ func certified(t *testing.T, birth time.Time) *Agent {
 	return a
 }
 
-func TestACertificateThatIsNotRenewedIsAFindingWhileThereIsTime(t *testing.T) {
+func TestACertificateThatIsNotRenewedIsSeenWhileThereIsTime(t *testing.T) {
 	birth := time.Now()
 	a := certified(t, birth)
-	if got := a.certificateOverdue(birth.Add(85 * time.Hour)); got != nil {
-		t.Errorf("%v, although the agent may still be about to renew it", got)
+	end := birth.Add(100 * time.Hour).UTC().Truncate(time.Second)
+	if got := a.certificate(birth.Add(85 * time.Hour)); got == nil || got.Overdue || !got.NotAfter.Equal(end) {
+		t.Errorf("got %+v, although the agent may still be about to renew it", got)
 	}
-	a.renewalFailed(errors.New("the API server is away"))
+	away := errors.New("the API server is away")
+	a.renewalFailed(away)
 	if len(a.dirty) != 1 {
 		t.Error("a renewal that failed does not have the status looked at")
 	}
-	got := a.certificateOverdue(birth.Add(91 * time.Hour))
-	if got == nil || got.Severity != v1alpha1.FindingWarning {
-		t.Fatalf("with 9 of 100 hours left: got %v, want a warning", got)
+	if got := a.certificate(birth.Add(91 * time.Hour)); got == nil || !got.Overdue || !errors.Is(got.Failure, away) {
+		t.Errorf("with 9 of 100 hours left: got %+v", got)
 	}
-	a.renewalFailed(errors.New("the API server is away" + strings.Repeat(" and away", 1000)))
-	got = a.certificateOverdue(birth.Add(91 * time.Hour))
-	if len(got.Message) > v1alpha1.MaxMessage {
-		t.Errorf("the API server takes no message of %d bytes, and with it none of the status", len(got.Message))
-	}
-	for _, part := range []string{birth.Add(100 * time.Hour).UTC().Format(time.RFC3339), "kube-proxy", "the API server is away"} {
-		if !strings.Contains(got.Message, part) {
-			t.Errorf("%q does not say %q", got.Message, part)
-		}
+	if got := a.certificate(birth.Add(101 * time.Hour)); got != nil {
+		t.Errorf("got %+v, of a certificate that has ended", got)
 	}
 }
 

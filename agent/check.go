@@ -13,6 +13,7 @@ import (
 	"github.com/drover-dev/drover/agent/finding"
 	"github.com/drover-dev/drover/agent/host"
 	"github.com/drover-dev/drover/agent/network"
+	"github.com/drover-dev/drover/agent/status"
 	"github.com/drover-dev/drover/api/v1alpha1"
 )
 
@@ -53,7 +54,7 @@ func (a *Agent) check(ctx context.Context, g *generation) error {
 		Node: g.NodeName, Settings: g.Spec.Network, PodCIDRs: prefixes(g.Spec.Cluster.PodCIDRs), MTU: facts.MTU,
 		Reserved: append(prefixes(g.Spec.Cluster.ServiceCIDRs), a.serverPrefixes(ctx, g.Spec.Cluster.Server)...),
 	})
-	a.step(stepPreflight)
+	a.step(status.StepPreflight)
 	return nil
 }
 

@@ -6,5 +6,6 @@
 // generations/current.json), so nothing waits for the network: running components are adopted at once, and what the
 // API server wants is looked at afterwards.
 //
-// Each file here is one step, and holds only wiring and what must survive a crash; the work is in the packages below.
+// Each file here is one step, and holds only wiring and what must survive a crash; the work is in the packages below. What
+// the node says of itself is collected here (observe.go) and put into words by agent/status.
 package agent

@@ -13,6 +13,7 @@ import (
 	"github.com/drover-dev/drover/agent/component"
 	"github.com/drover-dev/drover/agent/host"
 	"github.com/drover-dev/drover/agent/network"
+	"github.com/drover-dev/drover/agent/status"
 	"github.com/drover-dev/drover/agent/supervise"
 	"github.com/drover-dev/drover/api/v1alpha1"
 )
@@ -96,7 +97,7 @@ func (a *Agent) again(ctx context.Context, g *generation, steps ...func(context.
 	for _, step := range steps {
 		if err := step(ctx, g); err != nil {
 			if ctx.Err() == nil {
-				a.hinder(&obstacle{reason: v1alpha1.ReasonPreflightFailed, message: err.Error()})
+				a.hinder(&status.Obstacle{Reason: v1alpha1.ReasonPreflightFailed, Message: err.Error()})
 			}
 			return false
 		}
@@ -117,7 +118,7 @@ func (a *Agent) attempt(ctx context.Context, g *generation, s stage) (*generatio
 			a.overcome(s.reason)
 			return nil, true
 		}
-		a.hinder(&obstacle{reason: s.reason, message: err.Error()})
+		a.hinder(&status.Obstacle{Reason: s.reason, Message: err.Error()})
 		timer := time.NewTimer(wait)
 		select {
 		case <-ctx.Done():
@@ -158,7 +159,7 @@ func (a *Agent) fetch(ctx context.Context, g *generation) error {
 	a.mu.Lock()
 	a.bundle = b
 	a.mu.Unlock()
-	a.step(stepBundleReady)
+	a.step(status.StepBundleReady)
 	return nil
 }
 

@@ -16,6 +16,7 @@ import (
 	"github.com/drover-dev/drover/agent/health"
 	"github.com/drover-dev/drover/agent/identity"
 	"github.com/drover-dev/drover/agent/kubeapi"
+	"github.com/drover-dev/drover/agent/status"
 	"github.com/drover-dev/drover/api/v1alpha1"
 )
 
@@ -43,7 +44,7 @@ func (a *Agent) join(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	a.step(stepIdentity)
+	a.step(status.StepIdentity)
 	a.boot.End()
 	close(a.joined)
 	wake(a.rebuild)
@@ -86,20 +87,12 @@ func (a *Agent) nodes() *nodeWatch {
 		// A kubelet that was at work has registered its Node; one that was not that far yet loses nothing by a restart.
 		known:      a.settledIn,
 		changed:    a.network.SetNodes,
-		registered: func() { a.members.sawNode(); a.setNode(health.Present); a.step(stepNodeRegistered) },
+		registered: func() { a.members.sawNode(); a.setNode(health.Present); a.step(status.StepNodeRegistered) },
 		absent:     func() { a.setNode(health.Absent) },
 		ready:      a.nodeReady,
 		lost:       a.members.missNode,
 		patience:   lostNodePatience,
 	}
-}
-
-// nodeReady takes down when the kubelet last said that the Node is Ready.
-func (a *Agent) nodeReady(heartbeat time.Time) {
-	a.mu.Lock()
-	a.heartbeat = heartbeat
-	a.mu.Unlock()
-	wake(a.dirty)
 }
 
 // registerAgain ends the kubelet, which registers its Node only when it starts; the supervisor starts it again.

@@ -11,7 +11,9 @@ import (
 	"github.com/go-logr/logr"
 
 	"github.com/drover-dev/drover/agent/component"
+	"github.com/drover-dev/drover/agent/finding"
 	"github.com/drover-dev/drover/agent/health"
+	"github.com/drover-dev/drover/agent/status"
 	"github.com/drover-dev/drover/agent/supervise"
 	"github.com/drover-dev/drover/api/v1alpha1"
 )
@@ -41,7 +43,7 @@ func withKubelet(t *testing.T, script string) *Agent {
 	}}); err != nil {
 		t.Fatal(err)
 	}
-	for deadline := time.Now().Add(10 * time.Second); a.kubeletStarted().IsZero(); time.Sleep(5 * time.Millisecond) {
+	for deadline := time.Now().Add(10 * time.Second); status.KubeletStarted(a.supervise.Status()).IsZero(); time.Sleep(5 * time.Millisecond) {
 		if time.Now().After(deadline) {
 			t.Fatal("the kubelet never started")
 		}
@@ -85,7 +87,7 @@ func TestAKubeletWhoseNodeNobodyKnowsOfIsNotCalledHealthyForLong(t *testing.T) {
 	if err := a.registration(late).Failure(); err == nil || !strings.HasPrefix(err.Error(), "the Nodes are not known yet") {
 		t.Errorf("got %v, want that the Nodes are not known", err)
 	}
-	a.timeline.start = late // an agent that adopts a kubelet has only just asked
+	a.started = late // an agent that adopts a kubelet has only just asked
 	if err := a.registration(late).Failure(); err != nil {
 		t.Errorf("%v, though the agent has only just been started", err)
 	}
@@ -99,20 +101,37 @@ func TestAKubeletThatDoesNotSayWhyIsToldOfByItsLog(t *testing.T) {
 	}
 }
 
-func TestAKubeletWithoutACertificateToServeWithIsAFinding(t *testing.T) {
+func TestTheCertificateThatAKubeletServesWithIsLookedForWhereItKeepsIt(t *testing.T) {
 	a := withKubelet(t, "true")
-	if found := a.servingCertificateMissing(time.Now()); found != nil {
-		t.Errorf("%v, though the kubelet has only just been started", found)
-	}
-	late := time.Now().Add(time.Hour)
-	if found := a.servingCertificateMissing(late); found == nil || found.Severity != v1alpha1.FindingWarning {
-		t.Errorf("got %v, want a warning", found)
+	if o := a.observe(nil, time.Now()); o.Serving {
+		t.Error("a certificate was seen before there is one")
 	}
 	path := filepath.Join(a.paths.KubeletCertDir(), "kubelet-server-current.pem")
 	if err := errors.Join(os.MkdirAll(filepath.Dir(path), 0o755), os.WriteFile(path, nil, 0o600)); err != nil {
 		t.Fatal(err)
 	}
-	if found := a.servingCertificateMissing(late); found != nil {
-		t.Errorf("%v, though it is there", found)
+	if o := a.observe(nil, time.Now()); !o.Serving || status.KubeletStarted(o.Components).IsZero() {
+		t.Errorf("got %+v, want a kubelet and its certificate", o)
+	}
+}
+
+func TestTheStatusIsOfTheStateThatRunsAndOfWhatIsInTheWay(t *testing.T) {
+	a, g := machine(t)
+	a.bootstrap, g.ObservedGeneration, g.Spec.Proxy.Mode = &g.Bootstrap, 4, v1alpha1.ProxyModeNFTables
+	full(a)
+	err := a.check(t.Context(), g)
+	if err == nil {
+		t.Fatal("a full disk is in nobody's way")
+	}
+	a.hinder(&status.Obstacle{Reason: v1alpha1.ReasonPreflightFailed, Message: err.Error()})
+	o := a.observe(nil, time.Now())
+	if o.Generation != 4 || o.Revision != "r1" || o.Proxy != v1alpha1.ProxyModeNFTables {
+		t.Errorf("it is of generation %d, revision %s, %s", o.Generation, o.Revision, o.Proxy)
+	}
+	if o.Obstacle == nil || o.Obstacle.Message != err.Error() || o.Obstacle.Running {
+		t.Errorf("%+v is in the way, want %v", o.Obstacle, err)
+	}
+	if failed := finding.Errors(o.Findings); len(failed) != 1 || !strings.Contains(failed[0], finding.DiskSpace) {
+		t.Errorf("found %v, want the full disk", failed)
 	}
 }

@@ -1,0 +1,46 @@
+package status
+
+import (
+	"context"
+	"time"
+
+	"github.com/drover-dev/drover/agent/health"
+	"github.com/drover-dev/drover/api/v1alpha1"
+)
+
+// clockEvery is the time between two looks at the API server's clock.
+const clockEvery = time.Minute
+
+// Checks are the questions behind the conditions, as health.Probe has them.
+type Checks struct {
+	Runtime, Kubelet, Proxy, Network, Disk, Clock func(context.Context) error
+}
+
+// Probes are what the conditions rest on in a state of the node.
+func Probes(spec *v1alpha1.NodeAgentSpec, ask Checks) []health.Probe {
+	return []health.Probe{
+		{
+			Condition: v1alpha1.RuntimeHealthyCondition, Component: v1alpha1.ComponentContainerd,
+			Check: ask.Runtime, Healthy: "containerd runs containers",
+		},
+		{
+			Condition: v1alpha1.KubeletHealthyCondition, Component: v1alpha1.ComponentKubelet,
+			Check: ask.Kubelet, Healthy: "kubelet syncs pods",
+		},
+		{
+			Condition: v1alpha1.ProxyHealthyCondition, Component: v1alpha1.ComponentKubeProxy, Disabled: spec.Proxy.Mode == v1alpha1.ProxyModeNone,
+			Check: ask.Proxy, Healthy: "kube-proxy keeps Services' rules",
+		},
+		{
+			Condition: v1alpha1.NetworkHealthyCondition, Disabled: spec.Network.Mode == v1alpha1.NetworkModeExternal,
+			Check: ask.Network, Healthy: "pods' routes and rules are in place",
+		},
+		{
+			Condition: v1alpha1.DiskHealthyCondition, Check: ask.Disk, Healthy: "there is room for pods and images",
+		},
+		{
+			Condition: v1alpha1.ClockSynchronizedCondition, Every: clockEvery, RetryEvery: time.Second,
+			Check: ask.Clock, Healthy: "the clock is within 2s of the API server's",
+		},
+	}
+}

@@ -1,0 +1,160 @@
+package status
+
+import (
+	"errors"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/utils/ptr"
+
+	"github.com/drover-dev/drover/agent/finding"
+	"github.com/drover-dev/drover/api/v1alpha1"
+)
+
+func TestAReportIsMadeOfAllThatWasObserved(t *testing.T) {
+	steps := []v1alpha1.BootStep{{Step: StepPreflight, Milliseconds: ptr.To(int64(5))}}
+	last := v1alpha1.NodeAgentStatus{HeartbeatTime: metav1.NewTime(now), Findings: []v1alpha1.Finding{finding.Info(finding.Swap, "was on")}}
+	machine := []v1alpha1.Finding{finding.Info(finding.CgroupV1, "old"), finding.Warning(finding.DiskSpace, "little")}
+	o := Observed{
+		Now: now, AgentVersion: "v0.1.0", Generation: 3, Revision: "r1", Components: processes(), Serving: true, Steps: steps,
+		Findings: slices.Grow(slices.Clone(machine), 2), Certificate: &Certificate{Overdue: true, NotAfter: now},
+	}
+	got := Report(last, o)
+	if got.ObservedGeneration != 3 || got.Revision != "r1" || got.AgentVersion != "v0.1.0" || !got.HeartbeatTime.Equal(&last.HeartbeatTime) {
+		t.Errorf("got %+v", got)
+	}
+	if diff := cmp.Diff(steps, got.BootTimeline); diff != "" {
+		t.Errorf("the steps (-want +got):\n%s", diff)
+	}
+	var names []string
+	for _, f := range got.Findings {
+		names = append(names, f.Name)
+	}
+	if diff := cmp.Diff([]string{finding.AgentCertificate, finding.DiskSpace, finding.CgroupV1}, names); diff != "" {
+		t.Errorf("the findings are those of now, the worst first (-want +got):\n%s", diff)
+	}
+	if diff := cmp.Diff(machine, o.Findings); diff != "" {
+		t.Errorf("what was observed is changed by the report of it (-want +got):\n%s", diff)
+	}
+}
+
+func TestConditionsAreListedInOneOrder(t *testing.T) {
+	want := []string{isReady, runtime, kubelet, proxy, podNet, disk, clockSync}
+	last := v1alpha1.NodeAgentStatus{Conditions: []metav1.Condition{{Type: "Other", Status: metav1.ConditionTrue}, {Type: disk, Status: metav1.ConditionTrue}}}
+	var got []string
+	for _, c := range Report(last, situation{processes: processes()}.observe()).Conditions {
+		got = append(got, c.Type)
+		if c.ObservedGeneration != 3 || c.Reason == "" || c.Message == "" {
+			t.Errorf("%s is incomplete: %+v", c.Type, c)
+		}
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("-want +got:\n%s", diff)
+	}
+}
+
+func TestTransitionTimesMoveOnlyWithTheStatus(t *testing.T) {
+	first := Report(v1alpha1.NodeAgentStatus{}, situation{processes: processes()}.observe())
+	old := metav1.NewTime(now.Add(-time.Hour))
+	for i := range first.Conditions {
+		if c := &first.Conditions[i]; !c.LastTransitionTime.Equal(ptr.To(metav1.NewTime(now))) {
+			t.Errorf("%s began %s", c.Type, c.LastTransitionTime)
+		}
+		first.Conditions[i].LastTransitionTime = old
+	}
+	ill := situation{processes: processes(killed(v1alpha1.ComponentKubeProxy)), answers: map[string]error{}}
+	for _, c := range Report(first, ill.observe()).Conditions {
+		moved, want := !c.LastTransitionTime.Equal(&old), c.Type == proxy || c.Type == isReady
+		if moved != want {
+			t.Errorf("%s: moved is %v, want %v", c.Type, moved, want)
+		}
+	}
+}
+
+func TestNoMessageIsTooLongForTheAPI(t *testing.T) {
+	long := strings.Repeat("ü", 5000)
+	for name, s := range map[string]situation{
+		"an obstacle":   {unprobed: true, obstacle: &Obstacle{Reason: v1alpha1.ReasonPreflightFailed, Message: long}},
+		"a certificate": {processes: processes(), cert: &Certificate{Overdue: true, Failure: errors.New(long)}},
+		"a sum":         {answers: map[string]error{podNet: errors.New(long), disk: errors.New(long)}},
+	} {
+		got := Report(v1alpha1.NodeAgentStatus{}, s.observe())
+		cut := false
+		for _, c := range got.Conditions {
+			cut = cut || strings.HasSuffix(c.Message, "…")
+			if len(c.Message) > v1alpha1.MaxMessage {
+				t.Errorf("%s: %s has %d bytes", name, c.Type, len(c.Message))
+			}
+		}
+		for _, f := range got.Findings {
+			if len(f.Message) > v1alpha1.MaxMessage {
+				t.Errorf("%s: the finding %s has %d bytes", name, f.Name, len(f.Message))
+			}
+		}
+		if !cut {
+			t.Errorf("%s: nobody sees that a message goes on", name)
+		}
+	}
+}
+
+func TestComponentsAreListedInOneOrder(t *testing.T) {
+	for name, c := range map[string]struct {
+		reason string
+		proxy  v1alpha1.ProxyMode
+		found  []v1alpha1.ComponentStatus
+		want   string
+	}{
+		"a new machine": {"what is not there yet is waited for", v1alpha1.ProxyModeNFTables, nil, "containerd Waiting, kubelet Waiting, kube-proxy Waiting, network Waiting"},
+		"no proxy": {"what is turned off is not", v1alpha1.ProxyModeNone, []v1alpha1.ComponentStatus{{Name: "network", State: v1alpha1.ComponentRunning}, {Name: "containerd", State: v1alpha1.ComponentRunning}},
+			"containerd Running, kubelet Waiting, kube-proxy Disabled, network Running"},
+		"a proxy that goes": {"what runs still is shown as it is", v1alpha1.ProxyModeNone, processes(), "containerd Running, kubelet Running, kube-proxy Running, network Waiting"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var got []string
+			for _, c := range Report(v1alpha1.NodeAgentStatus{}, Observed{Components: c.found, Proxy: c.proxy, Now: now}).Components {
+				got = append(got, c.Name+" "+string(c.State))
+			}
+			if text := strings.Join(got, ", "); text != c.want {
+				t.Errorf("got %s, want %s: %s", text, c.want, c.reason)
+			}
+		})
+	}
+}
+
+func TestWhatIsFoundOfCertificates(t *testing.T) {
+	fresh := process(v1alpha1.ComponentKubelet, v1alpha1.ComponentRunning)
+	fresh.StartedAt = metav1.NewTime(now.Add(-servingPatience + time.Second))
+	for name, c := range map[string]struct {
+		reason string
+		o      Observed
+		want   string // the finding's name and some of its message, empty for none
+	}{
+		"a kubelet that serves":           {"all is well", Observed{Components: processes(), Serving: true}, ""},
+		"one that cannot":                 {"logs and exec fail", Observed{Components: processes()}, "ServingCertificate: the kubelet has no certificate to serve with"},
+		"one that was just started":       {"its request is under way", Observed{Components: processes(fresh)}, ""},
+		"one that does not run":           {"it can ask for none", Observed{Components: processes(killed(v1alpha1.ComponentKubelet))}, ""},
+		"an agent that is to renew":       {"it is not late yet", Observed{Serving: true, Certificate: &Certificate{NotAfter: now, Failure: errors.New("no answer")}}, ""},
+		"one that did not":                {"there is time to see why", Observed{Serving: true, Certificate: &Certificate{NotAfter: now, Overdue: true}}, "AgentCertificate: the agent's certificate ends 1970-01-12T13:46:40Z and was not renewed: the agent, and kube-proxy with it, is shut out then"},
+		"one that could not":              {"the cause is told", Observed{Serving: true, Certificate: &Certificate{NotAfter: now, Overdue: true, Failure: errors.New("the API server is away")}}, "(kubectl get csr): the API server is away"},
+		"one that has no certificate now": {"nobody is there to be told", Observed{Serving: true}, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			c.o.Now = now
+			found := Report(v1alpha1.NodeAgentStatus{}, c.o).Findings
+			got := ""
+			for _, f := range found {
+				got += f.Name + ": " + f.Message
+				if f.Severity != v1alpha1.FindingWarning {
+					t.Errorf("%s is a %s, and the node works", f.Name, f.Severity)
+				}
+			}
+			if (got == "") != (c.want == "") || !strings.Contains(got, c.want) {
+				t.Errorf("got %q, want %q: %s", got, c.want, c.reason)
+			}
+		})
+	}
+}
