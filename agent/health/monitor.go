@@ -95,16 +95,6 @@ func New(processes Processes, log logr.Logger) *Monitor {
 	return &Monitor{processes: processes, log: log, now: time.Now, wake: make(chan struct{}, 1)}
 }
 
-// Seed sets what the conditions were before, such as the ones in the NodeAgent's status when the agent starts again:
-// the time of the last transition is then kept.
-func (m *Monitor) Seed(conditions []metav1.Condition) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	if m.conditions == nil {
-		m.conditions = slices.Clone(conditions)
-	}
-}
-
 // SetProbes replaces the probes. Conditions of no probe are dropped.
 func (m *Monitor) SetProbes(probes ...Probe) {
 	m.mu.Lock()

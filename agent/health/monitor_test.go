@@ -44,10 +44,9 @@ func kubelet(state fleetv1.ComponentState) fleetv1.ComponentStatus {
 	return fleetv1.ComponentStatus{Name: fleetv1.ComponentKubelet, State: state, StartedAt: metav1.Now()}
 }
 
-func startMonitor(t *testing.T, processes *fakeProcesses, seed []metav1.Condition, probes ...Probe) *Monitor {
+func startMonitor(t *testing.T, processes *fakeProcesses, probes ...Probe) *Monitor {
 	t.Helper()
 	m := New(processes, logr.Discard())
-	m.Seed(seed)
 	m.SetProbes(probes...)
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
@@ -77,7 +76,7 @@ func becomes(t *testing.T, m *Monitor, kind string, status metav1.ConditionStatu
 func TestMonitorFollowsAProcess(t *testing.T) {
 	processes := &fakeProcesses{changed: make(chan struct{}, 1)}
 	processes.states = []fleetv1.ComponentStatus{kubelet(fleetv1.ComponentWaiting)}
-	m := startMonitor(t, processes, nil, Probe{
+	m := startMonitor(t, processes, Probe{
 		Condition: fleetv1.KubeletHealthyCondition, Component: fleetv1.ComponentKubelet, Healthy: "pods are synced",
 		Check: func(context.Context) error { return nil },
 	})
@@ -106,7 +105,7 @@ func TestAnswersFromBeforeAProcessRanAreForgotten(t *testing.T) {
 	processes.states = []fleetv1.ComponentStatus{kubelet(fleetv1.ComponentStarting)}
 	var asked atomic.Int64
 	var answers atomic.Bool
-	m := startMonitor(t, processes, nil, Probe{
+	m := startMonitor(t, processes, Probe{
 		Condition: fleetv1.KubeletHealthyCondition, Component: fleetv1.ComponentKubelet, RetryEvery: time.Millisecond,
 		Check: func(context.Context) error {
 			asked.Add(1)
@@ -186,7 +185,7 @@ func TestFollowForgetsOnlyWhatIsOlderThanTheRun(t *testing.T) {
 func TestOneLateAnswerIsForgivenTwoAreNot(t *testing.T) {
 	processes := &fakeProcesses{changed: make(chan struct{}, 1), states: []fleetv1.ComponentStatus{kubelet(fleetv1.ComponentRunning)}}
 	var asked, fails atomic.Int64
-	m := startMonitor(t, processes, nil, Probe{
+	m := startMonitor(t, processes, Probe{
 		Condition: fleetv1.KubeletHealthyCondition, Component: fleetv1.ComponentKubelet, Every: 5 * time.Millisecond, RetryEvery: 5 * time.Millisecond,
 		Check: func(context.Context) error {
 			asked.Add(1)
@@ -212,18 +211,15 @@ func TestOneLateAnswerIsForgivenTwoAreNot(t *testing.T) {
 	}
 }
 
-func TestConditionsKeepTheirTimeOverARestartOfTheAgent(t *testing.T) {
-	long := metav1.NewTime(time.Now().Add(-time.Hour).Truncate(time.Second))
-	seed := []metav1.Condition{
-		{Type: fleetv1.DiskHealthyCondition, Status: metav1.ConditionTrue, Reason: fleetv1.ReasonHealthy, LastTransitionTime: long},
-		{Type: "Gone", Status: metav1.ConditionTrue, Reason: "X", LastTransitionTime: long},
-	}
+func TestAConditionGoesWithItsProbe(t *testing.T) {
 	processes := &fakeProcesses{changed: make(chan struct{}, 1)}
-	m := startMonitor(t, processes, seed, Probe{Condition: fleetv1.DiskHealthyCondition, Disabled: true})
-	got := becomes(t, m, fleetv1.DiskHealthyCondition, metav1.ConditionTrue, fleetv1.ReasonDisabled)
-	if !got.LastTransitionTime.Equal(&long) {
-		t.Errorf("the time of the last transition is %s, want %s kept", got.LastTransitionTime, long)
-	}
+	well := func(context.Context) error { return nil }
+	disk := Probe{Condition: fleetv1.DiskHealthyCondition, Check: well}
+	m := startMonitor(t, processes, disk, Probe{Condition: "Gone", Check: well})
+	becomes(t, m, "Gone", metav1.ConditionTrue, fleetv1.ReasonHealthy)
+	disk.Disabled = true
+	m.SetProbes(disk)
+	becomes(t, m, fleetv1.DiskHealthyCondition, metav1.ConditionTrue, fleetv1.ReasonDisabled)
 	if meta.FindStatusCondition(m.Conditions(), "Gone") != nil {
 		t.Error("a condition that no probe stands behind is kept")
 	}
@@ -232,7 +228,7 @@ func TestConditionsKeepTheirTimeOverARestartOfTheAgent(t *testing.T) {
 func TestInconclusiveAnswerLeavesTheConditionAlone(t *testing.T) {
 	processes := &fakeProcesses{changed: make(chan struct{}, 1)}
 	var asked atomic.Int64
-	m := startMonitor(t, processes, nil, Probe{
+	m := startMonitor(t, processes, Probe{
 		Condition: fleetv1.ClockSynchronizedCondition, Every: time.Millisecond,
 		Check: func(context.Context) error {
 			if asked.Add(1) > 1 {
@@ -253,7 +249,7 @@ func TestAComponentThatIsSlowToGetReadySaysWhy(t *testing.T) {
 	processes := &fakeProcesses{changed: make(chan struct{}, 1), cause: "import image pause:3.10: no space left on device", states: []fleetv1.ComponentStatus{
 		{Name: fleetv1.ComponentContainerd, State: fleetv1.ComponentStarting, StartedAt: started},
 	}}
-	m := startMonitor(t, processes, nil, Probe{
+	m := startMonitor(t, processes, Probe{
 		Condition: fleetv1.RuntimeHealthyCondition, Component: fleetv1.ComponentContainerd,
 		Check: func(context.Context) error { return nil }, // containerd itself is well
 	})
