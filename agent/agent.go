@@ -20,6 +20,7 @@ import (
 	"github.com/drover-dev/drover/agent/health"
 	"github.com/drover-dev/drover/agent/host"
 	"github.com/drover-dev/drover/agent/identity"
+	"github.com/drover-dev/drover/agent/membership"
 	"github.com/drover-dev/drover/agent/network"
 	"github.com/drover-dev/drover/agent/report"
 	"github.com/drover-dev/drover/agent/status"
@@ -67,7 +68,7 @@ type Agent struct {
 	reporter  *report.Reporter
 	timeline  *status.Timeline
 	boot      *bootreport.Reporter
-	members   *membership
+	members   *membership.Membership
 	paths     component.Paths
 
 	started    time.Time // when this agent was
@@ -141,8 +142,10 @@ func load(opts Options) (*Agent, error) {
 	}
 	a.restarted = hadIdentity(a.identityPaths(), boot.NodeName, committed)
 	a.settledIn = a.restarted && committed != nil
-	a.members = newMembership(boot.NodeName, a.restarted && !processes.Knows(v1alpha1.ComponentKubelet), opts.Log.WithName("membership"))
-	a.members.machine, a.members.again, a.members.changed = a.machineUID, a.registerAgain, a.membershipChanged
+	a.members = membership.New(membership.Options{
+		Node: boot.NodeName, Ask: a.restarted && !processes.Knows(v1alpha1.ComponentKubelet), Log: opts.Log.WithName("membership"),
+		Machine: a.machineUID, Again: a.registerAgain, Changed: a.membershipChanged,
+	})
 	a.paths.AgentKubeconfig = a.identityPaths().Kubeconfig()
 	a.paths.ResolvConf = a.system.ResolvConf()
 	a.network = &network.Manager{

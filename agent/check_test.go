@@ -23,6 +23,7 @@ import (
 	"github.com/drover-dev/drover/agent/component"
 	"github.com/drover-dev/drover/agent/finding"
 	"github.com/drover-dev/drover/agent/host"
+	"github.com/drover-dev/drover/agent/membership"
 	"github.com/drover-dev/drover/agent/network"
 	"github.com/drover-dev/drover/agent/status"
 	"github.com/drover-dev/drover/agent/supervise"
@@ -67,7 +68,7 @@ func machine(t *testing.T) (*Agent, *generation) {
 	g.NodeName, g.Spec.Revision, g.Spec.Cluster.Server = "node-1", "r1", "https://api.example:6443"
 	a := &Agent{
 		opts: Options{StateDir: filepath.Join(dir, "state"), RunDir: filepath.Join(dir, "run")},
-		log:  logr.Discard(), boot: joinedBoot(), members: newMembership("node-1", false, logr.Discard()), timeline: status.NewTimeline(time.Now),
+		log:  logr.Discard(), boot: joinedBoot(), members: membership.New(membership.Options{Node: "node-1", Log: logr.Discard()}), timeline: status.NewTimeline(time.Now),
 		system: &host.System{
 			Root:     filepath.Join(dir, "machine"),
 			Hostname: func() (string, error) { return "node-1", nil },

@@ -45,3 +45,14 @@ func block(t *testing.T, path string) {
 		t.Fatal(err)
 	}
 }
+
+func TestTheMachineThatANodeAgentIsOfIsRemembered(t *testing.T) {
+	g := &generation{}
+	first, second := nodeAgent("m"), nodeAgent("other")
+	if g = g.next(&first); g.MachineUID != "m" {
+		t.Errorf("got %q", g.MachineUID)
+	}
+	if g = g.next(&second); g.MachineUID != "m" {
+		t.Errorf("another Machine's took over: %q", g.MachineUID)
+	}
+}

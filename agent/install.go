@@ -218,7 +218,7 @@ func (a *Agent) commit(g *generation, facts host.Facts) error {
 // startable leaves out what has no identity to work with yet, but never what an earlier agent may have started; and the
 // kubelet of a Node that nobody wants.
 func (a *Agent) startable(processes []supervise.Process) []supervise.Process {
-	identified, wanted := a.restarted || closed(a.introduced), a.members.mayRun()
+	identified, wanted := a.restarted || closed(a.introduced), a.members.MayRun()
 	return slices.DeleteFunc(slices.Clone(processes), func(p supervise.Process) bool {
 		return !identified && p.Name != v1alpha1.ComponentContainerd || !wanted && p.Name == v1alpha1.ComponentKubelet
 	})

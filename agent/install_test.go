@@ -9,6 +9,7 @@ import (
 	"github.com/go-logr/logr"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
+	"github.com/drover-dev/drover/agent/membership"
 	"github.com/drover-dev/drover/api/v1alpha1"
 )
 
@@ -17,7 +18,7 @@ func installing() (*Agent, *generation) {
 	g := &generation{}
 	g.Spec.Revision = "r1"
 	return &Agent{
-		log: logr.Discard(), boot: joinedBoot(), members: newMembership("", false, logr.Discard()), current: g, newest: g,
+		log: logr.Discard(), boot: joinedBoot(), members: membership.New(membership.Options{Log: logr.Discard()}), current: g, newest: g,
 		wanted: make(chan *generation, 1), dirty: make(chan struct{}, 1),
 	}, g
 }

@@ -55,7 +55,7 @@ func (a *Agent) join(ctx context.Context) error {
 	parts.Go(func() { a.introduceKubelet(ctx, api) })
 	parts.Go(func() { a.reporter.Run(ctx, api) })
 	parts.Go(func() { renewer.Run(ctx, id) })
-	parts.Go(func() { a.members.run(ctx, api) })
+	parts.Go(func() { a.members.Run(ctx, api) })
 	parts.Go(func() { a.watchNodeAgent(ctx, api.NodeAgents(a.bootstrap.NodeName)) })
 	return a.nodes().run(ctx, api.Nodes())
 }
@@ -87,10 +87,10 @@ func (a *Agent) nodes() *nodeWatch {
 		// A kubelet that was at work has registered its Node; one that was not that far yet loses nothing by a restart.
 		known:      a.settledIn,
 		changed:    a.network.SetNodes,
-		registered: func() { a.members.sawNode(); a.setNode(health.Present); a.step(status.StepNodeRegistered) },
+		registered: func() { a.members.SawNode(); a.setNode(health.Present); a.step(status.StepNodeRegistered) },
 		absent:     func() { a.setNode(health.Absent) },
 		ready:      a.nodeReady,
-		lost:       a.members.missNode,
+		lost:       a.members.MissNode,
 		patience:   lostNodePatience,
 	}
 }
@@ -138,7 +138,7 @@ func (a *Agent) watchNodeAgent(ctx context.Context, agents cache.ListerWatcher) 
 		if !ok {
 			return
 		}
-		a.members.sawAgent()
+		a.members.SawAgent()
 		if uid := agent.Labels[v1alpha1.MachineUIDLabel]; uid != "" && a.machineUID() != "" && uid != a.machineUID() {
 			a.log.Info("Ignored a NodeAgent that is another Machine's", "nodeAgent", agent.Name, "machineUID", uid)
 			return

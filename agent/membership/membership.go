@@ -1,4 +1,4 @@
-package agent
+package membership
 
 import (
 	"context"
@@ -23,9 +23,9 @@ const (
 	askTimeout = 10 * time.Second
 )
 
-// register is what decides about a Node that is not there. It is read from the API server at the moment of the decision: a
+// Register is what decides about a Node that is not there. It is read from the API server at the moment of the decision: a
 // watch may be behind by as long as it takes to notice that it broke.
-type register interface {
+type Register interface {
 	// ListNodeAgents are the NodeAgents of a name: one or none. That there is none is the answer to a question that was
 	// answered, not the lack of an answer.
 	ListNodeAgents(ctx context.Context, name string) ([]v1alpha1.NodeAgent, error)
@@ -45,21 +45,24 @@ const (
 	placeLost place = "lost"
 )
 
-// membership keeps a machine that nobody wants from becoming a node again. A machine that was released, or whose deletion
-// ended without it, has a kubelet whose certificate still holds: when it starts, its Node is there once more, and takes pods.
-//
-// Cluster API deletes the Node when the infrastructure is gone, at the end of a Machine's deletion, and the manager deletes
-// the NodeAgent when the Machine is gone: moments after each other. So a Node that is missing is mended only after a while,
-// and then only if the NodeAgent is still there. As long as the API server cannot be asked nothing is done about what runs.
-type membership struct {
-	node string
-	// machine is the UID of the Machine that this machine joined as, empty when it is not known.
-	machine func() string
-	// again makes a kubelet that runs register its Node, and changed is called after mayRun has changed, with why the Node is
-	// not wanted, or nothing.
-	again   func()
-	changed func(unwanted string)
-	log     logr.Logger
+// Options say whose Node it is about, and what comes of a decision.
+type Options struct {
+	// Node is the Node's name.
+	Node string
+	// Ask says that the kubelet must ask before it runs: it does not run yet, and has not only now been given the right to join.
+	Ask bool
+	// Machine is the UID of the Machine that this machine joined as, empty when it is not known.
+	Machine func() string
+	// Again makes a kubelet that runs register its Node.
+	Again func()
+	// Changed is called after MayRun has changed, with why the Node is not wanted, or nothing.
+	Changed func(unwanted string)
+	Log     logr.Logger
+}
+
+// Membership decides whether the kubelet may run.
+type Membership struct {
+	opts Options
 
 	mu      sync.Mutex
 	place   place
@@ -67,48 +70,55 @@ type membership struct {
 	news    chan struct{}
 }
 
-// newMembership is that of a machine whose kubelet must ask first, or need not: it runs, or its machine has only now been
-// given the right to join.
-func newMembership(node string, ask bool, log logr.Logger) *membership {
-	m := &membership{node: node, log: log, place: placeHeld, news: make(chan struct{}, 1)}
-	if ask {
+// New is a membership about which nothing was asked yet.
+func New(opts Options) *Membership {
+	m := &Membership{opts: opts, place: placeHeld, news: make(chan struct{}, 1)}
+	if opts.Ask {
 		m.place = placeUnasked
-		wake(m.news)
+		m.wake()
 	}
 	return m
 }
 
-// mayRun says whether the kubelet may be started or go on.
-func (m *membership) mayRun() bool {
+// wake has what is open decided.
+func (m *Membership) wake() {
+	select {
+	case m.news <- struct{}{}:
+	default: // that is due already
+	}
+}
+
+// MayRun says whether the kubelet may be started or go on.
+func (m *Membership) MayRun() bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	return m.place == placeHeld
 }
 
-// sawNode says that the Node is there.
-func (m *membership) sawNode() {
+// SawNode says that the Node is there.
+func (m *Membership) SawNode() {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.missing = false
 }
 
-// missNode says that the Node was there and has been gone for a while.
-func (m *membership) missNode() {
+// MissNode says that the Node was there and has been gone for a while.
+func (m *Membership) MissNode() {
 	m.mu.Lock()
 	m.missing = true
 	m.mu.Unlock()
-	wake(m.news)
+	m.wake()
 }
 
-// sawAgent says that there is a NodeAgent.
-func (m *membership) sawAgent() {
-	if !m.mayRun() {
-		wake(m.news)
+// SawAgent says that there is a NodeAgent.
+func (m *Membership) SawAgent() {
+	if !m.MayRun() {
+		m.wake()
 	}
 }
 
-// run decides whenever there is something to decide, until the context ends.
-func (m *membership) run(ctx context.Context, api register) {
+// Run decides whenever there is something to decide, until the context ends.
+func (m *Membership) Run(ctx context.Context, api Register) {
 	timer := time.NewTimer(askAgain)
 	defer timer.Stop()
 	for wait := askFirst; ; {
@@ -120,15 +130,15 @@ func (m *membership) run(ctx context.Context, api register) {
 		case <-timer.C:
 		}
 		next := askAgain
-		if !m.decide(ctx, api) {
+		if !m.Decide(ctx, api) {
 			next, wait = wait, min(2*wait, askLast)
 		}
 		timer.Reset(next)
 	}
 }
 
-// decide settles what is open, and says whether it could be settled.
-func (m *membership) decide(ctx context.Context, api register) bool {
+// Decide settles what is open, and says whether it could be settled.
+func (m *Membership) Decide(ctx context.Context, api Register) bool {
 	m.mu.Lock()
 	was, open := m.place, m.place != placeHeld || m.missing
 	m.mu.Unlock()
@@ -137,27 +147,27 @@ func (m *membership) decide(ctx context.Context, api register) bool {
 	}
 	ctx, cancel := context.WithTimeout(ctx, askTimeout)
 	defer cancel()
-	agents, err := api.ListNodeAgents(ctx, m.node)
+	agents, err := api.ListNodeAgents(ctx, m.opts.Node)
 	unwanted := ""
 	if err == nil {
-		unwanted = notWanted(agents, m.node, m.machine())
+		unwanted = notWanted(agents, m.opts.Node, m.opts.Machine())
 	}
 	there := false
 	if unwanted != "" && was == placeUnasked {
-		there, err = api.HasNode(ctx, m.node)
+		there, err = api.HasNode(ctx, m.opts.Node)
 	}
 	switch {
 	case err != nil && was == placeUnasked && answered(err):
 		// An API server that answers, but not this, has nothing to say against a kubelet that was at work here.
-		m.log.Error(err, "Started the kubelet without knowing whether its Node is wanted", "node", m.node)
+		m.opts.Log.Error(err, "Started the kubelet without knowing whether its Node is wanted", "node", m.opts.Node)
 		m.settle(placeHeld, "")
 	case err != nil:
-		m.log.Info("Could not find out whether the Node is wanted", "node", m.node, "error", err.Error())
+		m.opts.Log.Info("Could not find out whether the Node is wanted", "node", m.opts.Node, "error", err.Error())
 		return false
 	case unwanted == "" || there:
 		m.settle(placeHeld, "")
 		if was == placeHeld {
-			m.again()
+			m.opts.Again()
 		}
 	default:
 		m.settle(placeLost, unwanted)
@@ -165,13 +175,13 @@ func (m *membership) decide(ctx context.Context, api register) bool {
 	return true
 }
 
-func (m *membership) settle(now place, unwanted string) {
+func (m *Membership) settle(now place, unwanted string) {
 	m.mu.Lock()
 	was := m.place
 	m.place, m.missing = now, false
 	m.mu.Unlock()
 	if now != was {
-		m.changed(unwanted)
+		m.opts.Changed(unwanted)
 	}
 }
 

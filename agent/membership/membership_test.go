@@ -1,12 +1,9 @@
-package agent
+package membership
 
 import (
 	"context"
 	"errors"
 	"net/http"
-	"os"
-	"path/filepath"
-	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -17,8 +14,6 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/util/wait"
 
-	"github.com/drover-dev/drover/agent/bootreport"
-	"github.com/drover-dev/drover/agent/supervise"
 	"github.com/drover-dev/drover/api/v1alpha1"
 )
 
@@ -91,15 +86,17 @@ func TestWhetherTheKubeletMayRegister(t *testing.T) {
 		"boots, no such kind":     {"nor who removed Drover", true, false, &fakeRegister{err: noKind}, true, false, true},
 	} {
 		t.Run(name, func(t *testing.T) {
-			m := newMembership("n", c.ask, logr.Discard())
 			again := false
-			m.machine, m.again, m.changed = func() string { return "m" }, func() { again = true }, func(string) {}
+			m := New(Options{
+				Node: "n", Ask: c.ask, Log: logr.Discard(),
+				Machine: func() string { return "m" }, Again: func() { again = true }, Changed: func(string) {},
+			})
 			if c.missing {
-				m.missNode()
+				m.MissNode()
 			}
-			settled := m.decide(t.Context(), c.is)
-			if m.mayRun() != c.runs || again != c.again || settled != c.settled {
-				t.Errorf("the kubelet runs: %v, registers again: %v, settled: %v; want %v, %v, %v: %s", m.mayRun(), again, settled, c.runs, c.again, c.settled, c.reason)
+			settled := m.Decide(t.Context(), c.is)
+			if m.MayRun() != c.runs || again != c.again || settled != c.settled {
+				t.Errorf("the kubelet runs: %v, registers again: %v, settled: %v; want %v, %v, %v: %s", m.MayRun(), again, settled, c.runs, c.again, c.settled, c.reason)
 			}
 			if !c.ask && !c.missing && c.is.asked > 0 {
 				t.Error("it asked")
@@ -109,22 +106,20 @@ func TestWhetherTheKubeletMayRegister(t *testing.T) {
 }
 
 func TestANodeThatCameBackByItselfIsLeftAlone(t *testing.T) {
-	m := newMembership("n", false, logr.Discard())
-	m.machine, m.again = func() string { return "" }, func() { t.Error("the kubelet was restarted") }
-	m.missNode()
-	m.sawNode()
-	if !m.decide(t.Context(), &fakeRegister{}) || !m.mayRun() {
+	m := New(Options{Node: "n", Log: logr.Discard(), Machine: func() string { return "" }, Again: func() { t.Error("the kubelet was restarted") }})
+	m.MissNode()
+	m.SawNode()
+	if !m.Decide(t.Context(), &fakeRegister{}) || !m.MayRun() {
 		t.Error("the kubelet may not run, though its Node is there")
 	}
 }
 
 func TestANodeThatIsWantedAgainIsRegistered(t *testing.T) {
 	api := &fakeRegister{}
-	m := newMembership("n", false, logr.Discard())
-	m.machine, m.again, m.changed = func() string { return "m" }, func() {}, func(string) {}
+	m := New(Options{Node: "n", Log: logr.Discard(), Machine: func() string { return "m" }, Again: func() {}, Changed: func(string) {}})
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan struct{})
-	go func() { defer close(done); m.run(ctx, api) }()
+	go func() { defer close(done); m.Run(ctx, api) }()
 	t.Cleanup(func() { cancel(); <-done })
 	until := func(what string, ok func() bool) {
 		t.Helper()
@@ -133,70 +128,14 @@ func TestANodeThatIsWantedAgainIsRegistered(t *testing.T) {
 		}
 	}
 	api.set(func(f *fakeRegister) { f.err = errUnreachable })
-	m.missNode()
+	m.MissNode()
 	until("a second question", func() bool { api.mu.Lock(); defer api.mu.Unlock(); return api.asked > 1 })
-	if !m.mayRun() {
+	if !m.MayRun() {
 		t.Fatal("an API server that is away stopped the kubelet")
 	}
 	api.set(func(f *fakeRegister) { f.err = nil })
-	until("the kubelet stops", func() bool { return !m.mayRun() })
+	until("the kubelet stops", func() bool { return !m.MayRun() })
 	api.set(func(f *fakeRegister) { f.agents = []v1alpha1.NodeAgent{nodeAgent("m")} })
-	m.sawAgent()
-	until("the kubelet runs again", m.mayRun)
-}
-
-func TestAReleasedMachineStopsItsKubeletAndSaysSo(t *testing.T) {
-	dir := t.TempDir()
-	opts := Options{BootstrapPath: bootstrap(t, dir), StateDir: dir, RunDir: filepath.Join(dir, "run"), Log: logr.Discard()}
-	if err := os.MkdirAll(opts.RunDir, 0o755); err != nil {
-		t.Fatal(err)
-	}
-	a, err := New(opts)
-	if err != nil {
-		t.Fatal(err)
-	}
-	a.restarted = true
-	a.boot.End()
-	processes := []supervise.Process{{Name: v1alpha1.ComponentContainerd}, {Name: v1alpha1.ComponentKubelet}, {Name: v1alpha1.ComponentKubeProxy}}
-	names := func() string {
-		var names []string
-		for _, p := range a.startable(processes) {
-			names = append(names, p.Name)
-		}
-		return strings.Join(names, " ")
-	}
-	if got := names(); got != "containerd kubelet kube-proxy" {
-		t.Fatalf("a node starts %s", got)
-	}
-	a.members.missNode()
-	a.members.decide(t.Context(), &fakeRegister{})
-	if got := names(); got != "containerd kube-proxy" {
-		t.Errorf("a machine that nobody wants starts %s", got)
-	}
-	select {
-	case <-a.rebuild:
-	default:
-		t.Error("nothing has the kubelet stopped")
-	}
-	if got := bootReport(t, opts.RunDir); got.Phase != bootreport.PhaseRegister || got.Reason != v1alpha1.ReasonNodeNotWanted || !strings.Contains(got.Message, "there is no NodeAgent node-1 any more") {
-		t.Errorf("the boot report is %+v", got)
-	}
-	a.members.decide(t.Context(), &fakeRegister{agents: []v1alpha1.NodeAgent{nodeAgent("m")}})
-	if got := names(); got != "containerd kubelet kube-proxy" {
-		t.Errorf("a node that is wanted again starts %s", got)
-	}
-	if _, err := os.Stat(bootreport.Path(opts.RunDir)); err == nil {
-		t.Error("the boot report is still there")
-	}
-}
-
-func TestTheMachineThatANodeAgentIsOfIsRemembered(t *testing.T) {
-	g := &generation{}
-	first, second := nodeAgent("m"), nodeAgent("other")
-	if g = g.next(&first); g.MachineUID != "m" {
-		t.Errorf("got %q", g.MachineUID)
-	}
-	if g = g.next(&second); g.MachineUID != "m" {
-		t.Errorf("another Machine's took over: %q", g.MachineUID)
-	}
+	m.SawAgent()
+	until("the kubelet runs again", m.MayRun)
 }
