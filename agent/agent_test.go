@@ -124,7 +124,7 @@ func TestTheNodeIsKnownToAnAgentThatFollowsOneAtWork(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if got := a.nodes().known; got != c.known {
+			if got := a.nodes().Known; got != c.known {
 				t.Errorf("known is %v, want %v: %s", got, c.known, c.reason)
 			}
 		})

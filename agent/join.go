@@ -16,6 +16,7 @@ import (
 	"github.com/drover-dev/drover/agent/health"
 	"github.com/drover-dev/drover/agent/identity"
 	"github.com/drover-dev/drover/agent/kubeapi"
+	"github.com/drover-dev/drover/agent/nodes"
 	"github.com/drover-dev/drover/agent/status"
 	"github.com/drover-dev/drover/api/v1alpha1"
 )
@@ -57,7 +58,7 @@ func (a *Agent) join(ctx context.Context) error {
 	parts.Go(func() { renewer.Run(ctx, id) })
 	parts.Go(func() { a.members.Run(ctx, api) })
 	parts.Go(func() { a.watchNodeAgent(ctx, api.NodeAgents(a.bootstrap.NodeName)) })
-	return a.nodes().run(ctx, api.Nodes())
+	return a.nodes().Run(ctx, api.Nodes())
 }
 
 // introduceKubelet gets the kubelet of a new node its certificate while the bundle is looked at and containerd starts.
@@ -81,17 +82,17 @@ func (a *Agent) introduceKubelet(ctx context.Context, api identity.API) {
 	}
 }
 
-func (a *Agent) nodes() *nodeWatch {
-	return &nodeWatch{
-		self: a.bootstrap.NodeName,
+func (a *Agent) nodes() *nodes.Watch {
+	return &nodes.Watch{
+		Self: a.bootstrap.NodeName,
 		// A kubelet that was at work has registered its Node; one that was not that far yet loses nothing by a restart.
-		known:      a.settledIn,
-		changed:    a.network.SetNodes,
-		registered: func() { a.members.SawNode(); a.setNode(health.Present); a.step(status.StepNodeRegistered) },
-		absent:     func() { a.setNode(health.Absent) },
-		ready:      a.nodeReady,
-		lost:       a.members.MissNode,
-		patience:   lostNodePatience,
+		Known:      a.settledIn,
+		Changed:    a.network.SetNodes,
+		Registered: func() { a.members.SawNode(); a.setNode(health.Present); a.step(status.StepNodeRegistered) },
+		Absent:     func() { a.setNode(health.Absent) },
+		Ready:      a.nodeReady,
+		Lost:       a.members.MissNode,
+		Patience:   lostNodePatience,
 	}
 }
 

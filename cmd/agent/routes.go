@@ -6,12 +6,12 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/drover-dev/drover/agent"
+	"github.com/drover-dev/drover/agent/routes"
 	"github.com/drover-dev/drover/api/node"
 )
 
 func newRoutes() *cobra.Command {
-	opts := agent.RouteOptions{BootstrapPath: node.BootstrapPath}
+	opts := routes.Options{BootstrapPath: node.BootstrapPath}
 	var pods, services []string
 	var level string
 	cmd := &cobra.Command{
@@ -29,7 +29,7 @@ func newRoutes() *cobra.Command {
 			if opts.ServiceCIDRs, err = prefixes("--service-cidr", services); err != nil {
 				return err
 			}
-			return agent.FollowRoutes(cmd.Context(), opts)
+			return routes.Follow(cmd.Context(), opts)
 		},
 	}
 	flags := cmd.Flags()

@@ -1,4 +1,4 @@
-package agent
+package routes
 
 import (
 	"context"
@@ -20,7 +20,7 @@ func TestRoutesAreNotFollowedOnANode(t *testing.T) {
 	if err := os.WriteFile(bootstrap, nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	err := FollowRoutes(t.Context(), RouteOptions{BootstrapPath: bootstrap})
+	err := Follow(t.Context(), Options{BootstrapPath: bootstrap})
 	if err == nil || !strings.Contains(err.Error(), "this machine is a node") {
 		t.Errorf("got %v: the agent and this would undo each other's routes", err)
 	}

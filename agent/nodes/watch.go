@@ -1,4 +1,4 @@
-package agent
+package nodes
 
 import (
 	"context"
@@ -15,23 +15,24 @@ import (
 	"github.com/drover-dev/drover/agent/network"
 )
 
-// nodeWatch follows all Nodes for the pod network and the node's own for the boot timeline.
-type nodeWatch struct {
-	self string
-	// known says that the Node was there when an earlier agent ran.
-	known bool
-	// changed hears of all Nodes, sorted by name, after each change of what the network needs. Changes that come while it
+// Watch follows all Nodes for the pod network, and one of them, the own, for whoever waits for it.
+type Watch struct {
+	// Self is the own Node's name; empty on a machine that is none.
+	Self string
+	// Known says that the own Node was there when an earlier agent ran.
+	Known bool
+	// Changed hears of all Nodes, sorted by name, after each change of what the network needs. Changes that come while it
 	// runs are told together.
-	changed func([]network.Node)
-	// registered is called when the own Node is there, and ready, with the time its kubelet said so, when it is Ready.
-	registered func()
-	ready      func(time.Time)
-	// absent is called when the own Node is not there: when that is first known, and when it goes.
-	absent func()
-	// lost is called when the own Node was there and has been gone for a while.
-	lost func()
-	// patience is that while: a Node made anew in between is none lost.
-	patience time.Duration
+	Changed func([]network.Node)
+	// Registered is called when the own Node is there, and Ready, with the time its kubelet said so, when it is Ready.
+	Registered func()
+	Ready      func(time.Time)
+	// Absent is called when the own Node is not there: when that is first known, and when it goes.
+	Absent func()
+	// Lost is called when the own Node was there and has been gone for a while.
+	Lost func()
+	// Patience is that while: a Node made anew in between is none lost.
+	Patience time.Duration
 
 	informer cache.SharedIndexInformer
 	news     chan struct{} // the network has not heard of a change yet
@@ -63,8 +64,8 @@ func trim(obj any) (any, error) {
 	return small, nil
 }
 
-// run follows the Nodes until the context ends.
-func (w *nodeWatch) run(ctx context.Context, nodes cache.ListerWatcher) error {
+// Run follows the Nodes until the context ends.
+func (w *Watch) Run(ctx context.Context, nodes cache.ListerWatcher) error {
 	w.informer = cache.NewSharedIndexInformer(nodes, &corev1.Node{}, 0, cache.Indexers{})
 	if err := w.informer.SetTransform(trim); err != nil {
 		return err
@@ -74,16 +75,16 @@ func (w *nodeWatch) run(ctx context.Context, nodes cache.ListerWatcher) error {
 		AddFunc: func(obj any, first bool) {
 			w.saw(obj)
 			if !first { // the first list is told as a whole
-				wake(w.news)
+				w.wake()
 			}
 		},
 		UpdateFunc: func(before, obj any) {
 			w.saw(obj)
 			if !sameForNetwork(before, obj) {
-				wake(w.news)
+				w.wake()
 			}
 		},
-		DeleteFunc: func(obj any) { w.gone(obj); wake(w.news) },
+		DeleteFunc: func(obj any) { w.gone(obj); w.wake() },
 	}); err != nil {
 		return err
 	}
@@ -99,9 +100,17 @@ func (w *nodeWatch) run(ctx context.Context, nodes cache.ListerWatcher) error {
 	return nil
 }
 
-func (w *nodeWatch) saw(obj any) {
+// wake has the network told of what changed.
+func (w *Watch) wake() {
+	select {
+	case w.news <- struct{}{}:
+	default: // that is due already
+	}
+}
+
+func (w *Watch) saw(obj any) {
 	node, ok := obj.(*corev1.Node)
-	if !ok || node.Name != w.self {
+	if !ok || node.Name != w.Self {
 		return
 	}
 	w.mu.Lock()
@@ -110,29 +119,29 @@ func (w *nodeWatch) saw(obj any) {
 		w.overdue = nil
 	}
 	w.mu.Unlock()
-	w.registered()
+	w.Registered()
 	for _, c := range node.Status.Conditions {
 		if c.Status == corev1.ConditionTrue {
-			w.ready(c.LastHeartbeatTime.Time)
+			w.Ready(c.LastHeartbeatTime.Time)
 		}
 	}
 }
 
-func (w *nodeWatch) gone(obj any) {
-	if key, err := cache.DeletionHandlingMetaNamespaceKeyFunc(obj); err != nil || key != w.self {
+func (w *Watch) gone(obj any) {
+	if key, err := cache.DeletionHandlingMetaNamespaceKeyFunc(obj); err != nil || key != w.Self {
 		return
 	}
-	w.absent()
+	w.Absent()
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if w.overdue == nil {
-		w.overdue = time.AfterFunc(w.patience, w.lost)
+		w.overdue = time.AfterFunc(w.Patience, w.Lost)
 	}
 }
 
 // tell tells of all Nodes once the first list is complete, and then after changes; before, routes to the others would be
 // taken for stale.
-func (w *nodeWatch) tell(ctx context.Context) {
+func (w *Watch) tell(ctx context.Context) {
 	select {
 	case <-w.informer.HasSyncedChecker().Done():
 	case <-ctx.Done():
@@ -140,7 +149,7 @@ func (w *nodeWatch) tell(ctx context.Context) {
 	}
 	w.noticeAbsence()
 	for {
-		w.changed(list(w.informer.GetStore().List()))
+		w.Changed(list(w.informer.GetStore().List()))
 		select {
 		case <-w.news:
 		case <-ctx.Done():
@@ -151,14 +160,14 @@ func (w *nodeWatch) tell(ctx context.Context) {
 
 // noticeAbsence is called once, when the first list is complete: it notices a Node that is not there yet, or was deleted
 // while no agent ran.
-func (w *nodeWatch) noticeAbsence() {
-	_, there, err := w.informer.GetStore().GetByKey(w.self)
+func (w *Watch) noticeAbsence() {
+	_, there, err := w.informer.GetStore().GetByKey(w.Self)
 	switch {
 	case err != nil || there:
-	case w.known:
-		w.gone(cache.ExplicitKey(w.self))
+	case w.Known:
+		w.gone(cache.ExplicitKey(w.Self))
 	default:
-		w.absent()
+		w.Absent()
 	}
 }
 

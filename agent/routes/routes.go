@@ -1,4 +1,4 @@
-package agent
+package routes
 
 import (
 	"context"
@@ -17,10 +17,11 @@ import (
 
 	"github.com/drover-dev/drover/agent/kubeapi"
 	"github.com/drover-dev/drover/agent/network"
+	"github.com/drover-dev/drover/agent/nodes"
 )
 
-// RouteOptions are what FollowRoutes works from.
-type RouteOptions struct {
+// Options are what Follow works from.
+type Options struct {
 	// Kubeconfig is the path of one whose user may get, list and watch Nodes.
 	Kubeconfig string
 	// PodCIDRs are the ranges of the cluster's pods: no route is made elsewhere.
@@ -34,9 +35,9 @@ type RouteOptions struct {
 	Log           logr.Logger
 }
 
-// FollowRoutes keeps routes to the pods of all Nodes on a machine that is none, until the context ends, and removes them.
+// Follow keeps routes to the pods of all Nodes on a machine that is none, until the context ends, and removes them.
 // Its log and its health say what it cannot do; it returns an error for what no patience mends.
-func FollowRoutes(ctx context.Context, opts RouteOptions) error {
+func Follow(ctx context.Context, opts Options) error {
 	if _, err := os.Lstat(opts.BootstrapPath); err == nil {
 		return fmt.Errorf("this machine is a node (%s is there), whose agent makes these routes: stop one of the two", opts.BootstrapPath)
 	}
@@ -62,9 +63,9 @@ func FollowRoutes(ctx context.Context, opts RouteOptions) error {
 	watching.Go(func() {
 		defer stop()
 		servers := &serverAddresses{host: config.Host, log: opts.Log}
-		changed := func(nodes []network.Node) { follower.SetNodes(nodes, servers.now(ctx)...) }
-		watch := &nodeWatch{changed: changed, absent: func() {}} // no Node is this machine's
-		watchErr = watch.run(ctx, api.Nodes())
+		changed := func(all []network.Node) { follower.SetNodes(all, servers.now(ctx)...) }
+		watch := &nodes.Watch{Changed: changed, Absent: func() {}} // no Node is this machine's
+		watchErr = watch.Run(ctx, api.Nodes())
 	})
 	err = follower.Run(ctx)
 	watching.Wait()

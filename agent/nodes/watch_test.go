@@ -1,4 +1,4 @@
-package agent
+package nodes
 
 import (
 	"context"
@@ -15,9 +15,9 @@ import (
 	"github.com/drover-dev/drover/agent/network"
 )
 
-// watched is a nodeWatch over a fake API server, and what it said.
+// watched is a Watch over a fake API server, and what it said.
 type watched struct {
-	*nodeWatch
+	*Watch
 	source *fcache.FakeControllerSource
 
 	busy sync.Mutex // held to keep the network busy with the Nodes that it was told
@@ -37,9 +37,9 @@ func watchNodes(t *testing.T, known bool, patience time.Duration, first ...*core
 			w.said[what]++
 		}
 	}
-	w.nodeWatch = &nodeWatch{
-		self: "a", known: known, patience: patience, registered: note("registered"), ready: func(time.Time) { note("ready")() }, absent: note("absent"), lost: note("lost"),
-		changed: func(n []network.Node) {
+	w.Watch = &Watch{
+		Self: "a", Known: known, Patience: patience, Registered: note("registered"), Ready: func(time.Time) { note("ready")() }, Absent: note("absent"), Lost: note("lost"),
+		Changed: func(n []network.Node) {
 			note("changed")()
 			w.busy.Lock()
 			defer w.busy.Unlock()
@@ -55,7 +55,7 @@ func watchNodes(t *testing.T, known bool, patience time.Duration, first ...*core
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		if err := w.run(ctx, w.source); err != nil {
+		if err := w.Run(ctx, w.source); err != nil {
 			t.Error(err)
 		}
 	}()
@@ -208,8 +208,8 @@ func TestANodeThatComesBackInTimeIsNotLost(t *testing.T) {
 	w.until(t, "gone", func() bool { return len(w.nodes) == 0 })
 	w.source.Add(aNode("a", "10.0.0.1", ""))
 	w.until(t, "registered again", func() bool { return w.said["registered"] == 2 })
-	w.nodeWatch.mu.Lock()
-	defer w.nodeWatch.mu.Unlock()
+	w.Watch.mu.Lock()
+	defer w.Watch.mu.Unlock()
 	if w.overdue != nil {
 		t.Error("the timer still runs")
 	}
