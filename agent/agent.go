@@ -17,7 +17,6 @@ import (
 	"github.com/drover-dev/drover/agent/bootreport"
 	"github.com/drover-dev/drover/agent/bundle"
 	"github.com/drover-dev/drover/agent/component"
-	"github.com/drover-dev/drover/agent/health"
 	"github.com/drover-dev/drover/agent/host"
 	"github.com/drover-dev/drover/agent/identity"
 	"github.com/drover-dev/drover/agent/membership"
@@ -83,6 +82,8 @@ type Agent struct {
 	dirty      chan struct{} // something that the status shows has changed
 	rebuild    chan struct{} // something that the components' configuration depends on has changed
 
+	seen sightings
+
 	mu        sync.Mutex
 	current   *generation // what is installed, or what the last agent had installed
 	newest    *generation // what is wanted
@@ -91,11 +92,8 @@ type Agent struct {
 	facts     host.Facts
 	bundle    *bundle.Bundle
 	findings  []v1alpha1.Finding
-	renewal   error // why the agent's certificate was not renewed the last time it failed
 	hindrance *status.Obstacle
-	activated bool            // some state is installed
-	node      health.Presence // whether there is a Node of this machine's name
-	heartbeat time.Time       // when the kubelet last said that the Node is Ready
+	activated bool // some state is installed
 }
 
 // New reads what is on disk. It fails when the machine was never told what node it is, or what is there cannot be read, and

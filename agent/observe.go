@@ -4,6 +4,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"sync"
 	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -13,6 +14,21 @@ import (
 	"github.com/drover-dev/drover/agent/status"
 	"github.com/drover-dev/drover/api/v1alpha1"
 )
+
+// sightings are what is told once and shown until it is told otherwise.
+type sightings struct {
+	mu        sync.Mutex
+	renewal   error           // why the agent's certificate was not renewed the last time it failed
+	node      health.Presence // whether there is a Node of this machine's name
+	heartbeat time.Time       // when the kubelet last said that the Node is Ready
+}
+
+// do reads or changes them.
+func (s *sightings) do(what func(*sightings)) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	what(s)
+}
 
 // observe collects what the status is made from.
 func (a *Agent) observe(probed []metav1.Condition, now time.Time) status.Observed {
@@ -35,9 +51,9 @@ func (a *Agent) certificate(now time.Time) *status.Certificate {
 	if err != nil {
 		return nil
 	}
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	return &status.Certificate{NotAfter: id.NotAfter, Overdue: id.Overdue(now), Failure: a.renewal}
+	c := &status.Certificate{NotAfter: id.NotAfter, Overdue: id.Overdue(now)}
+	a.seen.do(func(s *sightings) { c.Failure = s.renewal })
+	return c
 }
 
 // kubeletServes says whether the kubelet has a certificate to serve with.
@@ -48,35 +64,35 @@ func (a *Agent) kubeletServes() bool {
 
 // registration is what is known of the kubelet's registering its Node.
 func (a *Agent) registration(now time.Time) health.Registration {
-	a.mu.Lock()
-	node := a.node
-	a.mu.Unlock()
-	return health.Registration{
-		Name: a.bootstrap.NodeName, Node: node, KubeletStarted: status.KubeletStarted(a.supervise.Status()), AgentStarted: a.started, Now: now,
+	r := health.Registration{
+		Name: a.bootstrap.NodeName, KubeletStarted: status.KubeletStarted(a.supervise.Status()), AgentStarted: a.started, Now: now,
 		KubeletSaid: func(text string) string { return a.supervise.LastLine(v1alpha1.ComponentKubelet, text) },
 		LogFile:     filepath.Join(a.paths.LogDir, v1alpha1.ComponentKubelet+".log"),
 	}
+	a.seen.do(func(s *sightings) { r.Node = s.node })
+	return r
 }
 
 // setNode takes down whether there is a Node of this machine's name.
-func (a *Agent) setNode(is health.Presence) {
-	a.mu.Lock()
-	a.node = is
-	a.mu.Unlock()
-}
+func (a *Agent) setNode(is health.Presence) { a.seen.do(func(s *sightings) { s.node = is }) }
 
 // nodeReady takes down when the kubelet last said that the Node is Ready.
 func (a *Agent) nodeReady(heartbeat time.Time) {
-	a.mu.Lock()
-	a.heartbeat = heartbeat
-	a.mu.Unlock()
+	a.seen.do(func(s *sightings) { s.heartbeat = heartbeat })
 	wake(a.dirty)
 }
 
 // renewalFailed takes down why the agent's certificate was not renewed.
 func (a *Agent) renewalFailed(err error) {
-	a.mu.Lock()
-	a.renewal = err
-	a.mu.Unlock()
+	a.seen.do(func(s *sightings) { s.renewal = err })
 	wake(a.dirty)
+}
+
+// noteSteps reads the steps of joining off the components.
+func (a *Agent) noteSteps(probed []metav1.Condition) {
+	var heartbeat time.Time
+	a.seen.do(func(s *sightings) { heartbeat = s.heartbeat })
+	for _, step := range status.Passed(a.supervise.Status(), probed, heartbeat) {
+		a.timeline.Done(step)
+	}
 }

@@ -45,7 +45,7 @@ func (a *Agent) keepStatus(ctx context.Context) error {
 			monitor.SetProbes(a.probes()...)
 		}
 		probed := monitor.Conditions()
-		a.noteSteps(a.supervise.Status(), probed)
+		a.noteSteps(probed)
 		quiet = quiet && !status.Settled(probed) && !a.hindered()
 		if !quiet {
 			a.publish(probed)
@@ -79,14 +79,4 @@ func (a *Agent) generation() *generation {
 func (a *Agent) publish(probed []metav1.Condition) {
 	o := a.observe(probed, time.Now())
 	a.reporter.Update(func(s *v1alpha1.NodeAgentStatus) { *s = status.Report(*s, o) })
-}
-
-// noteSteps reads the steps of joining off the components.
-func (a *Agent) noteSteps(found []v1alpha1.ComponentStatus, probed []metav1.Condition) {
-	a.mu.Lock()
-	heartbeat := a.heartbeat
-	a.mu.Unlock()
-	for _, step := range status.Passed(found, probed, heartbeat) {
-		a.timeline.Done(step)
-	}
 }
