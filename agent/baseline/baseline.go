@@ -17,8 +17,8 @@ import (
 	"github.com/google/nftables"
 	"golang.org/x/sys/unix"
 
-	"github.com/drover-dev/drover/agent/atomicfile"
 	"github.com/drover-dev/drover/api/node"
+	"github.com/drover-dev/drover/internal/atomicfile"
 )
 
 // Trees are what the components make outside of their own directories, each with all that is in it.

@@ -1,6 +1,7 @@
 package bundle
 
 import (
+	"bytes"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
@@ -11,6 +12,8 @@ import (
 	"syscall"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
+
+	"github.com/drover-dev/drover/internal/atomicfile"
 )
 
 const stampDir = ".stamps"
@@ -60,11 +63,7 @@ func (s *Store) writeStamp(path string, imprints map[string]imprint) error {
 	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
 		return err
 	}
-	temporary := path + ".tmp"
-	if err := os.WriteFile(temporary, content, 0o600); err != nil {
-		return err
-	}
-	return os.Rename(temporary, path) // not synced: a stamp that is lost or torn costs one hashing
+	return atomicfile.Replace(path, bytes.NewReader(content), 0o600) // not synced: a stamp that is lost or torn costs one hashing
 }
 
 // stamp is the path of the stamp of one bundle in one directory.

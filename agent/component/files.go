@@ -11,7 +11,7 @@ import (
 
 	"sigs.k8s.io/yaml"
 
-	"github.com/drover-dev/drover/agent/atomicfile"
+	"github.com/drover-dev/drover/internal/atomicfile"
 )
 
 // File is a file that a component reads.

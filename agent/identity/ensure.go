@@ -12,11 +12,11 @@ import (
 	"github.com/go-logr/logr"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 
-	"github.com/drover-dev/drover/agent/atomicfile"
 	"github.com/drover-dev/drover/agent/kubeapi"
 	"github.com/drover-dev/drover/agent/trust"
 	"github.com/drover-dev/drover/api/node"
 	"github.com/drover-dev/drover/api/v1alpha1"
+	"github.com/drover-dev/drover/internal/atomicfile"
 )
 
 // Joiner gets a first identity.

@@ -15,9 +15,9 @@ import (
 	"k8s.io/client-go/tools/clientcmd"
 	clientcmdapi "k8s.io/client-go/tools/clientcmd/api"
 
-	"github.com/drover-dev/drover/agent/atomicfile"
 	"github.com/drover-dev/drover/agent/trust"
 	"github.com/drover-dev/drover/api/v1alpha1"
+	"github.com/drover-dev/drover/internal/atomicfile"
 )
 
 // Identity is a valid certificate on disk.

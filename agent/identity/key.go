@@ -13,7 +13,7 @@ import (
 	"fmt"
 	"os"
 
-	"github.com/drover-dev/drover/agent/atomicfile"
+	"github.com/drover-dev/drover/internal/atomicfile"
 )
 
 const (

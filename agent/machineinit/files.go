@@ -3,7 +3,6 @@ package machineinit
 import (
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"path"
 	"strings"
@@ -11,6 +10,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/drover-dev/drover/api/node"
+	"github.com/drover-dev/drover/internal/atomicfile"
 )
 
 type device struct {
@@ -101,25 +101,9 @@ func writeFile(f node.LocalBootFile, source *os.File) error {
 		}
 		return os.Symlink(f.Link, f.Path)
 	}
+	mode := os.FileMode(f.Mode)
 	if source != nil {
-		return replace(f, source)
+		return atomicfile.Replace(f.Path, source, mode)
 	}
-	return replace(f, strings.NewReader(f.Content))
-}
-
-// replace writes a file beside its name and moves it there, so that the name never has half of it.
-func replace(f node.LocalBootFile, content io.Reader) error {
-	temp := f.Path + ".drover-new"
-	if err := os.RemoveAll(temp); err != nil {
-		return err
-	}
-	file, err := os.OpenFile(temp, os.O_CREATE|os.O_EXCL|os.O_WRONLY, os.FileMode(f.Mode))
-	if err != nil {
-		return err
-	}
-	_, err = io.Copy(file, content)
-	if err := errors.Join(err, file.Chmod(os.FileMode(f.Mode)), file.Close()); err != nil {
-		return err
-	}
-	return os.Rename(temp, f.Path)
+	return atomicfile.Replace(f.Path, strings.NewReader(f.Content), mode)
 }

@@ -6,7 +6,7 @@ import (
 	"os"
 	"path/filepath"
 
-	"github.com/drover-dev/drover/agent/atomicfile"
+	"github.com/drover-dev/drover/internal/atomicfile"
 )
 
 // cache keeps the node's own pod ranges over restarts of the agent.

@@ -8,7 +8,7 @@ import (
 	"os"
 	"path/filepath"
 
-	"github.com/drover-dev/drover/agent/atomicfile"
+	"github.com/drover-dev/drover/internal/atomicfile"
 )
 
 const (

@@ -14,9 +14,9 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
-	"github.com/drover-dev/drover/agent/atomicfile"
 	"github.com/drover-dev/drover/agent/baseline"
 	"github.com/drover-dev/drover/api/node"
+	"github.com/drover-dev/drover/internal/atomicfile"
 )
 
 // Options say what to install.

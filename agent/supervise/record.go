@@ -1,6 +1,7 @@
 package supervise
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -14,6 +15,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	fleetv1 "github.com/drover-dev/drover/api/v1alpha1"
+	"github.com/drover-dev/drover/internal/atomicfile"
 )
 
 // record is what the next supervisor must know about a process, one file for each. It is written before the start
@@ -54,11 +56,7 @@ func (s store) write(rec record) error {
 	if err := os.MkdirAll(s.dir, 0o700); err != nil {
 		return fmt.Errorf("record process %s: %w", rec.Name, err)
 	}
-	temp := s.path("." + rec.Name)
-	if err := os.WriteFile(temp, data, 0o600); err != nil {
-		return fmt.Errorf("record process %s: %w", rec.Name, err)
-	}
-	if err := os.Rename(temp, s.path(rec.Name)); err != nil {
+	if err := atomicfile.Replace(s.path(rec.Name), bytes.NewReader(data), 0o600); err != nil {
 		return fmt.Errorf("record process %s: %w", rec.Name, err)
 	}
 	return nil

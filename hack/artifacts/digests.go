@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -12,6 +13,8 @@ import (
 	"sync"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
+
+	"github.com/drover-dev/drover/internal/atomicfile"
 )
 
 const digestsFile = "digests.json"
@@ -57,8 +60,5 @@ func (d digests) report(w io.Writer, out string) error {
 	if content, err = json.MarshalIndent(all, "", "  "); err != nil {
 		return err
 	}
-	if err := os.WriteFile(path+".tmp", append(content, '\n'), 0o644); err != nil {
-		return err
-	}
-	return os.Rename(path+".tmp", path)
+	return atomicfile.Replace(path, bytes.NewReader(append(content, '\n')), 0o644)
 }

@@ -8,6 +8,8 @@ import (
 	"os"
 	"path/filepath"
 	"time"
+
+	"github.com/drover-dev/drover/internal/atomicfile"
 )
 
 // record is what is known of a machine on disk: written before the effect it speaks of where that cannot be found
@@ -108,32 +110,11 @@ func saveJSON(path string, value any) error {
 	return saveFile(path, data)
 }
 
-// saveFile replaces a file so that, after a crash, it has the old content or the new. Only root reads it.
-func saveFile(path string, data []byte) (err error) {
-	defer func() {
-		if err != nil {
-			err = fmt.Errorf("write %s: %w", path, err)
-		}
-	}()
-	temp := path + ".new"
-	f, err := os.OpenFile(temp, os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o600)
-	if err != nil {
-		return err
+// saveFile replaces a file so that, after a crash, it has the old content or the new. Only root reads it. It makes no
+// directory: one that was removed meanwhile must not come back, with nobody's lock on it, for the sake of a record.
+func saveFile(path string, data []byte) error {
+	if _, err := os.Stat(filepath.Dir(path)); err != nil {
+		return fmt.Errorf("write %s: %w", path, err)
 	}
-	_, err = f.Write(data)
-	if err := errors.Join(err, f.Sync(), f.Close()); err != nil {
-		return err
-	}
-	if err := os.Rename(temp, path); err != nil {
-		return err
-	}
-	return syncDirectory(filepath.Dir(path))
-}
-
-func syncDirectory(dir string) error {
-	d, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	return errors.Join(d.Sync(), d.Close())
+	return atomicfile.Write(path, data, 0o600)
 }

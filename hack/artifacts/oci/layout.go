@@ -13,6 +13,8 @@ import (
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/types"
+
+	"github.com/drover-dev/drover/internal/atomicfile"
 )
 
 const refName = "org.opencontainers.image.ref.name"
@@ -121,8 +123,5 @@ func (b *blobWriter) discard() {
 }
 
 func writeAtomically(path string, content []byte) error {
-	if err := os.WriteFile(path+".tmp", content, 0o644); err != nil {
-		return err
-	}
-	return os.Rename(path+".tmp", path)
+	return atomicfile.Replace(path, bytes.NewReader(content), 0o644)
 }

@@ -9,10 +9,11 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/drover-dev/drover/internal/atomicfile"
 )
 
 // Kind is what was done.
@@ -177,7 +178,7 @@ func (j *Journal) write() error {
 		return fmt.Errorf("record what is done to this host: %w", err)
 	}
 	for _, path := range j.paths() {
-		if err := replaceFile(path, append(raw, '\n')); err != nil {
+		if err := atomicfile.Write(path, append(raw, '\n'), 0o600); err != nil {
 			return fmt.Errorf("record what is done to this host: %w", err)
 		}
 	}
@@ -189,20 +190,4 @@ func (j *Journal) paths() []string {
 		return []string{j.path}
 	}
 	return []string{j.path, j.copy}
-}
-
-func replaceFile(path string, content []byte) error {
-	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
-		return err
-	}
-	f, err := os.CreateTemp(filepath.Dir(path), ".world-*")
-	if err != nil {
-		return err
-	}
-	defer func() { _ = os.Remove(f.Name()) }()
-	_, err = f.Write(content)
-	if err = errors.Join(err, f.Sync(), f.Close()); err != nil {
-		return err
-	}
-	return os.Rename(f.Name(), path)
 }

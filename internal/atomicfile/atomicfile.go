@@ -4,19 +4,22 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
+	"strings"
+	"time"
 )
 
 // Write makes path hold data with the given mode. The directory is made if it is missing (mode 0755).
 func Write(path string, data []byte, mode os.FileMode) error {
-	if err := replace(path, data, mode, true); err != nil {
-		return err
-	}
-	if err := syncDir(filepath.Dir(path)); err != nil {
-		return fmt.Errorf("write %s: %w", path, err)
-	}
-	return nil
+	return writeIn(path, data, mode, true)
+}
+
+// Replace makes path hold what content has, with the given mode, and does not wait for the disk: a power cut may leave
+// anything under the name. The directory must be there.
+func Replace(path string, content io.Reader, mode os.FileMode) error {
+	return describe(path, replace(path, content, mode, false))
 }
 
 // Link makes path another name of a file on the same file system, whatever path was before.
@@ -46,27 +49,7 @@ func WriteDerived(path string, data []byte, mode os.FileMode) (bool, error) {
 	if Holds(path, data, mode) {
 		return false, nil
 	}
-	return true, replace(path, data, mode, false)
-}
-
-func replace(path string, data []byte, mode os.FileMode, durable bool) (err error) {
-	dir := filepath.Dir(path)
-	if err := os.MkdirAll(dir, 0o755); err != nil {
-		return fmt.Errorf("write %s: %w", path, err)
-	}
-	temp, err := os.CreateTemp(dir, "."+filepath.Base(path)+".*")
-	if err != nil {
-		return fmt.Errorf("write %s: %w", path, err)
-	}
-	defer func() {
-		if err != nil {
-			err = errors.Join(fmt.Errorf("write %s: %w", path, err), ignoreMissing(os.Remove(temp.Name())))
-		}
-	}()
-	if err := fill(temp, data, mode, durable); err != nil {
-		return err
-	}
-	return os.Rename(temp.Name(), path)
+	return true, writeIn(path, data, mode, false)
 }
 
 // WriteIfChanged is Write, except that it leaves a file alone that has this content and mode already. It says
@@ -88,9 +71,45 @@ func Holds(path string, data []byte, mode os.FileMode) bool {
 	return err == nil && bytes.Equal(old, data)
 }
 
-// fill writes data to the temporary file, down to the disk if it is to be durable, and closes it.
-func fill(file *os.File, data []byte, mode os.FileMode, durable bool) error {
-	_, err := file.Write(data)
+// writeIn replaces a file in a directory that it makes if that is missing.
+func writeIn(path string, data []byte, mode os.FileMode, durable bool) error {
+	err := os.MkdirAll(filepath.Dir(path), 0o755)
+	if err == nil {
+		err = replace(path, bytes.NewReader(data), mode, durable)
+	}
+	return describe(path, err)
+}
+
+func describe(path string, err error) error {
+	if err == nil {
+		return nil
+	}
+	return fmt.Errorf("write %s: %w", path, err)
+}
+
+func replace(path string, content io.Reader, mode os.FileMode, durable bool) error {
+	dir, prefix := filepath.Dir(path), "."+filepath.Base(path)+"."
+	sweep(dir, prefix)
+	temp, err := os.CreateTemp(dir, prefix+"*")
+	if err != nil {
+		return err
+	}
+	err = fill(temp, content, mode, durable)
+	if err == nil {
+		err = os.Rename(temp.Name(), path)
+	}
+	if err != nil {
+		return errors.Join(err, ignoreMissing(os.Remove(temp.Name())))
+	}
+	if durable {
+		return syncDir(dir)
+	}
+	return nil
+}
+
+// fill writes the content to the temporary file, down to the disk if it is to be durable, and closes it.
+func fill(file *os.File, content io.Reader, mode os.FileMode, durable bool) error {
+	_, err := io.Copy(file, content)
 	if err == nil {
 		err = file.Chmod(mode)
 	}
@@ -98,6 +117,23 @@ func fill(file *os.File, data []byte, mode os.FileMode, durable bool) error {
 		err = file.Sync()
 	}
 	return errors.Join(err, file.Close())
+}
+
+// abandoned is the age from which on a temporary file is taken for one that nobody writes any more.
+const abandoned = time.Hour
+
+// sweep removes the temporary files of calls for the same name that were killed. What it cannot remove is in nobody's way.
+func sweep(dir, prefix string) {
+	entries, _ := os.ReadDir(dir)
+	for _, entry := range entries {
+		random, ours := strings.CutPrefix(entry.Name(), prefix)
+		if !ours || strings.Trim(random, "0123456789") != "" || !entry.Type().IsRegular() {
+			continue
+		}
+		if info, err := entry.Info(); err == nil && time.Since(info.ModTime()) > abandoned {
+			_ = os.Remove(filepath.Join(dir, entry.Name()))
+		}
+	}
 }
 
 // syncDir makes a rename in dir survive a power cut.
