@@ -7,14 +7,13 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"strconv"
-	"strings"
 	"time"
 
 	"golang.org/x/sys/unix"
 	"k8s.io/apimachinery/pkg/util/wait"
 
 	"github.com/drover-dev/drover/agent/service"
+	"github.com/drover-dev/drover/internal/procfs"
 )
 
 // stopService has systemd end the agent, if it is systemd that runs it.
@@ -89,20 +88,13 @@ func (r *resetter) stopProcess(ctx context.Context, name string) error {
 	return nil
 }
 
-// startTime is field 22 of /proc/<pid>/stat, 0 for a process that is gone or a zombie.
+// startTime tells a process from a later one with its number, 0 for one that is gone or has ended.
 func startTime(pid int) (uint64, error) {
-	data, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
-	if isGone(err) {
+	stat, err := procfs.ReadStat(pid)
+	if procfs.IsGone(err) || stat.Ended() {
 		return 0, nil
 	}
-	if err != nil {
-		return 0, fmt.Errorf("look whether process %d runs: %w", pid, err)
-	}
-	fields := strings.Fields(string(data[strings.LastIndexByte(string(data), ')')+1:]))
-	if len(fields) < 20 || fields[0] == "Z" {
-		return 0, nil
-	}
-	return strconv.ParseUint(fields[19], 10, 64)
+	return stat.StartTime, err
 }
 
 // until polls for something no event tells of, within the time processes get to stop.

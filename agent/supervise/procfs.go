@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/drover-dev/drover/internal/procfs"
 )
 
 // image is what identifies a running process: its start time, in clock ticks since the boot, tells it from a later
@@ -24,11 +26,11 @@ type image struct {
 
 // readImage reads the image of a process from /proc. A zombie is an error: it runs nothing any more.
 func readImage(pid int) (image, error) {
-	dir := filepath.Join("/proc", strconv.Itoa(pid))
-	start, err := startTime(dir)
+	stat, err := procfs.ReadStat(pid)
 	if err != nil {
 		return image{}, err
 	}
+	dir := filepath.Join("/proc", strconv.Itoa(pid))
 	exe, err := os.Readlink(filepath.Join(dir, "exe"))
 	if err != nil {
 		return image{}, fmt.Errorf("read the executable of process %d: %w", pid, err)
@@ -41,7 +43,7 @@ func readImage(pid int) (image, error) {
 		return image{}, fmt.Errorf("process %d is a zombie", pid)
 	}
 	argv := strings.Split(string(bytes.TrimSuffix(cmdline, []byte{0})), "\x00")
-	return image{start: start, exe: strings.TrimSuffix(exe, " (deleted)"), argv: argv}, nil
+	return image{start: stat.StartTime, exe: strings.TrimSuffix(exe, " (deleted)"), argv: argv}, nil
 }
 
 // imagePatience is how long a process may show neither executable nor arguments.
@@ -69,32 +71,11 @@ func (h *handle) image() image {
 
 // startTime is the process's, 0 when there is none by its number any more.
 func (h *handle) startTime() (uint64, error) {
-	start, err := startTime(filepath.Join("/proc", strconv.Itoa(h.pid)))
-	if isGone(err) {
+	stat, err := procfs.ReadStat(h.pid)
+	if procfs.IsGone(err) {
 		return 0, nil
 	}
-	return start, err
-}
-
-// isGone says of an error that there is no such process. Any other, such as too many open files or too little memory, says
-// nothing of the process: to take it for gone would be to start a second one beside it.
-func isGone(err error) bool { return errors.Is(err, unix.ESRCH) || errors.Is(err, os.ErrNotExist) }
-
-// startTime is field 22 of /proc/<pid>/stat. The second field, the name in parentheses, may hold spaces.
-func startTime(dir string) (uint64, error) {
-	data, err := os.ReadFile(filepath.Join(dir, "stat"))
-	if err != nil {
-		return 0, fmt.Errorf("read the start time: %w", err)
-	}
-	end := bytes.LastIndexByte(data, ')')
-	if end < 0 {
-		return 0, fmt.Errorf("read the start time: %s/stat has no name", dir)
-	}
-	fields := strings.Fields(string(data[end+1:]))
-	if len(fields) < 20 {
-		return 0, fmt.Errorf("read the start time: %s/stat has %d fields", dir, len(fields)+2)
-	}
-	return strconv.ParseUint(fields[19], 10, 64)
+	return stat.StartTime, err
 }
 
 // findProcess looks for a process in our own PID and mount namespaces that runs argv from exe, 0 for none. Other machines

@@ -8,7 +8,6 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
@@ -16,6 +15,7 @@ import (
 
 	fleetv1 "github.com/drover-dev/drover/api/v1alpha1"
 	"github.com/drover-dev/drover/internal/atomicfile"
+	"github.com/drover-dev/drover/internal/procfs"
 )
 
 // record is what the next supervisor must know about a process, one file for each. It is written before the start
@@ -115,7 +115,7 @@ func (r *record) find() (*handle, error) {
 // something else by now is not fit to be adopted: it loses its digest, so that it equals nothing that is wanted.
 func (r *record) findNumbered() (*handle, error) {
 	h, err := openHandle(r.PID)
-	if isGone(err) || errors.Is(err, unix.EINVAL) && r.isAnothers() {
+	if procfs.IsGone(err) || errors.Is(err, unix.EINVAL) && r.isAnothers() {
 		return nil, nil
 	}
 	if err != nil {
@@ -142,8 +142,8 @@ func (r *record) findNumbered() (*handle, error) {
 
 // isAnothers says whether the PID has become the number of a thread, which no handle can be taken of.
 func (r *record) isAnothers() bool {
-	start, err := startTime(filepath.Join("/proc", strconv.Itoa(r.PID)))
-	return isGone(err) || err == nil && start != r.StartTime
+	stat, err := procfs.ReadStat(r.PID)
+	return procfs.IsGone(err) || err == nil && stat.StartTime != r.StartTime
 }
 
 // findUnnumbered looks for the process by what it runs.
@@ -153,7 +153,7 @@ func (r *record) findUnnumbered() (*handle, error) {
 		return nil, err
 	}
 	h, err := openHandle(pid)
-	if isGone(err) {
+	if procfs.IsGone(err) {
 		return nil, nil
 	}
 	if err != nil {
@@ -165,7 +165,7 @@ func (r *record) findUnnumbered() (*handle, error) {
 		return h, nil
 	}
 	h.close()
-	if isGone(err) {
+	if procfs.IsGone(err) {
 		return nil, nil
 	}
 	return nil, err

@@ -19,6 +19,7 @@ import (
 	"github.com/drover-dev/drover/api/v1alpha1"
 	"github.com/drover-dev/drover/controllers/local/machine"
 	"github.com/drover-dev/drover/hack/bench/proc"
+	"github.com/drover-dev/drover/internal/procfs"
 )
 
 const (
@@ -134,11 +135,11 @@ func (b *bench) sinceAgent(name string, then time.Time) (time.Duration, error) {
 	if err != nil {
 		return 0, err
 	}
-	stat, err := proc.ReadStat(found[agentProcess])
+	stat, err := procfs.ReadStat(found[agentProcess])
 	if err != nil {
 		return 0, err
 	}
-	return since(stat.Start, then)
+	return since(stat.SinceBoot(), then)
 }
 
 // since is the time from start, which is on the host's clock since its boot, to then.

@@ -9,6 +9,7 @@ import (
 	"github.com/drover-dev/drover/api/v1alpha1"
 	"github.com/drover-dev/drover/hack/bench/proc"
 	"github.com/drover-dev/drover/hack/bench/table"
+	"github.com/drover-dev/drover/internal/procfs"
 )
 
 const (
@@ -106,7 +107,7 @@ func agentCPU(ctx context.Context, n *node) (float64, error) {
 	if err != nil {
 		return 0, err
 	}
-	before, err := proc.ReadStat(processes[agentProcess])
+	before, err := procfs.ReadStat(processes[agentProcess])
 	if err != nil {
 		return 0, err
 	}
@@ -114,7 +115,7 @@ func agentCPU(ctx context.Context, n *node) (float64, error) {
 	if err := wait(ctx, idleFor); err != nil {
 		return 0, err
 	}
-	after, err := proc.ReadStat(processes[agentProcess])
+	after, err := procfs.ReadStat(processes[agentProcess])
 	if err != nil {
 		return 0, err
 	}

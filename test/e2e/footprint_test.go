@@ -20,6 +20,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	fleetv1 "github.com/drover-dev/drover/api/v1alpha1"
+	"github.com/drover-dev/drover/internal/procfs"
 )
 
 // footprint is what a machine has on its host while it runs. It is read off the kernel, beginning at the machine's init,
@@ -28,7 +29,7 @@ type footprint struct {
 	machine client.ObjectKey
 	dir     string
 	// processes are init and all that come from it, containers' too: process ID to start time.
-	processes  map[int]string
+	processes  map[int]uint64
 	namespaces []string
 	cgroups    []string
 	// link is the index of the host's end of the machine's interface.
@@ -42,7 +43,7 @@ func (w *World) footprint(t *testing.T, machine *clusterv1.Machine) *footprint {
 	init := w.localPID(t, key)
 	proc := fmt.Sprintf("/proc/%d", init)
 	f := &footprint{
-		machine: key, dir: filepath.Join(w.Root, ".drover", "machines", key.Namespace, key.Name), processes: must[map[int]string](t)(family(init)),
+		machine: key, dir: filepath.Join(w.Root, ".drover", "machines", key.Namespace, key.Name), processes: must[map[int]uint64](t)(family(init)),
 		namespaces: must[[]string](t)(ownNamespaces(proc)), cgroups: must[[]string](t)(ownCgroups(proc, key.Name)),
 	}
 	index := strings.TrimSpace(string(must[[]byte](t)(os.ReadFile(proc + "/root/sys/class/net/eth0/iflink"))))
@@ -61,7 +62,7 @@ func (w *World) footprint(t *testing.T, machine *clusterv1.Machine) *footprint {
 func (f *footprint) remains() error {
 	var left []string
 	for pid, started := range f.processes {
-		if _, now, err := readStat(pid); err == nil && now == started {
+		if now, err := procfs.ReadStat(pid); err == nil && now.StartTime == started {
 			left = append(left, fmt.Sprintf("process %d", pid))
 		}
 	}
@@ -104,40 +105,29 @@ func (w *World) awaitNoMachine(t *testing.T, f *footprint) {
 }
 
 // family is a process with its children, theirs and so on. Orphans of a PID namespace are its init's children.
-func family(root int) (map[int]string, error) {
+func family(root int) (map[int]uint64, error) {
 	dirs, err := filepath.Glob("/proc/[0-9]*")
 	if err != nil {
 		return nil, err
 	}
-	children, started := map[int][]int{}, map[int]string{}
+	children, started := map[int][]int{}, map[int]uint64{}
 	for _, dir := range dirs {
 		pid, err := strconv.Atoi(filepath.Base(dir))
 		if err != nil {
 			return nil, err
 		}
-		parent, start, err := readStat(pid)
+		stat, err := procfs.ReadStat(pid)
 		if err != nil {
 			continue // it has ended
 		}
-		children[parent], started[pid] = append(children[parent], pid), start
+		children[stat.Parent], started[pid] = append(children[stat.Parent], pid), stat.StartTime
 	}
-	found := map[int]string{}
+	found := map[int]uint64{}
 	for next := []int{root}; len(next) > 0; next = next[1:] {
 		found[next[0]] = started[next[0]]
 		next = append(next, children[next[0]]...)
 	}
 	return found, nil
-}
-
-// readStat returns a process's parent and start time: fields 4 and 22 of proc_pid_stat(5).
-func readStat(pid int) (parent int, started string, err error) {
-	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
-	if err != nil {
-		return 0, "", err
-	}
-	fields := strings.Fields(string(stat[strings.LastIndexByte(string(stat), ')')+1:]))
-	parent, err = strconv.Atoi(fields[1])
-	return parent, fields[19], err
 }
 
 // ownNamespaces are a process's namespaces that are not this one's too, as nsfs(5) spells them.

@@ -15,6 +15,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	fleetv1 "github.com/drover-dev/drover/api/v1alpha1"
+	"github.com/drover-dev/drover/internal/procfs"
 )
 
 // initOf returns the process ID, on the host, of the init of a machine in the default namespace.
@@ -75,12 +76,12 @@ func (w *World) hostPID(t *testing.T, machine string, pid int32) int {
 // agentPID is the process ID, on the host, of a machine's agent: the child of its init.
 func (w *World) agentPID(t *testing.T, machine string) (int, error) {
 	t.Helper()
-	parent := strconv.Itoa(w.initOf(t, machine))
+	parent := w.initOf(t, machine)
 	return findProcess(func(dir string) bool {
-		stat, _ := os.ReadFile(filepath.Join(dir, "stat"))
-		_, after, found := strings.Cut(string(stat), ") ")
+		pid, _ := strconv.Atoi(filepath.Base(dir))
+		stat, err := procfs.ReadStat(pid)
 		arguments, _ := os.ReadFile(filepath.Join(dir, "cmdline"))
-		return found && strings.Fields(after)[1] == parent && strings.Contains(string(arguments), "drover-agent\x00run")
+		return err == nil && stat.Parent == parent && strings.Contains(string(arguments), "drover-agent\x00run")
 	})
 }
 

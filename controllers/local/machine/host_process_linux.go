@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -15,6 +14,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/drover-dev/drover/internal/procfs"
 )
 
 // The word and the answer, as agent/machineinit has them. A test holds the two together.
@@ -144,12 +145,12 @@ func (w *waiting) Go(ctx context.Context, timeout time.Duration) error {
 
 // identify reads what tells this process from a later one with its ID.
 func identify(pid int) (Process, error) {
-	start, _, err := readStat(pid)
+	stat, err := procfs.ReadStat(pid)
 	if err != nil {
 		return Process{}, err
 	}
 	bootID, err := hostBootID()
-	return Process{PID: pid, StartTime: start, HostBootID: bootID}, err
+	return Process{PID: pid, StartTime: stat.StartTime, HostBootID: bootID}, err
 }
 
 func hostBootID() (string, error) {
@@ -160,31 +161,16 @@ func hostBootID() (string, error) {
 	return strings.TrimSpace(string(bootID)), nil
 }
 
-// readStat reads a process's start time and state (proc_pid_stat(5), fields 22 and 3).
-func readStat(pid int) (start uint64, state string, err error) {
-	data, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
-	if err != nil {
-		return 0, "", fmt.Errorf("look at the process %d: %w", pid, err)
-	}
-	// The second field may hold anything, spaces and parentheses too.
-	fields := strings.Fields(string(data[strings.LastIndexByte(string(data), ')')+1:]))
-	if len(fields) < 20 {
-		return 0, "", fmt.Errorf("look at the process %d: its stat has %d fields", pid, len(fields)+2)
-	}
-	start, err = strconv.ParseUint(fields[19], 10, 64)
-	return start, fields[0], err
-}
-
 // Alive implements Host.
 func (LinuxHost) Alive(p Process) (bool, error) {
-	start, state, err := readStat(p.PID)
-	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, unix.ESRCH) {
+	stat, err := procfs.ReadStat(p.PID)
+	if procfs.IsGone(err) {
 		return false, nil
 	}
 	if err != nil {
 		return false, err
 	}
-	if state == "Z" || state == "X" || start != p.StartTime {
+	if stat.Ended() || stat.StartTime != p.StartTime {
 		return false, nil
 	}
 	bootID, err := hostBootID()

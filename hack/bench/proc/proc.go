@@ -9,47 +9,11 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/drover-dev/drover/internal/procfs"
 )
 
-// tick is the unit of times in /proc/<pid>/stat: USER_HZ is 100 on every architecture that Drover runs on.
-const tick = 10 * time.Millisecond
-
-// Stat is a part of /proc/<pid>/stat (proc_pid_stat(5)).
-type Stat struct {
-	Parent int
-	// CPU is the time in user and kernel mode.
-	CPU time.Duration
-	// Start is when the process started, since the host's boot, down to 10 ms.
-	Start time.Duration
-}
-
-// ReadStat reads a process's.
-func ReadStat(pid int) (Stat, error) {
-	data, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
-	if err != nil {
-		return Stat{}, fmt.Errorf("look at process %d: %w", pid, err)
-	}
-	return parseStat(string(data))
-}
-
-// parseStat takes care of a command that has spaces and parentheses in its name.
-func parseStat(line string) (Stat, error) {
-	fields := strings.Fields(line[strings.LastIndexByte(line, ')')+1:])
-	if len(fields) < 20 {
-		return Stat{}, fmt.Errorf("read a process's stat %q: too short", line)
-	}
-	var numbers [4]int64
-	for i, field := range []int{1, 11, 12, 19} { // ppid, utime, stime, starttime
-		n, err := strconv.ParseInt(fields[field], 10, 64)
-		if err != nil {
-			return Stat{}, fmt.Errorf("read a process's stat: %w", err)
-		}
-		numbers[i] = n
-	}
-	return Stat{Parent: int(numbers[0]), CPU: time.Duration(numbers[1]+numbers[2]) * tick, Start: time.Duration(numbers[3]) * tick}, nil
-}
-
-// SinceBoot is the time since the host's boot, on the clock that Stat.Start is on.
+// SinceBoot is the time since the host's boot, on the clock that processes' starts are on.
 func SinceBoot() (time.Duration, error) {
 	var now unix.Timespec
 	if err := unix.ClockGettime(unix.CLOCK_BOOTTIME, &now); err != nil {
@@ -68,7 +32,7 @@ func Below(root int) (map[string]int, error) {
 	parents := map[int]int{}
 	for _, e := range entries {
 		if pid, err := strconv.Atoi(e.Name()); err == nil {
-			if s, err := ReadStat(pid); err == nil { // else it just ended
+			if s, err := procfs.ReadStat(pid); err == nil { // else it just ended
 				parents[pid] = s.Parent
 			}
 		}

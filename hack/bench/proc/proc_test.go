@@ -6,23 +6,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/google/go-cmp/cmp"
+	"github.com/drover-dev/drover/internal/procfs"
 )
-
-func TestParseStat(t *testing.T) {
-	line := "42 (a (b) c) S 7 42 42 0 -1 4194560 1 2 3 4 150 50 0 0 20 0 9 0 12345 1 2"
-	got, err := parseStat(line)
-	if err != nil {
-		t.Fatal(err)
-	}
-	want := Stat{Parent: 7, CPU: 2 * time.Second, Start: 123450 * time.Millisecond}
-	if diff := cmp.Diff(want, got); diff != "" {
-		t.Errorf("-want +got:\n%s", diff)
-	}
-	if _, err := parseStat("42 (a) S 7"); err == nil {
-		t.Error("a line cut short was taken for a whole one")
-	}
-}
 
 func TestParseRollup(t *testing.T) {
 	text := "00400000-7fff00000000 ---p 00000000 00:00 0 [rollup]\nRss:               100 kB\nPss:                60 kB\nPss_Anon:           1 kB\nAnonymous:          20 kB\n"
@@ -60,9 +45,9 @@ func TestBelowFindsAChildByItsName(t *testing.T) {
 	if err != nil || memory.Resident == 0 {
 		t.Errorf("its memory is %+v (%v), want some", memory, err)
 	}
-	stat, err := ReadStat(cmd.Process.Pid)
+	stat, err := procfs.ReadStat(cmd.Process.Pid)
 	now, clockErr := SinceBoot()
-	if err != nil || clockErr != nil || stat.Parent != os.Getpid() || now-stat.Start > time.Minute || now < stat.Start {
+	if err != nil || clockErr != nil || stat.Parent != os.Getpid() || now-stat.SinceBoot() > time.Minute || now < stat.SinceBoot() {
 		t.Errorf("it is %+v at %s (%v, %v), want a child that started just now", stat, now, err, clockErr)
 	}
 }

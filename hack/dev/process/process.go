@@ -10,11 +10,12 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
-	"strings"
 	"syscall"
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/drover-dev/drover/internal/procfs"
 )
 
 // Marks in the environment of every process started here. By them a process is found whose ID was not recorded.
@@ -71,17 +72,23 @@ func (c Command) Start() (ID, error) {
 	}
 	// Reap it if it ends while this program runs, or it would look alive.
 	go func() { _, _ = p.Wait() }()
-	start, err := startTime(p.Pid)
-	if err != nil {
+	stat, err := procfs.ReadStat(p.Pid)
+	if procfs.IsGone(err) || stat.Ended() {
 		return ID{}, fmt.Errorf("start %s: it ended at once; see %s", c.Name, c.Log)
 	}
-	return ID{PID: p.Pid, StartTime: start}, nil
+	if err != nil {
+		return ID{}, fmt.Errorf("start %s: %w", c.Name, err)
+	}
+	return ID{PID: p.Pid, StartTime: stat.StartTime}, nil
 }
 
-// Alive is true while the process runs.
+// Alive is true while the process runs. One that cannot be looked at is taken to.
 func Alive(id ID) bool {
-	start, err := startTime(id.PID)
-	return err == nil && start == id.StartTime
+	stat, err := procfs.ReadStat(id.PID)
+	if err != nil {
+		return !procfs.IsGone(err)
+	}
+	return !stat.Ended() && stat.StartTime == id.StartTime
 }
 
 // Find returns the processes that world started under that name, and whose IDs are not known; all of the world's
@@ -97,8 +104,8 @@ func Find(world, name string) []ID {
 		if !contains(vars, worldMark+"="+world) || (name != "" && !contains(vars, nameMark+"="+name)) {
 			continue
 		}
-		if start, err := startTime(pid); err == nil {
-			found = append(found, ID{PID: pid, StartTime: start})
+		if stat, err := procfs.ReadStat(pid); err == nil && !stat.Ended() {
+			found = append(found, ID{PID: pid, StartTime: stat.StartTime})
 		}
 	}
 	return found
@@ -166,24 +173,6 @@ func PIDs() []int {
 		}
 	}
 	return pids
-}
-
-// startTime is field 22 of /proc/<pid>/stat (proc_pid_stat(5)). A zombie counts as ended.
-func startTime(pid int) (uint64, error) {
-	raw, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
-	if err != nil {
-		return 0, err
-	}
-	// The command's name may hold spaces and parentheses; the last one closes it.
-	_, rest, ok := strings.Cut(string(raw[max(0, bytes.LastIndexByte(raw, ')')):]), ") ")
-	fields := strings.Fields(rest)
-	if !ok || len(fields) < 20 {
-		return 0, fmt.Errorf("read /proc/%d/stat: too short", pid)
-	}
-	if fields[0] == "Z" || fields[0] == "X" {
-		return 0, os.ErrProcessDone
-	}
-	return strconv.ParseUint(fields[19], 10, 64)
 }
 
 func contains(vars [][]byte, want string) bool {

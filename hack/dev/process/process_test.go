@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/drover-dev/drover/hack/dev/process"
+	"github.com/drover-dev/drover/test/limits"
 )
 
 func start(t *testing.T, script string) (process.ID, process.Command) {
@@ -48,6 +49,15 @@ func TestStopKillsWhatIgnoresIt(t *testing.T) {
 	}
 	if process.Alive(id) {
 		t.Error("it is alive after Stop")
+	}
+}
+
+func TestAProcessThatCannotBeLookedAtIsNotTakenForEnded(t *testing.T) {
+	id, _ := start(t, "exec sleep 100")
+	alive := false
+	limits.WithoutFiles(t, func() { alive = process.Alive(id) })
+	if !alive {
+		t.Error("it passes for ended without a file to look with")
 	}
 }
 
