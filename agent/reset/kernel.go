@@ -15,6 +15,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/drover-dev/drover/agent/network"
+	"github.com/drover-dev/drover/internal/cgroup"
 )
 
 // mountsAt are the mount points at a directory and below it, the last mounted first.
@@ -150,27 +151,13 @@ func (r *resetter) removeCgroups(context.Context) error {
 	found, err := r.podCgroups()
 	errs := []error{err}
 	for _, dir := range found {
-		if err := removeTree(dir); err != nil {
+		if err := cgroup.RemoveEmpty(dir); err != nil {
 			errs = append(errs, err)
 			continue
 		}
 		r.say("Removed cgroup %s", dir)
 	}
 	return errors.Join(errs...)
-}
-
-// removeTree removes directories only: the files of a cgroup are the kernel's.
-func removeTree(root string) error {
-	dirs, err := cgroupsBelow(root)
-	if err != nil {
-		return fmt.Errorf("list the cgroups below %s: %w", root, err)
-	}
-	for _, dir := range slices.Backward(dirs) {
-		if err := unix.Rmdir(dir); err != nil && !errors.Is(err, unix.ENOENT) {
-			return fmt.Errorf("remove cgroup %s: %w", dir, err)
-		}
-	}
-	return nil
 }
 
 func ignoreMissing(err error) error {

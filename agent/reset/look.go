@@ -17,6 +17,11 @@ func isGone(err error) bool {
 		errors.Is(err, unix.ESRCH) || errors.Is(err, unix.ENODEV) // a process, and a cgroup, that ended after its file was opened
 }
 
+func exists(path string) bool {
+	_, err := os.Lstat(path)
+	return err == nil
+}
+
 // isAnyThere says whether one of several paths names something.
 func isAnyThere(paths ...string) (bool, error) {
 	for _, path := range paths {

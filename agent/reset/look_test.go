@@ -10,6 +10,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/drover-dev/drover/agent/baseline"
+	"github.com/drover-dev/drover/internal/cgroup"
 	"github.com/drover-dev/drover/test/limits"
 )
 
@@ -20,12 +21,12 @@ func TestWhatCannotBeLookedAtIsNotTakenForGone(t *testing.T) {
 	put(t, o.Root+"/proc/sys/vm/panic_on_oom", "1\n")
 	r := &resetter{Options: o, before: baseline.Baseline{Sysctls: map[string]string{"vm/panic_on_oom": "0"}}}
 	looks := map[string]func() error{
-		"a component":               func() error { _, err := startTime(pid); return err },
-		"the shims":                 func() error { _, err := r.killShims(map[int]bool{}); return err },
-		"the processes of a cgroup": func() error { _, err := processesIn(o.Root + "/cgroup/pod"); return err },
-		"the cgroups":               func() error { return removeTree(o.Root + "/cgroup/pod") },
-		"the pods' cgroups":         func() error { _, err := r.podCgroups(); return err },
-		"the records":               func() error { return r.stopComponents(t.Context()) },
+		"a component":            func() error { _, err := startTime(pid); return err },
+		"the shims":              func() error { _, err := r.killShims(map[int]bool{}); return err },
+		"the cgroups' processes": func() error { _, _, err := cgroup.Kill(o.Root + "/cgroup/pod"); return err },
+		"the cgroups":            func() error { return cgroup.RemoveEmpty(o.Root + "/cgroup/pod") },
+		"the pods' cgroups":      func() error { _, err := r.podCgroups(); return err },
+		"the records":            func() error { return r.stopComponents(t.Context()) },
 		"the processes that are left": func() error {
 			_, err := r.processesLeft()
 			return err

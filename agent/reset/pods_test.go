@@ -13,9 +13,10 @@ import (
 	"testing"
 	"time"
 
-	"golang.org/x/sys/unix"
 	"google.golang.org/grpc"
 	runtimeapi "k8s.io/cri-api/pkg/apis/runtime/v1"
+
+	"github.com/drover-dev/drover/internal/cgroup"
 )
 
 // sleeper runs until it is killed, and ends with the test.
@@ -29,21 +30,21 @@ func sleeper(t *testing.T, path string) int {
 	return cmd.Process.Pid
 }
 
-// cgroup makes a cgroup with a process in it, and removes it with those above it that the test made.
-func cgroup(t *testing.T, hierarchy, path string) (dir string, pid int) {
+// inCgroup makes a cgroup with a process in it, and removes it with those above it that the test made.
+func inCgroup(t *testing.T, hierarchy, path string) (dir string, pid int) {
 	t.Helper()
 	dir = hierarchy
 	for part := range strings.SplitSeq(path, "/") {
 		dir = filepath.Join(dir, part)
 		made := dir
 		if err := os.Mkdir(made, 0o755); err == nil {
-			t.Cleanup(func() { removed(made) })
+			t.Cleanup(func() { removed(t, made) })
 		} else if !os.IsExist(err) {
 			t.Fatal(err)
 		}
 	}
 	pid = sleeper(t, "/bin/sleep")
-	t.Cleanup(func() { thaw(dir) }) // or its end would be waited for in vain
+	t.Cleanup(func() { _, _, _ = cgroup.Kill(dir) }) // or, frozen, its end would be waited for in vain
 	if err := os.WriteFile(filepath.Join(dir, "cgroup.procs"), []byte(strconv.Itoa(pid)), 0); err != nil {
 		t.Fatal(err)
 	}
@@ -51,10 +52,12 @@ func cgroup(t *testing.T, hierarchy, path string) (dir string, pid int) {
 }
 
 // removed removes a cgroup as soon as its processes, which were killed, have left it.
-func removed(dir string) {
-	thaw(dir)
-	for deadline := time.Now().Add(10 * time.Second); unix.Rmdir(dir) == unix.EBUSY && time.Now().Before(deadline); {
-		time.Sleep(5 * time.Millisecond)
+func removed(t *testing.T, dir string) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(t.Context()), 10*time.Second)
+	defer cancel()
+	if err := cgroup.Remove(ctx, dir); err != nil {
+		t.Error(err)
 	}
 }
 
@@ -85,9 +88,9 @@ func TestResetEndsThePodsThatContainerdLeft(t *testing.T) {
 			o, out := machine(t)
 			root := fmt.Sprintf("drover-test-%d", os.Getpid())
 			o.CgroupRoot = "/" + root
-			dir, running := cgroup(t, hierarchy, root+"/kubepods/burstable/pod1")
-			paused, frozen := cgroup(t, hierarchy, root+"/kubepods/pod2")
-			_, beside := cgroup(t, hierarchy, root+"/system")
+			dir, running := inCgroup(t, hierarchy, root+"/kubepods/burstable/pod1")
+			paused, frozen := inCgroup(t, hierarchy, root+"/kubepods/pod2")
+			_, beside := inCgroup(t, hierarchy, root+"/system")
 			state := "1"
 			if freezer == "freezer.state" {
 				state = "FROZEN"

@@ -8,17 +8,16 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/drover-dev/drover/internal/cgroup"
 )
 
-const (
-	cgroupRetry   = 20 * time.Millisecond
-	cgroupTimeout = 10 * time.Second
-)
+// cgroupTimeout bounds the removal of a machine's cgroups.
+const cgroupTimeout = 10 * time.Second
 
 // MakeCgroups implements Host.
 func (LinuxHost) MakeCgroups(c Cgroups) error {
@@ -80,66 +79,16 @@ func delegate(dir CgroupDir) error {
 	return nil
 }
 
-// RemoveCgroups implements Host. The kernel lets go of a cgroup a moment after its last process: hence the retries.
+// RemoveCgroups implements Host.
 func (LinuxHost) RemoveCgroups(ctx context.Context, c Cgroups) error {
 	ctx, cancel := context.WithTimeout(ctx, cgroupTimeout)
 	defer cancel()
-	for _, tree := range c.Remove {
-		for {
-			err := removeCgroupTree(tree)
-			if err == nil {
-				break
-			}
-			select {
-			case <-ctx.Done():
-				return fmt.Errorf("remove the cgroup %s: %w", tree, err)
-			case <-time.After(cgroupRetry):
-			}
-		}
+	if err := cgroup.Remove(ctx, c.Remove...); err != nil {
+		return err
 	}
 	for _, dir := range c.RemoveIfEmpty {
 		// Other machines' cgroups keep it.
 		_ = unix.Rmdir(dir)
 	}
 	return nil
-}
-
-// removeCgroupTree kills what is left in a machine's cgroups (nothing, if it died whole) and removes them, innermost
-// first.
-func removeCgroupTree(tree string) error {
-	var dirs []string
-	err := filepath.WalkDir(tree, func(path string, entry fs.DirEntry, err error) error {
-		if errors.Is(err, fs.ErrNotExist) {
-			return nil
-		}
-		if err == nil && entry.IsDir() {
-			dirs = append(dirs, path)
-		}
-		return err
-	})
-	if err != nil {
-		return err
-	}
-	slices.Reverse(dirs)
-	var failed error
-	for _, dir := range dirs {
-		err := unix.Rmdir(dir)
-		if err == nil || errors.Is(err, unix.ENOENT) {
-			continue
-		}
-		killCgroup(dir)
-		failed = errors.Join(failed, fmt.Errorf("%s: %w", dir, err))
-	}
-	return failed
-}
-
-func killCgroup(dir string) {
-	// A frozen process takes no signal.
-	_ = os.WriteFile(filepath.Join(dir, "freezer.state"), []byte("THAWED"), 0)
-	procs, _ := os.ReadFile(filepath.Join(dir, "cgroup.procs"))
-	for _, field := range strings.Fields(string(procs)) {
-		if pid, err := strconv.Atoi(field); err == nil && pid != os.Getpid() {
-			killOne(pid)
-		}
-	}
 }

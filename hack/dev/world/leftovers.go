@@ -4,13 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 	"path/filepath"
 	"regexp"
 	"slices"
-	"strconv"
-	"strings"
 	"time"
 
 	"github.com/moby/sys/mountinfo"
@@ -20,6 +17,7 @@ import (
 	"github.com/drover-dev/drover/hack/dev/layout"
 	"github.com/drover-dev/drover/hack/dev/process"
 	"github.com/drover-dev/drover/hack/vm/machine"
+	"github.com/drover-dev/drover/internal/cgroup"
 )
 
 // machineLink matches the names that controllers/local/machine gives the machines' links, and not others' such as drv-lan.
@@ -144,72 +142,9 @@ func cgroups() []string {
 	return found
 }
 
-// killCgroups kills everything in the machines' cgroups until these can be removed.
+// killCgroups kills everything in the machines' cgroups and removes them.
 func killCgroups(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, 20*time.Second)
 	defer cancel()
-	tick := time.NewTicker(20 * time.Millisecond)
-	defer tick.Stop()
-	for {
-		var err error
-		for _, dir := range cgroups() {
-			killCgroup(dir)
-			err = errors.Join(err, removeCgroup(dir))
-		}
-		if err == nil {
-			return nil
-		}
-		select {
-		case <-ctx.Done():
-			return err
-		case <-tick.C:
-		}
-	}
-}
-
-func killCgroup(dir string) {
-	_ = filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
-		if err == nil { // whatever cannot be read just went
-			useToKill(path, d.Name())
-		}
-		return nil
-	})
-}
-
-// useToKill does what a file of a cgroup is good for in ending what runs there.
-func useToKill(path, name string) {
-	switch name {
-	case "freezer.state":
-		// With cgroup v1, a frozen process does not take a signal.
-		_ = os.WriteFile(path, []byte("THAWED"), 0)
-	case "cgroup.procs":
-		killMembers(path)
-	}
-}
-
-func killMembers(procs string) {
-	raw, _ := os.ReadFile(procs) // a cgroup that just went has no members
-	for _, field := range strings.Fields(string(raw)) {
-		// 0 stands for a process of another PID namespace, which killing would turn on ourselves.
-		if pid, err := strconv.Atoi(field); err == nil && pid > 1 && pid != os.Getpid() {
-			_ = unix.Kill(pid, unix.SIGKILL)
-		}
-	}
-}
-
-// removeCgroup removes the cgroup and those in it, the innermost first: the files in a cgroup go with it.
-func removeCgroup(dir string) error {
-	var dirs []string
-	_ = filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
-		if err == nil && d.IsDir() {
-			dirs = append(dirs, path)
-		}
-		return nil
-	})
-	for _, path := range slices.Backward(dirs) {
-		if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return fmt.Errorf("remove the cgroup: %w", err)
-		}
-	}
-	return nil
+	return cgroup.Remove(ctx, cgroups()...)
 }

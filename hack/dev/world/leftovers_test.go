@@ -1,10 +1,6 @@
 package world
 
-import (
-	"os"
-	"path/filepath"
-	"testing"
-)
+import "testing"
 
 func TestOurs(t *testing.T) {
 	tests := map[string]struct {
@@ -26,22 +22,5 @@ func TestOurs(t *testing.T) {
 				t.Errorf("ours(%s) = %t, want %t: %s", tc.link, got, tc.want, tc.reason)
 			}
 		})
-	}
-}
-
-// A paused container's processes are frozen, and with cgroup v1 a frozen process does not even take SIGKILL.
-func TestKillCgroupThaws(t *testing.T) {
-	dir := t.TempDir()
-	container := filepath.Join(dir, "machine", "container")
-	if err := os.MkdirAll(container, 0o755); err != nil {
-		t.Fatal(err)
-	}
-	state := filepath.Join(container, "freezer.state")
-	if err := os.WriteFile(state, []byte("FROZEN"), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	killCgroup(dir)
-	if got, err := os.ReadFile(state); err != nil || string(got) != "THAWED" {
-		t.Errorf("freezer.state is %q (%v), want THAWED", got, err)
 	}
 }
