@@ -19,6 +19,7 @@ import (
 	"github.com/drover-dev/drover/agent/component"
 	"github.com/drover-dev/drover/agent/host"
 	"github.com/drover-dev/drover/agent/identity"
+	"github.com/drover-dev/drover/agent/kernel"
 	"github.com/drover-dev/drover/agent/membership"
 	"github.com/drover-dev/drover/agent/network"
 	"github.com/drover-dev/drover/agent/report"
@@ -62,6 +63,7 @@ type Agent struct {
 	opts      Options
 	log       logr.Logger
 	system    *host.System
+	kernel    *kernel.Kernel
 	supervise *supervise.Supervisor
 	network   *network.Manager
 	reporter  *report.Reporter
@@ -127,8 +129,9 @@ func load(opts Options) (*Agent, error) {
 	if err != nil {
 		return nil, err
 	}
+	system := host.NewSystem()
 	a := &Agent{
-		opts: opts, log: opts.Log, system: host.NewSystem(), supervise: processes,
+		opts: opts, log: opts.Log, system: system, kernel: kernel.Of(system), supervise: processes,
 		reporter:  &report.Reporter{Node: boot.NodeName, Log: opts.Log.WithName("report"), Clock: clock.RealClock{}},
 		timeline:  status.NewTimeline(time.Now),
 		boot:      bootreport.New(opts.RunDir, opts.Log),

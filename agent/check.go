@@ -47,7 +47,7 @@ func (a *Agent) check(ctx context.Context, g *generation) error {
 	if failed != "" {
 		a.log.Info("Went on with the state that was installed before in spite of the preflight", "failed", failed)
 	}
-	if err := a.system.PrepareCgroups(facts); err != nil {
+	if err := a.kernel.PrepareCgroups(facts); err != nil {
 		return err
 	}
 	a.network.Configure(network.Config{
@@ -84,7 +84,7 @@ func (a *Agent) look(ctx context.Context, g *generation) {
 
 // applySysctls sets the kernel's parameters, and returns what it could not set.
 func (a *Agent) applySysctls(g *generation) []v1alpha1.Finding {
-	return a.system.ApplySysctls(g.Spec.Sysctls, strings.HasPrefix(g.ProviderID, v1alpha1.LocalProviderIDPrefix))
+	return a.kernel.ApplySysctls(g.Spec.Sysctls, strings.HasPrefix(g.ProviderID, v1alpha1.LocalProviderIDPrefix))
 }
 
 // judge is what is found on the machine, the worst first, what is known already included.
@@ -117,7 +117,7 @@ func (a *Agent) loadModules(ctx context.Context) error {
 	if err := before.Record(); err != nil {
 		return err
 	}
-	loaded, err := a.system.LoadModules(ctx)
+	loaded, err := a.kernel.LoadModules(ctx)
 	if err != nil {
 		a.log.Error(err, "Failed to load kernel modules")
 	}

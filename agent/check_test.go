@@ -23,6 +23,7 @@ import (
 	"github.com/drover-dev/drover/agent/component"
 	"github.com/drover-dev/drover/agent/finding"
 	"github.com/drover-dev/drover/agent/host"
+	"github.com/drover-dev/drover/agent/kernel"
 	"github.com/drover-dev/drover/agent/membership"
 	"github.com/drover-dev/drover/agent/network"
 	"github.com/drover-dev/drover/agent/status"
@@ -66,21 +67,22 @@ func machine(t *testing.T) (*Agent, *generation) {
 	}
 	g := &generation{}
 	g.NodeName, g.Spec.Revision, g.Spec.Cluster.Server = "node-1", "r1", "https://api.example:6443"
+	system := &host.System{
+		Root:     filepath.Join(dir, "machine"),
+		Hostname: func() (string, error) { return "node-1", nil },
+		LookupHost: func(context.Context, string) ([]netip.Addr, error) {
+			return []netip.Addr{netip.MustParseAddr("10.88.0.1")}, nil
+		},
+		RouteTo: func(netip.Addr) (host.Route, error) {
+			return host.Route{Source: netip.MustParseAddr("10.88.0.10"), Link: "eth0", MTU: 1450}, nil
+		},
+		DiskBytes: func(string) (int64, int64, error) { return 40 << 30, 20 << 30, nil },
+		NFTables:  func() error { return nil },
+	}
 	a := &Agent{
 		opts: Options{StateDir: filepath.Join(dir, "state"), RunDir: filepath.Join(dir, "run")},
 		log:  logr.Discard(), boot: joinedBoot(), members: membership.New(membership.Options{Node: "node-1", Log: logr.Discard()}), timeline: status.NewTimeline(time.Now),
-		system: &host.System{
-			Root:     filepath.Join(dir, "machine"),
-			Hostname: func() (string, error) { return "node-1", nil },
-			LookupHost: func(context.Context, string) ([]netip.Addr, error) {
-				return []netip.Addr{netip.MustParseAddr("10.88.0.1")}, nil
-			},
-			RouteTo: func(netip.Addr) (host.Route, error) {
-				return host.Route{Source: netip.MustParseAddr("10.88.0.10"), Link: "eth0", MTU: 1450}, nil
-			},
-			DiskBytes: func(string) (int64, int64, error) { return 40 << 30, 20 << 30, nil },
-			NFTables:  func() error { return nil },
-		},
+		system: system, kernel: &kernel.Kernel{Host: system},
 		network: &network.Manager{StateDir: dir}, supervise: processes, restarted: true, current: g, newest: g,
 		bundle: &bundle.Bundle{Dir: filepath.Join(dir, "bundle"), Versions: map[string]string{"pause": "1"}},
 		paths: component.Paths{
@@ -183,12 +185,12 @@ func TestModulesAreLoadedBeforeTheMachineIsLookedAt(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(a.system.Root, "usr/sbin/modprobe"), nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	a.system.Run = func(context.Context, string, ...string) error { return errors.New("exit status 1") }
+	a.kernel.Run = func(context.Context, string, ...string) error { return errors.New("exit status 1") }
 	if err := a.check(t.Context(), g); err == nil || !strings.Contains(strings.Join(lines, "\n"), "Failed to load kernel modules") {
 		t.Errorf("got %v, want a preflight that fails and a cause in the log:\n%s", err, strings.Join(lines, "\n"))
 	}
 	runs := 0
-	a.system.Run = func(context.Context, string, ...string) error {
+	a.kernel.Run = func(context.Context, string, ...string) error {
 		runs++
 		for name, content := range modular {
 			if err := os.WriteFile(filepath.Join(a.system.Root, name), []byte(content), 0o600); err != nil {

@@ -2,15 +2,16 @@ package host
 
 import (
 	"errors"
-	"fmt"
 	"path"
 	"slices"
 	"strconv"
 	"strings"
 )
 
+// CgroupMount is where the hierarchies of cgroups are.
+const CgroupMount = "/sys/fs/cgroup"
+
 const (
-	cgroupMount = "/sys/fs/cgroup"
 	// agentCgroup is the last element of the cgroup the agent is in on a machine that shares its host.
 	agentCgroup = "system"
 	// agentUnitCgroup is that of the agent's unit where `drover-agent install` made it, and componentCgroup that of the unit
@@ -23,14 +24,14 @@ const (
 func (s *System) gatherCgroups(f *Facts) error {
 	f.CgroupDriver = CgroupDriverCgroupfs
 	switch {
-	case s.exists(cgroupMount + "/cgroup.controllers"):
+	case s.Exists(CgroupMount + "/cgroup.controllers"):
 		f.CgroupVersion = 2
-		f.Controllers = strings.Fields(s.text(cgroupMount + "/cgroup.controllers"))
-	case s.exists(cgroupMount + "/memory"), s.exists(cgroupMount + "/cpu"), s.exists(cgroupMount + "/cpu,cpuacct"):
+		f.Controllers = strings.Fields(s.Text(CgroupMount + "/cgroup.controllers"))
+	case s.Exists(CgroupMount + "/memory"), s.Exists(CgroupMount + "/cpu"), s.Exists(CgroupMount + "/cpu,cpuacct"):
 		f.CgroupVersion = 1
 		f.Controllers = s.v1Controllers()
 	default:
-		return errors.New("no cgroups under " + cgroupMount + ": mount cgroup2 there (mount -t cgroup2 none " + cgroupMount + ")")
+		return errors.New("no cgroups under " + CgroupMount + ": mount cgroup2 there (mount -t cgroup2 none " + CgroupMount + ")")
 	}
 	slices.Sort(f.Controllers)
 	own := s.ownCgroup(f.CgroupVersion)
@@ -83,7 +84,7 @@ func (s *System) ownCgroup(version int) string {
 // v1Controllers are the controllers mounted on version 1, each under its own name.
 func (s *System) v1Controllers() []string {
 	var names []string
-	for _, m := range s.v1Mounts() {
+	for _, m := range s.CgroupV1Mounts() {
 		for name := range strings.SplitSeq(path.Base(m), ",") {
 			if name != "systemd" && !slices.Contains(names, name) {
 				names = append(names, name)
@@ -93,8 +94,8 @@ func (s *System) v1Controllers() []string {
 	return names
 }
 
-// v1Mounts are the mount points of version 1 hierarchies.
-func (s *System) v1Mounts() []string {
+// CgroupV1Mounts are the mount points of version 1 hierarchies.
+func (s *System) CgroupV1Mounts() []string {
 	var mounts []string
 	for _, line := range s.lines("/proc/self/mountinfo") {
 		before, after, ok := strings.Cut(line, " - ")
@@ -102,7 +103,7 @@ func (s *System) v1Mounts() []string {
 		if !ok || len(fields) < 5 || !strings.HasPrefix(after, "cgroup ") {
 			continue
 		}
-		if strings.HasPrefix(fields[4], cgroupMount+"/") && !slices.Contains(mounts, fields[4]) {
+		if strings.HasPrefix(fields[4], CgroupMount+"/") && !slices.Contains(mounts, fields[4]) {
 			mounts = append(mounts, fields[4])
 		}
 	}
@@ -111,11 +112,11 @@ func (s *System) v1Mounts() []string {
 
 // memoryLimit is the limit of the machine's cgroup in bytes, 0 for none.
 func (s *System) memoryLimit(f *Facts) int64 {
-	file := path.Join(cgroupMount, f.CgroupRoot, "memory.max")
+	file := path.Join(CgroupMount, f.CgroupRoot, "memory.max")
 	if f.CgroupVersion == 1 {
-		file = path.Join(cgroupMount, "memory", f.CgroupRoot, "memory.limit_in_bytes")
+		file = path.Join(CgroupMount, "memory", f.CgroupRoot, "memory.limit_in_bytes")
 	}
-	return s.integer(file)
+	return s.Integer(file)
 }
 
 // cpuLimit is the quota of the machine's cgroup in whole processors, rounded up, 0 for none. On version 1 it is on the
@@ -123,9 +124,9 @@ func (s *System) memoryLimit(f *Facts) int64 {
 func (s *System) cpuLimit(f *Facts) int {
 	var quota, period int64
 	if f.CgroupVersion == 1 {
-		dir := path.Join(cgroupMount, "cpu", s.ownCgroup(f.CgroupVersion))
-		quota, period = s.integer(dir+"/cpu.cfs_quota_us"), s.integer(dir+"/cpu.cfs_period_us")
-	} else if fields := strings.Fields(s.text(path.Join(cgroupMount, f.CgroupRoot, "cpu.max"))); len(fields) == 2 {
+		dir := path.Join(CgroupMount, "cpu", s.ownCgroup(f.CgroupVersion))
+		quota, period = s.Integer(dir+"/cpu.cfs_quota_us"), s.Integer(dir+"/cpu.cfs_period_us")
+	} else if fields := strings.Fields(s.Text(path.Join(CgroupMount, f.CgroupRoot, "cpu.max"))); len(fields) == 2 {
 		quota, _ = strconv.ParseInt(fields[0], 10, 64)
 		period, _ = strconv.ParseInt(fields[1], 10, 64)
 	}
@@ -141,8 +142,4 @@ func neededControllers(version int) []string {
 		return []string{"cpu", "cpuacct", "cpuset", "devices", "freezer", "memory", "pids"}
 	}
 	return []string{"cpu", "cpuset", "memory", "pids"}
-}
-
-func cgroupError(dir string, err error) error {
-	return fmt.Errorf("prepare cgroup %s: %w; the agent must run as root with a writable %s", dir, err, cgroupMount)
 }

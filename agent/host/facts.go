@@ -112,14 +112,14 @@ type GatherOptions struct {
 // Gather reads the facts. It fails only when a fact that nothing can do without is missing.
 func (s *System) Gather(ctx context.Context, opts GatherOptions) (Facts, error) {
 	f := Facts{
-		HasSystemd:       s.exists(systemdRun),
+		HasSystemd:       s.Exists(systemdRun),
 		CanRaiseOOMScore: s.hasCapability(capSysResource),
 		Overlayfs:        s.hasFilesystem("overlay"),
-		BridgeNetfilter:  s.exists(bridgeNetfilter),
+		BridgeNetfilter:  s.Exists(bridgeNetfilter),
 		Swap:             len(s.lines("/proc/swaps")) > 1,
-		InotifyInstances: s.integer("/proc/sys/fs/inotify/max_user_instances"),
+		InotifyInstances: s.Integer("/proc/sys/fs/inotify/max_user_instances"),
 		HostCPUs:         s.processors(),
-		KernelRelease:    s.text("/proc/sys/kernel/osrelease"),
+		KernelRelease:    s.Text("/proc/sys/kernel/osrelease"),
 		StateMount:       s.mountFlaw(opts.StateDir),
 		SELinux:          s.selinux(),
 	}
@@ -132,7 +132,7 @@ func (s *System) Gather(ctx context.Context, opts GatherOptions) (Facts, error) 
 	}
 	s.gatherSize(&f)
 	f.MissingTools = s.missingTools()
-	if size, free, err := s.DiskBytes(s.path(opts.StateDir)); err == nil {
+	if size, free, err := s.DiskBytes(s.Path(opts.StateDir)); err == nil {
 		f.StateDiskBytes, f.StateDiskFreeBytes = size, free
 	}
 	s.gatherFirewall(ctx, opts, &f)
@@ -150,7 +150,7 @@ func (s *System) Gather(ctx context.Context, opts GatherOptions) (Facts, error) 
 // gatherFirewall reads what others' rules do to pods' packets. To ask nftables for them loads the kernel's module.
 func (s *System) gatherFirewall(ctx context.Context, opts GatherOptions, f *Facts) {
 	var unread error
-	if s.ForwardDrops != nil && (!opts.LookOnly || s.exists("/sys/module/nf_tables") || !s.loadable("nf_tables")) {
+	if s.ForwardDrops != nil && (!opts.LookOnly || s.Exists("/sys/module/nf_tables") || !s.loadable("nf_tables")) {
 		f.ForwardDrops, unread = s.ForwardDrops()
 	}
 	legacy, err := s.legacyDrops(ctx)
@@ -228,24 +228,24 @@ func (s *System) hasFilesystem(name string) bool {
 			return true
 		}
 	}
-	return s.exists("/sys/module/" + name)
+	return s.Exists("/sys/module/" + name)
 }
 
 // missingTools looks for what kube-proxy, the portmap plugin and the kubelet run.
 func (s *System) missingTools() []string {
 	var missing []string
 	for _, tool := range []string{"nft", "iptables", "mount", "umount"} {
-		if s.tool(tool) == "" {
+		if s.Tool(tool) == "" {
 			missing = append(missing, tool)
 		}
 	}
 	return missing
 }
 
-// tool is the path of a program of the machine, empty where there is none.
-func (s *System) tool(name string) string {
+// Tool is the path of a program of the machine, empty where there is none.
+func (s *System) Tool(name string) string {
 	for _, dir := range []string{"/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin"} {
-		if path := dir + "/" + name; s.exists(path) {
+		if path := dir + "/" + name; s.Exists(path) {
 			return path
 		}
 	}
@@ -257,15 +257,18 @@ const (
 	conntrackMax    = "/proc/sys/net/netfilter/nf_conntrack_max"
 )
 
-// conntrackWritable tries to write the value that is there. It is read-only in every network namespace but the first
+// conntrackWritable opens the file as if to write to it. It is read-only in every network namespace but the first
 // since Linux 5.13; before, it would be the host's limit that a machine that shares its host changes.
 func (s *System) conntrackWritable(sharesHost bool) *bool {
-	value := s.text(conntrackMax)
 	switch {
 	case sharesHost:
 		return ptr.To(false)
-	case value == "":
+	case s.Text(conntrackMax) == "":
 		return nil
 	}
-	return ptr.To(os.WriteFile(s.path(conntrackMax), []byte(value), 0o644) == nil)
+	file, err := os.OpenFile(s.Path(conntrackMax), os.O_WRONLY, 0)
+	if err == nil {
+		_ = file.Close()
+	}
+	return ptr.To(err == nil)
 }

@@ -15,7 +15,7 @@ const legacyPatience = 10 * time.Second
 // legacyDrops are the same of the rules of iptables from before nftables, which nftables does not show. The kernel has
 // the file only where there are such tables.
 func (s *System) legacyDrops(ctx context.Context) ([]ForwardDrop, error) {
-	program := s.tool("iptables-legacy")
+	program := s.Tool("iptables-legacy")
 	if program == "" || !slices.Contains(s.lines("/proc/net/ip_tables_names"), "filter") {
 		return nil, nil
 	}

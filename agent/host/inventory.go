@@ -19,25 +19,25 @@ import (
 func (s *System) Inventory(stateDir string) node.HostFacts {
 	release := s.osRelease()
 	f := node.HostFacts{
-		MachineID:     s.text("/etc/machine-id"),
-		BootID:        s.text("/proc/sys/kernel/random/boot_id"),
+		MachineID:     s.Text("/etc/machine-id"),
+		BootID:        s.Text("/proc/sys/kernel/random/boot_id"),
 		Architecture:  runtime.GOARCH,
 		OS:            cmp.Or(release["PRETTY_NAME"], release["NAME"]),
 		OSID:          release["ID"],
-		KernelRelease: s.text("/proc/sys/kernel/osrelease"),
-		Systemd:       s.exists(systemdRun),
+		KernelRelease: s.Text("/proc/sys/kernel/osrelease"),
+		Systemd:       s.Exists(systemdRun),
 		CPUs:          s.processors(),
 		MemoryBytes:   s.memTotal(),
 		Disks:         s.disks(),
 		SwapBytes:     s.swap(),
 		SELinux:       s.selinux(),
-		AppArmor:      s.text("/sys/module/apparmor/parameters/enabled") == "Y",
+		AppArmor:      s.Text("/sys/module/apparmor/parameters/enabled") == "Y",
 		Time:          metav1.NowMicro(),
 		Runtimes:      s.runtimes(stateDir),
-		Drover:        s.exists(stateDir),
+		Drover:        s.Exists(stateDir),
 	}
 	f.Hostname, _ = s.Hostname()
-	f.StateBytes, f.StateFreeBytes, _ = s.DiskBytes(s.path(stateDir))
+	f.StateBytes, f.StateFreeBytes, _ = s.DiskBytes(s.Path(stateDir))
 	cgroups := Facts{}
 	if s.gatherCgroups(&cgroups) == nil {
 		f.CgroupVersion = cgroups.CgroupVersion
@@ -61,14 +61,14 @@ func (s *System) osRelease() map[string]string {
 
 // disks are the block devices that are hardware, be it virtual.
 func (s *System) disks() []node.HostDisk {
-	entries, err := os.ReadDir(s.path("/sys/block"))
+	entries, err := os.ReadDir(s.Path("/sys/block"))
 	if err != nil {
 		return nil
 	}
 	var disks []node.HostDisk
 	for _, entry := range entries {
 		dir := "/sys/block/" + entry.Name()
-		if sectors := s.integer(dir + "/size"); sectors > 0 && s.exists(dir+"/device") {
+		if sectors := s.Integer(dir + "/size"); sectors > 0 && s.Exists(dir+"/device") {
 			disks = append(disks, node.HostDisk{Name: entry.Name(), Bytes: sectors * 512})
 		}
 	}
@@ -88,7 +88,7 @@ func (s *System) swap() int64 {
 }
 
 func (s *System) selinux() node.SELinuxMode {
-	switch s.text("/sys/fs/selinux/enforce") {
+	switch s.Text("/sys/fs/selinux/enforce") {
 	case "1":
 		return node.SELinuxEnforcing
 	case "0":
@@ -107,7 +107,7 @@ var runtimePrograms = map[string]string{
 func (s *System) runtimes(stateDir string) []node.HostRuntime {
 	running := map[string]bool{}
 	for program, name := range runtimePrograms {
-		if s.tool(program) != "" {
+		if s.Tool(program) != "" {
 			running[name] = false
 		}
 	}
@@ -126,7 +126,7 @@ func (s *System) runtimes(stateDir string) []node.HostRuntime {
 
 // running are the names of the programs that run, without those whose files are below a directory.
 func (s *System) running(without string) []string {
-	dirs, err := filepath.Glob(s.path("/proc/[0-9]*"))
+	dirs, err := filepath.Glob(s.Path("/proc/[0-9]*"))
 	if err != nil {
 		return nil
 	}

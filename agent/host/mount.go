@@ -16,7 +16,7 @@ const (
 
 // mountFlaw says what keeps the filesystem of a directory, which need not exist yet, from having the agent's state.
 func (s *System) mountFlaw(dir string) string {
-	file, err := os.Open(s.path("/proc/self/mountinfo"))
+	file, err := os.Open(s.Path("/proc/self/mountinfo"))
 	if err != nil {
 		return ""
 	}

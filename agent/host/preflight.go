@@ -56,7 +56,7 @@ func checkCgroups(f Facts, _ *v1alpha1.NodeAgentSpec) []v1alpha1.Finding {
 		}
 	}
 	if len(missing) > 0 {
-		found = append(found, finding.Error(finding.CgroupControllerMissing, "the cgroup controllers %s are missing: enable them on the kernel's command line (cgroup_enable=%s) or mount them under %s", strings.Join(missing, ", "), missing[0], cgroupMount))
+		found = append(found, finding.Error(finding.CgroupControllerMissing, "the cgroup controllers %s are missing: enable them on the kernel's command line (cgroup_enable=%s) or mount them under %s", strings.Join(missing, ", "), missing[0], CgroupMount))
 	}
 	return found
 }

@@ -15,7 +15,7 @@ const (
 // but a stub on its loopback, as with systemd-resolved, that is the file with the servers behind the stub: a pod that
 // asked the stub would ask itself.
 func (s *System) ResolvConf() string {
-	if s.exists(resolvedConf) && onlyLoopback(s.lines(resolvConf)) {
+	if s.Exists(resolvedConf) && onlyLoopback(s.lines(resolvConf)) {
 		return resolvedConf
 	}
 	return resolvConf

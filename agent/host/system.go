@@ -13,7 +13,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// System is the way to the machine.
+// System is the way to look at the machine.
 type System struct {
 	// Root goes before every path; "/" for the machine itself.
 	Root string
@@ -27,8 +27,6 @@ type System struct {
 	Addresses func() ([]Route, error)
 	// DiskBytes are the size of, and the room on, the filesystem of a path, or of the nearest directory above it that exists.
 	DiskBytes func(path string) (size, free int64, err error)
-	// Run runs a program of the machine to its end.
-	Run func(ctx context.Context, program string, args ...string) error
 	// NFTables fails where nftables cannot be used.
 	NFTables func() error
 	// ForwardDrops are the chains of others that drop pods' packets; nil for not known.
@@ -56,7 +54,6 @@ func NewSystem() *System {
 		RouteTo:    routeTo,
 		Addresses:  addresses,
 		DiskBytes:  diskBytes,
-		Run:        run,
 		NFTables:   probeNFTables,
 
 		ForwardDrops:     forwardDrops,
@@ -64,16 +61,18 @@ func NewSystem() *System {
 	}
 }
 
-func (s *System) path(name string) string { return filepath.Join(s.Root, name) }
+// Path is where a file of the machine is.
+func (s *System) Path(name string) string { return filepath.Join(s.Root, name) }
 
-func (s *System) exists(name string) bool {
-	_, err := os.Stat(s.path(name))
+// Exists says whether the machine has a file.
+func (s *System) Exists(name string) bool {
+	_, err := os.Stat(s.Path(name))
 	return err == nil
 }
 
-// text is a file's content without the white space around it, empty where there is no such file.
-func (s *System) text(name string) string {
-	data, err := os.ReadFile(s.path(name))
+// Text is a file's content without the white space around it, empty where there is no such file.
+func (s *System) Text(name string) string {
+	data, err := os.ReadFile(s.Path(name))
 	if err != nil {
 		return ""
 	}
@@ -81,15 +80,16 @@ func (s *System) text(name string) string {
 }
 
 func (s *System) lines(name string) []string {
-	text := s.text(name)
+	text := s.Text(name)
 	if text == "" {
 		return nil
 	}
 	return strings.Split(text, "\n")
 }
 
-func (s *System) integer(name string) int64 {
-	n, _ := strconv.ParseInt(s.text(name), 10, 64)
+// Integer is the number that a file has, 0 where there is none.
+func (s *System) Integer(name string) int64 {
+	n, _ := strconv.ParseInt(s.Text(name), 10, 64)
 	return n
 }
 

@@ -18,6 +18,7 @@ import (
 	"github.com/drover-dev/drover/agent/component"
 	"github.com/drover-dev/drover/agent/host"
 	"github.com/drover-dev/drover/agent/images"
+	"github.com/drover-dev/drover/agent/kernel"
 	"github.com/drover-dev/drover/agent/network"
 	"github.com/drover-dev/drover/agent/supervise"
 	"github.com/drover-dev/drover/api/node"
@@ -75,7 +76,7 @@ func (d *Document) prepare(ctx context.Context) (*component.Plan, *bundle.Bundle
 	if err != nil {
 		return nil, nil, err
 	}
-	if err := system.PrepareCgroups(facts); err != nil {
+	if err := kernel.Of(system).PrepareCgroups(facts); err != nil {
 		return nil, nil, err
 	}
 	b, err := d.bundle(ctx)

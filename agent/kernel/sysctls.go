@@ -1,4 +1,4 @@
-package host
+package kernel
 
 import (
 	"errors"
@@ -16,10 +16,10 @@ const sysctlDir = "/proc/sys/"
 
 // nodeSysctls are what a node needs set. Those the kubelet sets itself (vm.overcommit_memory, kernel.panic and so
 // on) are left to it.
-func (s *System) nodeSysctls() map[string]string {
+func (k *Kernel) nodeSysctls() map[string]string {
 	wanted := map[string]string{"net.ipv4.ip_forward": "1"}
 	for _, name := range []string{"net.bridge.bridge-nf-call-iptables", "net.bridge.bridge-nf-call-ip6tables", "net.ipv6.conf.all.forwarding"} {
-		if s.exists(sysctlPath(name)) {
+		if k.Host.Exists(sysctlPath(name)) {
 			wanted[name] = "1"
 		}
 	}
@@ -35,10 +35,10 @@ var leastSysctls = map[string]int64{
 // ApplySysctls sets what a node needs and what the pool's template asks for, the template winning. A parameter that
 // has its value already is not written. What could not be set is returned as findings; so is, with sharedKernel, what
 // is not the machine's own: whoever may write a pool must not thereby set kernel.core_pattern on the host.
-func (s *System) ApplySysctls(user map[string]v1alpha1.SysctlValue, sharedKernel bool) []v1alpha1.Finding {
-	wanted := s.nodeSysctls()
+func (k *Kernel) ApplySysctls(user map[string]v1alpha1.SysctlValue, sharedKernel bool) []v1alpha1.Finding {
+	wanted := k.nodeSysctls()
 	for name, least := range leastSysctls {
-		if have := s.integer(sysctlPath(name)); !sharedKernel && have > 0 && have < least {
+		if have := k.Host.Integer(sysctlPath(name)); !sharedKernel && have > 0 && have < least {
 			wanted[name] = strconv.FormatInt(least, 10)
 		}
 	}
@@ -52,7 +52,7 @@ func (s *System) ApplySysctls(user map[string]v1alpha1.SysctlValue, sharedKernel
 	}
 	fatal := false
 	for _, name := range slices.Sorted(maps.Keys(wanted)) {
-		if err := s.setSysctl(name, wanted[name]); err != nil {
+		if err := k.setSysctl(name, wanted[name]); err != nil {
 			failed = append(failed, name+"="+wanted[name]+" ("+err.Error()+")")
 			fatal = fatal || name == "net.ipv4.ip_forward"
 		}
@@ -67,12 +67,12 @@ func (s *System) ApplySysctls(user map[string]v1alpha1.SysctlValue, sharedKernel
 	return []v1alpha1.Finding{finding.Warning(finding.Sysctl, format, finding.List(failed))}
 }
 
-func (s *System) setSysctl(name, value string) error {
+func (k *Kernel) setSysctl(name, value string) error {
 	file := sysctlPath(name)
-	if strings.Join(strings.Fields(s.text(file)), " ") == strings.Join(strings.Fields(value), " ") {
+	if strings.Join(strings.Fields(k.Host.Text(file)), " ") == strings.Join(strings.Fields(value), " ") {
 		return nil
 	}
-	f, err := os.OpenFile(s.path(file), os.O_WRONLY|os.O_TRUNC, 0)
+	f, err := os.OpenFile(k.Host.Path(file), os.O_WRONLY|os.O_TRUNC, 0)
 	if err != nil {
 		return cause(err)
 	}

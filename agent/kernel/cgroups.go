@@ -1,36 +1,39 @@
-package host
+package kernel
 
 import (
+	"fmt"
 	"os"
 	"path"
 	"slices"
 	"strings"
+
+	"github.com/drover-dev/drover/agent/host"
 )
 
 // PrepareCgroups makes the cgroup that pods go under usable: on version 1 it exists in every controller and its cpuset
 // has the processors and memory nodes of its parent; on version 2 every needed controller is passed down to it.
-func (s *System) PrepareCgroups(f Facts) error {
+func (k *Kernel) PrepareCgroups(f host.Facts) error {
 	if f.CgroupVersion == 1 {
-		return s.prepareV1(f.CgroupRoot)
+		return k.prepareV1(f.CgroupRoot)
 	}
-	if err := s.prepareV2(f.CgroupRoot); err != nil || f.ComponentCgroup == "" {
+	if err := k.prepareV2(f.CgroupRoot); err != nil || f.ComponentCgroup == "" {
 		return err
 	}
-	dir := path.Join(cgroupMount, f.ComponentCgroup)
-	if err := os.MkdirAll(s.path(dir), 0o755); err != nil {
+	dir := path.Join(host.CgroupMount, f.ComponentCgroup)
+	if err := os.MkdirAll(k.Host.Path(dir), 0o755); err != nil {
 		return cgroupError(dir, err)
 	}
-	return s.passDown(dir)
+	return k.passDown(dir)
 }
 
-func (s *System) prepareV1(root string) error {
-	for _, mount := range s.v1Mounts() {
+func (k *Kernel) prepareV1(root string) error {
+	for _, mount := range k.Host.CgroupV1Mounts() {
 		dir := path.Join(mount, root)
-		if err := os.MkdirAll(s.path(dir), 0o755); err != nil {
+		if err := os.MkdirAll(k.Host.Path(dir), 0o755); err != nil {
 			return cgroupError(dir, err)
 		}
 		if strings.Contains(path.Base(mount), "cpuset") {
-			if err := s.copyCpusets(mount, root); err != nil {
+			if err := k.copyCpusets(mount, root); err != nil {
 				return err
 			}
 		}
@@ -39,16 +42,16 @@ func (s *System) prepareV1(root string) error {
 }
 
 // copyCpusets copies processors and memory nodes from the hierarchy's root down; an empty cpuset takes no process.
-func (s *System) copyCpusets(mount, root string) error {
+func (k *Kernel) copyCpusets(mount, root string) error {
 	dir := mount
 	for part := range strings.SplitSeq(strings.Trim(root, "/"), "/") {
 		parent := dir
 		dir = path.Join(dir, part)
 		for _, file := range []string{"cpuset.cpus", "cpuset.mems"} {
-			if dir == parent || s.text(path.Join(dir, file)) != "" {
+			if dir == parent || k.Host.Text(path.Join(dir, file)) != "" {
 				continue
 			}
-			if err := os.WriteFile(s.path(path.Join(dir, file)), []byte(s.text(path.Join(parent, file))), 0o644); err != nil {
+			if err := os.WriteFile(k.Host.Path(path.Join(dir, file)), []byte(k.Host.Text(path.Join(parent, file))), 0o644); err != nil {
 				return cgroupError(dir, err)
 			}
 		}
@@ -56,17 +59,17 @@ func (s *System) copyCpusets(mount, root string) error {
 	return nil
 }
 
-func (s *System) prepareV2(root string) error {
-	dir := cgroupMount
+func (k *Kernel) prepareV2(root string) error {
+	dir := host.CgroupMount
 	parts := strings.Split(strings.Trim(root, "/"), "/")
 	for i := -1; i < len(parts); i++ {
 		if i >= 0 {
 			dir = path.Join(dir, parts[i])
 		}
-		if err := os.MkdirAll(s.path(dir), 0o755); err != nil {
+		if err := os.MkdirAll(k.Host.Path(dir), 0o755); err != nil {
 			return cgroupError(dir, err)
 		}
-		if err := s.passDown(dir); err != nil {
+		if err := k.passDown(dir); err != nil {
 			return err
 		}
 	}
@@ -74,10 +77,10 @@ func (s *System) prepareV2(root string) error {
 }
 
 // passDown enables the needed controllers for the children of a cgroup, as far as it has them itself.
-func (s *System) passDown(dir string) error {
-	have := strings.Fields(s.text(dir + "/cgroup.subtree_control"))
+func (k *Kernel) passDown(dir string) error {
+	have := strings.Fields(k.Host.Text(dir + "/cgroup.subtree_control"))
 	var missing []string
-	for _, name := range strings.Fields(s.text(dir + "/cgroup.controllers")) {
+	for _, name := range strings.Fields(k.Host.Text(dir + "/cgroup.controllers")) {
 		if !slices.Contains(have, name) && wantedOnV2(name) {
 			missing = append(missing, "+"+name)
 		}
@@ -85,7 +88,7 @@ func (s *System) passDown(dir string) error {
 	if len(missing) == 0 {
 		return nil
 	}
-	if err := os.WriteFile(s.path(dir+"/cgroup.subtree_control"), []byte(strings.Join(missing, " ")), 0o644); err != nil {
+	if err := os.WriteFile(k.Host.Path(dir+"/cgroup.subtree_control"), []byte(strings.Join(missing, " ")), 0o644); err != nil {
 		return cgroupError(dir, err)
 	}
 	return nil
@@ -94,4 +97,8 @@ func (s *System) passDown(dir string) error {
 // wantedOnV2 are the controllers that the kubelet turns on for pods where they exist.
 func wantedOnV2(name string) bool {
 	return slices.Contains([]string{"cpu", "cpuset", "hugetlb", "io", "memory", "pids"}, name)
+}
+
+func cgroupError(dir string, err error) error {
+	return fmt.Errorf("prepare cgroup %s: %w; the agent must run as root with a writable %s", dir, err, host.CgroupMount)
 }
