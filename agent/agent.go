@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/go-logr/logr"
@@ -17,6 +18,7 @@ import (
 	"github.com/drover-dev/drover/agent/bootreport"
 	"github.com/drover-dev/drover/agent/bundle"
 	"github.com/drover-dev/drover/agent/component"
+	"github.com/drover-dev/drover/agent/generation"
 	"github.com/drover-dev/drover/agent/host"
 	"github.com/drover-dev/drover/agent/identity"
 	"github.com/drover-dev/drover/agent/kernel"
@@ -66,6 +68,7 @@ type Agent struct {
 	kernel    *kernel.Kernel
 	supervise *supervise.Supervisor
 	network   *network.Manager
+	installer *generation.Installer
 	reporter  *report.Reporter
 	timeline  *status.Timeline
 	boot      *bootreport.Reporter
@@ -80,22 +83,13 @@ type Agent struct {
 	introduced chan struct{} // closed when the kubelet has one too, or must ask for it itself
 	claimed    chan struct{} // closed when the components' directories are known to be the agent's
 	claimOnce  sync.Once
-	wanted     chan *generation
 	dirty      chan struct{} // something that the status shows has changed
-	rebuild    chan struct{} // something that the components' configuration depends on has changed
+	rebuild    func()        // called when something that the components' configuration depends on has changed
+
+	begun    atomic.Pointer[work] // what was begun last
+	prepared atomic.Pointer[work] // what the machine was made ready for last
 
 	seen sightings
-
-	mu        sync.Mutex
-	current   *generation // what is installed, or what the last agent had installed
-	newest    *generation // what is wanted
-	committed *generation // what this agent or an earlier one activated last, nil on a new machine
-	flawed    bool        // the committed state was activated although the preflight found errors
-	facts     host.Facts
-	bundle    *bundle.Bundle
-	findings  []v1alpha1.Finding
-	hindrance *status.Obstacle
-	activated bool // some state is installed
 }
 
 // New reads what is on disk. It fails when the machine was never told what node it is, or what is there cannot be read, and
@@ -114,15 +108,14 @@ func load(opts Options) (*Agent, error) {
 	if err != nil {
 		return nil, err
 	}
-	committed, err := loadCommitted(opts.StateDir, boot.NodeName)
+	kept, err := generation.Load(opts.StateDir, boot.NodeName)
 	if err != nil {
 		return nil, err
 	}
-	current := committed
-	if current == nil {
-		current = firstGeneration(boot)
+	first := generation.First(boot)
+	if kept != nil {
+		boot.Spec.Cluster = kept.Spec.Cluster
 	}
-	boot.Spec.Cluster = current.Spec.Cluster
 	processes, err := supervise.New(supervise.Options{
 		RunDir: opts.RunDir, Log: opts.Log.WithName("supervise"), OwnLog: filepath.Join(component.DefaultPaths().LogDir, "agent.log"),
 	})
@@ -137,12 +130,17 @@ func load(opts Options) (*Agent, error) {
 		boot:      bootreport.New(opts.RunDir, opts.Log),
 		paths:     component.DefaultPaths(),
 		started:   time.Now(),
-		bootstrap: boot, current: current, newest: current, committed: committed,
-		joined: make(chan struct{}), introduced: make(chan struct{}), claimed: make(chan struct{}),
-		wanted: make(chan *generation, 1), dirty: make(chan struct{}, 1), rebuild: make(chan struct{}, 1),
+		bootstrap: boot,
+		joined:    make(chan struct{}), introduced: make(chan struct{}), claimed: make(chan struct{}), dirty: make(chan struct{}, 1),
 	}
-	a.restarted = hadIdentity(a.identityPaths(), boot.NodeName, committed)
-	a.settledIn = a.restarted && committed != nil
+	a.installer = &generation.Installer{
+		StateDir: opts.StateDir, NewWork: a.newWork, Hindered: a.hinder, Changed: func() { wake(a.dirty) }, Log: opts.Log.WithName("install"),
+	}
+	a.installer.Begin(kept, first)
+	a.rebuild = a.installer.Rebuild
+	a.begun.Store(&work{agent: a})
+	a.restarted = hadIdentity(a.identityPaths(), boot.NodeName, kept)
+	a.settledIn = a.restarted && kept != nil
 	a.members = membership.New(membership.Options{
 		Node: boot.NodeName, Ask: a.restarted && !processes.Knows(v1alpha1.ComponentKubelet), Log: opts.Log.WithName("membership"),
 		Machine: a.machineUID, Again: a.registerAgain, Changed: a.membershipChanged,
@@ -151,19 +149,19 @@ func load(opts Options) (*Agent, error) {
 	a.paths.ResolvConf = a.system.ResolvConf()
 	a.network = &network.Manager{
 		StateDir: opts.StateDir, CNIDir: a.paths.CNIConfDir, Kernel: network.NewKernel(), Log: opts.Log.WithName("network"),
-		Changed: func() { wake(a.dirty); wake(a.rebuild) },
+		Changed: func() { wake(a.dirty); a.rebuild() },
 	}
 	return a, nil
 }
 
 // hadIdentity says whether an earlier agent had an identity. One whose certificate has ended since then is no reason to
 // stop what that agent started.
-func hadIdentity(paths identity.Paths, node string, committed *generation) bool {
+func hadIdentity(paths identity.Paths, node string, kept *generation.Generation) bool {
 	if _, err := identity.Load(paths, node, time.Now()); err == nil {
 		return true
 	}
 	_, err := os.Stat(paths.Pair())
-	return err == nil && committed != nil
+	return err == nil && kept != nil
 }
 
 func (a *Agent) identityPaths() identity.Paths { return identity.Paths{StateDir: a.opts.StateDir} }
@@ -178,7 +176,7 @@ func (a *Agent) Run(ctx context.Context) error {
 	for name, part := range map[string]func(context.Context) error{
 		"supervise": a.supervise.Run,
 		"identity":  a.join,
-		"install":   a.install,
+		"install":   func(ctx context.Context) error { a.installer.Run(ctx); return nil },
 		"status":    a.keepStatus,
 		"network":   func(ctx context.Context) error { a.network.Run(ctx); return nil },
 	} {
@@ -203,16 +201,9 @@ func (a *Agent) step(name string) {
 	}
 }
 
-// hinder says why the components do not run, or with nil that nothing stands in their way.
-func (a *Agent) hinder(o *status.Obstacle) {
-	a.mu.Lock()
+// hinder passes on why the components do not run, or with nil that nothing stands in their way.
+func (a *Agent) hinder(o *generation.Obstacle) {
 	if o != nil {
-		o.Running = a.activated
-	}
-	a.hindrance = o
-	a.mu.Unlock()
-	if o != nil {
-		a.log.Info("Could not start the node's components", "reason", o.Reason, "message", o.Message)
 		a.boot.Say(bootreport.PhaseInstall, o.Reason, o.Message)
 	} else {
 		a.boot.Overcome(bootreport.PhaseInstall)
@@ -229,13 +220,22 @@ func (a *Agent) bundles(cluster v1alpha1.ClusterSettings) *bundle.Store {
 	}
 }
 
-// overcome takes an obstacle of a kind out of the way.
-func (a *Agent) overcome(reason string) {
-	a.mu.Lock()
-	is := a.hindrance != nil && a.hindrance.Reason == reason
-	a.mu.Unlock()
-	if is {
-		a.hinder(nil)
+// roots are the machine's own authorities and the cluster's, which signs the manager's artifact endpoint.
+func roots(serverCA string) *x509.CertPool {
+	pool, err := x509.SystemCertPool()
+	if err != nil {
+		pool = x509.NewCertPool()
+	}
+	pool.AppendCertsFromPEM([]byte(serverCA))
+	return pool
+}
+
+func closed(c chan struct{}) bool {
+	select {
+	case <-c:
+		return true
+	default:
+		return false
 	}
 }
 

@@ -5,14 +5,12 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
-	"strings"
 	"testing"
 
 	"github.com/go-logr/logr"
-	"github.com/google/go-cmp/cmp"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/drover-dev/drover/agent/bootreport"
+	"github.com/drover-dev/drover/agent/generation"
 	"github.com/drover-dev/drover/agent/identity"
 	"github.com/drover-dev/drover/api/node"
 	"github.com/drover-dev/drover/api/v1alpha1"
@@ -54,39 +52,6 @@ func joinedBoot() *bootreport.Reporter {
 	return r
 }
 
-func TestTheFirstGenerationIsTheBootstrapDocuments(t *testing.T) {
-	dir := t.TempDir()
-	b, err := loadBootstrap(bootstrap(t, dir))
-	if err != nil {
-		t.Fatal(err)
-	}
-	if g := firstGeneration(b); g.Spec.Revision != "r1" || g.ObservedGeneration != 0 || g.Token != "" {
-		t.Errorf("got %s with token %q", g, g.Token)
-	}
-}
-
-func TestARestartBeginsWithTheCommittedGeneration(t *testing.T) {
-	dir := t.TempDir()
-	b, err := loadBootstrap(bootstrap(t, dir))
-	if err != nil {
-		t.Fatal(err)
-	}
-	second := firstGeneration(b).next(&v1alpha1.NodeAgent{ObjectMeta: metav1.ObjectMeta{Generation: 4}, Spec: v1alpha1.NodeAgentSpec{Revision: "r2"}})
-	if err := second.commit(dir); err != nil {
-		t.Fatal(err)
-	}
-	got, err := loadCommitted(dir, b.NodeName)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if diff := cmp.Diff(second, got); diff != "" {
-		t.Errorf("-want +got:\n%s", diff)
-	}
-	if data, _ := os.ReadFile(generationPath(dir)); strings.Contains(string(data), "0123456789abcdef") {
-		t.Error("the join token is on disk a second time")
-	}
-}
-
 func TestTheNodeIsKnownToAnAgentThatFollowsOneAtWork(t *testing.T) {
 	for name, c := range map[string]struct {
 		reason          string
@@ -114,9 +79,9 @@ func TestTheNodeIsKnownToAnAgentThatFollowsOneAtWork(t *testing.T) {
 				}
 			}
 			if c.state {
-				g := firstGeneration(b)
+				g := generation.First(b)
 				g.Spec.Network.Mode = c.network
-				if err := g.commit(dir); err != nil {
+				if err := g.Save(dir); err != nil {
 					t.Fatal(err)
 				}
 			}
@@ -131,21 +96,6 @@ func TestTheNodeIsKnownToAnAgentThatFollowsOneAtWork(t *testing.T) {
 	}
 }
 
-func TestAGenerationThatIsOfNoUseIsPassedOver(t *testing.T) {
-	for name, content := range map[string]string{"half written": `{"nodeName":`, "another node's": `{"nodeName":"other"}`} {
-		dir := t.TempDir()
-		if err := os.MkdirAll(filepath.Dir(generationPath(dir)), 0o755); err != nil {
-			t.Fatal(err)
-		}
-		if err := os.WriteFile(generationPath(dir), []byte(content), 0o600); err != nil {
-			t.Fatal(err)
-		}
-		if g, err := loadCommitted(dir, "node-1"); err != nil || g != nil {
-			t.Errorf("%s: got %s, %v; want the bootstrap document's", name, g, err)
-		}
-	}
-}
-
 func TestABootstrapDocumentThatSaysNothingIsRefused(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "b")
 	for _, content := range []string{"", "{}", "null", `{"nodeName":"n"}`} {
@@ -155,15 +105,5 @@ func TestABootstrapDocumentThatSaysNothingIsRefused(t *testing.T) {
 		if _, err := loadBootstrap(path); err == nil {
 			t.Errorf("%q was taken", content)
 		}
-	}
-}
-
-func TestImageIsTheOneForTheArchitecture(t *testing.T) {
-	spec := &v1alpha1.NodeAgentSpec{Version: "v1.36.3", Artifacts: []v1alpha1.Artifact{{Architecture: "arm64", Image: "r/a@sha256:1"}, {Architecture: "amd64", Image: "r/b@sha256:2"}}}
-	if got, err := image(spec, "amd64"); err != nil || got != "r/b@sha256:2" {
-		t.Errorf("got %q, %v", got, err)
-	}
-	if _, err := image(spec, "riscv64"); err == nil || !strings.Contains(err.Error(), "riscv64") {
-		t.Errorf("got %v, want an error that names the architecture", err)
 	}
 }

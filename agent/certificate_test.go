@@ -75,7 +75,7 @@ func TestACertificateThatEndedStopsNoComponent(t *testing.T) {
 	if got := a.startable(processes); len(got) != 1 {
 		t.Errorf("a new machine starts %v, want containerd alone", got)
 	}
-	a.restarted = hadIdentity(a.identityPaths(), "node-1", a.current)
+	a.restarted = hadIdentity(a.identityPaths(), "node-1", a.installer.Running())
 	if got := a.startable(processes); len(got) != 2 {
 		t.Errorf("only %v is to go on: the kubelet, which has a certificate of its own, would be stopped", got)
 	}

@@ -11,6 +11,7 @@ import (
 
 	"github.com/drover-dev/drover/agent/baseline"
 	"github.com/drover-dev/drover/agent/finding"
+	"github.com/drover-dev/drover/agent/generation"
 	"github.com/drover-dev/drover/agent/host"
 	"github.com/drover-dev/drover/agent/network"
 	"github.com/drover-dev/drover/agent/status"
@@ -20,16 +21,20 @@ import (
 // addressPatience is how long a node that had an address before waits for its resolver at a start.
 const addressPatience = 2 * time.Second
 
-// check loads what the kernel lacks, gathers the facts and makes the machine ready for the state. What the preflight
-// finds keeps a new state from being installed. It does not keep one that was installed before from going on: without
-// its supervisor, and after a reboot without the kubelet, which alone evicts pods and removes images, such a machine
+// Check loads what the kernel lacks and gathers the facts; where no other state runs, it makes the machine ready as well. What
+// the preflight finds keeps a new state from being installed. It does not keep one that was installed before from going on:
+// without its supervisor, and after a reboot without the kubelet, which alone evicts pods and removes images, such a machine
 // would never mend.
-func (a *Agent) check(ctx context.Context, g *generation) error {
+func (w *work) Check(ctx context.Context, g, before *generation.Generation) error {
+	a := w.agent
 	if err := a.loadModules(ctx); err != nil {
 		return err
 	}
-	refused := a.applySysctls(g) // before the machine is looked at, which would complain of what is mended by it
-	before := a.before(g)
+	alone := before != nil || a.installer.Kept() == nil
+	var refused []v1alpha1.Finding
+	if alone {
+		refused = a.applySysctls(g) // before the machine is looked at, which would complain of what is mended by it
+	}
 	facts, findings, err := a.gather(ctx, g, before)
 	if err != nil {
 		return err
@@ -37,9 +42,9 @@ func (a *Agent) check(ctx context.Context, g *generation) error {
 	doubtful := len(findings) > 0
 	findings = a.judge(g, facts, append(findings, refused...))
 	failed := strings.Join(finding.Errors(findings), "; ")
-	a.mu.Lock()
-	a.facts, a.findings, a.flawed = facts, findings, before != nil && (doubtful || failed != "")
-	a.mu.Unlock()
+	w.mu.Lock()
+	w.facts, w.findings, w.flawed = facts, findings, before != nil && (doubtful || failed != "")
+	w.mu.Unlock()
 	wake(a.dirty)
 	if failed != "" && before == nil {
 		return errors.New(failed)
@@ -47,6 +52,18 @@ func (a *Agent) check(ctx context.Context, g *generation) error {
 	if failed != "" {
 		a.log.Info("Went on with the state that was installed before in spite of the preflight", "failed", failed)
 	}
+	if alone {
+		if err := w.prepare(ctx, g); err != nil {
+			return err
+		}
+	}
+	a.step(status.StepPreflight)
+	return nil
+}
+
+// prepare makes the machine ready for the state, of which Check gathered the facts.
+func (w *work) prepare(ctx context.Context, g *generation.Generation) error {
+	a, facts := w.agent, w.Facts()
 	if err := a.kernel.PrepareCgroups(facts); err != nil {
 		return err
 	}
@@ -54,41 +71,58 @@ func (a *Agent) check(ctx context.Context, g *generation) error {
 		Node: g.NodeName, Settings: g.Spec.Network, PodCIDRs: prefixes(g.Spec.Cluster.PodCIDRs), MTU: facts.MTU,
 		Reserved: append(prefixes(g.Spec.Cluster.ServiceCIDRs), a.serverPrefixes(ctx, g.Spec.Cluster.Server)...),
 	})
-	a.step(status.StepPreflight)
+	a.prepared.Store(w)
 	return nil
 }
 
-// look looks again at the machine of a state that is installed, for what was changed on it since, such as a firewall that
+// takeOver makes the machine ready for a state while another one runs, or was about to.
+func (w *work) takeOver(ctx context.Context, g *generation.Generation) error {
+	if w.agent.prepared.Load() == w {
+		return nil
+	}
+	refused := w.agent.applySysctls(g)
+	w.found(append(w.Findings(), refused...))
+	if failed := finding.Errors(refused); len(failed) > 0 {
+		return errors.New(strings.Join(failed, "; "))
+	}
+	return w.prepare(ctx, g)
+}
+
+// Look looks again at the machine of a state that is installed, for what was changed on it since, such as a firewall that
 // was turned on. It changes nothing but the findings, and the kernel's parameters where somebody set them otherwise. An error
 // that it finds has the machine checked and the state activated anew until it is gone.
-func (a *Agent) look(ctx context.Context, g *generation) {
+func (w *work) Look(ctx context.Context, g *generation.Generation) {
+	a := w.agent
 	refused := a.applySysctls(g)
-	a.mu.Lock()
-	nodeIP := a.facts.NodeIP // which is not looked for again: that may take a resolver's time
-	a.mu.Unlock()
+	nodeIP := w.Facts().NodeIP // which is not looked for again: that may take a resolver's time
 	facts, err := a.system.Gather(ctx, host.GatherOptions{NodeIP: nodeIP, StateDir: a.opts.StateDir})
 	if err != nil && !errors.Is(err, host.ErrNoAddress) {
 		a.log.Error(err, "Could not look at the machine again")
 		return
 	}
-	findings := a.judge(g, facts, refused)
-	a.mu.Lock()
-	same := slices.Equal(a.findings, findings)
-	a.findings, a.flawed = findings, len(finding.Errors(findings)) > 0
-	a.mu.Unlock()
+	w.found(a.judge(g, facts, refused))
+}
+
+// found takes down what is found on the machine of a state that is installed, or is about to be.
+func (w *work) found(findings []v1alpha1.Finding) {
+	finding.Sort(findings)
+	w.mu.Lock()
+	same := slices.Equal(w.findings, findings)
+	w.findings, w.flawed = findings, len(finding.Errors(findings)) > 0
+	w.mu.Unlock()
 	if !same {
-		a.log.Info("Found the machine changed", "findings", findings)
-		wake(a.dirty)
+		w.agent.log.Info("Found the machine changed", "findings", findings)
+		wake(w.agent.dirty)
 	}
 }
 
 // applySysctls sets the kernel's parameters, and returns what it could not set.
-func (a *Agent) applySysctls(g *generation) []v1alpha1.Finding {
+func (a *Agent) applySysctls(g *generation.Generation) []v1alpha1.Finding {
 	return a.kernel.ApplySysctls(g.Spec.Sysctls, strings.HasPrefix(g.ProviderID, v1alpha1.LocalProviderIDPrefix))
 }
 
 // judge is what is found on the machine, the worst first, what is known already included.
-func (a *Agent) judge(g *generation, facts host.Facts, findings []v1alpha1.Finding) []v1alpha1.Finding {
+func (a *Agent) judge(g *generation.Generation, facts host.Facts, findings []v1alpha1.Finding) []v1alpha1.Finding {
 	findings = append(findings, a.claim()...)
 	findings = append(findings, a.tolerateFullDisk(g, host.Preflight(facts, g.NodeName, &g.Spec, time.Now()))...)
 	finding.Sort(findings)
@@ -131,10 +165,7 @@ func (a *Agent) loadModules(ctx context.Context) error {
 
 // claim takes the components' directories for the agent, unless others use them.
 func (a *Agent) claim() []v1alpha1.Finding {
-	a.mu.Lock()
-	known := a.committed != nil
-	a.mu.Unlock()
-	others, err := a.paths.Claim(known)
+	others, err := a.paths.Claim(a.installer.Kept() != nil)
 	switch {
 	case err != nil:
 		return []v1alpha1.Finding{finding.Error(finding.OtherRuntime, "%s", err)}
@@ -145,18 +176,8 @@ func (a *Agent) claim() []v1alpha1.Finding {
 	return nil
 }
 
-// before is the state as it was installed last, nil when it never was.
-func (a *Agent) before(g *generation) *generation {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	if a.committed == nil || !sameState(a.committed, g) {
-		return nil
-	}
-	return a.committed
-}
-
 // gather reads the facts. When all that is missing is the node's address, the one it had before does, with a finding.
-func (a *Agent) gather(ctx context.Context, g, before *generation) (host.Facts, []v1alpha1.Finding, error) {
+func (a *Agent) gather(ctx context.Context, g, before *generation.Generation) (host.Facts, []v1alpha1.Finding, error) {
 	opts := host.GatherOptions{Server: g.Spec.Cluster.Server, NodeIP: a.opts.NodeIP, NodeCIDRs: prefixes(g.Spec.Network.NodeCIDRs), StateDir: a.opts.StateDir}
 	if before == nil || before.NodeIP == "" {
 		facts, err := a.system.Gather(ctx, opts)
@@ -178,21 +199,24 @@ func (a *Agent) gather(ctx context.Context, g, before *generation) (host.Facts, 
 }
 
 // tolerateFullDisk makes the want of room a warning where nothing has to be fetched.
-func (a *Agent) tolerateFullDisk(g *generation, findings []v1alpha1.Finding) []v1alpha1.Finding {
+func (a *Agent) tolerateFullDisk(g *generation.Generation, findings []v1alpha1.Finding) []v1alpha1.Finding {
 	for i, f := range findings {
 		if f.Name != finding.DiskSpace || f.Severity != v1alpha1.FindingError {
 			continue
 		}
-		if ref, err := image(&g.Spec, runtime.GOARCH); err == nil && a.bundles(g.Spec.Cluster).Has(ref) {
+		if ref, err := g.Image(runtime.GOARCH); err == nil && a.bundles(g.Spec.Cluster).Has(ref) {
 			findings[i].Severity = v1alpha1.FindingWarning
 		}
 	}
 	return findings
 }
 
-// isFlawed says whether the installed state is to be looked at again.
-func (a *Agent) isFlawed() bool {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	return a.flawed
+func prefixes(cidrs []string) []netip.Prefix {
+	var out []netip.Prefix
+	for _, c := range cidrs {
+		if p, err := netip.ParsePrefix(c); err == nil {
+			out = append(out, p.Masked())
+		}
+	}
+	return out
 }

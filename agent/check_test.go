@@ -8,7 +8,6 @@ import (
 	"path/filepath"
 	"runtime"
 	"strings"
-	"sync/atomic"
 	"testing"
 	"time"
 
@@ -17,11 +16,11 @@ import (
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/empty"
 	"github.com/google/go-containerregistry/pkg/v1/mutate"
-	"k8s.io/apimachinery/pkg/util/wait"
 
 	"github.com/drover-dev/drover/agent/bundle"
 	"github.com/drover-dev/drover/agent/component"
 	"github.com/drover-dev/drover/agent/finding"
+	"github.com/drover-dev/drover/agent/generation"
 	"github.com/drover-dev/drover/agent/host"
 	"github.com/drover-dev/drover/agent/kernel"
 	"github.com/drover-dev/drover/agent/membership"
@@ -49,7 +48,7 @@ var sound = map[string]string{
 }
 
 // machine is an agent on a machine of the test's own, that has a bundle and is to install the state it returns.
-func machine(t *testing.T) (*Agent, *generation) {
+func machine(t *testing.T) (*Agent, *generation.Generation) {
 	t.Helper()
 	dir := t.TempDir()
 	for name, content := range sound {
@@ -65,7 +64,7 @@ func machine(t *testing.T) (*Agent, *generation) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	g := &generation{}
+	g := &generation.Generation{}
 	g.NodeName, g.Spec.Revision, g.Spec.Cluster.Server = "node-1", "r1", "https://api.example:6443"
 	system := &host.System{
 		Root:     filepath.Join(dir, "machine"),
@@ -83,35 +82,53 @@ func machine(t *testing.T) (*Agent, *generation) {
 		opts: Options{StateDir: filepath.Join(dir, "state"), RunDir: filepath.Join(dir, "run")},
 		log:  logr.Discard(), boot: joinedBoot(), members: membership.New(membership.Options{Node: "node-1", Log: logr.Discard()}), timeline: status.NewTimeline(time.Now),
 		system: system, kernel: &kernel.Kernel{Host: system},
-		network: &network.Manager{StateDir: dir}, supervise: processes, restarted: true, current: g, newest: g,
-		bundle: &bundle.Bundle{Dir: filepath.Join(dir, "bundle"), Versions: map[string]string{"pause": "1"}},
+		network: &network.Manager{StateDir: dir}, supervise: processes, restarted: true,
 		paths: component.Paths{
 			ConfigDir: filepath.Join(dir, "etc"), LogDir: dir,
 			KubeletDir: filepath.Join(dir, "kubelet"), ContainerdRoot: filepath.Join(dir, "containerd"), ContainerdState: filepath.Join(dir, "run", "containerd"),
 		},
 		introduced: make(chan struct{}), claimed: make(chan struct{}),
-		wanted: make(chan *generation, 1), dirty: make(chan struct{}, 1), rebuild: make(chan struct{}, 1),
+		dirty: make(chan struct{}, 1), rebuild: func() {},
 	}
+	a.installer = &generation.Installer{StateDir: a.opts.StateDir, NewWork: a.newWork, Hindered: a.hinder, Changed: func() {}}
+	a.installer.Begin(nil, g)
+	a.begun.Store(&work{agent: a})
 	return a, g
 }
 
-// reborn is the agent after the next start, which knows what is on disk alone.
-func reborn(t *testing.T, a *Agent, g *generation) {
+// begin is the work for a state, with a bundle as if it had been fetched.
+func begin(a *Agent) *work {
+	w, _ := a.newWork().(*work)
+	w.bundle = &bundle.Bundle{Dir: filepath.Join(a.opts.StateDir, "bundle"), Versions: map[string]string{"pause": "1"}}
+	return w
+}
+
+// apply activates a state as the installer does.
+func apply(ctx context.Context, a *Agent, w *work, g *generation.Generation) error {
+	change, err := w.Plan(ctx, g)
+	if err != nil {
+		return err
+	}
+	return errors.Join(change.Generation.Save(a.opts.StateDir), change.Apply())
+}
+
+// reborn is the agent after the next start, which knows what is on disk alone, and that state.
+func reborn(t *testing.T, a *Agent, g *generation.Generation) *generation.Generation {
 	t.Helper()
-	for _, do := range []func(context.Context, *generation) error{a.check, a.activate} {
-		if err := do(t.Context(), g); err != nil {
-			t.Fatal(err)
-		}
+	w := begin(a)
+	if err := errors.Join(w.Check(t.Context(), g, nil), apply(t.Context(), a, w, g)); err != nil {
+		t.Fatal(err)
 	}
-	var err error
-	if a.committed, err = loadCommitted(a.opts.StateDir, "node-1"); err != nil || a.committed == nil {
-		t.Fatalf("the state was not kept: %v, %v", a.committed, err)
+	kept, err := generation.Load(a.opts.StateDir, "node-1")
+	if err != nil || kept == nil {
+		t.Fatalf("the state was not kept: %v, %v", kept, err)
 	}
-	a.facts, a.findings, a.current, a.newest = host.Facts{}, nil, a.committed, a.committed
+	a.installer.Begin(kept, g)
+	return kept
 }
 
 // unpack puts an empty bundle where a fetch would, and has the state name it.
-func unpack(t *testing.T, a *Agent, g *generation) {
+func unpack(t *testing.T, a *Agent, g *generation.Generation) {
 	t.Helper()
 	image, err := mutate.Config(empty.Image, v1.Config{Labels: map[string]string{bundle.FilesLabel: "[]"}})
 	if err != nil {
@@ -135,27 +152,28 @@ func full(a *Agent) {
 func TestAFullDiskKeepsANewNodeFromItsStateButNotOneThatHadIt(t *testing.T) {
 	a, g := machine(t)
 	full(a)
-	if err := a.check(t.Context(), g); err == nil || !strings.Contains(err.Error(), finding.DiskSpace) {
+	if err := begin(a).Check(t.Context(), g, nil); err == nil || !strings.Contains(err.Error(), finding.DiskSpace) {
 		t.Errorf("a new node with a full disk: got %v, want the finding", err)
 	}
 
 	a, g = machine(t)
-	reborn(t, a, g)
+	kept := reborn(t, a, g)
 	full(a)
-	if err := a.check(t.Context(), a.committed); err != nil {
+	w := begin(a)
+	if err := w.Check(t.Context(), kept, kept); err != nil {
 		t.Errorf("after a reboot at disk pressure the kubelet, who alone makes room, is not started: %v", err)
 	}
-	if len(finding.Errors(a.findings)) != 1 || !a.isFlawed() {
-		t.Errorf("findings are %v, want the full disk, to be looked at again", a.findings)
+	if len(finding.Errors(w.findings)) != 1 || !w.Flawed() {
+		t.Errorf("findings are %v, want the full disk, to be looked at again", w.findings)
 	}
-	other := *a.committed
+	other := *kept
 	other.Spec.Revision = "r2"
-	if err := a.check(t.Context(), &other); err == nil {
+	if err := begin(a).Check(t.Context(), &other, nil); err == nil {
 		t.Error("another state was taken with a full disk")
 	}
 	a.system.DiskBytes = func(string) (int64, int64, error) { return 40 << 30, 20 << 30, nil }
-	if err := a.check(t.Context(), a.committed); err != nil || len(a.findings) != 0 || a.isFlawed() {
-		t.Errorf("with room again: %v, %v", a.findings, err)
+	if err := w.Check(t.Context(), kept, kept); err != nil || len(w.findings) != 0 || w.Flawed() {
+		t.Errorf("with room again: %v, %v", w.findings, err)
 	}
 }
 
@@ -163,11 +181,12 @@ func TestAFullDiskDoesNotMatterToWhatNeedNotBeFetched(t *testing.T) {
 	a, g := machine(t)
 	full(a)
 	unpack(t, a, g)
-	if err := a.check(t.Context(), g); err != nil {
+	w := begin(a)
+	if err := w.Check(t.Context(), g, nil); err != nil {
 		t.Errorf("the bundle is here, and still: %v", err)
 	}
-	if len(a.findings) != 1 || a.findings[0].Severity != v1alpha1.FindingWarning {
-		t.Errorf("findings are %v, want a warning", a.findings)
+	if len(w.findings) != 1 || w.findings[0].Severity != v1alpha1.FindingWarning {
+		t.Errorf("findings are %v, want a warning", w.findings)
 	}
 }
 
@@ -186,7 +205,8 @@ func TestModulesAreLoadedBeforeTheMachineIsLookedAt(t *testing.T) {
 		t.Fatal(err)
 	}
 	a.kernel.Run = func(context.Context, string, ...string) error { return errors.New("exit status 1") }
-	if err := a.check(t.Context(), g); err == nil || !strings.Contains(strings.Join(lines, "\n"), "Failed to load kernel modules") {
+	w := begin(a)
+	if err := w.Check(t.Context(), g, nil); err == nil || !strings.Contains(strings.Join(lines, "\n"), "Failed to load kernel modules") {
 		t.Errorf("got %v, want a preflight that fails and a cause in the log:\n%s", err, strings.Join(lines, "\n"))
 	}
 	runs := 0
@@ -200,11 +220,11 @@ func TestModulesAreLoadedBeforeTheMachineIsLookedAt(t *testing.T) {
 		return nil
 	}
 	for range 2 {
-		if err := a.check(t.Context(), g); err != nil || len(a.findings) > 0 {
-			t.Errorf("a machine whose kernel has it all as modules: %v, %v", err, a.findings)
+		if err := w.Check(t.Context(), g, nil); err != nil || len(w.findings) > 0 {
+			t.Errorf("a machine whose kernel has it all as modules: %v, %v", err, w.findings)
 		}
 	}
-	if f := a.facts; !f.Overlayfs || !f.BridgeNetfilter || f.ConntrackWritable == nil || !*f.ConntrackWritable {
+	if f := w.facts; !f.Overlayfs || !f.BridgeNetfilter || f.ConntrackWritable == nil || !*f.ConntrackWritable {
 		t.Errorf("the facts are from before the modules: %+v", f)
 	}
 	if runs != 1 || !strings.Contains(strings.Join(lines, "\n"), "Loaded kernel modules") {
@@ -218,7 +238,7 @@ func TestAMachineWithAKubeletOfOthersIsLeftAlone(t *testing.T) {
 	if err := errors.Join(os.MkdirAll(filepath.Dir(theirs), 0o755), os.WriteFile(theirs, nil, 0o600)); err != nil {
 		t.Fatal(err)
 	}
-	if err := a.check(t.Context(), g); err == nil || !strings.Contains(err.Error(), "another container runtime or kubelet is installed here: it uses "+a.paths.KubeletDir) {
+	if err := begin(a).Check(t.Context(), g, nil); err == nil || !strings.Contains(err.Error(), "another container runtime or kubelet is installed here: it uses "+a.paths.KubeletDir) {
 		t.Errorf("got %v", err)
 	}
 	if closed(a.claimed) {
@@ -227,7 +247,7 @@ func TestAMachineWithAKubeletOfOthersIsLeftAlone(t *testing.T) {
 	if err := os.RemoveAll(a.paths.KubeletDir); err != nil {
 		t.Fatal(err)
 	}
-	if err := a.check(t.Context(), g); err != nil || !closed(a.claimed) {
+	if err := begin(a).Check(t.Context(), g, nil); err != nil || !closed(a.claimed) {
 		t.Errorf("after it was removed: %v", err)
 	}
 }
@@ -241,125 +261,133 @@ func TestANodeKeepsItsAddressWhileTheResolverIsSilent(t *testing.T) {
 	}
 	a, g := machine(t)
 	a.system.LookupHost = silent
-	if err := a.check(t.Context(), g); !errors.Is(err, host.ErrNoAddress) {
+	if err := begin(a).Check(t.Context(), g, nil); !errors.Is(err, host.ErrNoAddress) {
 		t.Errorf("a new node without an address: got %v", err)
 	}
 
 	a, g = machine(t)
-	reborn(t, a, g)
+	kept := reborn(t, a, g)
 	a.system.LookupHost = silent
-	if err := a.check(t.Context(), a.committed); err != nil {
+	w := begin(a)
+	if err := w.Check(t.Context(), kept, kept); err != nil {
 		t.Fatalf("a name that did not resolve at the start keeps the node down: %v", err)
 	}
-	if a.facts.NodeIP.String() != "10.88.0.10" || a.facts.MTU != 1450 {
-		t.Errorf("goes on as %s with MTU %d, want the last ones", a.facts.NodeIP, a.facts.MTU)
+	if w.facts.NodeIP.String() != "10.88.0.10" || w.facts.MTU != 1450 {
+		t.Errorf("goes on as %s with MTU %d, want the last ones", w.facts.NodeIP, w.facts.MTU)
 	}
-	if len(a.findings) != 1 || a.findings[0].Severity != v1alpha1.FindingWarning || !strings.Contains(a.findings[0].Message, "api.example") || !a.isFlawed() {
-		t.Errorf("findings are %v, want a warning that names the cause, to be looked at again", a.findings)
+	if len(w.findings) != 1 || w.findings[0].Severity != v1alpha1.FindingWarning || !strings.Contains(w.findings[0].Message, "api.example") || !w.Flawed() {
+		t.Errorf("findings are %v, want a warning that names the cause, to be looked at again", w.findings)
 	}
-	if err := a.activate(t.Context(), a.committed); err != nil {
+	if err := apply(t.Context(), a, w, kept); err != nil {
 		t.Fatal(err)
 	}
-	if again, err := loadCommitted(a.opts.StateDir, "node-1"); err != nil || again.NodeIP != "10.88.0.10" || again.MTU != 1450 {
+	if again, err := generation.Load(a.opts.StateDir, "node-1"); err != nil || again.NodeIP != "10.88.0.10" || again.MTU != 1450 {
 		t.Errorf("the address is lost for the next start: %v, %v", again, err)
 	}
 }
 
-func TestAChangeThatFailedIsMadeOnceThereIsRoom(t *testing.T) {
+func TestAChangeThatFailedCanBeMadeOnceThereIsRoom(t *testing.T) {
 	a, g := machine(t)
-	reborn(t, a, g)
-	ticks, done, installed := make(chan time.Time), make(chan struct{}), a.committed
-	ctx, cancel := context.WithCancel(t.Context())
-	go func() { defer close(done); a.stay(ctx, installed, ticks, nil) }()
-	defer func() { cancel(); <-done }()
-	until := func(what string, ok func() bool) {
-		t.Helper()
-		if wait.PollUntilContextTimeout(ctx, time.Millisecond, 10*time.Second, true, func(context.Context) (bool, error) { return ok(), nil }) != nil {
-			t.Fatalf("%s: never", what)
-		}
+	kept := reborn(t, a, g)
+	w := begin(a)
+	if err := w.Check(t.Context(), kept, kept); err != nil {
+		t.Fatal(err)
 	}
-
-	aside, room := a.paths.ConfigDir+".aside", a.paths.ConfigDir+".room" // which is made in one go, in the midst of a try
+	aside, room := a.paths.ConfigDir+".aside", a.paths.ConfigDir+".room" // which is made in one go
 	if err := errors.Join(os.Rename(a.paths.ConfigDir, aside), os.Symlink(room, a.paths.ConfigDir),
 		os.WriteFile(filepath.Join(a.opts.StateDir, "network.json"), []byte(`{"node":"node-1","podCIDRs":["10.244.3.0/28"]}`), 0o600)); err != nil {
 		t.Fatal(err)
 	}
-	wake(a.rebuild) // as the network does when the Node's range is another one
-	until("nothing can be written", a.hindered)
-	ticks <- time.Now()
-	if ticks <- time.Now(); !a.hindered() {
-		t.Error("still nothing can be written, and nobody sees it any more")
+	if err := apply(t.Context(), a, w, kept); err == nil {
+		t.Error("nothing can be written, and nobody sees it")
 	}
 	if err := os.Rename(aside, room); err != nil {
 		t.Fatal(err)
 	}
-	ticks <- time.Now()
-	until("the change is made", func() bool { return !a.hindered() })
+	if err := apply(t.Context(), a, w, kept); err != nil {
+		t.Error(err)
+	}
 	if data, err := os.ReadFile(filepath.Join(a.paths.ConfigDir, "kubelet.yaml")); err != nil || !strings.Contains(string(data), "maxPods: 13") {
 		t.Errorf("got %v, %s; want what the Node's range has room for", err, data)
 	}
 }
 
-func TestWhatIsChangedOnAMachineLaterIsFound(t *testing.T) {
+// The network of pods that run is not theirs to lose because a bundle cannot be fetched.
+func TestTheMachineIsMadeReadyForASuccessorWhenThatIsActivated(t *testing.T) {
 	a, g := machine(t)
-	reborn(t, a, g)
-	var drops atomic.Pointer[[]host.ForwardDrop]
-	turn := func(chains ...host.ForwardDrop) { drops.Store(&chains) }
-	turn()
-	a.system.ForwardDrops = func() ([]host.ForwardDrop, error) { return *drops.Load(), nil }
-	a.system.Addresses = func() ([]host.Route, error) { return nil, errors.New("whose want says nothing of all else") }
-	if err := a.check(t.Context(), a.committed); err != nil {
+	kept := reborn(t, a, g)
+	runs := begin(a)
+	if err := runs.Check(t.Context(), kept, kept); err != nil {
 		t.Fatal(err)
 	}
-	found := func() string {
-		a.mu.Lock()
-		defer a.mu.Unlock()
-		names := ""
-		for _, f := range a.findings {
-			names += string(f.Severity) + " " + f.Name
+	wanted := kept.Next(&v1alpha1.NodeAgent{Spec: *kept.Spec.DeepCopy()})
+	wanted.Spec.Revision, wanted.Spec.Network.Mode = "r2", v1alpha1.NetworkModeExternal
+	wanted.Spec.Sysctls = map[string]v1alpha1.SysctlValue{"net.ipv4.ip_forward": "0"}
+	forward := func() string {
+		data, err := os.ReadFile(filepath.Join(a.system.Root, "proc/sys/net/ipv4/ip_forward"))
+		if err != nil {
+			t.Fatal(err)
 		}
-		return names
+		return strings.TrimSpace(string(data))
 	}
-	mend, look, done, installed := make(chan time.Time), make(chan time.Time), make(chan struct{}), a.committed
-	ctx, cancel := context.WithCancel(t.Context())
-	go func() { defer close(done); a.stay(ctx, installed, mend, look) }()
-	defer func() { cancel(); <-done }()
-	configuration := filepath.Join(a.paths.ConfigDir, "kubelet.yaml")
-	if err := os.Remove(configuration); err != nil {
+	w := begin(a)
+	if err := w.Check(t.Context(), wanted, nil); err != nil {
+		t.Fatal(err)
+	}
+	if forward() != "1" || a.prepared.Load() != runs {
+		t.Errorf("the check of a successor changed the machine: ip_forward=%s", forward())
+	}
+	if err := apply(t.Context(), a, w, wanted); err != nil {
+		t.Fatal(err)
+	}
+	if forward() != "0" || a.prepared.Load() != w {
+		t.Errorf("its activation did not: ip_forward=%s", forward())
+	}
+	if err := apply(t.Context(), a, runs, kept); err != nil || forward() != "1" || a.prepared.Load() != runs {
+		t.Errorf("nor did going back: ip_forward=%s, %v", forward(), err)
+	}
+}
+
+func TestWhatIsChangedOnAMachineLaterIsFound(t *testing.T) {
+	a, g := machine(t)
+	kept := reborn(t, a, g)
+	var drops []host.ForwardDrop
+	a.system.ForwardDrops = func() ([]host.ForwardDrop, error) { return drops, nil }
+	a.system.Addresses = func() ([]host.Route, error) { return nil, errors.New("whose want says nothing of all else") }
+	w := begin(a)
+	if err := w.Check(t.Context(), kept, kept); err != nil {
 		t.Fatal(err)
 	}
 	for _, c := range []struct {
 		what   string
 		drops  []host.ForwardDrop
-		tick   chan time.Time
 		want   string
 		flawed bool
 	}{
-		{"nothing", nil, look, "", false},
-		{"a firewall that may be in the way", []host.ForwardDrop{{Chain: "chain f"}}, look, "Warning Firewall", false},
-		{"the same", []host.ForwardDrop{{Chain: "chain f"}}, look, "Warning Firewall", false},
-		{"nothing any more", nil, look, "", false},
-		{"a firewall that is in the way", []host.ForwardDrop{{Chain: "chain f", Certain: true}}, look, "Error Firewall", true},
-		{"what is mended by the tick of what is flawed", nil, mend, "", false},
+		{"nothing", nil, "", false},
+		{"a firewall that may be in the way", []host.ForwardDrop{{Chain: "chain f"}}, "Warning Firewall", false},
+		{"the same", []host.ForwardDrop{{Chain: "chain f"}}, "Warning Firewall", false},
+		{"nothing any more", nil, "", false},
+		{"a firewall that is in the way", []host.ForwardDrop{{Chain: "chain f", Certain: true}}, "Error Firewall", true},
 	} {
+		found := func() string {
+			names := ""
+			for _, f := range w.Findings() {
+				names += string(f.Severity) + " " + f.Name
+			}
+			return names
+		}
 		before := found()
-		turn(c.drops...)
+		drops = c.drops
 		for len(a.dirty) > 0 {
 			<-a.dirty
 		}
-		c.tick <- time.Now()
-		c.tick <- time.Now() // which is taken when what the one before caused is over
-		if !c.flawed {
-			mend <- time.Now() // and nothing comes of this one, so that nobody looks while the next firewall is made
-		}
-		if got := found(); got != c.want || a.isFlawed() != c.flawed {
-			t.Errorf("%s: found %q, flawed is %v", c.what, got, a.isFlawed())
+		w.Look(t.Context(), kept)
+		if got := found(); got != c.want || w.Flawed() != c.flawed {
+			t.Errorf("%s: found %q, flawed is %v", c.what, got, w.Flawed())
 		}
 		if news := len(a.dirty) > 0; news != (before != c.want) {
 			t.Errorf("%s: the status is to be written: %v", c.what, news)
-		}
-		if _, err := os.Stat(configuration); (err == nil) != (c.tick == mend) {
-			t.Errorf("%s: a look activates nothing, and mending does: %v", c.what, err)
 		}
 	}
 }

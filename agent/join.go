@@ -2,12 +2,10 @@ package agent
 
 import (
 	"context"
-	"fmt"
 	"sync"
 	"syscall"
 	"time"
 
-	"k8s.io/apimachinery/pkg/api/equality"
 	apimeta "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/tools/cache"
 	"k8s.io/utils/clock"
@@ -48,7 +46,7 @@ func (a *Agent) join(ctx context.Context) error {
 	a.step(status.StepIdentity)
 	a.boot.End()
 	close(a.joined)
-	wake(a.rebuild)
+	a.rebuild()
 
 	var parts sync.WaitGroup
 	defer parts.Wait()
@@ -65,7 +63,7 @@ func (a *Agent) join(ctx context.Context) error {
 // A kubelet that starts without one asks for it itself, but is anonymous meanwhile and waits a second or two before it
 // tries again what was refused.
 func (a *Agent) introduceKubelet(ctx context.Context, api identity.API) {
-	defer wake(a.rebuild)
+	defer a.rebuild()
 	defer close(a.introduced)
 	select {
 	case <-a.claimed: // the certificate's place may be another kubelet's
@@ -111,9 +109,7 @@ func (a *Agent) registerAgain() {
 
 // machineUID is that of the Machine that this machine joined as, empty when it is not known.
 func (a *Agent) machineUID() string {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	return a.newest.MachineUID
+	return a.installer.Wanted().MachineUID
 }
 
 // membershipChanged starts or stops the kubelet. There is no NodeAgent to tell of a Node that nobody wants, so the boot
@@ -128,7 +124,7 @@ func (a *Agent) membershipChanged(unwanted string) {
 		a.boot.Say(bootreport.PhaseRegister, v1alpha1.ReasonNodeNotWanted, "The kubelet is stopped, so that this machine becomes no node again: "+unwanted+
 			". Pods that run here go on until the machine is reset (drover-agent reset) or removed.")
 	}
-	wake(a.rebuild)
+	a.rebuild()
 }
 
 // watchNodeAgent passes on what the manager wants.
@@ -149,7 +145,7 @@ func (a *Agent) watchNodeAgent(ctx context.Context, agents cache.ListerWatcher) 
 			a.reporter.Seed(agent.Status.Conditions)
 		}
 		a.reporter.Saw(agent)
-		a.want(agent)
+		a.installer.Want(agent)
 	}
 	_, informer := cache.NewInformerWithOptions(cache.InformerOptions{
 		ListerWatcher: agents, ObjectType: &v1alpha1.NodeAgent{}, Transform: withoutManagedFields,
@@ -163,37 +159,4 @@ func withoutManagedFields(obj any) (any, error) {
 		o.SetManagedFields(nil)
 	}
 	return obj, nil
-}
-
-// want takes in what the manager wants. A new state is handed to install, the newest winning. What is installed or being
-// installed already, as with a node's first NodeAgent as a rule, is not begun anew.
-func (a *Agent) want(agent *v1alpha1.NodeAgent) {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	next := a.newest.next(agent)
-	same := sameState(next, a.newest)
-	if same && next.ObservedGeneration == a.newest.ObservedGeneration {
-		return
-	}
-	if same && a.current == a.newest {
-		a.current = next
-	}
-	a.newest = next
-	if same {
-		wake(a.dirty)
-		return
-	}
-	select {
-	case <-a.wanted: // an older one that nobody took
-	default:
-	}
-	a.wanted <- next
-}
-
-// sameState is true for two generations that ask for the same.
-func sameState(a, b *generation) bool { return equality.Semantic.DeepEqual(a.Spec, b.Spec) }
-
-// String is for logs.
-func (g *generation) String() string {
-	return fmt.Sprintf("%s (generation %d)", g.Spec.Revision, g.ObservedGeneration)
 }

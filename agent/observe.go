@@ -35,13 +35,12 @@ func (a *Agent) observe(probed []metav1.Condition, now time.Time) status.Observe
 	o := status.Observed{
 		Now: now, AgentVersion: a.opts.Version, Probed: probed, Steps: a.timeline.List(),
 		Components:  append(a.supervise.Status(), a.network.Status()),
-		Findings:    a.network.Findings(),
+		Obstacle:    a.installer.Obstacle(),
+		Findings:    slices.Concat(a.observed().Findings(), a.network.Findings()),
 		Certificate: a.certificate(now), Serving: a.kubeletServes(),
 	}
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	o.Generation, o.Revision, o.Proxy = a.current.ObservedGeneration, a.current.Spec.Revision, a.current.Spec.Proxy.Mode
-	o.Obstacle, o.Findings = a.hindrance, slices.Concat(a.findings, o.Findings)
+	running := a.installer.Running()
+	o.Generation, o.Revision, o.Proxy = running.ObservedGeneration, running.Spec.Revision, running.Spec.Proxy.Mode
 	return o
 }
 

@@ -1,6 +1,7 @@
 package agent
 
 import (
+	"context"
 	"errors"
 	"os"
 	"path/filepath"
@@ -9,6 +10,7 @@ import (
 	"time"
 
 	"github.com/go-logr/logr"
+	"k8s.io/apimachinery/pkg/util/wait"
 
 	"github.com/drover-dev/drover/agent/component"
 	"github.com/drover-dev/drover/agent/finding"
@@ -119,17 +121,20 @@ func TestTheStatusIsOfTheStateThatRunsAndOfWhatIsInTheWay(t *testing.T) {
 	a, g := machine(t)
 	a.bootstrap, g.ObservedGeneration, g.Spec.Proxy.Mode = &g.Bootstrap, 4, v1alpha1.ProxyModeNFTables
 	full(a)
-	err := a.check(t.Context(), g)
-	if err == nil {
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan struct{})
+	go func() { defer close(ended); a.installer.Run(ctx) }()
+	defer func() { cancel(); <-ended }()
+	hindered := func(context.Context) (bool, error) { return a.hindered(), nil }
+	if err := wait.PollUntilContextTimeout(ctx, time.Millisecond, time.Minute, true, hindered); err != nil {
 		t.Fatal("a full disk is in nobody's way")
 	}
-	a.hinder(&status.Obstacle{Reason: v1alpha1.ReasonPreflightFailed, Message: err.Error()})
 	o := a.observe(nil, time.Now())
 	if o.Generation != 4 || o.Revision != "r1" || o.Proxy != v1alpha1.ProxyModeNFTables {
 		t.Errorf("it is of generation %d, revision %s, %s", o.Generation, o.Revision, o.Proxy)
 	}
-	if o.Obstacle == nil || o.Obstacle.Message != err.Error() || o.Obstacle.Running {
-		t.Errorf("%+v is in the way, want %v", o.Obstacle, err)
+	if o.Obstacle == nil || o.Obstacle.Reason != v1alpha1.ReasonPreflightFailed || !strings.Contains(o.Obstacle.Message, finding.DiskSpace) || o.Obstacle.Running {
+		t.Errorf("%+v is in the way, want the full disk", o.Obstacle)
 	}
 	if failed := finding.Errors(o.Findings); len(failed) != 1 || !strings.Contains(failed[0], finding.DiskSpace) {
 		t.Errorf("found %v, want the full disk", failed)

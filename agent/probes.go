@@ -20,7 +20,7 @@ const certificateMargin = 10 * time.Minute
 
 // probes are the questions behind the conditions.
 func (a *Agent) probes() []health.Probe {
-	g := a.generation()
+	g := a.installer.Running()
 	socket := a.paths.Socket()
 	return status.Probes(&g.Spec, status.Checks{
 		Runtime: func(ctx context.Context) error { return health.CRIReady(ctx, socket) },
@@ -71,8 +71,6 @@ func (a *Agent) diskHealthy(ctx context.Context) error {
 	for filesystem, dir := range dirs {
 		dirs[filesystem] = host.NearestDirectory(dir)
 	}
-	a.mu.Lock()
-	config := component.Config{Spec: a.current.Spec, Facts: a.facts}
-	a.mu.Unlock()
+	config := component.Config{Spec: a.installer.Running().Spec, Facts: a.running().Facts()}
 	return health.DiskFree(dirs, config.EvictionThresholds())(ctx)
 }

@@ -38,9 +38,9 @@ func (a *Agent) keepStatus(ctx context.Context) error {
 	quiet := a.restarted
 	look := time.NewTicker(certificateEvery)
 	defer look.Stop()
-	proxy := a.generation().Spec.Proxy.Mode
+	proxy := a.installer.Running().Spec.Proxy.Mode
 	for {
-		if now := a.generation().Spec.Proxy.Mode; now != proxy {
+		if now := a.installer.Running().Spec.Proxy.Mode; now != proxy {
 			proxy = now
 			monitor.SetProbes(a.probes()...)
 		}
@@ -64,15 +64,7 @@ func (a *Agent) keepStatus(ctx context.Context) error {
 }
 
 func (a *Agent) hindered() bool {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	return a.hindrance != nil
-}
-
-func (a *Agent) generation() *generation {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	return a.current
+	return a.installer.Obstacle() != nil
 }
 
 // publish has the status made of what is known now.

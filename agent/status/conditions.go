@@ -8,6 +8,7 @@ import (
 	apimeta "k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
+	"github.com/drover-dev/drover/agent/generation"
 	"github.com/drover-dev/drover/api/v1alpha1"
 )
 
@@ -77,7 +78,7 @@ func part(name string, o *Observed) metav1.Condition {
 }
 
 // ready sums the parts up; what stands in the way of starting them says more than they do.
-func ready(all []metav1.Condition, obstacle *Obstacle) metav1.Condition {
+func ready(all []metav1.Condition, obstacle *generation.Obstacle) metav1.Condition {
 	c := metav1.Condition{Type: v1alpha1.ReadyCondition, Status: metav1.ConditionFalse}
 	if obstacle != nil && !obstacle.Running {
 		c.Reason, c.Message = obstacle.Reason, obstacle.Message

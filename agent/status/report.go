@@ -7,6 +7,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/drover-dev/drover/agent/finding"
+	"github.com/drover-dev/drover/agent/generation"
 	"github.com/drover-dev/drover/api/v1alpha1"
 )
 
@@ -20,7 +21,7 @@ type Observed struct {
 	Revision   string
 	Proxy      v1alpha1.ProxyMode
 	// Obstacle is why the state that is wanted is not installed, nil for nothing.
-	Obstacle *Obstacle
+	Obstacle *generation.Obstacle
 	// Components are the processes as the supervisor sees them, and the pod network.
 	Components []v1alpha1.ComponentStatus
 	// Probed are the conditions that the probes led to; one that is missing was not probed yet.
@@ -33,14 +34,6 @@ type Observed struct {
 	Serving bool
 	// Steps are those of joining that are done.
 	Steps []v1alpha1.BootStep
-}
-
-// Obstacle is why the desired state is not installed: a preflight that failed or a bundle that cannot be fetched.
-type Obstacle struct {
-	// Reason is a condition's.
-	Reason, Message string
-	// Running says that an earlier state is installed and goes on.
-	Running bool
 }
 
 // Certificate is the agent's own.

@@ -12,6 +12,7 @@ import (
 	"k8s.io/utils/ptr"
 
 	"github.com/drover-dev/drover/agent/finding"
+	"github.com/drover-dev/drover/agent/generation"
 	"github.com/drover-dev/drover/api/v1alpha1"
 )
 
@@ -78,7 +79,7 @@ func TestTransitionTimesMoveOnlyWithTheStatus(t *testing.T) {
 func TestNoMessageIsTooLongForTheAPI(t *testing.T) {
 	long := strings.Repeat("ü", 5000)
 	for name, s := range map[string]situation{
-		"an obstacle":   {unprobed: true, obstacle: &Obstacle{Reason: v1alpha1.ReasonPreflightFailed, Message: long}},
+		"an obstacle":   {unprobed: true, obstacle: &generation.Obstacle{Reason: v1alpha1.ReasonPreflightFailed, Message: long}},
 		"a certificate": {processes: processes(), cert: &Certificate{Overdue: true, Failure: errors.New(long)}},
 		"a sum":         {answers: map[string]error{podNet: errors.New(long), disk: errors.New(long)}},
 	} {

@@ -9,6 +9,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/utils/ptr"
 
+	"github.com/drover-dev/drover/agent/generation"
 	"github.com/drover-dev/drover/agent/health"
 	"github.com/drover-dev/drover/api/v1alpha1"
 )
@@ -65,7 +66,7 @@ type situation struct {
 	unasked []string
 	// unprobed says that no probe is at work yet.
 	unprobed bool
-	obstacle *Obstacle
+	obstacle *generation.Obstacle
 	cert     *Certificate
 }
 
@@ -100,9 +101,9 @@ func TestWhichConditionHoldsAndWhy(t *testing.T) {
 	}
 	var external, noProxy v1alpha1.NodeAgentSpec
 	external.Network.Mode, noProxy.Proxy.Mode = v1alpha1.NetworkModeExternal, v1alpha1.ProxyModeNone
-	preflight := &Obstacle{Reason: v1alpha1.ReasonPreflightFailed, Message: "Memory: 100 MiB are too little"}
-	fetch := &Obstacle{Reason: v1alpha1.ReasonBundleFetchFailed, Message: "digest mismatch"}
-	goesOn := &Obstacle{Reason: v1alpha1.ReasonBundleFetchFailed, Message: "no route", Running: true}
+	preflight := &generation.Obstacle{Reason: v1alpha1.ReasonPreflightFailed, Message: "Memory: 100 MiB are too little"}
+	fetch := &generation.Obstacle{Reason: v1alpha1.ReasonBundleFetchFailed, Message: "digest mismatch"}
+	goesOn := &generation.Obstacle{Reason: v1alpha1.ReasonBundleFetchFailed, Message: "no route", Running: true}
 
 	for name, c := range map[string]struct {
 		reason string

@@ -8,6 +8,7 @@ import (
 
 	"github.com/go-logr/logr"
 
+	"github.com/drover-dev/drover/agent/generation"
 	"github.com/drover-dev/drover/api/v1alpha1"
 )
 
@@ -21,7 +22,7 @@ func TestAnAgentThatCannotBeginLeavesABootReport(t *testing.T) {
 				t.Fatal(err)
 			}
 		}, "bootstrap.json"},
-		"with a state that cannot be read": {func(t *testing.T, o Options) { block(t, generationPath(o.StateDir)) }, "read the current generation"},
+		"with a state that cannot be read": {func(t *testing.T, o Options) { block(t, generation.Path(o.StateDir)) }, "read the current generation"},
 		"with records that cannot be read": {func(t *testing.T, o Options) { block(t, filepath.Join(o.RunDir, "processes", "kubelet.json")) }, "kubelet.json"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -43,16 +44,5 @@ func block(t *testing.T, path string) {
 	t.Helper()
 	if err := os.MkdirAll(path, 0o755); err != nil {
 		t.Fatal(err)
-	}
-}
-
-func TestTheMachineThatANodeAgentIsOfIsRemembered(t *testing.T) {
-	g := &generation{}
-	first, second := nodeAgent("m"), nodeAgent("other")
-	if g = g.next(&first); g.MachineUID != "m" {
-		t.Errorf("got %q", g.MachineUID)
-	}
-	if g = g.next(&second); g.MachineUID != "m" {
-		t.Errorf("another Machine's took over: %q", g.MachineUID)
 	}
 }

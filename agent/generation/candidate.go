@@ -1,0 +1,90 @@
+package generation
+
+import (
+	"context"
+	"time"
+
+	"k8s.io/apimachinery/pkg/util/wait"
+
+	"github.com/drover-dev/drover/api/v1alpha1"
+)
+
+// candidate is a generation on its way to be the one that runs.
+type candidate struct {
+	generation *Generation
+	work       Work
+	// obstacle is where what stands in its way is taken down.
+	obstacle **Obstacle
+	// staged is closed when it has been checked and fetched. end ends that, and returns when it has ended.
+	staged chan struct{}
+	end    func()
+	// turned says that its activation was begun: until it works, the machine is between two generations. It is tried again
+	// when retry says so, after wait.
+	turned bool
+	retry  *time.Timer
+	wait   wait.Backoff
+}
+
+// stage begins to check and fetch a generation, which touches nothing of one that runs.
+func (i *Installer) stage(ctx context.Context, g *Generation, obstacle **Obstacle) *candidate {
+	ctx, cancel := context.WithCancel(ctx)
+	c := &candidate{generation: g, work: i.NewWork(), obstacle: obstacle, staged: make(chan struct{}), retry: stopped(), wait: soon}
+	ended := make(chan struct{})
+	c.end = func() { cancel(); c.retry.Stop(); <-ended }
+	go func() {
+		defer close(ended)
+		check := func() error { return c.work.Check(ctx, g, i.before(g)) }
+		fetch := func() error { return c.work.Fetch(ctx, g) }
+		if i.attempt(ctx, obstacle, v1alpha1.ReasonPreflightFailed, wait.Backoff{Duration: mendEvery}, check) &&
+			i.attempt(ctx, obstacle, v1alpha1.ReasonBundleFetchFailed, soon, fetch) {
+			close(c.staged)
+		}
+	}()
+	return c
+}
+
+func stopped() *time.Timer {
+	t := time.NewTimer(time.Hour)
+	t.Stop()
+	return t
+}
+
+// attempt does one step until it works, or until the context ends. An obstacle stays in the way until the step that met it is
+// passed, so that whoever looks meanwhile sees it.
+func (i *Installer) attempt(ctx context.Context, obstacle **Obstacle, reason string, pause wait.Backoff, step func() error) bool {
+	for {
+		err := step()
+		if ctx.Err() != nil {
+			return false
+		}
+		if err == nil {
+			i.overcome(obstacle, reason)
+			return true
+		}
+		i.hinder(obstacle, reason, err)
+		notify(i.news) // whoever waited for this one need not any more
+		timer := time.NewTimer(pause.Step())
+		select {
+		case <-ctx.Done():
+			timer.Stop()
+			return false
+		case <-timer.C:
+		}
+	}
+}
+
+// due is readable when the candidate is to be activated; never, when there is none.
+func (c *candidate) due() <-chan struct{} {
+	if c == nil || c.turned {
+		return nil
+	}
+	return c.staged
+}
+
+// again is readable when its activation, which failed, is to be tried again.
+func (c *candidate) again() <-chan time.Time {
+	if c == nil {
+		return nil
+	}
+	return c.retry.C
+}

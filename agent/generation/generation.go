@@ -1,0 +1,66 @@
+package generation
+
+import (
+	"cmp"
+	"fmt"
+
+	"k8s.io/apimachinery/pkg/api/equality"
+
+	"github.com/drover-dev/drover/api/node"
+	"github.com/drover-dev/drover/api/v1alpha1"
+)
+
+// Generation is a desired state with what the machine itself adds to it. The one that runs is on disk, so that a restart
+// needs nobody. None is changed once it is there.
+type Generation struct {
+	// Bootstrap has the state; its token is always empty here.
+	node.Bootstrap
+	// ObservedGeneration is the generation of the NodeAgent that the state came from, 0 for the bootstrap document.
+	ObservedGeneration int64 `json:"observedGeneration,omitempty"`
+	// MachineUID is that of the Machine that this machine joined as; empty when no NodeAgent has told it yet.
+	MachineUID string `json:"machineUID,omitempty"`
+	// NodeIP is the address that the components were last configured with, and MTU the one of its interface: a restart
+	// goes on with them while they cannot be found out.
+	NodeIP string `json:"nodeIP,omitempty"`
+	MTU    int    `json:"mtu,omitempty"`
+}
+
+// First is the bootstrap document's.
+func First(b *node.Bootstrap) *Generation {
+	g := &Generation{Bootstrap: *b}
+	g.Token = ""
+	return g
+}
+
+// Next is g with the state of its NodeAgent.
+func (g *Generation) Next(agent *v1alpha1.NodeAgent) *Generation {
+	n := *g
+	n.Spec, n.ObservedGeneration = *agent.Spec.DeepCopy(), agent.Generation
+	n.MachineUID = cmp.Or(g.MachineUID, agent.Labels[v1alpha1.MachineUIDLabel])
+	return &n
+}
+
+// At is g with the address that it is configured with.
+func (g *Generation) At(nodeIP string, mtu int) *Generation {
+	n := *g
+	n.NodeIP, n.MTU = nodeIP, mtu
+	return &n
+}
+
+// Image is the bundle for an architecture. The error says what to do where there is none.
+func (g *Generation) Image(architecture string) (string, error) {
+	for _, a := range g.Spec.Artifacts {
+		if a.Architecture == architecture {
+			return a.Image, nil
+		}
+	}
+	return "", fmt.Errorf("the NodeBundle of %s has no image for %s: delete that NodeBundle, apply one that has it, and then delete this Machine", g.Spec.Version, architecture)
+}
+
+// Same is true for two generations that ask for the same.
+func Same(a, b *Generation) bool { return equality.Semantic.DeepEqual(a.Spec, b.Spec) }
+
+// String is for logs.
+func (g *Generation) String() string {
+	return fmt.Sprintf("%s (generation %d)", g.Spec.Revision, g.ObservedGeneration)
+}

@@ -1,0 +1,195 @@
+package generation
+
+import (
+	"context"
+	"math"
+	"sync"
+	"time"
+
+	"github.com/go-logr/logr"
+	"k8s.io/apimachinery/pkg/util/wait"
+
+	"github.com/drover-dev/drover/api/v1alpha1"
+)
+
+const (
+	// mendEvery is how often a machine that failed the preflight, or a change of its configuration, is looked at again.
+	mendEvery = 10 * time.Second
+	// lookEvery is how often one that has what it needs is looked at for what was changed on it.
+	lookEvery = 5 * time.Minute
+	// collectEvery is how long after a state was installed the bundles of others are removed, and again from then on.
+	collectEvery = 5 * time.Minute
+)
+
+// soon are the waits after a failure that may be over in a moment, such as that of a fetch.
+var soon = wait.Backoff{Duration: time.Second, Factor: 2, Cap: time.Minute, Steps: math.MaxInt32}
+
+// Installer brings a machine to the wanted generation and keeps it there.
+type Installer struct {
+	// StateDir is the agent's.
+	StateDir string
+	// NewWork begins the work for one desired state.
+	NewWork func() Work
+	// Hindered is called when something stands in the way, with what, and when nothing does any more, with nil. Changed is
+	// called when Running is another one. Neither may call the Installer's Run.
+	Hindered func(*Obstacle)
+	Changed  func()
+	Log      logr.Logger
+
+	mu      sync.Mutex
+	wanted  *Generation
+	running *Generation // what is installed, or what the last agent had installed, or what is installed for the first time
+	kept    *Generation // what is on disk: what this agent or an earlier one planned last, nil on a new machine
+	up      Work        // the running one's, nil until this agent has installed it
+	staging *Obstacle   // what keeps the wanted one from being installed
+	upkeep  *Obstacle   // what keeps the running one from being kept
+	news    chan struct{}
+	rebuild chan struct{}
+}
+
+// Begin is called once, with the generation that an earlier agent had running, nil if none had, and the bootstrap document's.
+func (i *Installer) Begin(kept, first *Generation) {
+	i.kept, i.running = kept, first
+	if kept != nil {
+		i.running = kept
+	}
+	i.wanted = i.running
+	i.news, i.rebuild = make(chan struct{}, 1), make(chan struct{}, 1)
+}
+
+// Wanted is the newest generation that is asked for.
+func (i *Installer) Wanted() *Generation {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	return i.wanted
+}
+
+// Running is the generation that runs, or the first, before any does.
+func (i *Installer) Running() *Generation {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	return i.running
+}
+
+// Up is the work that was done for the running generation; nil until this agent has installed it.
+func (i *Installer) Up() Work {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	return i.up
+}
+
+// Kept is what is on disk, with the address that it was configured with last; nil on a machine that had none yet.
+func (i *Installer) Kept() *Generation {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	return i.kept
+}
+
+// Obstacle is what stands in the way now, nil where nothing does: of the wanted generation first.
+func (i *Installer) Obstacle() *Obstacle {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	if i.staging != nil {
+		return i.staging
+	}
+	return i.upkeep
+}
+
+// Want takes in what the manager wants. What is wanted already, as with a node's first NodeAgent as a rule, is not begun anew.
+func (i *Installer) Want(agent *v1alpha1.NodeAgent) {
+	i.mu.Lock()
+	next := i.wanted.Next(agent)
+	same := Same(next, i.wanted)
+	if same && next.ObservedGeneration == i.wanted.ObservedGeneration {
+		i.mu.Unlock()
+		return
+	}
+	if same && i.running == i.wanted {
+		i.running = next
+	}
+	i.wanted = next
+	i.mu.Unlock()
+	if same {
+		i.Changed()
+	} else {
+		notify(i.news)
+	}
+}
+
+// Rebuild has the running generation planned and applied anew, because something that its configuration depends on has changed.
+func (i *Installer) Rebuild() { notify(i.rebuild) }
+
+func notify(c chan struct{}) {
+	select {
+	case c <- struct{}{}:
+	default:
+	}
+}
+
+// newest is g as it is wanted by now, with the latest generation of its NodeAgent.
+func (i *Installer) newest(g *Generation) *Generation {
+	if Same(g, i.wanted) {
+		return i.wanted
+	}
+	return g
+}
+
+// before is g as it was installed last, nil when it never was.
+func (i *Installer) before(g *Generation) *Generation {
+	if kept := i.Kept(); kept != nil && Same(kept, g) {
+		return kept
+	}
+	return nil
+}
+
+// activate makes the state the one that runs, on disk first.
+func (i *Installer) activate(ctx context.Context, g *Generation, work Work) error {
+	i.mu.Lock()
+	g = i.newest(g)
+	i.mu.Unlock()
+	change, err := work.Plan(ctx, g)
+	if err != nil {
+		return err
+	}
+	if err := change.Generation.Save(i.StateDir); err != nil {
+		return err
+	}
+	i.mu.Lock()
+	i.kept = change.Generation
+	i.mu.Unlock()
+	if err := change.Apply(); err != nil {
+		return err
+	}
+	i.mu.Lock()
+	i.running, i.up = i.newest(g), work
+	i.mu.Unlock()
+	i.Changed()
+	return nil
+}
+
+// hinder takes down what stands in the way of the wanted state, or of the running one's upkeep.
+func (i *Installer) hinder(where **Obstacle, reason string, err error) {
+	i.mu.Lock()
+	*where = &Obstacle{Reason: reason, Message: err.Error(), Running: i.up != nil}
+	o := *where
+	i.mu.Unlock()
+	i.Log.Info("Could not start the node's components", "reason", reason, "message", o.Message)
+	i.Hindered(o)
+}
+
+// overcome takes an obstacle out of the way; with a reason, only one of that.
+func (i *Installer) overcome(where **Obstacle, reason string) {
+	i.mu.Lock()
+	was := *where != nil && (reason == "" || (*where).Reason == reason)
+	if was {
+		*where = nil
+	}
+	left := i.staging
+	if left == nil {
+		left = i.upkeep
+	}
+	i.mu.Unlock()
+	if was {
+		i.Hindered(left)
+	}
+}

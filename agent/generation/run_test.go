@@ -1,0 +1,385 @@
+package generation
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/go-logr/logr"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/drover-dev/drover/api/v1alpha1"
+)
+
+// rig is an Installer on a machine that is none, and what was done to it. All of it happens in a bubble of synctest.
+type rig struct {
+	*Installer
+	t *testing.T
+	// fail has why a step of a revision fails, by "r1 fetch"; flawed is a revision whose machine was found wanting.
+	fail    map[string]error
+	flawed  string
+	slow    map[string]time.Duration
+	done    []string
+	changes int
+	stop    func()
+}
+
+func revision(name string, number int64) *v1alpha1.NodeAgent {
+	return &v1alpha1.NodeAgent{ObjectMeta: metav1.ObjectMeta{Generation: number}, Spec: v1alpha1.NodeAgentSpec{Revision: name}}
+}
+
+func newRig(t *testing.T, kept bool) *rig {
+	r := &rig{t: t, fail: map[string]error{}, slow: map[string]time.Duration{}}
+	r.Installer = &Installer{StateDir: t.TempDir(), Log: logr.Discard(), NewWork: func() Work { return &fakeWork{r} }, Hindered: func(*Obstacle) {}, Changed: func() { r.changes++ }}
+	first := &Generation{}
+	first.NodeName, first.Spec.Revision = "n", "r1"
+	var before *Generation
+	if kept {
+		before = first.At("10.0.0.1", 1500)
+	}
+	r.Begin(before, first)
+	return r
+}
+
+// start has it run until the test has ended.
+func (r *rig) start() {
+	ctx, cancel := context.WithCancel(r.t.Context())
+	ended := make(chan struct{})
+	go func() { defer close(ended); r.Run(ctx) }()
+	r.stop = func() { cancel(); <-ended }
+	synctest.Wait()
+}
+
+// after lets time pass and returns what was done meanwhile.
+func (r *rig) after(d time.Duration) string {
+	r.done = nil
+	time.Sleep(d)
+	synctest.Wait()
+	return strings.Join(r.done, ", ")
+}
+
+func (r *rig) state() string {
+	state := "runs " + r.Running().String()
+	if r.Up() == nil {
+		state = "shows " + r.Running().String()
+	}
+	if o := r.Obstacle(); o != nil {
+		state += fmt.Sprintf("; %s: %s", o.Reason, o.Message)
+	}
+	return state
+}
+
+func (r *rig) want(want string) {
+	r.t.Helper()
+	if got := r.state(); got != want {
+		r.t.Errorf("it %s, want it %s", got, want)
+	}
+}
+
+type fakeWork struct{ *rig }
+
+func (w *fakeWork) step(ctx context.Context, g *Generation, name string) error {
+	name = g.Spec.Revision + " " + name
+	w.done = append(w.done, name)
+	select {
+	case <-time.After(w.slow[name]):
+		return w.fail[name]
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+func (w *fakeWork) Check(ctx context.Context, g, before *Generation) error {
+	if before != nil {
+		return w.step(ctx, g, "check again")
+	}
+	return w.step(ctx, g, "check")
+}
+func (w *fakeWork) Fetch(ctx context.Context, g *Generation) error { return w.step(ctx, g, "fetch") }
+func (w *fakeWork) Look(ctx context.Context, g *Generation)        { _ = w.step(ctx, g, "look") }
+func (w *fakeWork) Collect(ctx context.Context, g *Generation)     { _ = w.step(ctx, g, "collect") }
+func (w *fakeWork) Flawed() bool                                   { return w.flawed == w.running.Spec.Revision }
+func (w *fakeWork) Plan(ctx context.Context, g *Generation) (Change, error) {
+	return Change{Generation: g.At("10.0.0.1", 1500), Apply: func() error { return w.step(ctx, g, "apply") }}, nil
+}
+
+func bubble(t *testing.T, kept bool, test func(r *rig)) {
+	t.Helper()
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, kept)
+		defer func() { r.stop() }()
+		test(r)
+	})
+}
+
+var errNoRoute, errNoRoom = errors.New("no route to host"), errors.New("no space left")
+
+func TestANewMachineIsCheckedFetchedForAndActivatedOnce(t *testing.T) {
+	bubble(t, false, func(r *rig) {
+		r.start()
+		before := r.changes
+		for range 2 { // each write of the status is an event, too
+			r.Want(revision("r1", 1))
+		}
+		synctest.Wait()
+		if news := r.changes - before; news != 1 {
+			t.Errorf("the status was to be written %d times, want once, for the NodeAgent's generation", news)
+		}
+		if got := strings.Join(r.done, ", "); got != "r1 check, r1 fetch, r1 apply" {
+			t.Errorf("it did: %s", got)
+		}
+		r.want("runs r1 (generation 1)")
+		if got, err := Load(r.StateDir, "n"); err != nil || got.Spec.Revision != "r1" || got.NodeIP != "10.0.0.1" {
+			t.Errorf("a restart would begin with %v, %v", got, err)
+		}
+	})
+}
+
+func TestALaterGenerationOfTheSameStateIsShownThoughItComesInTheMidst(t *testing.T) {
+	bubble(t, false, func(r *rig) {
+		r.slow["r1 apply"] = time.Second
+		r.start()
+		r.Want(revision("r1", 2))
+		r.after(time.Second)
+		r.want("runs r1 (generation 2)")
+		r.slow["r2 apply"] = time.Second
+		r.Want(revision("r2", 3))
+		synctest.Wait()
+		r.Want(revision("r2", 4))
+		r.after(time.Second)
+		r.want("runs r2 (generation 4)")
+	})
+}
+
+func TestTheNewestStateWins(t *testing.T) {
+	bubble(t, false, func(r *rig) {
+		r.start()
+		r.slow["r2 fetch"] = time.Hour
+		for number, name := range []string{"r1", "r2", "r2"} {
+			r.Want(revision(name, int64(number)))
+		}
+		synctest.Wait()
+		r.want("runs r1 (generation 0)")
+		r.Want(revision("r3", 3))
+		if got := r.after(0); got != "r3 check, r3 fetch, r3 apply" {
+			t.Errorf("with r3 wanted it did: %s", got)
+		}
+		r.want("runs r3 (generation 3)")
+		r.Want(revision("r1", 4))
+		synctest.Wait()
+		r.want("runs r1 (generation 4)") // going back is a new state, too
+	})
+}
+
+func TestAnObstacleStaysUntilItsStepIsPassed(t *testing.T) {
+	bubble(t, false, func(r *rig) {
+		r.fail["r1 fetch"] = errNoRoute
+		r.start()
+		r.want("shows r1 (generation 0); BundleFetchFailed: no route to host")
+		r.slow["r2 fetch"] = time.Second
+		r.Want(revision("r2", 2))
+		if got := r.after(0); got != "r2 check, r2 fetch" {
+			t.Errorf("with r2 wanted it did: %s", got)
+		}
+		r.want("shows r1 (generation 0); BundleFetchFailed: no route to host") // the preflight took nothing out of the way
+		r.after(time.Second)
+		r.want("runs r2 (generation 2)")
+	})
+}
+
+func TestAFailedFetchIsTriedLessAndLessOften(t *testing.T) {
+	bubble(t, false, func(r *rig) {
+		r.fail["r1 fetch"] = errNoRoute
+		r.start()
+		for _, wait := range []time.Duration{time.Second, 2 * time.Second, 4 * time.Second} {
+			r.Want(revision("r1", int64(wait))) // the event of the status that the failure was written into changes nothing
+			if got := r.after(wait - time.Millisecond); got != "" {
+				t.Errorf("before %s had passed it did: %s", wait, got)
+			}
+			if got := r.after(time.Millisecond); got != "r1 fetch" {
+				t.Errorf("after %s it did: %q", wait, got)
+			}
+		}
+		r.after(time.Hour)
+		if got := r.after(time.Minute); got != "r1 fetch" {
+			t.Errorf("after an hour, in a minute it did: %q", got)
+		}
+	})
+}
+
+func TestWhatRunsIsKeptWhileItsSuccessorCannotBeHad(t *testing.T) {
+	bubble(t, false, func(r *rig) {
+		r.start()
+		r.fail["r2 fetch"] = errNoRoute
+		r.Want(revision("r2", 2))
+		synctest.Wait()
+		r.want("runs r1 (generation 0); BundleFetchFailed: no route to host")
+		if o := r.Obstacle(); !o.Running {
+			t.Error("the obstacle does not say that a state goes on")
+		}
+
+		r.Rebuild()
+		if got := r.after(0); got != "r1 apply" {
+			t.Errorf("when the Node's range changed it did: %s", got)
+		}
+		r.flawed = "r1"
+		if got := r.after(mendEvery); !strings.Contains(got, "r1 check again, r1 apply") {
+			t.Errorf("with something in the way of r1 it did: %s", got)
+		}
+		r.flawed = ""
+		if got := r.after(lookEvery); !strings.Contains(got, "r1 look") || strings.Contains(got, "r1 apply") {
+			t.Errorf("in the time of a look it did: %s", got)
+		}
+		if got := r.after(collectEvery); strings.Contains(got, "collect") {
+			t.Error("bundles were removed while one is fetched")
+		}
+		r.want("runs r1 (generation 0); BundleFetchFailed: no route to host")
+
+		delete(r.fail, "r2 fetch")
+		r.after(time.Minute)
+		r.want("runs r2 (generation 2)")
+	})
+}
+
+// A fetch takes as long as the registry likes.
+func TestWhatRunsIsKeptWhileItsSuccessorIsFetched(t *testing.T) {
+	bubble(t, false, func(r *rig) {
+		r.start()
+		r.slow["r2 fetch"] = time.Hour
+		r.Want(revision("r2", 2))
+		r.after(time.Minute)
+		r.Rebuild()
+		if got := r.after(0); got != "r1 apply" {
+			t.Errorf("when the Node's range changed it did: %q", got)
+		}
+	})
+}
+
+func TestAnActivationThatFailedIsMadeOnceThereIsRoom(t *testing.T) {
+	bubble(t, false, func(r *rig) {
+		r.start()
+		r.fail["r2 apply"] = errNoRoom
+		r.Want(revision("r2", 2))
+		synctest.Wait()
+		r.want("runs r1 (generation 0); PreflightFailed: no space left")
+		r.flawed = "r1"
+		if got := r.after(mendEvery); strings.Contains(got, "r1") {
+			t.Errorf("the machine is between two states, of which the old one was written over the new: %s", got)
+		}
+		r.flawed = ""
+		r.Rebuild()
+		if got := r.after(0); got != "r2 apply" {
+			t.Errorf("when the Node's range changed it did: %q", got)
+		}
+		delete(r.fail, "r2 apply")
+		r.after(time.Minute)
+		r.want("runs r2 (generation 2)")
+	})
+}
+
+func TestWhoGoesBackFromAFailedActivationHasTheOldStateAppliedAgain(t *testing.T) {
+	bubble(t, false, func(r *rig) {
+		r.start()
+		r.fail["r2 apply"] = errNoRoom
+		r.Want(revision("r2", 2))
+		synctest.Wait()
+		r.Want(revision("r1", 3))
+		if got := r.after(0); got != "r1 apply" {
+			t.Errorf("it did: %q", got)
+		}
+		r.want("runs r1 (generation 3)")
+		if got := r.after(time.Minute); got != "" {
+			t.Errorf("then it did: %s", got)
+		}
+		if got, err := Load(r.StateDir, "n"); err != nil || got.Spec.Revision != "r1" {
+			t.Errorf("a restart would begin with %v, %v", got, err)
+		}
+	})
+}
+
+func TestUpkeepThatFailedIsTriedAgainAndSaid(t *testing.T) {
+	bubble(t, false, func(r *rig) {
+		r.start()
+		r.fail["r1 apply"] = errNoRoom
+		r.Rebuild()
+		r.after(0)
+		r.want("runs r1 (generation 0); PreflightFailed: no space left")
+		if got := r.after(mendEvery); got != "r1 check again, r1 apply" {
+			t.Errorf("it did: %q", got)
+		}
+		r.want("runs r1 (generation 0); PreflightFailed: no space left")
+		delete(r.fail, "r1 apply")
+		r.after(mendEvery)
+		r.want("runs r1 (generation 0)")
+		if got := r.after(mendEvery); got != "" {
+			t.Errorf("with nothing wrong it did: %s", got)
+		}
+	})
+}
+
+func TestWhatRanBeforeComesBackFirst(t *testing.T) {
+	bubble(t, true, func(r *rig) {
+		r.slow["r1 check again"] = time.Second
+		r.start()
+		r.Want(revision("r2", 2))
+		if got := r.after(2 * time.Second); got != "r2 check, r2 fetch, r1 fetch, r1 apply, r2 apply" {
+			t.Errorf("it did: %s", got)
+		}
+		r.want("runs r2 (generation 2)")
+	})
+}
+
+// Whatever becomes of the wanted state, and even where what ran before cannot be had at once.
+func TestWhatRanBeforeComesBackThoughItsSuccessorCannotBeHad(t *testing.T) {
+	bubble(t, true, func(r *rig) {
+		r.fail["r2 fetch"], r.fail["r1 apply"] = errNoRoute, errNoRoom
+		r.start()
+		r.Want(revision("r2", 2))
+		r.after(time.Second)
+		r.want("shows r1 (generation 0); BundleFetchFailed: no route to host")
+		delete(r.fail, "r1 apply")
+		r.after(time.Minute)
+		r.want("runs r1 (generation 0); BundleFetchFailed: no route to host")
+	})
+}
+
+func TestASuccessorMayMendWhatCannotComeBack(t *testing.T) {
+	bubble(t, true, func(r *rig) {
+		r.fail["r1 fetch"] = errNoRoute
+		r.start()
+		r.want("shows r1 (generation 0); BundleFetchFailed: no route to host")
+		r.Want(revision("r2", 2))
+		r.after(0)
+		r.want("runs r2 (generation 2)")
+		if got := r.after(time.Minute); got != "" {
+			t.Errorf("then it did: %s", got)
+		}
+	})
+}
+
+func TestASuccessorNeedNotWaitForWhatCannotComeBack(t *testing.T) {
+	bubble(t, true, func(r *rig) {
+		r.slow["r1 check again"], r.fail["r1 check again"] = time.Second, errNoRoom
+		r.start()
+		r.Want(revision("r2", 2))
+		r.after(time.Second - time.Millisecond)
+		r.want("shows r1 (generation 0)")
+		r.after(time.Millisecond)
+		r.want("runs r2 (generation 2)")
+	})
+}
+
+func TestBundlesThatWereHeldAreCollectedLater(t *testing.T) {
+	bubble(t, false, func(r *rig) {
+		r.start()
+		for range 2 {
+			if got := r.after(collectEvery); got != "r1 look, r1 collect" && got != "r1 collect, r1 look" {
+				t.Errorf("it did: %s", got)
+			}
+		}
+	})
+}

@@ -1,0 +1,155 @@
+package agent
+
+import (
+	"context"
+	"fmt"
+	"net/netip"
+	"runtime"
+	"slices"
+	"sync"
+
+	"github.com/drover-dev/drover/agent/bundle"
+	"github.com/drover-dev/drover/agent/component"
+	"github.com/drover-dev/drover/agent/generation"
+	"github.com/drover-dev/drover/agent/host"
+	"github.com/drover-dev/drover/agent/network"
+	"github.com/drover-dev/drover/agent/status"
+	"github.com/drover-dev/drover/agent/supervise"
+	"github.com/drover-dev/drover/api/v1alpha1"
+)
+
+// work is what is done to the machine for one desired state, and what was found on the way.
+type work struct {
+	agent *Agent
+
+	mu       sync.Mutex
+	facts    host.Facts
+	findings []v1alpha1.Finding
+	flawed   bool // it was activated although the preflight found errors
+	bundle   *bundle.Bundle
+}
+
+// newWork begins the work for one desired state.
+func (a *Agent) newWork() generation.Work {
+	w := &work{agent: a}
+	a.begun.Store(w)
+	return w
+}
+
+// observed is the work that the status tells of: that for the state that runs, and while nothing does or what is wanted instead
+// cannot be installed, what was begun last.
+func (a *Agent) observed() *work {
+	if a.installer.Obstacle() == nil {
+		return a.running()
+	}
+	return a.begun.Load()
+}
+
+// running is the work for the state that runs, or what was begun last while none does.
+func (a *Agent) running() *work {
+	if up, _ := a.installer.Up().(*work); up != nil {
+		return up
+	}
+	return a.begun.Load()
+}
+
+// Facts are what was found of the machine.
+func (w *work) Facts() host.Facts {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.facts
+}
+
+// Findings are what the preflight has to say, the worst first.
+func (w *work) Findings() []v1alpha1.Finding {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return slices.Clone(w.findings)
+}
+
+// Flawed says whether the installed state is to be looked at again.
+func (w *work) Flawed() bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.flawed
+}
+
+// Fetch makes sure of the bundle.
+func (w *work) Fetch(ctx context.Context, g *generation.Generation) error {
+	ref, err := g.Image(runtime.GOARCH)
+	var b *bundle.Bundle
+	if err == nil {
+		b, err = w.agent.bundles(g.Spec.Cluster).Ensure(ctx, ref)
+	}
+	if err != nil {
+		return err
+	}
+	if kubelet := b.Versions["kubelet"]; kubelet != g.Spec.Version {
+		return fmt.Errorf("bundle %s has the kubelet %s, not %s: give the NodeBundle of %s the right image", ref, kubelet, g.Spec.Version, g.Spec.Version)
+	}
+	w.mu.Lock()
+	w.bundle = b
+	w.mu.Unlock()
+	w.agent.step(status.StepBundleReady)
+	return nil
+}
+
+// Plan is all that makes the state the one that runs: its files and its processes, containerd at once, the others when there
+// is an identity for them to use.
+func (w *work) Plan(ctx context.Context, g *generation.Generation) (generation.Change, error) {
+	a := w.agent
+	w.mu.Lock()
+	facts, b := w.facts, w.bundle
+	w.mu.Unlock()
+	plan, err := component.Build(component.Config{
+		NodeName: g.NodeName, ProviderID: g.ProviderID, Taints: g.Taints, Spec: g.Spec, Facts: facts, Bundle: b,
+		PodCIDRs: texts(network.CachedPodCIDRs(a.opts.StateDir, g.NodeName)), Paths: a.paths,
+	})
+	if err != nil {
+		return generation.Change{}, err
+	}
+	return generation.Change{Generation: g.At(facts.NodeIP.String(), facts.MTU), Apply: func() error {
+		if err := w.takeOver(ctx, g); err != nil {
+			return err
+		}
+		if err := plan.WriteFiles(); err != nil {
+			return err
+		}
+		if a.hasIdentity() {
+			if err := a.identityPaths().WriteKubeconfig(g.Spec.Cluster); err != nil {
+				return err
+			}
+		}
+		return a.supervise.Apply(a.startable(plan.Processes))
+	}}, nil
+}
+
+// Collect removes the bundles that neither the state nor a running process needs.
+func (w *work) Collect(ctx context.Context, g *generation.Generation) {
+	ref, err := g.Image(runtime.GOARCH)
+	if err == nil {
+		err = w.agent.bundles(g.Spec.Cluster).Collect(ctx, ref)
+	}
+	if err != nil {
+		w.agent.log.Error(err, "Failed to remove bundles that nothing needs")
+	}
+}
+
+// startable leaves out what has no identity to work with yet, but never what an earlier agent may have started; and the
+// kubelet of a Node that nobody wants.
+func (a *Agent) startable(processes []supervise.Process) []supervise.Process {
+	identified, wanted := a.restarted || closed(a.introduced), a.members.MayRun()
+	return slices.DeleteFunc(slices.Clone(processes), func(p supervise.Process) bool {
+		return !identified && p.Name != v1alpha1.ComponentContainerd || !wanted && p.Name == v1alpha1.ComponentKubelet
+	})
+}
+
+func (a *Agent) hasIdentity() bool { return a.restarted || closed(a.joined) }
+
+func texts(cidrs []netip.Prefix) []string {
+	var out []string
+	for _, c := range cidrs {
+		out = append(out, c.String())
+	}
+	return out
+}
