@@ -6,6 +6,7 @@ import (
 
 	"k8s.io/apimachinery/pkg/util/wait"
 
+	"github.com/drover-dev/drover/agent/backoff"
 	"github.com/drover-dev/drover/api/v1alpha1"
 )
 
@@ -35,7 +36,7 @@ func (i *Installer) stage(ctx context.Context, g *Generation, obstacle **Obstacl
 		defer close(ended)
 		check := func() error { return c.work.Check(ctx, g, i.before(g)) }
 		fetch := func() error { return c.work.Fetch(ctx, g) }
-		if i.attempt(ctx, obstacle, v1alpha1.ReasonPreflightFailed, wait.Backoff{Duration: mendEvery}, check) &&
+		if i.attempt(ctx, obstacle, v1alpha1.ReasonPreflightFailed, backoff.Every(mendEvery), check) &&
 			i.attempt(ctx, obstacle, v1alpha1.ReasonBundleFetchFailed, soon, fetch) {
 			close(c.staged)
 		}

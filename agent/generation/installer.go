@@ -2,13 +2,12 @@ package generation
 
 import (
 	"context"
-	"math"
 	"sync"
 	"time"
 
 	"github.com/go-logr/logr"
-	"k8s.io/apimachinery/pkg/util/wait"
 
+	"github.com/drover-dev/drover/agent/backoff"
 	"github.com/drover-dev/drover/api/v1alpha1"
 )
 
@@ -22,7 +21,7 @@ const (
 )
 
 // soon are the waits after a failure that may be over in a moment, such as that of a fetch.
-var soon = wait.Backoff{Duration: time.Second, Factor: 2, Cap: time.Minute, Steps: math.MaxInt32}
+var soon = backoff.Doubling(time.Second, time.Minute)
 
 // Installer brings a machine to the wanted generation and keeps it there.
 type Installer struct {

@@ -5,19 +5,22 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"math/rand/v2"
 	"os"
 	"time"
 
 	"github.com/go-logr/logr"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 
+	"github.com/drover-dev/drover/agent/backoff"
 	"github.com/drover-dev/drover/agent/kubeapi"
 	"github.com/drover-dev/drover/agent/trust"
 	"github.com/drover-dev/drover/api/node"
 	"github.com/drover-dev/drover/api/v1alpha1"
 	"github.com/drover-dev/drover/internal/atomicfile"
 )
+
+// deniedWait is the least wait after a request that was denied.
+const deniedWait = 5 * time.Second
 
 // Joiner gets a first identity.
 type Joiner struct {
@@ -59,7 +62,7 @@ func (j *Joiner) join(ctx context.Context) (*Identity, error) {
 	if err != nil {
 		return nil, err
 	}
-	wait, denials := 200*time.Millisecond, 0
+	waits, denials := backoff.Doubling(200*time.Millisecond, j.longestWait()), 0
 	for {
 		cert, err := j.try(func(api API) ([]byte, error) {
 			return obtain(ctx, api, key, agentOf(j.Bootstrap.NodeName), denials)
@@ -70,15 +73,15 @@ func (j *Joiner) join(ctx context.Context) (*Identity, error) {
 		if ctx.Err() != nil {
 			return nil, ctx.Err()
 		}
+		wait := waits.Step()
 		if errors.As(err, new(*DeniedError)) {
 			denials++
-			wait = max(wait, 5*time.Second)
+			wait = max(wait, deniedWait)
 		}
 		j.failed(err)
-		if err := pause(ctx, wait+rand.N(wait/4)); err != nil {
+		if err := pause(ctx, wait); err != nil {
 			return nil, err
 		}
-		wait = min(2*wait, j.longestWait())
 	}
 }
 

@@ -10,18 +10,19 @@ import (
 	"github.com/go-logr/logr"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 
+	"github.com/drover-dev/drover/agent/backoff"
 	"github.com/drover-dev/drover/api/v1alpha1"
 )
 
 const (
-	// askFirst and askLast bound the wait between two questions that got no answer, and askAgain is how often a machine that
-	// nobody wants asks whether that still holds.
-	askFirst = 200 * time.Millisecond
-	askLast  = 5 * time.Second
+	// askAgain is how often a machine that nobody wants asks whether that still holds.
 	askAgain = 30 * time.Second
 	// askTimeout is how long an answer may take.
 	askTimeout = 10 * time.Second
 )
+
+// unanswered are the waits between two questions that got no answer.
+var unanswered = backoff.Doubling(200*time.Millisecond, 5*time.Second)
 
 // Register is what decides about a Node that is not there. It is read from the API server at the moment of the decision: a
 // watch may be behind by as long as it takes to notice that it broke.
@@ -121,17 +122,17 @@ func (m *Membership) SawAgent() {
 func (m *Membership) Run(ctx context.Context, api Register) {
 	timer := time.NewTimer(askAgain)
 	defer timer.Stop()
-	for wait := askFirst; ; {
+	for waits := unanswered; ; {
 		select {
 		case <-ctx.Done():
 			return
 		case <-m.news:
-			wait = askFirst
+			waits = unanswered
 		case <-timer.C:
 		}
 		next := askAgain
 		if !m.Decide(ctx, api) {
-			next, wait = wait, min(2*wait, askLast)
+			next = waits.Step()
 		}
 		timer.Reset(next)
 	}

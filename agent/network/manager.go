@@ -12,6 +12,7 @@ import (
 
 	"github.com/go-logr/logr"
 
+	"github.com/drover-dev/drover/agent/backoff"
 	"github.com/drover-dev/drover/api/v1alpha1"
 )
 
@@ -113,12 +114,11 @@ func (m *Manager) learnOwn() {
 	}
 }
 
-// retryInterval is the wait after the first run that left something undone, and twice as much after each one more;
-// verifyInterval is the longest wait, and the one after a good run: someone else may have taken a route away.
-const (
-	retryInterval  = time.Second
-	verifyInterval = 30 * time.Second
-)
+// verifyInterval is the wait after a good run: someone else may have taken a route away.
+const verifyInterval = 30 * time.Second
+
+// retries are the waits after runs that left the same undone.
+var retries = backoff.Doubling(time.Second, verifyInterval)
 
 // Run applies every change until the context ends. What it made stays.
 func (m *Manager) Run(ctx context.Context) {
@@ -128,12 +128,12 @@ func (m *Manager) Run(ctx context.Context) {
 	}, func(err error) { m.Log.Error(err, "Failed to set up the pod network") })
 }
 
-// keep applies after each wake, and by the intervals above, until the context ends. What apply could not do it says in
+// keep applies after each wake, and by the waits above, until the context ends. What apply could not do it says in
 // words, with an error unless it is in the order of things; failed is told once of each.
 func keep(ctx context.Context, wake <-chan struct{}, apply func() (trouble string, err error), failed func(error)) {
 	timer := time.NewTimer(verifyInterval)
 	defer timer.Stop()
-	wait, before := verifyInterval, ""
+	waits, before := retries, ""
 	for {
 		select {
 		case <-ctx.Done():
@@ -142,19 +142,18 @@ func keep(ctx context.Context, wake <-chan struct{}, apply func() (trouble strin
 		case <-timer.C:
 		}
 		trouble, err := apply()
-		switch trouble {
-		case "":
-			wait = verifyInterval
-		case before:
-			wait = min(2*wait, verifyInterval)
-		default:
-			wait = retryInterval
+		if trouble != before {
+			waits = retries
 			if err != nil {
 				failed(err)
 			}
 		}
 		before = trouble
-		timer.Reset(wait)
+		if trouble == "" {
+			timer.Reset(verifyInterval)
+		} else {
+			timer.Reset(waits.Step())
+		}
 	}
 }
 

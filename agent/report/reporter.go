@@ -15,6 +15,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/utils/clock"
 
+	"github.com/drover-dev/drover/agent/backoff"
 	"github.com/drover-dev/drover/api/v1alpha1"
 )
 
@@ -26,13 +27,13 @@ const (
 	heartbeatEvery = 5 * time.Minute
 	// gather is how long changes that come together are waited for; nobody notices, and joining needs fewer writes.
 	gather = 50 * time.Millisecond
-	// firstRetry and lastRetry bound the wait after a write that failed.
-	firstRetry = 500 * time.Millisecond
-	lastRetry  = 30 * time.Second
 	// watchPatience is how long the watch may take to show a write of our own. What it shows meanwhile is older, and no
 	// evidence of what the object has.
 	watchPatience = 10 * time.Second
 )
+
+// retries are the waits after a write that failed.
+var retries = backoff.Doubling(500*time.Millisecond, 30*time.Second)
 
 // Writer applies a JSON merge patch to a NodeAgent's status, and returns what became of the object.
 type Writer interface {
@@ -167,7 +168,7 @@ type writer struct {
 
 // write makes the object's status the newest one, trying until it is; false says that the context ended.
 func (w *writer) write(ctx context.Context, heartbeat bool) bool {
-	for wait := firstRetry; ; wait = min(2*wait, lastRetry) {
+	for waits := retries; ; {
 		status, known := w.newest()
 		if !known && !heartbeat {
 			return true
@@ -198,7 +199,7 @@ func (w *writer) write(ctx context.Context, heartbeat bool) bool {
 		if !apierrors.IsNotFound(err) {
 			w.Log.Error(err, "Failed to report", "nodeAgent", w.Node)
 		}
-		if !w.waitToRetry(ctx, wait) {
+		if !w.waitToRetry(ctx, waits.Step()) {
 			return false
 		}
 	}
