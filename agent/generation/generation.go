@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	"k8s.io/apimachinery/pkg/api/equality"
+	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/drover-dev/drover/api/node"
 	"github.com/drover-dev/drover/api/v1alpha1"
@@ -17,6 +18,8 @@ type Generation struct {
 	node.Bootstrap
 	// ObservedGeneration is the generation of the NodeAgent that the state came from, 0 for the bootstrap document.
 	ObservedGeneration int64 `json:"observedGeneration,omitempty"`
+	// NodeAgentUID is that of the NodeAgent, empty for the bootstrap document.
+	NodeAgentUID types.UID `json:"nodeAgentUID,omitempty"`
 	// MachineUID is that of the Machine that this machine joined as; empty when no NodeAgent has told it yet.
 	MachineUID string `json:"machineUID,omitempty"`
 	// NodeIP is the address that the components were last configured with, and MTU the one of its interface: a restart
@@ -35,9 +38,14 @@ func First(b *node.Bootstrap) *Generation {
 // Next is g with the state of its NodeAgent.
 func (g *Generation) Next(agent *v1alpha1.NodeAgent) *Generation {
 	n := *g
-	n.Spec, n.ObservedGeneration = *agent.Spec.DeepCopy(), agent.Generation
+	n.Spec, n.ObservedGeneration, n.NodeAgentUID = *agent.Spec.DeepCopy(), agent.Generation, agent.UID
 	n.MachineUID = cmp.Or(g.MachineUID, agent.Labels[v1alpha1.MachineUIDLabel])
 	return &n
+}
+
+// Outdates says whether a NodeAgent is as it was before g: one of several API servers may answer from a cache that is behind.
+func (g *Generation) Outdates(agent *v1alpha1.NodeAgent) bool {
+	return agent.UID == g.NodeAgentUID && agent.Generation < g.ObservedGeneration
 }
 
 // At is g with the address that it is configured with.

@@ -94,25 +94,30 @@ func (i *Installer) Obstacle() *Obstacle {
 	return i.upkeep
 }
 
-// Want takes in what the manager wants. What is wanted already, as with a node's first NodeAgent as a rule, is not begun anew.
+// Want takes in what the manager wants. What is wanted already, as with a node's first NodeAgent as a rule, is not begun anew,
+// and what was wanted before not again.
 func (i *Installer) Want(agent *v1alpha1.NodeAgent) {
+	if same, news := i.want(agent); news {
+		notify(i.news)
+		if same {
+			i.Changed()
+		}
+	}
+}
+
+func (i *Installer) want(agent *v1alpha1.NodeAgent) (same, news bool) {
 	i.mu.Lock()
+	defer i.mu.Unlock()
 	next := i.wanted.Next(agent)
-	same := Same(next, i.wanted)
-	if same && next.ObservedGeneration == i.wanted.ObservedGeneration {
-		i.mu.Unlock()
-		return
+	same = Same(next, i.wanted)
+	if i.wanted.Outdates(agent) || same && next.ObservedGeneration == i.wanted.ObservedGeneration && next.NodeAgentUID == i.wanted.NodeAgentUID {
+		return same, false
 	}
 	if same && i.running == i.wanted {
 		i.running = next
 	}
 	i.wanted = next
-	i.mu.Unlock()
-	if same {
-		i.Changed()
-	} else {
-		notify(i.news)
-	}
+	return same, true
 }
 
 // Rebuild has the running generation planned and applied anew, because something that its configuration depends on has changed.
@@ -139,6 +144,22 @@ func (i *Installer) before(g *Generation) *Generation {
 		return kept
 	}
 	return nil
+}
+
+// keep has a restart begin with the generation of the NodeAgent that a state which runs is wanted by now.
+func (i *Installer) keep(wanted *Generation) {
+	kept := i.Kept()
+	if kept == nil || !Same(kept, wanted) || kept.ObservedGeneration == wanted.ObservedGeneration && kept.NodeAgentUID == wanted.NodeAgentUID {
+		return
+	}
+	again := wanted.At(kept.NodeIP, kept.MTU)
+	if err := again.Save(i.StateDir); err != nil {
+		i.Log.Error(err, "Could not take down the generation of the NodeAgent", "generation", again)
+		return
+	}
+	i.mu.Lock()
+	i.kept = again
+	i.mu.Unlock()
 }
 
 // activate makes the state the one that runs, on disk first.

@@ -79,6 +79,7 @@ func (l *loop) turn(ctx context.Context) {
 	}
 	between := l.drop(&l.next)
 	if l.there(wanted) {
+		l.keep(wanted)
 		l.overcome(&l.staging, "")
 	} else {
 		l.next = l.stage(ctx, wanted, &l.staging)

@@ -175,6 +175,38 @@ func TestTheNewestStateWins(t *testing.T) {
 	})
 }
 
+// Of several API servers one may answer from a cache that is behind, also after a restart of the agent.
+func TestAnOlderGenerationIsNotGoneBackTo(t *testing.T) {
+	bubble(t, false, func(r *rig) {
+		r.start()
+		r.Want(revision("r2", 2))
+		synctest.Wait()
+		r.Want(revision("r1", 1))
+		if got := r.after(time.Minute); got != "" {
+			t.Errorf("it did: %s", got)
+		}
+		r.want("runs r2 (generation 2)")
+
+		r.Want(revision("r3", 3))
+		synctest.Wait()
+		r.slow["r4 fetch"] = time.Hour
+		r.Want(revision("r4", 4))
+		synctest.Wait()
+		r.Want(revision("r3", 5))
+		synctest.Wait()
+		kept, err := Load(r.StateDir, "n")
+		if err != nil || !kept.Outdates(revision("r4", 4)) {
+			t.Errorf("a restart would begin with %v, %v, and have r4 a second time", kept, err)
+		}
+
+		again := revision("r1", 1)
+		again.UID = "made anew"
+		r.Want(again)
+		synctest.Wait()
+		r.want("runs r1 (generation 1)")
+	})
+}
+
 func TestAnObstacleStaysUntilItsStepIsPassed(t *testing.T) {
 	bubble(t, false, func(r *rig) {
 		r.fail["r1 fetch"] = errNoRoute
