@@ -1,6 +1,7 @@
 package agent
 
 import (
+	"context"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
@@ -16,6 +17,11 @@ import (
 	"testing"
 	"time"
 
+	"github.com/go-logr/logr"
+	"k8s.io/apimachinery/pkg/util/wait"
+
+	"github.com/drover-dev/drover/agent/bootreport"
+	"github.com/drover-dev/drover/agent/identity"
 	"github.com/drover-dev/drover/agent/supervise"
 	"github.com/drover-dev/drover/api/v1alpha1"
 )
@@ -25,6 +31,13 @@ func certified(t *testing.T, birth time.Time) *Agent {
 	t.Helper()
 	a, g := machine(t)
 	a.bootstrap = &g.Bootstrap
+	certify(t, a, birth)
+	return a
+}
+
+// certify gives an agent such a certificate.
+func certify(t *testing.T, a *Agent, birth time.Time) {
+	t.Helper()
 	key, keyErr := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	template := &x509.Certificate{
 		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: v1alpha1.AgentUserPrefix + "node-1"},
@@ -37,7 +50,6 @@ func certified(t *testing.T, birth time.Time) *Agent {
 	if err := errors.Join(keyErr, certErr, err, os.MkdirAll(filepath.Dir(path), 0o755), os.WriteFile(path, pair, 0o600)); err != nil {
 		t.Fatal(err)
 	}
-	return a
 }
 
 func TestACertificateThatIsNotRenewedIsSeenWhileThereIsTime(t *testing.T) {
@@ -78,5 +90,56 @@ func TestACertificateThatEndedStopsNoComponent(t *testing.T) {
 	a.restarted = hadIdentity(a.identityPaths(), "node-1", a.installer.Running())
 	if got := a.startable(processes); len(got) != 2 {
 		t.Errorf("only %v is to go on: the kubelet, which has a certificate of its own, would be stopped", got)
+	}
+}
+
+// The agent would end, and be started again, each second for ever, and with it what starts the kubelet again.
+func TestANodeWhoseAgentsCertificateEndedIsLookedAfterUntilItHasAnotherOne(t *testing.T) {
+	a := certified(t, time.Now().Add(-1000*time.Hour))
+	a.boot, a.joined = bootreport.New(a.opts.RunDir, logr.Discard()), make(chan struct{})
+	a.opts.BootstrapPath = filepath.Join(a.opts.StateDir, "bootstrap.json")
+	identified := make(chan error, 1)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	go func() {
+		_, _, err := a.identify(ctx)
+		identified <- err
+	}()
+	said := func(context.Context) (bool, error) {
+		data, err := os.ReadFile(bootreport.Path(a.opts.RunDir))
+		return err == nil && strings.Contains(string(data), "what runs on this machine goes on"), nil
+	}
+	if err := wait.PollUntilContextCancel(ctx, 10*time.Millisecond, true, said); err != nil {
+		t.Fatalf("the boot report is %+v", bootReport(t, a.opts.RunDir))
+	}
+	select {
+	case err := <-identified:
+		t.Fatalf("it ended with %v, and the agent with it", err)
+	default:
+	}
+	certify(t, a, time.Now())
+	if err := <-identified; err != nil {
+		t.Errorf("with a certificate that is good again: %v", err)
+	}
+}
+
+func TestANewMachineThatCanGetNoCertificateIsNoNode(t *testing.T) {
+	a := certified(t, time.Now().Add(-1000*time.Hour))
+	a.restarted = false
+	if _, _, err := a.identify(t.Context()); !errors.Is(err, identity.ErrNone) {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestANewJoinTokenIsFound(t *testing.T) {
+	a := certified(t, time.Now().Add(-1000*time.Hour))
+	a.opts.BootstrapPath = bootstrap(t, t.TempDir())
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, _, err := a.identify(ctx); !errors.Is(err, context.Canceled) {
+		t.Errorf("got %v, want that it was about to join", err)
+	}
+	if got := a.bootstrap.Token; got != "abcdef.0123456789abcdef" {
+		t.Errorf("it would join with the token %q", got)
 	}
 }

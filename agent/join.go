@@ -10,6 +10,7 @@ import (
 	"k8s.io/client-go/tools/cache"
 	"k8s.io/utils/clock"
 
+	"github.com/drover-dev/drover/agent/backoff"
 	"github.com/drover-dev/drover/agent/bootreport"
 	"github.com/drover-dev/drover/agent/health"
 	"github.com/drover-dev/drover/agent/identity"
@@ -25,21 +26,12 @@ const lostNodePatience = 5 * time.Second
 // introductionPatience is how long the kubelet's start waits for its certificate.
 const introductionPatience = 5 * time.Second
 
+// identityRetries are the waits of a node whose agent has no identity of use, and no means to get one.
+var identityRetries = backoff.Doubling(time.Second, time.Minute)
+
 // join gets the identity and then does all that needs one, until the context ends.
 func (a *Agent) join(ctx context.Context) error {
-	a.boot.Say(bootreport.PhaseIdentity, "", "Asking "+a.bootstrap.Spec.Cluster.Server+" for the agent's certificate")
-	joiner := &identity.Joiner{
-		Paths: a.identityPaths(), Bootstrap: a.bootstrap, BootstrapPath: a.opts.BootstrapPath, Log: a.log.WithName("identity"),
-		Failed: func(reason string, err error) { a.boot.Say(bootreport.PhaseIdentity, reason, err.Error()) },
-	}
-	id, err := joiner.Ensure(ctx)
-	if err != nil {
-		if ctx.Err() == nil {
-			a.boot.Say(bootreport.PhaseIdentity, v1alpha1.ReasonJoinFailed, err.Error())
-		}
-		return err
-	}
-	api, err := kubeapi.New(id.RESTConfig(a.bootstrap.Spec.Cluster))
+	id, api, err := a.identify(ctx)
 	if err != nil {
 		return err
 	}
@@ -57,6 +49,50 @@ func (a *Agent) join(ctx context.Context) error {
 	parts.Go(func() { a.members.Run(ctx, api) })
 	parts.Go(func() { a.watchNodeAgent(ctx, api.NodeAgents(a.bootstrap.NodeName)) })
 	return a.nodes().Run(ctx, api.Nodes())
+}
+
+// identify gets the identity, and what speaks to the API server with it. That a machine which never had one can get none is an
+// error. One that is a node goes on without: its components are looked after, whatever became of the agent's certificate, and
+// a certificate or a bootstrap document that is put there is found.
+func (a *Agent) identify(ctx context.Context) (*identity.Identity, *kubeapi.Client, error) {
+	a.boot.Say(bootreport.PhaseIdentity, "", "Asking "+a.bootstrap.Spec.Cluster.Server+" for the agent's certificate")
+	for waits := identityRetries; ; {
+		id, api, err := a.tryToIdentify(ctx)
+		if err == nil || ctx.Err() != nil {
+			return id, api, err
+		}
+		if !a.restarted {
+			a.boot.Say(bootreport.PhaseIdentity, v1alpha1.ReasonJoinFailed, err.Error())
+			return nil, nil, err
+		}
+		a.log.Error(err, "Went on without the API server", "node", a.bootstrap.NodeName)
+		a.boot.Say(bootreport.PhaseIdentity, v1alpha1.ReasonJoinFailed, err.Error()+
+			"; what runs on this machine goes on meanwhile, and it joins again with a bootstrap document that has a new join token")
+		timer := time.NewTimer(waits.Step())
+		select {
+		case <-ctx.Done():
+			timer.Stop()
+			return nil, nil, ctx.Err()
+		case <-timer.C:
+		}
+	}
+}
+
+// tryToIdentify joins where the bootstrap document has a token, which may be a new one.
+func (a *Agent) tryToIdentify(ctx context.Context) (*identity.Identity, *kubeapi.Client, error) {
+	if again, err := loadBootstrap(a.opts.BootstrapPath); err == nil && again.NodeName == a.bootstrap.NodeName {
+		a.bootstrap.Token = again.Token
+	}
+	joiner := &identity.Joiner{
+		Paths: a.identityPaths(), Bootstrap: a.bootstrap, BootstrapPath: a.opts.BootstrapPath, Log: a.log.WithName("identity"),
+		Failed: func(reason string, err error) { a.boot.Say(bootreport.PhaseIdentity, reason, err.Error()) },
+	}
+	id, err := joiner.Ensure(ctx)
+	if err != nil {
+		return nil, nil, err
+	}
+	api, err := kubeapi.New(id.RESTConfig(a.bootstrap.Spec.Cluster))
+	return id, api, err
 }
 
 // introduceKubelet gets the kubelet of a new node its certificate while the bundle is looked at and containerd starts.
