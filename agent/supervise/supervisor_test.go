@@ -283,6 +283,38 @@ func TestDependencyOrderOfStartAndStop(t *testing.T) {
 	}
 }
 
+// A kubelet that starts while the old containerd still ends would be connected to that one.
+func TestWhatIsReplacedTogetherIsStoppedAndStartedInOrder(t *testing.T) {
+	b := newBench(t)
+	order := filepath.Join(b.dir, "order")
+	traced := func(name, stopping string, on ...string) Process {
+		p := b.shell(name, "trap 'sleep "+stopping+"; echo stop-"+name+" >> "+order+"; exit 0' TERM; echo start-"+name+" >> "+order+"; while :; do sleep 0.02; done")
+		p.DependsOn = on
+		return p
+	}
+	runtime, kubelet, other := traced("containerd", "0.3"), traced("kubelet", "0.3", "containerd"), traced("other", "0", "containerd")
+	s, _ := b.start(kubelet, runtime, other)
+	for _, name := range []string{"containerd", "kubelet", "other"} {
+		runs(t, s, name)
+		eventually(t, name+" traps", func() bool { return strings.Contains(read(order), "start-"+name) })
+	}
+	if err := os.Remove(order); err != nil {
+		t.Fatal(err)
+	}
+	pid := runs(t, s, "other")
+	runtime.ConfigDigest, kubelet.ConfigDigest = "new", "new"
+	if err := s.Apply([]Process{kubelet, runtime, other}); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "both are replaced", func() bool { return strings.Contains(read(order), "start-kubelet") })
+	if got, want := read(order), "stop-kubelet\nstop-containerd\nstart-containerd\nstart-kubelet\n"; got != want {
+		t.Errorf("the order is\n%swant\n%s", got, want)
+	}
+	if now := runs(t, s, "other"); now != pid {
+		t.Error("what did not change was restarted with what it depends on")
+	}
+}
+
 func TestAProcessLetsThoseItComesAfterGoFirst(t *testing.T) {
 	b := newBench(t)
 	socket := filepath.Join(b.dir, "socket")

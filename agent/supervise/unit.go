@@ -116,6 +116,9 @@ func (u *unit) replace(ctx context.Context, want *Process, h *handle) *handle {
 	if want == nil {
 		reason = "no longer wanted"
 	}
+	if !u.awaitDependents(ctx) {
+		return h
+	}
 	u.supervisor.opts.Log.Info("Stopped a process", "component", u.name, "pid", h.pid, "reason", reason)
 	if err := stopProcess(ctx, h, u.record.StopTimeout); err != nil {
 		if ctx.Err() == nil {
@@ -245,7 +248,36 @@ func (u *unit) awaitDependencies(step context.Context, want *Process) bool {
 	}
 }
 
-// readyLocked says whether each of the processes is ready; absent is the answer for those that nobody wants.
+// outdatedLocked says whether the process that runs is to be stopped or replaced.
+func (u *unit) outdatedLocked() bool {
+	return u.record.Running && (u.want == nil || u.want.digest() != u.record.Digest)
+}
+
+// awaitDependents waits, before the process is stopped, until those have ended that depend on it and are to be stopped or
+// replaced as well; the others go on without it for a while. It is false when the process is to go on after all, or the
+// context ended.
+func (u *unit) awaitDependents(ctx context.Context) bool {
+	s := u.supervisor
+	for {
+		s.mu.Lock()
+		outdated, waits := u.outdatedLocked(), false
+		for _, other := range s.units {
+			waits = waits || slices.Contains(other.record.DependsOn, u.name) && other.outdatedLocked()
+		}
+		changed := s.changed
+		s.mu.Unlock()
+		if !outdated || !waits {
+			return outdated
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return false
+		}
+	}
+}
+
+// readyLocked says whether each of the processes is ready, and is the one that is wanted; absent is the answer for those that nobody wants.
 func (s *Supervisor) readyLocked(names []string, absent bool) bool {
 	for _, name := range names {
 		other := s.units[name]
@@ -253,7 +285,7 @@ func (s *Supervisor) readyLocked(names []string, absent bool) bool {
 			if !absent {
 				return false
 			}
-		} else if other.state != fleetv1.ComponentRunning {
+		} else if other.state != fleetv1.ComponentRunning || other.outdatedLocked() {
 			return false
 		}
 	}
