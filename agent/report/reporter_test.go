@@ -23,6 +23,7 @@ import (
 type object struct {
 	mu      sync.Mutex
 	fail    error
+	refused int
 	alter   func(*v1alpha1.NodeAgentStatus) // what the API server stores otherwise
 	agent   v1alpha1.NodeAgent
 	version int
@@ -33,6 +34,7 @@ func (o *object) PatchNodeAgentStatus(_ context.Context, _ string, patch []byte)
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	if o.fail != nil {
+		o.refused++
 		return nil, o.fail
 	}
 	var body struct {
@@ -88,6 +90,12 @@ func (o *object) refuse(err error) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	o.fail = err
+}
+
+func (o *object) refusals() int {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.refused
 }
 
 func (o *object) writes() []map[string]json.RawMessage {
@@ -174,21 +182,24 @@ func TestANodeAgentThatDoesNotExistYetIsWaitedFor(t *testing.T) {
 	r, o, clock := start(t)
 	o.refuse(apierrors.NewNotFound(schema.GroupResource{Resource: "nodeagents"}, "n"))
 	r.Update(version("v1"))
+	until(t, clock, gather, "a write that is refused", func() bool { return o.refusals() > 0 })
 	r.Update(version("v2")) // never blocks, whatever the server says
 	o.refuse(nil)
 	r.Saw(o.now())
-	until(t, clock, gather, "the newest status", func() bool { return o.last("agentVersion") == `"v2"` })
+	until(t, clock, 0, "the newest status, without a wait", func() bool { return o.last("agentVersion") == `"v2"` })
 }
 
 func TestAWriteThatFailedIsTriedAgain(t *testing.T) {
 	r, o, clock := start(t)
 	o.refuse(errors.New("etcd leader changed"))
 	r.Update(version("v1"))
-	for range 20 {
-		clock.Step(time.Second)
-	}
+	began := clock.Now()
+	until(t, clock, 100*time.Millisecond, "three tries", func() bool { return o.refusals() >= 3 })
 	o.refuse(nil)
-	until(t, clock, time.Second, "the write", func() bool { return o.last("agentVersion") == `"v1"` })
+	until(t, clock, 100*time.Millisecond, "the write", func() bool { return o.last("agentVersion") == `"v1"` })
+	if took := clock.Since(began); took >= heartbeatEvery/2 {
+		t.Errorf("it was written after %s, by a heartbeat", took)
+	}
 }
 
 func TestANodeAgentMadeAnewGetsTheWholeStatus(t *testing.T) {
