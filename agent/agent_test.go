@@ -5,6 +5,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/go-logr/logr"
@@ -93,6 +94,23 @@ func TestTheNodeIsKnownToAnAgentThatFollowsOneAtWork(t *testing.T) {
 				t.Errorf("known is %v, want %v: %s", got, c.known, c.reason)
 			}
 		})
+	}
+}
+
+// An agent that is older than the document would leave out what it does not know of.
+func TestABootstrapDocumentOfAnotherVersionIsRefused(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "b")
+	for kind, want := range map[string]string{
+		`"apiVersion":"fleet.drover.dev/v1alpha1","kind":"Bootstrap"`: "",
+		`"apiVersion":"fleet.drover.dev/v1beta7","kind":"Bootstrap"`:  "is a Bootstrap of fleet.drover.dev/v1beta7, and this agent knows a Bootstrap of fleet.drover.dev/v1alpha1",
+		`"apiVersion":"v1","kind":"Secret"`:                           "is a Secret of v1,",
+	} {
+		if err := os.WriteFile(path, []byte(`{`+kind+`,"nodeName":"n","spec":{"cluster":{"server":"https://10.88.0.1:6443"}}}`), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := loadBootstrap(path); (err == nil) != (want == "") || err != nil && !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: got %v, want %q", kind, err, want)
+		}
 	}
 }
 

@@ -28,6 +28,10 @@ func loadBootstrap(path string) (*node.Bootstrap, error) {
 	if err := json.Unmarshal(data, &b); err != nil {
 		return nil, fmt.Errorf("read the bootstrap document %s: %w", path, err)
 	}
+	if made, known := b.GroupVersionKind(), v1alpha1.GroupVersion.WithKind(node.BootstrapKind); !made.Empty() && made != known {
+		return nil, fmt.Errorf("the bootstrap document %s is a %s of %s, and this agent knows a %s of %s: give the machine the agent that belongs to its manager",
+			path, made.Kind, made.GroupVersion(), known.Kind, known.GroupVersion())
+	}
 	if b.NodeName == "" || b.Spec.Cluster.Server == "" {
 		return nil, fmt.Errorf("the bootstrap document %s names no node or no API server", path)
 	}
