@@ -3,7 +3,6 @@ package agent
 import (
 	"context"
 	"sync"
-	"syscall"
 	"time"
 
 	apimeta "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -130,17 +129,9 @@ func (a *Agent) nodes() *nodes.Watch {
 	}
 }
 
-// registerAgain ends the kubelet, which registers its Node only when it starts; the supervisor starts it again.
+// registerAgain has the kubelet started anew, as it registers its Node only when it starts.
 func (a *Agent) registerAgain() {
-	for _, s := range a.supervise.Status() {
-		if s.Name != v1alpha1.ComponentKubelet || s.PID == nil {
-			continue
-		}
-		a.log.Info("Restarted the kubelet because its Node was deleted", "node", a.bootstrap.NodeName, "pid", *s.PID)
-		if err := syscall.Kill(int(*s.PID), syscall.SIGTERM); err != nil {
-			a.log.Error(err, "Failed to stop the kubelet", "pid", *s.PID)
-		}
-	}
+	a.supervise.Restart(v1alpha1.ComponentKubelet, "its Node was deleted")
 }
 
 // machineUID is that of the Machine that this machine joined as, empty when it is not known.

@@ -38,7 +38,9 @@ func withKubelet(t *testing.T, script string) *Agent {
 	}()
 	t.Cleanup(func() { // the context has ended by now, and the script goes on
 		<-done
-		a.registerAgain()
+		if err := a.supervise.StopAll(context.Background()); err != nil {
+			t.Error(err)
+		}
 	})
 	if err := a.supervise.Apply([]supervise.Process{{
 		Name: v1alpha1.ComponentKubelet, Path: "/bin/sh", Args: []string{"-c", script + "\nexec sleep 600"}, LogFile: filepath.Join(dir, "kubelet.log"), StopTimeout: time.Second,

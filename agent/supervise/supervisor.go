@@ -101,6 +101,22 @@ func (s *Supervisor) Apply(processes []Process) error {
 	return nil
 }
 
+// Restart replaces the process of a name, for a reason that the log tells. It is no failure: neither the backoff nor the count
+// of restarts is touched. Where none runs, there is nothing to do.
+func (s *Supervisor) Restart(name, reason string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	u := s.units[name]
+	if u == nil || u.want == nil || !u.record.Running {
+		return
+	}
+	u.restart = reason
+	if u.interrupt != nil {
+		u.interrupt()
+	}
+	s.changedLocked()
+}
+
 // Knows says whether an earlier supervisor started a process of this name that may still run.
 func (s *Supervisor) Knows(name string) bool {
 	s.mu.Lock()

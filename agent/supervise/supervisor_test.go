@@ -226,6 +226,28 @@ func TestChangeRestartsOnlyWhatDiffers(t *testing.T) {
 	})
 }
 
+func TestAProcessThatIsRestartedHasNotFailed(t *testing.T) {
+	b := newBench(t)
+	var log logLines
+	b.opts.Log = log.logger()
+	s, _ := b.start(b.sleeper("one"))
+	pid := runs(t, s, "one")
+	s.Restart("one", "its Node is gone")
+	s.Restart("none", "nobody knows it")
+	eventually(t, "it was replaced", func() bool {
+		got := status(s, "one")
+		return got.State == fleetv1.ComponentRunning && got.PID != nil && int(*got.PID) != pid
+	})
+	if got := status(s, "one"); *got.Restarts != 0 || got.LastExit != nil || !log.have("its Node is gone") {
+		t.Errorf("it counts as a failure, or nobody knows why it was done: %+v", got)
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.units["one"].outdatedLocked() {
+		t.Error("it is replaced again and again")
+	}
+}
+
 func TestProcessNoLongerWantedByTheNextSupervisorIsStopped(t *testing.T) {
 	b := newBench(t)
 	keep, drop := b.sleeper("keep"), b.sleeper("drop")

@@ -14,6 +14,7 @@ type unit struct {
 	name       string
 
 	want      *Process // nil: it is to be stopped and forgotten
+	restart   string   // why the process that runs is to be replaced though it is as it is wanted; empty for no reason
 	interrupt context.CancelFunc
 	state     fleetv1.ComponentState
 	record    record
@@ -49,7 +50,7 @@ func (u *unit) run(ctx context.Context) {
 			return
 		}
 		switch {
-		case h != nil && (want == nil || want.digest() != u.record.Digest):
+		case h != nil && u.isOutdated():
 			h = u.replace(ctx, want, h)
 		case want == nil:
 			if u.forget() {
@@ -102,6 +103,7 @@ func (u *unit) adopt(ctx context.Context) *handle {
 	case err != nil:
 	case h != nil:
 		log.Info("Adopted a running process", "pid", rec.PID)
+		rec.Running = true
 		u.update(func() { u.record, u.state = rec, fleetv1.ComponentStarting })
 	case rec.Running:
 		log.Info("Found that a process ended while no agent ran", "pid", rec.PID)
@@ -112,10 +114,7 @@ func (u *unit) adopt(ctx context.Context) *handle {
 
 // replace stops a process that is not wanted, or not as it is.
 func (u *unit) replace(ctx context.Context, want *Process, h *handle) *handle {
-	reason := "configuration changed"
-	if want == nil {
-		reason = "no longer wanted"
-	}
+	reason := u.reason(want)
 	if !u.awaitDependents(ctx) {
 		return h
 	}
@@ -129,7 +128,7 @@ func (u *unit) replace(ctx context.Context, want *Process, h *handle) *handle {
 	}
 	h.close()
 	u.update(func() {
-		u.record.Running = false
+		u.record.Running, u.restart = false, ""
 		u.failures = 0
 		u.readyAt = time.Time{}
 		u.state = fleetv1.ComponentStopped
@@ -248,9 +247,29 @@ func (u *unit) awaitDependencies(step context.Context, want *Process) bool {
 	}
 }
 
+// reason is why the process that runs is stopped.
+func (u *unit) reason(want *Process) string {
+	u.supervisor.mu.Lock()
+	defer u.supervisor.mu.Unlock()
+	switch {
+	case want == nil:
+		return "no longer wanted"
+	case u.restart != "":
+		return u.restart
+	default:
+		return "configuration changed"
+	}
+}
+
 // outdatedLocked says whether the process that runs is to be stopped or replaced.
 func (u *unit) outdatedLocked() bool {
-	return u.record.Running && (u.want == nil || u.want.digest() != u.record.Digest)
+	return u.record.Running && (u.want == nil || u.restart != "" || u.want.digest() != u.record.Digest)
+}
+
+func (u *unit) isOutdated() bool {
+	u.supervisor.mu.Lock()
+	defer u.supervisor.mu.Unlock()
+	return u.outdatedLocked()
 }
 
 // awaitDependents waits, before the process is stopped, until those have ended that depend on it and are to be stopped or
