@@ -2,11 +2,15 @@ package identity
 
 import (
 	"context"
+	"crypto/ecdsa"
+	"errors"
 	"math/rand/v2"
 	"time"
 
 	"github.com/go-logr/logr"
 	"k8s.io/utils/clock"
+
+	"github.com/drover-dev/drover/agent/backoff"
 )
 
 // Renewer replaces the certificate in good time.
@@ -21,20 +25,27 @@ type Renewer struct {
 	Chance func() float64
 }
 
-// retryRenewal is the wait after a renewal that failed.
-const retryRenewal = time.Minute
+// renewalRetries are the waits after renewals that failed.
+var renewalRetries = backoff.Doubling(time.Minute, 15*time.Minute)
 
 // lookAgain is how often the clock is looked at while a renewal is waited for. A timer does not know of a clock that is
 // set, as on a machine that boots with one far back, nor of the time a machine is suspended.
 const lookAgain = 10 * time.Minute
 
+// renewal is what one certificate is renewed with. Its key is used again when a try failed, and so is its request, unless that
+// was denied.
+type renewal struct {
+	key     *ecdsa.PrivateKey
+	denials int
+}
+
 // Run renews at 70 to 80 % of the certificate's life, with a new key each time, until the context ends.
 func (r *Renewer) Run(ctx context.Context, id *Identity) {
-	due, failed := r.deadline(id), false
+	due, failed, waits, with := r.deadline(id), false, renewalRetries, renewal{}
 	for {
 		wait := r.wait(due)
 		if failed {
-			wait = retryRenewal
+			wait = waits.Step()
 		}
 		select {
 		case <-ctx.Done():
@@ -44,7 +55,7 @@ func (r *Renewer) Run(ctx context.Context, id *Identity) {
 		if !failed && r.wait(due) > 0 {
 			continue
 		}
-		next, err := r.renew(ctx, id)
+		next, err := r.renew(ctx, id, &with)
 		if failed = err != nil; failed {
 			if ctx.Err() != nil {
 				return
@@ -55,7 +66,7 @@ func (r *Renewer) Run(ctx context.Context, id *Identity) {
 			}
 			continue
 		}
-		id, due = next, r.deadline(next)
+		id, due, waits, with = next, r.deadline(next), renewalRetries, renewal{}
 		r.Log.Info("Renewed the agent's certificate", "node", id.Node, "ends", id.NotAfter)
 	}
 }
@@ -65,18 +76,24 @@ func (r *Renewer) wait(due time.Time) time.Duration {
 	return min(max(due.Sub(r.Clock.Now()), 0), lookAgain)
 }
 
-func (r *Renewer) renew(ctx context.Context, id *Identity) (*Identity, error) {
-	key, err := newKey()
-	if err != nil {
-		return nil, err
+func (r *Renewer) renew(ctx context.Context, id *Identity, with *renewal) (*Identity, error) {
+	if with.key == nil {
+		key, err := newKey()
+		if err != nil {
+			return nil, err
+		}
+		with.key = key
 	}
 	ctx, cancel := context.WithTimeout(ctx, 15*time.Minute)
 	defer cancel()
-	cert, err := obtain(ctx, r.API, key, agentOf(id.Node), 0)
+	cert, err := obtain(ctx, r.API, with.key, agentOf(id.Node), with.denials)
+	if errors.As(err, new(*DeniedError)) {
+		with.denials++
+	}
 	if err != nil {
 		return nil, err
 	}
-	return save(id.Paths, id.Node, cert, key)
+	return save(id.Paths, id.Node, cert, with.key)
 }
 
 // deadline is when to renew.
