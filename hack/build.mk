@@ -43,13 +43,13 @@ $(STAMPS) $(BIN) $(TOOLS):
 $(UPSTREAM_STAMPS) $(STAMPS)/artifacts: hack/build.mk | $(STAMPS) $(BIN)
 
 # What each stamp stands for. One of which something is missing does not count.
-CONTROL_PLANE := kube-apiserver kube-controller-manager kube-scheduler kubectl
-NODE          := kubelet kube-proxy
-made_controlplane := $(addprefix $(BIN)/,controlplane $(CONTROL_PLANE))
-made_node         := $(addprefix $(BIN)/,node $(NODE))
-made_containerd   := $(addprefix $(BIN)/,containerd containerd-shim-runc-v2 ctr)
-made_cni          := $(addprefix $(BIN)/,bridge loopback host-local portmap)
-made_artifacts    := $(ARTIFACTS)/digests.json
+CONTROL_PLANE_PROGRAMS := kube-apiserver kube-controller-manager kube-scheduler kubectl
+NODE_PROGRAMS := kubelet kube-proxy
+made_controlplane := $(addprefix $(BIN)/,controlplane $(CONTROL_PLANE_PROGRAMS))
+made_node := $(addprefix $(BIN)/,node $(NODE_PROGRAMS))
+made_containerd := $(addprefix $(BIN)/,containerd containerd-shim-runc-v2 ctr)
+made_cni := $(addprefix $(BIN)/,bridge loopback host-local portmap)
+made_artifacts := $(ARTIFACTS)/digests.json
 $(foreach one,etcd runc coredns pause,$(eval made_$(one) := $(BIN)/$(one)))
 
 missing = $(filter-out $(wildcard $(1)),$(1))
@@ -58,12 +58,12 @@ $(foreach stamp,$(UPSTREAM_STAMPS) $(STAMPS)/artifacts,$(if $(call missing,$(mad
 
 $(STAMPS)/controlplane: hack/kube/go.mod hack/kube/go.sum $(wildcard hack/kube/controlplane/*.go hack/kube/multicall/*.go)
 	@cd hack/kube && $(STEP) "Build Kubernetes' control plane" 'takes about four minutes the first time' $(STATIC_BUILD) -ldflags "$(KUBE_FLAGS)" -o $(BIN)/ ./controlplane
-	@cd $(BIN) && for name in $(CONTROL_PLANE); do ln -sfn controlplane $$name; done
+	@cd $(BIN) && for name in $(CONTROL_PLANE_PROGRAMS); do ln -sfn controlplane $$name; done
 	@touch $@
 
 $(STAMPS)/node: hack/kube/go.mod hack/kube/go.sum $(wildcard hack/kube/node/*.go hack/kube/multicall/*.go)
 	@cd hack/kube && $(STEP) 'Build kubelet and kube-proxy' 'takes minutes the first time' $(STATIC_BUILD) -ldflags "$(KUBE_FLAGS)" -o $(BIN)/ ./node
-	@cd $(BIN) && for name in $(NODE); do ln -sfn node $$name; done
+	@cd $(BIN) && for name in $(NODE_PROGRAMS); do ln -sfn node $$name; done
 	@touch $@
 
 $(STAMPS)/etcd: hack/bundle/go.mod hack/bundle/go.sum
