@@ -108,11 +108,11 @@ func load(opts Options) (*Agent, error) {
 	if err != nil {
 		return nil, err
 	}
-	kept, err := generation.Load(opts.StateDir, boot.NodeName)
+	generations, state, err := generation.Open(opts.StateDir, boot.NodeName)
 	if err != nil {
 		return nil, err
 	}
-	first := generation.First(boot)
+	first, kept := generation.First(boot), state.Kept()
 	if kept != nil {
 		boot.Spec.Cluster = kept.Spec.Cluster
 	}
@@ -134,9 +134,9 @@ func load(opts Options) (*Agent, error) {
 		joined:    make(chan struct{}), introduced: make(chan struct{}), claimed: make(chan struct{}), dirty: make(chan struct{}, 1),
 	}
 	a.installer = &generation.Installer{
-		StateDir: opts.StateDir, NewWork: a.newWork, Hindered: a.hinder, Changed: func() { wake(a.dirty) }, Log: opts.Log.WithName("install"),
+		NewWork: a.newWork, Judge: a.judgeNode, Hindered: a.hinder, Changed: func() { wake(a.dirty) }, Log: opts.Log.WithName("install"),
 	}
-	a.installer.Begin(kept, first)
+	a.installer.Begin(generations, state, first)
 	a.rebuild = a.installer.Rebuild
 	a.begun.Store(&work{agent: a})
 	a.restarted = hadIdentity(a.identityPaths(), boot.NodeName, kept)

@@ -82,7 +82,9 @@ func TestTheNodeIsKnownToAnAgentThatFollowsOneAtWork(t *testing.T) {
 			if c.state {
 				g := generation.First(b)
 				g.Spec.Network.Mode = c.network
-				if err := g.Save(dir); err != nil {
+				store, state, err := generation.Open(dir, b.NodeName)
+				state.Good = g
+				if err = errors.Join(err, store.Write(state)); err != nil {
 					t.Fatal(err)
 				}
 			}

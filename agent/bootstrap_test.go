@@ -22,7 +22,7 @@ func TestAnAgentThatCannotBeginLeavesABootReport(t *testing.T) {
 				t.Fatal(err)
 			}
 		}, "bootstrap.json"},
-		"with a state that cannot be read": {func(t *testing.T, o Options) { block(t, generation.Path(o.StateDir)) }, "read the current generation"},
+		"with a state that cannot be read": {func(t *testing.T, o Options) { block(t, generation.JournalPath(o.StateDir)) }, "read the journal of generations"},
 		"with records that cannot be read": {func(t *testing.T, o Options) { block(t, filepath.Join(o.RunDir, "processes", "kubelet.json")) }, "kubelet.json"},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -90,10 +90,21 @@ func machine(t *testing.T) (*Agent, *generation.Generation) {
 		introduced: make(chan struct{}), claimed: make(chan struct{}),
 		dirty: make(chan struct{}, 1), rebuild: func() {},
 	}
-	a.installer = &generation.Installer{StateDir: a.opts.StateDir, NewWork: a.newWork, Hindered: a.hinder, Changed: func() {}}
-	a.installer.Begin(nil, g)
+	a.installer = &generation.Installer{NewWork: a.newWork, Judge: a.judgeNode, Hindered: a.hinder, Changed: func() {}}
+	begunWith(t, a, g)
 	a.begun.Store(&work{agent: a})
 	return a, g
+}
+
+// begunWith has an agent begin with what is on disk, or a first generation.
+func begunWith(t *testing.T, a *Agent, first *generation.Generation) generation.State {
+	t.Helper()
+	store, state, err := generation.Open(a.opts.StateDir, "node-1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	a.installer.Begin(store, state, first)
+	return state
 }
 
 // begin is the work for a state, with a bundle as if it had been fetched.
@@ -109,7 +120,12 @@ func apply(ctx context.Context, a *Agent, w *work, g *generation.Generation) err
 	if err != nil {
 		return err
 	}
-	return errors.Join(change.Generation.Save(a.opts.StateDir), change.Apply())
+	store, state, err := generation.Open(a.opts.StateDir, "node-1")
+	if err != nil {
+		return err
+	}
+	state.Good = change.Generation
+	return errors.Join(store.Write(state), change.Apply())
 }
 
 // reborn is the agent after the next start, which knows what is on disk alone, and that state.
@@ -119,12 +135,11 @@ func reborn(t *testing.T, a *Agent, g *generation.Generation) *generation.Genera
 	if err := errors.Join(w.Check(t.Context(), g, nil), apply(t.Context(), a, w, g)); err != nil {
 		t.Fatal(err)
 	}
-	kept, err := generation.Load(a.opts.StateDir, "node-1")
-	if err != nil || kept == nil {
-		t.Fatalf("the state was not kept: %v, %v", kept, err)
+	state := begunWith(t, a, g)
+	if state.Good == nil {
+		t.Fatal("the state was not kept")
 	}
-	a.installer.Begin(kept, g)
-	return kept
+	return state.Good
 }
 
 // unpack puts an empty bundle where a fetch would, and has the state name it.
@@ -281,7 +296,7 @@ func TestANodeKeepsItsAddressWhileTheResolverIsSilent(t *testing.T) {
 	if err := apply(t.Context(), a, w, kept); err != nil {
 		t.Fatal(err)
 	}
-	if again, err := generation.Load(a.opts.StateDir, "node-1"); err != nil || again.NodeIP != "10.88.0.10" || again.MTU != 1450 {
+	if _, again, err := generation.Open(a.opts.StateDir, "node-1"); err != nil || again.Good.NodeIP != "10.88.0.10" || again.Good.MTU != 1450 {
 		t.Errorf("the address is lost for the next start: %v, %v", again, err)
 	}
 }

@@ -40,7 +40,8 @@ func (a *Agent) observe(probed []metav1.Condition, now time.Time) status.Observe
 		Certificate: a.certificate(now), Serving: a.kubeletServes(),
 	}
 	running := a.installer.Running()
-	o.Generation, o.Revision, o.Proxy = running.ObservedGeneration, running.Spec.Revision, running.Spec.Proxy.Mode
+	o.Progress, o.Phase = a.installer.Progress()
+	o.Generation, o.Revision, o.Proxy = a.installer.Wanted().ObservedGeneration, running.Spec.Revision, running.Spec.Proxy.Mode
 	return o
 }
 

@@ -20,10 +20,10 @@ type candidate struct {
 	staged chan struct{}
 	end    func()
 	// turned says that its activation was begun: until it works, the machine is between two generations. It is tried again
-	// when retry says so, after wait.
-	turned bool
-	retry  *time.Timer
-	wait   wait.Backoff
+	// when retry says so, after wait; begun says that this agent's attempt is in the journal.
+	turned, begun bool
+	retry         *time.Timer
+	wait          wait.Backoff
 }
 
 // stage begins to check and fetch a generation, which touches nothing of one that runs.

@@ -1,12 +1,9 @@
 package generation
 
 import (
-	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 
-	"github.com/google/go-cmp/cmp"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/drover-dev/drover/api/node"
@@ -22,39 +19,6 @@ func document() *node.Bootstrap {
 func TestTheFirstIsTheBootstrapDocuments(t *testing.T) {
 	if g := First(document()); g.Spec.Revision != "r1" || g.ObservedGeneration != 0 || g.Token != "" {
 		t.Errorf("got %s with token %q", g, g.Token)
-	}
-}
-
-func TestARestartBeginsWithWhatWasSaved(t *testing.T) {
-	dir := t.TempDir()
-	second := First(document()).Next(&v1alpha1.NodeAgent{ObjectMeta: metav1.ObjectMeta{Generation: 4}, Spec: v1alpha1.NodeAgentSpec{Revision: "r2"}})
-	if err := second.Save(dir); err != nil {
-		t.Fatal(err)
-	}
-	got, err := Load(dir, "node-1")
-	if err != nil {
-		t.Fatal(err)
-	}
-	if diff := cmp.Diff(second, got); diff != "" {
-		t.Errorf("-want +got:\n%s", diff)
-	}
-	if data, _ := os.ReadFile(Path(dir)); strings.Contains(string(data), "0123456789abcdef") {
-		t.Error("the join token is on disk a second time")
-	}
-}
-
-func TestWhatIsOfNoUseIsPassedOver(t *testing.T) {
-	for name, content := range map[string]string{"half written": `{"nodeName":`, "another node's": `{"nodeName":"other"}`} {
-		dir := t.TempDir()
-		if err := os.MkdirAll(filepath.Dir(Path(dir)), 0o755); err != nil {
-			t.Fatal(err)
-		}
-		if err := os.WriteFile(Path(dir), []byte(content), 0o600); err != nil {
-			t.Fatal(err)
-		}
-		if g, err := Load(dir, "node-1"); err != nil || g != nil {
-			t.Errorf("%s: got %s, %v; want the bootstrap document's", name, g, err)
-		}
 	}
 }
 
@@ -79,5 +43,19 @@ func TestTheMachineThatANodeAgentIsOfIsRemembered(t *testing.T) {
 	}
 	if g = g.Next(of("other")); g.MachineUID != "m" {
 		t.Errorf("another Machine's took over: %q", g.MachineUID)
+	}
+}
+
+func TestTheIDIsOfWhatIsAskedForAlone(t *testing.T) {
+	g := First(document())
+	if again := g.At("10.0.0.1", 1500).ID(); again != g.ID() {
+		t.Errorf("%s became %s with an address", g.ID(), again)
+	}
+	next := g.Next(&v1alpha1.NodeAgent{ObjectMeta: metav1.ObjectMeta{Generation: 2}, Spec: g.Spec})
+	if next.ID() != g.ID() {
+		t.Errorf("%s became %s with another generation of the same", g.ID(), next.ID())
+	}
+	if next.Spec.Revision = "r2"; next.ID() == g.ID() {
+		t.Error("two that ask for different things have one ID")
 	}
 }

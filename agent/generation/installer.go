@@ -25,20 +25,22 @@ var soon = backoff.Doubling(time.Second, time.Minute)
 
 // Installer brings a machine to the wanted generation and keeps it there.
 type Installer struct {
-	// StateDir is the agent's.
-	StateDir string
 	// NewWork begins the work for one desired state.
 	NewWork func() Work
+	// Judge says how the generation that runs is, by what the machine itself knows. It may take a few seconds.
+	Judge func(context.Context) Verdict
 	// Hindered is called when something stands in the way, with what, and when nothing does any more, with nil. Changed is
 	// called when Running is another one. Neither may call the Installer's Run.
 	Hindered func(*Obstacle)
 	Changed  func()
 	Log      logr.Logger
 
+	store *Store
+
 	mu      sync.Mutex
 	wanted  *Generation
 	running *Generation // what is installed, or what the last agent had installed, or what is installed for the first time
-	kept    *Generation // what is on disk: what this agent or an earlier one planned last, nil on a new machine
+	state   State       // as it is on disk
 	up      Work        // the running one's, nil until this agent has installed it
 	staging *Obstacle   // what keeps the wanted one from being installed
 	upkeep  *Obstacle   // what keeps the running one from being kept
@@ -46,10 +48,10 @@ type Installer struct {
 	rebuild chan struct{}
 }
 
-// Begin is called once, with the generation that an earlier agent had running, nil if none had, and the bootstrap document's.
-func (i *Installer) Begin(kept, first *Generation) {
-	i.kept, i.running = kept, first
-	if kept != nil {
+// Begin is called once, with what an earlier agent left on the machine's disk and the bootstrap document's generation.
+func (i *Installer) Begin(store *Store, state State, first *Generation) {
+	i.store, i.state, i.running = store, state, first
+	if kept := state.Kept(); kept != nil {
 		i.running = kept
 	}
 	i.wanted = i.running
@@ -77,11 +79,18 @@ func (i *Installer) Up() Work {
 	return i.up
 }
 
-// Kept is what is on disk, with the address that it was configured with last; nil on a machine that had none yet.
+// Kept is what the machine is configured for, with the address that it was configured with last; nil on a machine that never was.
 func (i *Installer) Kept() *Generation {
 	i.mu.Lock()
 	defer i.mu.Unlock()
-	return i.kept
+	return i.state.Kept()
+}
+
+// Progress is where the machine is between its generations, and how far the wanted one is.
+func (i *Installer) Progress() (State, v1alpha1.NodeAgentPhase) {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	return i.state, i.state.Phase(i.wanted, i.up != nil && Same(i.running, i.wanted))
 }
 
 // Obstacle is what stands in the way now, nil where nothing does: of the wanted generation first.
@@ -146,24 +155,38 @@ func (i *Installer) before(g *Generation) *Generation {
 	return nil
 }
 
-// keep has a restart begin with the generation of the NodeAgent that a state which runs is wanted by now.
+// write makes a state the one that a restart begins with.
+func (i *Installer) write(next func(*State) State) error {
+	i.mu.Lock()
+	state := next(&i.state)
+	i.mu.Unlock()
+	if err := i.store.Write(state); err != nil {
+		return err
+	}
+	i.mu.Lock()
+	i.state = state
+	i.mu.Unlock()
+	i.Changed()
+	return nil
+}
+
+// keep has the status show, and a restart begin with, the generation of the NodeAgent that a state which runs is wanted by now.
 func (i *Installer) keep(wanted *Generation) {
+	i.mu.Lock()
+	i.running = wanted
+	i.mu.Unlock()
 	kept := i.Kept()
 	if kept == nil || !Same(kept, wanted) || kept.ObservedGeneration == wanted.ObservedGeneration && kept.NodeAgentUID == wanted.NodeAgentUID {
 		return
 	}
 	again := wanted.At(kept.NodeIP, kept.MTU)
-	if err := again.Save(i.StateDir); err != nil {
+	if err := i.write(func(s *State) State { return s.configured(again) }); err != nil {
 		i.Log.Error(err, "Could not take down the generation of the NodeAgent", "generation", again)
-		return
 	}
-	i.mu.Lock()
-	i.kept = again
-	i.mu.Unlock()
 }
 
 // activate makes the state the one that runs, on disk first.
-func (i *Installer) activate(ctx context.Context, g *Generation, work Work) error {
+func (i *Installer) activate(ctx context.Context, g *Generation, work Work, first bool) error {
 	i.mu.Lock()
 	g = i.newest(g)
 	i.mu.Unlock()
@@ -171,12 +194,13 @@ func (i *Installer) activate(ctx context.Context, g *Generation, work Work) erro
 	if err != nil {
 		return err
 	}
-	if err := change.Generation.Save(i.StateDir); err != nil {
+	next := (*State).configured
+	if first {
+		next = (*State).begun
+	}
+	if err := i.write(func(s *State) State { return next(s, change.Generation) }); err != nil {
 		return err
 	}
-	i.mu.Lock()
-	i.kept = change.Generation
-	i.mu.Unlock()
 	if err := change.Apply(); err != nil {
 		return err
 	}

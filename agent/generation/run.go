@@ -2,6 +2,7 @@ package generation
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"github.com/drover-dev/drover/api/v1alpha1"
@@ -13,7 +14,9 @@ type loop struct {
 	// back is what ran before the agent was started, until it does again: its components are looked after from then on,
 	// whatever becomes of its successor. next is the wanted generation, nil while that is the one that runs.
 	back, next *candidate
-	collect    *time.Timer
+	// trial is the probation of what was activated last, nil when nothing is on probation.
+	trial   *trial
+	collect *time.Timer
 }
 
 // Run installs the wanted generation, and each later one, and keeps the one that runs as the machine needs it, until the
@@ -29,11 +32,9 @@ func (i *Installer) Run(ctx context.Context) {
 func (i *Installer) run(ctx context.Context, mend, look <-chan time.Time) {
 	l := &loop{Installer: i, collect: stopped()}
 	defer l.collect.Stop()
-	if i.kept != nil {
-		l.back = i.stage(ctx, i.kept, &i.upkeep)
-	}
+	l.resume(ctx)
 	l.turn(ctx)
-	defer func() { l.drop(&l.next); l.drop(&l.back) }()
+	defer func() { l.drop(&l.next); l.drop(&l.back); l.leave() }()
 	for {
 		select {
 		case <-ctx.Done():
@@ -48,6 +49,8 @@ func (i *Installer) run(ctx context.Context, mend, look <-chan time.Time) {
 			l.install(ctx, l.next)
 		case <-l.successor().again():
 			l.install(ctx, l.next)
+		case verdict := <-l.trial.heard():
+			l.weigh(ctx, verdict)
 		case <-i.rebuild:
 			l.rebuilt(ctx)
 		case <-mend:
@@ -78,15 +81,41 @@ func (l *loop) turn(ctx context.Context) {
 		return
 	}
 	between := l.drop(&l.next)
-	if l.there(wanted) {
+	l.allow(wanted)
+	switch failed, denied := l.denied(wanted); {
+	case denied:
+		l.hinder(&l.staging, v1alpha1.ReasonRolledBack, errors.New(failed.Message))
+	case l.there(wanted):
 		l.keep(wanted)
 		l.overcome(&l.staging, "")
-	} else {
+	default:
 		l.next = l.stage(ctx, wanted, &l.staging)
 	}
 	if between {
-		l.again(ctx, false)
+		l.retreat(ctx)
 	}
+}
+
+// allow lifts what is denied when something else is wanted.
+func (l *loop) allow(wanted *Generation) {
+	if failed := l.failed(); failed == nil || !failed.Denied || failed.ID == wanted.ID() {
+		return
+	}
+	if err := l.write((*State).allowed); err != nil {
+		l.Log.Error(err, "Could not take down that another generation is wanted")
+	}
+}
+
+func (l *loop) denied(wanted *Generation) (*Failure, bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.state.Failed, l.state.Denies(wanted)
+}
+
+func (l *loop) failed() *Failure {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.state.Failed
 }
 
 // there says whether a generation runs, or did and is on its way back.
@@ -107,8 +136,15 @@ func (l *loop) drop(c **candidate) (touched bool) {
 
 // install makes a candidate the generation that runs, or tries that again later.
 func (l *loop) install(ctx context.Context, c *candidate) {
-	c.turned = true
-	if err := l.activate(ctx, c.generation, c.work); err != nil {
+	first := !c.begun
+	c.turned, c.begun = true, true
+	if first {
+		l.leave()
+		if !l.isGood(c.generation) {
+			l.trial = l.try(ctx, c.generation)
+		}
+	}
+	if err := l.activate(ctx, c.generation, c.work, first); err != nil {
 		if ctx.Err() == nil {
 			l.hinder(c.obstacle, v1alpha1.ReasonPreflightFailed, err)
 			c.retry.Reset(c.wait.Step())
@@ -170,8 +206,13 @@ func (l *loop) again(ctx context.Context, check bool) {
 		err = work.Check(ctx, g, l.before(g))
 	}
 	if err == nil {
-		err = l.activate(ctx, g, work)
+		err = l.activate(ctx, g, work, false)
 	}
+	l.settle(ctx, err)
+}
+
+// settle takes down how the upkeep of what runs went.
+func (l *loop) settle(ctx context.Context, err error) {
 	switch {
 	case ctx.Err() != nil:
 	case err != nil:
@@ -181,11 +222,11 @@ func (l *loop) again(ctx context.Context, check bool) {
 	}
 }
 
-// collected removes what nothing needs. While a candidate is fetched nobody knows what that is; and what is held now may be
-// free later.
+// collected removes what nothing needs. While a candidate is fetched or on probation nobody knows what that is; and what is
+// held now may be free later.
 func (l *loop) collected(ctx context.Context) {
 	l.collect.Reset(collectEvery)
-	if l.next == nil {
+	if l.next == nil && l.trial == nil {
 		l.Up().Collect(ctx, l.Running())
 	}
 }

@@ -1,41 +1,204 @@
 package generation
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
+	"strings"
+	"time"
 
+	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/drover-dev/drover/api/v1alpha1"
 	"github.com/drover-dev/drover/internal/atomicfile"
 )
 
-// Path is the file of the generation that runs, below the agent's state directory.
-func Path(stateDir string) string { return filepath.Join(stateDir, "generations", "current.json") }
+const (
+	// schema is the version of what is on disk.
+	schema = 1
+	// keptEntries is how many entries of the journal are kept: the last one counts, the others are for whoever looks.
+	keptEntries = 32
+	// goodName is the file that names the generation that proved itself last, for when the journal is lost.
+	goodName    = "good"
+	journalName = "journal"
+)
 
-// Load reads the generation that a node's earlier agent had running; nil when there is none, and when what is there is
-// another node's or cannot be understood. It fails where the file cannot be read.
-func Load(stateDir, node string) (*Generation, error) {
-	data, err := os.ReadFile(Path(stateDir))
+// Dir is where the generations are, below the agent's state directory: each in a file named after what it asks for, which is
+// never changed; the journal of what became of them, replaced as a whole at each step; and the name of the one that is good.
+func Dir(stateDir string) string { return filepath.Join(stateDir, "generations") }
+
+// JournalPath is the journal's.
+func JournalPath(stateDir string) string { return filepath.Join(Dir(stateDir), journalName) }
+
+// Store keeps a machine's State on its disk.
+type Store struct {
+	dir     string
+	node    string
+	entries []json.RawMessage
+}
+
+// entry is one step in the journal.
+type entry struct {
+	Schema    int       `json:"schema"`
+	Time      time.Time `json:"time"`
+	Good      *ref      `json:"good,omitempty"`
+	Candidate *ref      `json:"candidate,omitempty"`
+	Attempts  int       `json:"attempts,omitempty"`
+	Previous  string    `json:"previous,omitempty"`
+	Failed    *Failure  `json:"failed,omitempty"`
+}
+
+// ref names a generation, with what may change of one while it runs.
+type ref struct {
+	ID                 string    `json:"id"`
+	ObservedGeneration int64     `json:"observedGeneration,omitempty"`
+	NodeAgentUID       types.UID `json:"nodeAgentUID,omitempty"`
+	MachineUID         string    `json:"machineUID,omitempty"`
+	NodeIP             string    `json:"nodeIP,omitempty"`
+	MTU                int       `json:"mtu,omitempty"`
+}
+
+// content is what a generation asks for.
+type content struct {
+	NodeName   string                 `json:"nodeName"`
+	ProviderID string                 `json:"providerID,omitempty"`
+	Taints     []v1alpha1.Taint       `json:"taints,omitempty"`
+	Spec       v1alpha1.NodeAgentSpec `json:"spec"`
+}
+
+func (g *Generation) content() content {
+	return content{NodeName: g.NodeName, ProviderID: g.ProviderID, Taints: g.Taints, Spec: g.Spec}
+}
+
+func (g *Generation) ref() *ref {
+	if g == nil {
+		return nil
+	}
+	return &ref{ID: g.ID(), ObservedGeneration: g.ObservedGeneration, NodeAgentUID: g.NodeAgentUID, MachineUID: g.MachineUID, NodeIP: g.NodeIP, MTU: g.MTU}
+}
+
+// Open reads what an earlier agent of the node left. Of a journal that ends in the middle of an entry the entries before count,
+// and of one that has none the name; what is another node's, or not what its name says, is of no use. It fails where something
+// is there that cannot be read: to begin anew would forget what runs.
+func Open(stateDir, node string) (*Store, State, error) {
+	s := &Store{dir: Dir(stateDir), node: node}
+	data, err := os.ReadFile(filepath.Join(s.dir, journalName))
+	if err != nil && !errors.Is(err, os.ErrNotExist) {
+		return nil, State{}, fmt.Errorf("read the journal of generations: %w", err)
+	}
+	last := entry{}
+	for line := range bytes.Lines(data) {
+		var e entry
+		if json.Unmarshal(line, &e) != nil || e.Schema != schema {
+			break
+		}
+		last = e
+		s.entries = append(s.entries, bytes.TrimSpace(line))
+	}
+	if len(s.entries) == 0 {
+		name, err := os.ReadFile(filepath.Join(s.dir, goodName))
+		if err != nil && !errors.Is(err, os.ErrNotExist) {
+			return nil, State{}, fmt.Errorf("read which generation is good: %w", err)
+		}
+		last.Good = &ref{ID: string(name)}
+	}
+	state := State{Attempts: last.Attempts, Previous: last.Previous, Failed: last.Failed}
+	if state.Good, err = s.load(last.Good); err == nil {
+		state.Candidate, err = s.load(last.Candidate)
+	}
+	return s, state, err
+}
+
+// load reads a generation; nil where what is there is of no use.
+func (s *Store) load(r *ref) (*Generation, error) {
+	if r == nil {
+		return nil, nil
+	}
+	data, err := os.ReadFile(s.path(r.ID))
 	if errors.Is(err, os.ErrNotExist) {
 		return nil, nil
 	}
 	if err != nil {
-		return nil, fmt.Errorf("read the current generation: %w", err)
+		return nil, fmt.Errorf("read a generation: %w", err)
 	}
-	g := &Generation{}
-	if json.Unmarshal(data, g) != nil || g.NodeName != node {
-		g = nil // half written or another node's: of no use
+	var c content
+	if json.Unmarshal(data, &c) != nil || c.NodeName != s.node {
+		return nil, nil
+	}
+	g := &Generation{ObservedGeneration: r.ObservedGeneration, NodeAgentUID: r.NodeAgentUID, MachineUID: r.MachineUID, NodeIP: r.NodeIP, MTU: r.MTU}
+	g.NodeName, g.ProviderID, g.Taints, g.Spec = c.NodeName, c.ProviderID, c.Taints, c.Spec
+	if g.ID() != r.ID {
+		return nil, nil
 	}
 	return g, nil
 }
 
-// Save makes g the generation that a restart begins with.
-func (g *Generation) Save(stateDir string) error {
-	data, err := json.Marshal(g)
-	if err != nil {
-		return fmt.Errorf("encode the current generation: %w", err)
+func (s *Store) path(id string) string { return filepath.Join(s.dir, filepath.Base(id)+".json") }
+
+// Write makes a state the one that a restart begins with. The generations come first, then the journal, then
+// the name of the good one.
+func (s *Store) Write(state State) error {
+	for _, g := range []*Generation{state.Good, state.Candidate} {
+		if err := s.put(g); err != nil {
+			return err
+		}
 	}
-	_, err = atomicfile.WriteIfChanged(Path(stateDir), data, 0o600)
+	line, err := json.Marshal(entry{
+		Schema: schema, Time: time.Now().UTC().Truncate(time.Millisecond), Good: state.Good.ref(), Candidate: state.Candidate.ref(),
+		Attempts: state.Attempts, Previous: state.Previous, Failed: state.Failed,
+	})
+	if err != nil {
+		return fmt.Errorf("encode an entry of the journal: %w", err)
+	}
+	entries := append(slices.Clone(s.entries), line)
+	entries = entries[max(0, len(entries)-keptEntries):]
+	var journal bytes.Buffer
+	for _, e := range entries {
+		journal.Write(e)
+		journal.WriteByte('\n')
+	}
+	if err := atomicfile.Write(filepath.Join(s.dir, journalName), journal.Bytes(), 0o600); err != nil {
+		return err
+	}
+	s.entries = entries
+	return s.settle(state)
+}
+
+// put writes a generation, unless it is there.
+func (s *Store) put(g *Generation) error {
+	if g == nil {
+		return nil
+	}
+	data, err := json.Marshal(g.content())
+	if err != nil {
+		return fmt.Errorf("encode a generation: %w", err)
+	}
+	_, err = atomicfile.WriteIfChanged(s.path(g.ID()), data, 0o600)
+	return err
+}
+
+// settle takes down which generation is good, and removes those that nothing leads to any more.
+func (s *Store) settle(state State) error {
+	keep := map[string]bool{}
+	if state.Candidate != nil {
+		keep[state.Candidate.ID()] = true
+	}
+	if state.Good != nil {
+		id := state.Good.ID()
+		keep[id] = true
+		if _, err := atomicfile.WriteIfChanged(filepath.Join(s.dir, goodName), []byte(id), 0o600); err != nil {
+			return err
+		}
+	}
+	files, err := filepath.Glob(filepath.Join(s.dir, "*.json"))
+	for _, file := range files {
+		if !keep[strings.TrimSuffix(filepath.Base(file), ".json")] {
+			err = errors.Join(err, os.Remove(file))
+		}
+	}
 	return err
 }

@@ -48,7 +48,7 @@ func full(bad string) func(*v1alpha1.NodeAgentStatus) {
 		return "fine"
 	}
 	return func(s *v1alpha1.NodeAgentStatus) {
-		s.ObservedGeneration, s.Revision, s.AgentVersion = 7, in("revision"), "v1"
+		s.ObservedGeneration, s.CurrentRevision, s.AgentVersion = 7, in("currentRevision"), "v1"
 		s.Findings = []v1alpha1.Finding{{Name: "Sysctl", Message: in("findings")}}
 		s.Components = []v1alpha1.ComponentStatus{{Name: "kubelet", Version: in("components"), LastExit: &v1alpha1.ComponentExit{LogTail: in("logTail")}}}
 		s.BootTimeline = []v1alpha1.BootStep{{Step: "Ready"}}
@@ -57,10 +57,10 @@ func full(bad string) func(*v1alpha1.NodeAgentStatus) {
 
 func TestOneBadFieldDoesNotSilenceANode(t *testing.T) {
 	for bad, kept := range map[string][]string{
-		"findings":   {"observedGeneration", "revision", "components", "bootTimeline"},
-		"logTail":    {"observedGeneration", "revision", "components", "bootTimeline"},
-		"components": {"observedGeneration", "revision"},
-		"revision":   {"observedGeneration"},
+		"findings":        {"observedGeneration", "currentRevision", "components", "bootTimeline"},
+		"logTail":         {"observedGeneration", "currentRevision", "components", "bootTimeline"},
+		"components":      {"observedGeneration", "currentRevision"},
+		"currentRevision": {"observedGeneration"},
 	} {
 		t.Run(bad, func(t *testing.T) {
 			o := &strict{bad: "BAD"}

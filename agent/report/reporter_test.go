@@ -205,25 +205,25 @@ func TestAWriteThatFailedIsTriedAgain(t *testing.T) {
 func TestANodeAgentMadeAnewGetsTheWholeStatus(t *testing.T) {
 	r, o, clock := start(t)
 	r.Saw(o.edit(func(a *v1alpha1.NodeAgent) { a.UID = "uid-1" }))
-	r.Update(func(s *v1alpha1.NodeAgentStatus) { s.AgentVersion, s.Revision = "v1", "r1" })
+	r.Update(func(s *v1alpha1.NodeAgentStatus) { s.AgentVersion, s.CurrentRevision = "v1", "r1" })
 	until(t, clock, gather, "the first write", func() bool { return o.last("agentVersion") == `"v1"` })
 	r.Saw(o.edit(func(a *v1alpha1.NodeAgent) { *a = v1alpha1.NodeAgent{ObjectMeta: metav1.ObjectMeta{UID: "uid-2"}} }))
-	until(t, clock, gather, "the whole status", func() bool { return o.now().Status.Revision == "r1" && o.now().Status.AgentVersion == "v1" })
+	until(t, clock, gather, "the whole status", func() bool { return o.now().Status.CurrentRevision == "r1" && o.now().Status.AgentVersion == "v1" })
 }
 
 // settled is a reporter whose first status was written, and shown by its watch.
 func settled(t *testing.T) (*Reporter, *object, *clocktesting.FakeClock) {
 	t.Helper()
 	r, o, clock := start(t)
-	r.Update(func(s *v1alpha1.NodeAgentStatus) { s.AgentVersion, s.Revision = "v1", "r1" })
-	until(t, clock, gather, "the first status", func() bool { return o.now().Status.Revision == "r1" && !o.now().Status.HeartbeatTime.IsZero() })
+	r.Update(func(s *v1alpha1.NodeAgentStatus) { s.AgentVersion, s.CurrentRevision = "v1", "r1" })
+	until(t, clock, gather, "the first status", func() bool { return o.now().Status.CurrentRevision == "r1" && !o.now().Status.HeartbeatTime.IsZero() })
 	r.Saw(o.now())
 	return r, o, clock
 }
 
 func TestAStatusThatSomebodyElseChangedIsWrittenAgain(t *testing.T) {
 	for name, change := range map[string]func(*v1alpha1.NodeAgentStatus){
-		"changed":            func(s *v1alpha1.NodeAgentStatus) { s.Revision = "other" },
+		"changed":            func(s *v1alpha1.NodeAgentStatus) { s.CurrentRevision = "other" },
 		"emptied":            func(s *v1alpha1.NodeAgentStatus) { *s = v1alpha1.NodeAgentStatus{} },
 		"added to":           func(s *v1alpha1.NodeAgentStatus) { s.Findings = []v1alpha1.Finding{{Name: "Swap"}} },
 		"an older heartbeat": func(s *v1alpha1.NodeAgentStatus) { s.HeartbeatTime = metav1.NewTime(time.Unix(1, 0)) },
@@ -234,7 +234,7 @@ func TestAStatusThatSomebodyElseChangedIsWrittenAgain(t *testing.T) {
 			r.Saw(o.edit(func(a *v1alpha1.NodeAgent) { change(&a.Status) }))
 			until(t, clock, gather, "the agent's own status", func() bool {
 				now := o.now().Status
-				return now.Revision == before.Revision && now.AgentVersion == before.AgentVersion && now.Findings == nil && !now.HeartbeatTime.Before(&before.HeartbeatTime)
+				return now.CurrentRevision == before.CurrentRevision && now.AgentVersion == before.AgentVersion && now.Findings == nil && !now.HeartbeatTime.Before(&before.HeartbeatTime)
 			})
 			if d := clock.Since(began); d > time.Minute {
 				t.Errorf("it took %s, want it at once", d)
@@ -303,7 +303,7 @@ func TestAFightOverTheStatusStaysWithinTheBudget(t *testing.T) {
 	r, o, clock := settled(t)
 	began := clock.Now()
 	until(t, clock, 100*time.Millisecond, "two minutes", func() bool {
-		r.Saw(o.edit(func(a *v1alpha1.NodeAgent) { a.Status.Revision = "other" }))
+		r.Saw(o.edit(func(a *v1alpha1.NodeAgent) { a.Status.CurrentRevision = "other" }))
 		return clock.Since(began) > 2*time.Minute
 	})
 	if got, budget := len(o.writes()), writeBurst+int(clock.Since(began)/writeEvery)+2; got > budget || got < 3 {
@@ -321,7 +321,7 @@ func TestHeartbeatsComeEveryFiveMinutesOrSo(t *testing.T) {
 }
 
 func TestPatchRemovesWhatIsGone(t *testing.T) {
-	data, err := patch(&v1alpha1.NodeAgentStatus{Revision: "r", Findings: []v1alpha1.Finding{{Name: "Swap"}}}, v1alpha1.NodeAgentStatus{Revision: "r"}, nil)
+	data, err := patch(&v1alpha1.NodeAgentStatus{CurrentRevision: "r", Findings: []v1alpha1.Finding{{Name: "Swap"}}}, v1alpha1.NodeAgentStatus{CurrentRevision: "r"}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -340,7 +340,7 @@ func TestTheFirstPatchRemovesWhatAnEarlierAgentLeft(t *testing.T) {
 		s.AgentVersion, s.Components = "v2", []v1alpha1.ComponentStatus{{Name: "kubelet"}}
 	})
 	until(t, clock, gather, "the first status", func() bool { return o.last("agentVersion") == `"v2"` })
-	for field, want := range map[string]string{"findings": "null", "conditions": "null", "revision": "null", "agentVersion": `"v2"`, "components": `[{"name":"kubelet"}]`} {
+	for field, want := range map[string]string{"findings": "null", "conditions": "null", "currentRevision": "null", "agentVersion": `"v2"`, "components": `[{"name":"kubelet"}]`} {
 		if got := o.last(field); got != want {
 			t.Errorf("%s: got %q, want %s", field, got, want)
 		}

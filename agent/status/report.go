@@ -15,11 +15,14 @@ import (
 type Observed struct {
 	Now          time.Time
 	AgentVersion string
-	// Generation and Revision are those of the state that is installed or, on a new machine, being installed, and Proxy is
-	// what keeps Services there.
+	// Generation is that of the NodeAgent that is wanted. Revision is that of the state that is installed or, on a new machine,
+	// being installed, and Proxy is what keeps Services there.
 	Generation int64
 	Revision   string
 	Proxy      v1alpha1.ProxyMode
+	// Progress is where the machine is between its generations, and Phase how far the wanted one is.
+	Progress generation.State
+	Phase    v1alpha1.NodeAgentPhase
 	// Obstacle is why the state that is wanted is not installed, nil for nothing.
 	Obstacle *generation.Obstacle
 	// Components are the processes as the supervisor sees them, and the pod network.
@@ -48,7 +51,9 @@ type Certificate struct {
 // Report is a status that follows another one. It keeps the transition time of a condition whose status is what it was.
 func Report(last v1alpha1.NodeAgentStatus, o Observed) v1alpha1.NodeAgentStatus {
 	s := last
-	s.ObservedGeneration, s.Revision, s.AgentVersion = o.Generation, o.Revision, o.AgentVersion
+	s.ObservedGeneration, s.AgentVersion = o.Generation, o.AgentVersion
+	s.Phase, s.CurrentRevision, s.PreviousRevision = o.Phase, o.Revision, previous(&o)
+	s.FailedRevision = failed(o.Progress.Failed)
 	s.Components = components(o.Components, o.Proxy)
 	s.BootTimeline = o.Steps
 	s.Findings = slices.Clone(o.Findings)
@@ -62,4 +67,21 @@ func Report(last v1alpha1.NodeAgentStatus, o Observed) v1alpha1.NodeAgentStatus 
 	finding.Sort(s.Findings)
 	s.Conditions = conditions(last.Conditions, &o, remark)
 	return s
+}
+
+// previous is the revision that had proved itself before the one that runs.
+func previous(o *Observed) string {
+	if good := o.Progress.Good; good != nil && o.Progress.Candidate != nil {
+		return good.Spec.Revision
+	}
+	return o.Progress.Previous
+}
+
+func failed(f *generation.Failure) *v1alpha1.FailedRevision {
+	if f == nil {
+		return nil
+	}
+	return &v1alpha1.FailedRevision{
+		Revision: f.Revision, Reason: f.Reason, Message: v1alpha1.BoundMessage(f.Message), Component: f.Component, Exit: f.Exit, Time: f.Time,
+	}
 }

@@ -25,7 +25,7 @@ func TestAReportIsMadeOfAllThatWasObserved(t *testing.T) {
 		Findings: slices.Grow(slices.Clone(machine), 2), Certificate: &Certificate{Overdue: true, NotAfter: now},
 	}
 	got := Report(last, o)
-	if got.ObservedGeneration != 3 || got.Revision != "r1" || got.AgentVersion != "v0.1.0" || !got.HeartbeatTime.Equal(&last.HeartbeatTime) {
+	if got.ObservedGeneration != 3 || got.CurrentRevision != "r1" || got.AgentVersion != "v0.1.0" || !got.HeartbeatTime.Equal(&last.HeartbeatTime) {
 		t.Errorf("got %+v", got)
 	}
 	if diff := cmp.Diff(steps, got.BootTimeline); diff != "" {
@@ -157,5 +157,36 @@ func TestWhatIsFoundOfCertificates(t *testing.T) {
 				t.Errorf("got %q, want %q: %s", got, c.want, c.reason)
 			}
 		})
+	}
+}
+
+func TestAReportTellsWhichRevisionsThereAre(t *testing.T) {
+	revision := func(name string) *generation.Generation {
+		g := &generation.Generation{}
+		g.Spec.Revision = name
+		return g
+	}
+	exit := &v1alpha1.ComponentExit{Signal: "SIGKILL"}
+	failure := &generation.Failure{ID: "x", Revision: "r3", Reason: "Exited", Message: "it ended", Component: "kubelet", Exit: exit, Time: metav1.NewTime(now), Denied: true}
+	for name, c := range map[string]struct {
+		progress generation.State
+		previous string
+		failed   *v1alpha1.FailedRevision
+	}{
+		"the first":    {generation.State{Candidate: revision("r1")}, "", nil},
+		"on probation": {generation.State{Good: revision("r1"), Candidate: revision("r2"), Previous: "r0"}, "r1", nil},
+		"committed":    {generation.State{Good: revision("r2"), Previous: "r1"}, "r1", nil},
+		"rolled back": {generation.State{Good: revision("r2"), Previous: "r1", Failed: failure}, "r1",
+			&v1alpha1.FailedRevision{Revision: "r3", Reason: "Exited", Message: "it ended", Component: "kubelet", Exit: exit, Time: metav1.NewTime(now)}},
+	} {
+		got := Report(v1alpha1.NodeAgentStatus{PreviousRevision: "old", FailedRevision: &v1alpha1.FailedRevision{}}, Observed{
+			Now: now, Revision: "now", Phase: v1alpha1.PhaseProbation, Progress: c.progress,
+		})
+		if got.Phase != v1alpha1.PhaseProbation || got.CurrentRevision != "now" || got.PreviousRevision != c.previous {
+			t.Errorf("%s: it is %s, runs %s and ran %q, want %q", name, got.Phase, got.CurrentRevision, got.PreviousRevision, c.previous)
+		}
+		if diff := cmp.Diff(c.failed, got.FailedRevision); diff != "" {
+			t.Errorf("%s: what failed (-want +got):\n%s", name, diff)
+		}
 	}
 }

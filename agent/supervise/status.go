@@ -22,6 +22,16 @@ func (s *Supervisor) Status() []fleetv1.ComponentStatus {
 	return result
 }
 
+// Failures is how often a process has ended in a row with the configuration that it has.
+func (s *Supervisor) Failures(name string) int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if u := s.units[name]; u != nil {
+		return u.failures
+	}
+	return 0
+}
+
 // NotReady is why a process that runs is not ready, by its last answer; empty when it is, or has not been asked.
 func (s *Supervisor) NotReady(name string) string {
 	s.mu.Lock()

@@ -95,6 +95,8 @@ const (
 	ReasonComponentsUnhealthy = "ComponentsUnhealthy"
 	// ReasonPreflightFailed: the machine lacks what a node needs; the message has the findings.
 	ReasonPreflightFailed = "PreflightFailed"
+	// ReasonRolledBack: the node went back to what it ran before, as what it was to run did not prove itself.
+	ReasonRolledBack = "RolledBack"
 	// ReasonBundleFetchFailed: the bundle could not be fetched, or is not what its digest says.
 	ReasonBundleFetchFailed = "BundleFetchFailed"
 	// ReasonDiskPressure: less space or fewer inodes are free than the kubelet's eviction thresholds ask for.

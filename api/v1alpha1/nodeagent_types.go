@@ -126,16 +126,31 @@ type NodeAgentStatus struct {
 	// +kubebuilder:validation:MaxItems=16
 	Conditions []metav1.Condition `json:"conditions,omitempty"`
 
-	// observedGeneration is the generation of the spec that this status is about.
+	// observedGeneration is the generation of the spec that the agent has seen last, and that phase is about.
 	// +optional
 	// +kubebuilder:validation:Minimum=0
 	ObservedGeneration int64 `json:"observedGeneration,omitempty"`
 
-	// revision is the revision that the node runs.
+	// phase is how far the revision of the spec is on its way.
+	// +optional
+	Phase NodeAgentPhase `json:"phase,omitempty"`
+
+	// currentRevision is the revision that the node runs.
 	// +optional
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=63
-	Revision string `json:"revision,omitempty"`
+	CurrentRevision string `json:"currentRevision,omitempty"`
+
+	// previousRevision is the one that had proved itself before the current one, and that the node would go back to while the
+	// current one is on probation.
+	// +optional
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=63
+	PreviousRevision string `json:"previousRevision,omitempty"`
+
+	// failedRevision is the one that was rolled back last.
+	// +optional
+	FailedRevision *FailedRevision `json:"failedRevision,omitempty"`
 
 	// agentVersion is the version of the agent.
 	// +optional
@@ -168,6 +183,58 @@ type NodeAgentStatus struct {
 	// +listMapKey=step
 	// +kubebuilder:validation:MaxItems=32
 	BootTimeline []BootStep `json:"bootTimeline,omitempty"`
+}
+
+// NodeAgentPhase is how far a revision is on its way to be what a node runs.
+// +kubebuilder:validation:Enum=Staging;Activating;Probation;Committed;RolledBack
+type NodeAgentPhase string
+
+// The phases of a revision.
+const (
+	// PhaseStaging: the machine is checked for it and its bundle fetched, while the node runs what it ran.
+	PhaseStaging NodeAgentPhase = "Staging"
+	// PhaseActivating: the node's files and processes are being made its own.
+	PhaseActivating NodeAgentPhase = "Activating"
+	// PhaseProbation: it runs, and has yet to stay healthy for a while.
+	PhaseProbation NodeAgentPhase = "Probation"
+	// PhaseCommitted: it has proved itself.
+	PhaseCommitted NodeAgentPhase = "Committed"
+	// PhaseRolledBack: it did not, and the node runs what it ran before. It is not tried again until the spec is another one.
+	PhaseRolledBack NodeAgentPhase = "RolledBack"
+)
+
+// FailedRevision is a revision that was rolled back, and why.
+type FailedRevision struct {
+	// revision is its name.
+	// +required
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=63
+	Revision string `json:"revision,omitempty"`
+
+	// reason is that of the condition it failed by.
+	// +required
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=128
+	Reason string `json:"reason,omitempty"`
+
+	// message says what failed.
+	// +optional
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=1024
+	Message string `json:"message,omitempty"`
+
+	// component is the part of the node that did not come up or stay healthy, absent where it was none of them.
+	// +optional
+	// +kubebuilder:validation:Enum=containerd;kubelet;kube-proxy;network
+	Component string `json:"component,omitempty"`
+
+	// exit is how the component's process ended last, with the end of its log; absent where it did not end.
+	// +optional
+	Exit *ComponentExit `json:"exit,omitempty"`
+
+	// time is when it was rolled back.
+	// +required
+	Time metav1.Time `json:"time,omitempty,omitzero"`
 }
 
 // ComponentState is the state of a component's process.

@@ -128,7 +128,7 @@ func (p *Provider) report(ctx context.Context, request reconcile.Request) (recon
 	}
 	before := agent.DeepCopy()
 	agent.Status.ObservedGeneration = agent.Generation
-	agent.Status.Revision = agent.Spec.Revision
+	agent.Status.CurrentRevision = agent.Spec.Revision
 	agent.Status.AgentVersion = agentVersion
 	if !meta.SetStatusCondition(&agent.Status.Conditions, metav1.Condition{
 		Type: v1alpha1.ReadyCondition, Status: metav1.ConditionTrue, Reason: v1alpha1.ReasonHealthy,

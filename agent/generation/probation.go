@@ -1,0 +1,112 @@
+package generation
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/drover-dev/drover/api/v1alpha1"
+)
+
+// resume begins to bring back what the machine is configured for. A generation that brought down as many agents as may try it
+// is rolled back before anything is done for it.
+func (l *loop) resume(ctx context.Context) {
+	kept := l.Kept()
+	if kept == nil {
+		return
+	}
+	attempts, retreat := l.attempts()
+	if attempts >= maxAttempts && retreat {
+		l.rollBack(ctx, Failure{Reason: v1alpha1.ReasonRolledBack, Message: fmt.Sprintf("the agent ended %d times before it had proved itself", attempts)})
+		return
+	}
+	l.back = l.stage(ctx, kept, &l.upkeep)
+	if !l.isGood(kept) {
+		l.trial = l.try(ctx, kept) // which ends also where it cannot be brought back
+	}
+}
+
+// attempts is how many agents have begun to activate the candidate, and whether there is a generation to go back to from it.
+func (l *loop) attempts() (n int, retreat bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.state.Attempts, l.state.Candidate != nil && l.state.Good != nil
+}
+
+func (l *loop) isGood(g *Generation) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.state.Good != nil && Same(l.state.Good, g)
+}
+
+// leave ends a probation without a verdict.
+func (l *loop) leave() {
+	if l.trial != nil {
+		l.trial.end()
+		l.trial = nil
+	}
+}
+
+// weigh draws the consequence of a verdict.
+func (l *loop) weigh(ctx context.Context, v Verdict) {
+	_, retreat := l.attempts()
+	up := l.Up() != nil && Same(l.Running(), l.trial.generation)
+	now := time.Now()
+	switch l.trial.hear(v, up, retreat, now) {
+	case proved:
+		if err := l.write((*State).committed); err != nil {
+			l.Log.Error(err, "Could not take down that a generation has proved itself")
+			return // the next verdict comes in a moment
+		}
+		l.Log.Info("A generation has proved itself", "generation", l.trial.generation)
+		l.leave()
+	case failed:
+		l.rollBack(ctx, l.trial.failure(l.obstacleOf(l.trial.generation)))
+	case undecided:
+	}
+}
+
+// obstacleOf is what stands in the way of a generation that does not run yet.
+func (l *loop) obstacleOf(g *Generation) *Obstacle {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.up != nil && Same(l.running, g) {
+		return nil
+	}
+	if l.staging != nil {
+		return l.staging
+	}
+	return l.upkeep
+}
+
+// rollBack goes back to the generation that is good, as after a restart, and denies the one that failed until something else is
+// wanted.
+func (l *loop) rollBack(ctx context.Context, why Failure) {
+	why.Time = metav1.NewTime(time.Now().Truncate(time.Second))
+	if err := l.write(func(s *State) State { return s.rolledBack(why) }); err != nil {
+		l.Log.Error(err, "Could not take down that a generation failed")
+		return
+	}
+	l.Log.Info("Rolled back", "generation", l.Kept(), "reason", why.Reason, "component", why.Component, "message", why.Message)
+	l.leave()
+	l.drop(&l.next)
+	l.drop(&l.back)
+	l.mu.Lock()
+	l.running, l.up, l.upkeep = l.state.Good, nil, nil
+	l.mu.Unlock()
+	l.back = l.stage(ctx, l.Kept(), &l.upkeep)
+	l.turn(ctx)
+}
+
+// retreat puts the machine back to what runs, after a candidate had touched it and was given up.
+func (l *loop) retreat(ctx context.Context) {
+	l.leave()
+	if g, work := l.Running(), l.Up(); work != nil {
+		if !l.isGood(g) {
+			l.trial = l.try(ctx, g)
+		}
+		l.settle(ctx, l.activate(ctx, g, work, true))
+	}
+}

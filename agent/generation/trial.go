@@ -1,0 +1,112 @@
+package generation
+
+import (
+	"context"
+	"time"
+
+	"github.com/drover-dev/drover/api/v1alpha1"
+)
+
+const (
+	// holdFor is how long a generation must be healthy without a break to have proved itself.
+	holdFor = 10 * time.Second
+	// proveWithin is how long it may take for that from the first try to activate it, the time its images take included.
+	proveWithin = 5 * time.Minute
+	// maxAttempts is how many agents may begin to activate a generation that has a predecessor to go back to: one that brings
+	// the agent down with it is not tried for ever.
+	maxAttempts = 3
+	// judgeEvery is how often a generation on probation is looked at.
+	judgeEvery = time.Second
+)
+
+// Verdict is what the machine itself says of the generation that runs. Whether the API server can be reached is no part of it.
+type Verdict struct {
+	// Healthy says that all is well at this moment.
+	Healthy bool
+	// Hopeless says that waiting will not mend it.
+	Hopeless bool
+	// Component is what is not well, Reason a condition's reason, and Message what to read; Exit is how it ended last.
+	Component, Reason, Message string
+	Exit                       *v1alpha1.ComponentExit
+}
+
+// trial is the probation of a candidate.
+type trial struct {
+	generation *Generation
+	deadline   time.Time
+	since      time.Time // when it was healthy first without a break, zero while it is not
+	last       Verdict
+	verdicts   chan Verdict
+	end        func()
+}
+
+// try begins the probation of a generation.
+func (i *Installer) try(ctx context.Context, g *Generation) *trial {
+	ctx, cancel := context.WithCancel(ctx)
+	t := &trial{generation: g, deadline: time.Now().Add(proveWithin), verdicts: make(chan Verdict)}
+	ended := make(chan struct{})
+	t.end = func() { cancel(); <-ended }
+	go func() {
+		defer close(ended)
+		tick := time.NewTicker(judgeEvery)
+		defer tick.Stop()
+		for {
+			select {
+			case <-ctx.Done():
+				return
+			case <-tick.C:
+			}
+			verdict := i.Judge(ctx)
+			select {
+			case <-ctx.Done():
+				return
+			case t.verdicts <- verdict:
+			}
+		}
+	}()
+	return t
+}
+
+// heard is readable when there is a verdict; never, when nothing is on probation.
+func (t *trial) heard() <-chan Verdict {
+	if t == nil {
+		return nil
+	}
+	return t.verdicts
+}
+
+// outcome is what follows from a verdict.
+type outcome int
+
+const (
+	undecided outcome = iota
+	proved
+	failed
+)
+
+// hear weighs a verdict. One who has nothing to go back to has all the time there is.
+func (t *trial) hear(v Verdict, up, retreat bool, now time.Time) outcome {
+	v.Healthy = v.Healthy && up
+	switch {
+	case !v.Healthy:
+		t.since, t.last = time.Time{}, v
+	case t.since.IsZero():
+		t.since = now
+	}
+	switch {
+	case v.Healthy && now.Sub(t.since) >= holdFor:
+		return proved
+	case retreat && (v.Hopeless && up || now.After(t.deadline)):
+		return failed
+	default:
+		return undecided
+	}
+}
+
+// failure is why a trial failed, by the last thing that was not well.
+func (t *trial) failure(obstacle *Obstacle) Failure {
+	if obstacle != nil {
+		return Failure{Reason: obstacle.Reason, Message: obstacle.Message}
+	}
+	return Failure{Reason: t.last.Reason, Message: t.last.Message, Component: t.last.Component, Exit: t.last.Exit}
+}

@@ -1,0 +1,90 @@
+package agent
+
+import (
+	"context"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/drover-dev/drover/agent/generation"
+	"github.com/drover-dev/drover/agent/supervise"
+	"github.com/drover-dev/drover/api/v1alpha1"
+)
+
+// supervising has an agent's supervisor run a containerd that is a script, until the test has ended.
+func supervising(t *testing.T, a *Agent, script string, ready error) {
+	t.Helper()
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		if err := a.supervise.Run(t.Context()); err != nil {
+			t.Error(err)
+		}
+	}()
+	t.Cleanup(func() {
+		<-done
+		if err := a.supervise.StopAll(context.Background()); err != nil {
+			t.Error(err)
+		}
+	})
+	if err := a.supervise.Apply([]supervise.Process{{
+		Name: v1alpha1.ComponentContainerd, Path: "/bin/sh", Args: []string{"-c", script}, LogFile: filepath.Join(a.paths.LogDir, "containerd.log"),
+		StopTimeout: time.Second, Ready: func(context.Context) error { return ready },
+	}}); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// judged waits for a verdict.
+func judged(t *testing.T, a *Agent, what string, is func(generation.Verdict) bool) generation.Verdict {
+	t.Helper()
+	var v generation.Verdict
+	for deadline := time.Now().Add(20 * time.Second); time.Now().Before(deadline); time.Sleep(5 * time.Millisecond) {
+		if v = a.judgeNode(t.Context()); is(v) {
+			return v
+		}
+	}
+	t.Fatalf("the verdict is %+v, want %s", v, what)
+	return v
+}
+
+func TestANodeWithoutItsComponentsIsNotWell(t *testing.T) {
+	a, _ := machine(t)
+	if v := a.judgeNode(t.Context()); v.Healthy || v.Hopeless || v.Component != v1alpha1.ComponentContainerd || v.Reason != v1alpha1.ReasonStarting {
+		t.Errorf("the verdict is %+v", v)
+	}
+}
+
+func TestAComponentThatEndsAgainAndAgainIsHopeless(t *testing.T) {
+	a, _ := machine(t)
+	supervising(t, a, "echo unknown flag; exit 3", nil)
+	v := judged(t, a, "that it is hopeless", func(v generation.Verdict) bool { return v.Hopeless })
+	if v.Component != v1alpha1.ComponentContainerd || v.Reason != v1alpha1.ReasonExited || v.Exit == nil || *v.Exit.Code != 3 || !strings.Contains(v.Exit.LogTail, "unknown flag") {
+		t.Errorf("the verdict is %+v", v)
+	}
+}
+
+func TestAComponentThatIsNotReadySaysWhy(t *testing.T) {
+	a, _ := machine(t)
+	supervising(t, a, "exec sleep 600", context.DeadlineExceeded)
+	judged(t, a, "the component's own words", func(v generation.Verdict) bool {
+		return !v.Healthy && !v.Hopeless && v.Component == v1alpha1.ComponentContainerd && strings.Contains(v.Message, context.DeadlineExceeded.Error())
+	})
+}
+
+func TestAComponentThatRunsIsAsked(t *testing.T) {
+	a, _ := machine(t)
+	supervising(t, a, "exec sleep 600", nil)
+	judged(t, a, "that its socket does not answer", func(v generation.Verdict) bool {
+		return !v.Healthy && v.Reason == v1alpha1.ReasonProbeFailed && strings.Contains(v.Message, "containerd does not answer")
+	})
+}
+
+// What waits for the API server says nothing of the machine; a network that cannot be set up does.
+func TestANetworkThatWaitsForTheAPIServerIsNotBroken(t *testing.T) {
+	a, _ := machine(t)
+	if err := a.networkBroken(t.Context()); err != nil {
+		t.Errorf("got %v", err)
+	}
+}
