@@ -159,15 +159,18 @@ manifests: $(BIN)/controller-gen $(BIN)/crd-ref-docs ## Generate the kinds, the 
 	@$(BIN)/crd-ref-docs --config=hack/tools/crd-ref-docs.yaml --source-path=api/v1alpha1 --renderer=markdown --output-path=docs/reference/api.md --log-level=WARN
 
 .PHONY: lint
-lint: $(BIN)/golangci-lint $(BIN)/golangci-lint-kube-api-linter $(BIN)/kustomize lint-project ## Run the linters
+lint: lint-tools lint-project ## Run the linters
 	@unformatted=$$(git ls-files -z '*.go' | xargs -0 gofmt -l); [ -z "$$unformatted" ] || { echo "Not formatted (gofmt -w): $$unformatted"; exit 1; }
 	@$(BIN)/golangci-lint run --allow-parallel-runners ./...
 	@$(BIN)/golangci-lint-kube-api-linter run --allow-parallel-runners --config=.golangci-kal.yml ./api/...
 	@for dir in default dev prometheus bound-secrets; do $(BIN)/kustomize build config/$$dir >/dev/null; done
 
+.PHONY: lint-tools
+lint-tools: $(addprefix $(BIN)/,golangci-lint golangci-lint-kube-api-linter kustomize kubebuilder)
+
 # kubebuilder drops from PROJECT what it does not know, and wants a Dockerfile before it writes anything.
 .PHONY: lint-project
-lint-project: $(BIN)/kubebuilder
+lint-project: lint-tools
 	@dir=$$(mktemp -d) && trap 'rm -rf "$$dir"' EXIT && cp PROJECT "$$dir" && touch "$$dir/Dockerfile"; \
 	(cd "$$dir" && $(BIN)/kubebuilder edit --multigroup=false >out 2>&1) || { tail -n 1 "$$dir/out"; exit 1; }; \
 	diff -u --label 'PROJECT as kubebuilder writes it' --label PROJECT "$$dir/PROJECT" PROJECT

@@ -1,6 +1,7 @@
 package trace
 
 import (
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -20,12 +21,25 @@ func TestSnapshotsOfAnUntouchedHostAreEqual(t *testing.T) {
 }
 
 func TestAProcessLeftBehindIsSeen(t *testing.T) {
+	leave(t, "sleeper", "+ process sleep: %s 60 ")
+}
+
+func TestALinterBesideTheTestsIsNotLeftByThem(t *testing.T) {
+	leave(t, "golangci-lint")
+}
+
+// leave starts a program of a directory between two snapshots, whose difference must be what is wanted.
+func leave(t *testing.T, name string, want ...string) {
+	t.Helper()
 	dir := t.TempDir()
-	program := filepath.Join(dir, "sleeper")
+	program := filepath.Join(dir, name)
 	if err := os.Symlink("/bin/sleep", program); err != nil {
 		t.Fatal(err)
 	}
-	untilDifference(t, []string{"+ process sleep: " + program + " 60 "}, func() []string {
+	for i := range want {
+		want[i] = fmt.Sprintf(want[i], program)
+	}
+	untilDifference(t, want, func() []string {
 		before := take(t, dir)
 		process := exec.Command(program, "60")
 		if err := process.Start(); err != nil {
