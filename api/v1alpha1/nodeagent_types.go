@@ -17,6 +17,9 @@ import (
 // +kubebuilder:printcolumn:name="Agent",type=string,JSONPath=`.status.agentVersion`,description="version of the agent"
 // +kubebuilder:printcolumn:name="Pool",type=string,JSONPath=`.metadata.labels.fleet\.drover\.dev/pool`
 // +kubebuilder:printcolumn:name="Age",type=date,JSONPath=`.metadata.creationTimestamp`
+// +kubebuilder:printcolumn:name="Phase",type=string,JSONPath=`.status.phase`,description="how far the revision wanted is",priority=1
+// +kubebuilder:printcolumn:name="Revision",type=string,JSONPath=`.status.currentRevision`,description="revision that runs",priority=1
+// +kubebuilder:printcolumn:name="Failed",type=string,JSONPath=`.status.failedRevision.revision`,description="revision that was rolled back last",priority=1
 // +kubebuilder:printcolumn:name="Message",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].message`,priority=1
 type NodeAgent struct {
 	metav1.TypeMeta `json:",inline"`
