@@ -97,10 +97,20 @@ func (i *Installer) Progress() (State, v1alpha1.NodeAgentPhase) {
 func (i *Installer) Obstacle() *Obstacle {
 	i.mu.Lock()
 	defer i.mu.Unlock()
-	if i.staging != nil {
-		return i.staging
+	return i.obstacleLocked()
+}
+
+func (i *Installer) obstacleLocked() *Obstacle {
+	o := i.staging
+	if o == nil {
+		o = i.upkeep
 	}
-	return i.upkeep
+	if o == nil {
+		return nil
+	}
+	now := *o
+	now.Running = i.up != nil // which may have changed since it was met
+	return &now
 }
 
 // Want takes in what the manager wants. What is wanted already, as with a node's first NodeAgent as a rule, is not begun anew,
@@ -214,10 +224,10 @@ func (i *Installer) activate(ctx context.Context, g *Generation, work Work, firs
 // hinder takes down what stands in the way of the wanted state, or of the running one's upkeep.
 func (i *Installer) hinder(where **Obstacle, reason string, err error) {
 	i.mu.Lock()
-	*where = &Obstacle{Reason: reason, Message: err.Error(), Running: i.up != nil}
-	o := *where
+	*where = &Obstacle{Reason: reason, Message: err.Error()}
+	o := i.obstacleLocked()
 	i.mu.Unlock()
-	i.Log.Info("Could not start the node's components", "reason", reason, "message", o.Message)
+	i.Log.Info("Could not start the node's components", "reason", reason, "message", err.Error())
 	i.Hindered(o)
 }
 
@@ -228,10 +238,7 @@ func (i *Installer) overcome(where **Obstacle, reason string) {
 	if was {
 		*where = nil
 	}
-	left := i.staging
-	if left == nil {
-		left = i.upkeep
-	}
+	left := i.obstacleLocked()
 	i.mu.Unlock()
 	if was {
 		i.Hindered(left)

@@ -82,6 +82,9 @@ func TestWhatDoesNotProveItselfIsRolledBackAndDenied(t *testing.T) {
 			t.Errorf("it did: %s", got)
 		}
 		r.want("runs r1 (generation 0); RolledBack: kubelet does not answer")
+		if !r.Obstacle().Running {
+			t.Error("the node counts as one that runs nothing")
+		}
 		if r.phase() != v1alpha1.PhaseRolledBack || r.good() != "r1" {
 			t.Errorf("it is %s, and %s is good", r.phase(), r.good())
 		}
