@@ -3,7 +3,8 @@
 set -eu
 export LC_ALL=C PATH=/usr/sbin:/usr/bin:/sbin:/bin
 
-# Every file and folder of the disk and of /run: its kind, mode, owner and where it leads; of Debian's programs the size; of
+# Every file and folder of the disk and of /run, those of units and the links that enable them included: its kind, mode, owner by
+# number (their names take the emulated machine five times as long) and where it leads; of Debian's programs the size; of
 # what software and administrators own, the content as well. Of the list of accounts, there is a copy of before the last change.
 # sudo notes in a home that its user has been root once.
 find / /run -xdev \( \
@@ -11,13 +12,12 @@ find / /run -xdev \( \
 	-o -path /run/credentials -o -path /run/sudo -o -path /run/utmp -o -path /run/motd.dynamic -o -path /run/blkid -o -path /run/mount \
 	-o -path /var/log/journal -o -path /var/log/lastlog -o -path /var/log/wtmp -o -path /var/log/btmp -o -path /var/lib/systemd \
 	-o -path '/tmp/systemd-private-*' -o -path '/var/tmp/systemd-private-*' -o -path /var/lib/sudo -o -name .sudo_as_admin_successful \
-	\) -prune -o \( -type f \( -path '/usr/*' -o -path '/var/lib/dpkg/*' \) -printf 'file %p %y %m %u:%g %l%s\n' -o -printf 'file %p %y %m %u:%g %l\n' \)
+	\) -prune -o \( -type f \( -path '/usr/*' -o -path '/var/lib/dpkg/*' \) -printf 'file %p %y %m %U:%G %l%s\n' -o -printf 'file %p %y %m %U:%G %l\n' \)
 find /etc /root /home /opt /usr/local /boot -xdev -type f -not -name .sudo_as_admin_successful -not -path '/etc/passwd-' -not -path '/etc/group-' -not -path '/etc/*shadow-' -exec sha256sum {} + | sed 's/^/content /'
 # Units that are made while systemd runs, and its drop-ins.
 find /run/systemd/system /run/systemd/network /run/systemd/transient -mindepth 1 -not -name 'session-*.scope*' -printf 'file %p %l\n' 2>/dev/null || true
 
 # binfmt_misc is mounted for whoever looks at it first.
-systemctl list-unit-files --no-legend --no-pager | awk '{print "unit file", $1, $2}'
 systemctl list-units --all --plain --no-legend --no-pager --type=service,socket,timer,mount,slice,path | awk '$1 !~ /binfmt_misc|^user-|^user@|^user-runtime-dir@|^run-user-/ && $2 == "loaded" {print "unit", $1, ($1 ~ /timer$|slice$|mount$|socket$/ ? $3 : "")}'
 
 findmnt --noheadings --raw --output TARGET,FSTYPE,SOURCE | grep -v '^/run/user/\|binfmt_misc' | sed 's/^/mount /'

@@ -97,7 +97,7 @@ func TestSnapshotSeesWhatIsLeft(t *testing.T) {
 		{"a file of the runtime's", "mkdir /run/left", "rmdir /run/left", "+ file /run/left d"},
 		{"a changed file", "cp -p /etc/hosts /root/hosts && echo 192.0.2.1 left >> /etc/hosts", "cat /root/hosts > /etc/hosts && rm /root/hosts", "- content "},
 		{"a unit", "printf '[Service]\\nExecStart=/bin/true\\n' > /etc/systemd/system/left.service && systemctl daemon-reload",
-			"rm /etc/systemd/system/left.service && systemctl daemon-reload", "+ unit file left.service"},
+			"rm /etc/systemd/system/left.service && systemctl daemon-reload", "+ file /etc/systemd/system/left.service f"},
 		{"a process", "systemd-run --quiet --unit=left-process sleep 1000", "systemctl stop left-process", "+ process sleep"},
 		{"a mount", "mount -t tmpfs left /mnt", "umount /mnt", "+ mount /mnt tmpfs"},
 		{"a link", "ip link add left type bridge", "ip link delete left", "+ link left"},
