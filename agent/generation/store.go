@@ -82,15 +82,30 @@ func (g *Generation) ref() *ref {
 }
 
 // Open reads what an earlier agent of the node left. Of a journal that ends in the middle of an entry the entries before count,
-// and of one that has none the name; what is another node's, or not what its name says, is of no use. It fails where something
-// is there that cannot be read: to begin anew would forget what runs.
+// and where they lead to no good generation its name does; what is another node's, or not what its name says, is of no use. It
+// fails where something is there that cannot be read: to begin anew would forget what runs.
 func Open(stateDir, node string) (*Store, State, error) {
 	s := &Store{dir: Dir(stateDir), node: node}
+	last, err := s.readJournal()
+	if err != nil {
+		return nil, State{}, err
+	}
+	state := State{Attempts: last.Attempts, Previous: last.Previous, Failed: last.Failed}
+	if state.Good, err = s.load(last.Good); err == nil {
+		state.Candidate, err = s.load(last.Candidate)
+	}
+	if err == nil && state.Good == nil {
+		err = s.recall(&state)
+	}
+	return s, state, err
+}
+
+// readJournal is the journal's last entry, the zero one where it has none.
+func (s *Store) readJournal() (last entry, err error) {
 	data, err := os.ReadFile(filepath.Join(s.dir, journalName))
 	if err != nil && !errors.Is(err, os.ErrNotExist) {
-		return nil, State{}, fmt.Errorf("read the journal of generations: %w", err)
+		return entry{}, fmt.Errorf("read the journal of generations: %w", err)
 	}
-	last := entry{}
 	for line := range bytes.Lines(data) {
 		var e entry
 		if json.Unmarshal(line, &e) != nil || e.Schema != schema {
@@ -99,18 +114,23 @@ func Open(stateDir, node string) (*Store, State, error) {
 		last = e
 		s.entries = append(s.entries, bytes.TrimSpace(line))
 	}
-	if len(s.entries) == 0 {
-		name, err := os.ReadFile(filepath.Join(s.dir, goodName))
-		if err != nil && !errors.Is(err, os.ErrNotExist) {
-			return nil, State{}, fmt.Errorf("read which generation is good: %w", err)
-		}
-		last.Good = &ref{ID: string(name)}
+	return last, nil
+}
+
+// recall finds the good generation of a state whose journal leads to none: by its name, which proves what the journal may
+// still call a candidate.
+func (s *Store) recall(state *State) error {
+	name, err := os.ReadFile(filepath.Join(s.dir, goodName))
+	if err != nil && !errors.Is(err, os.ErrNotExist) {
+		return fmt.Errorf("read which generation is good: %w", err)
 	}
-	state := State{Attempts: last.Attempts, Previous: last.Previous, Failed: last.Failed}
-	if state.Good, err = s.load(last.Good); err == nil {
-		state.Candidate, err = s.load(last.Candidate)
+	id := string(bytes.TrimSpace(name))
+	if state.Candidate != nil && state.Candidate.ID() == id {
+		state.Good, state.Candidate, state.Attempts = state.Candidate, nil, 0
+		return nil
 	}
-	return s, state, err
+	state.Good, err = s.load(&ref{ID: id})
+	return err
 }
 
 // load reads a generation; nil where what is there is of no use.

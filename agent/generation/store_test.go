@@ -104,13 +104,39 @@ func TestAJournalThatIsCutOffAnywhereLeadsToWhatWasGood(t *testing.T) {
 	}
 }
 
+// The file of what was good before is gone by then.
+func TestAJournalThatIsCutOffLeadsToWhatHasProvedItselfSince(t *testing.T) {
+	dir := t.TempDir()
+	s, _ := opened(t, dir)
+	good := revised("r2")
+	write(t, s, State{Good: revised("r1")}, State{Good: revised("r1"), Candidate: good, Attempts: 1}, State{Good: good, Previous: "r1"})
+	whole, err := os.ReadFile(JournalPath(dir))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for n := range len(whole) {
+		if err := os.WriteFile(JournalPath(dir), whole[:n], 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if _, state := opened(t, dir); state.Good == nil || state.Good.ID() != good.ID() || state.Candidate != nil {
+			t.Fatalf("cut off after %d of %d bytes it has %+v", n, len(whole), state)
+		}
+	}
+}
+
 func TestWhatIsOfNoUseIsPassedOver(t *testing.T) {
 	for name, c := range map[string]struct {
 		spoil func(dir string) error
 		want  bool
 	}{
-		"a journal that is gone":        {func(dir string) error { return os.Remove(JournalPath(dir)) }, true},
-		"a journal of a later agent":    {func(dir string) error { return os.WriteFile(JournalPath(dir), []byte(`{"schema":7}`), 0o600) }, true},
+		"a journal that is gone":     {func(dir string) error { return os.Remove(JournalPath(dir)) }, true},
+		"a journal of a later agent": {func(dir string) error { return os.WriteFile(JournalPath(dir), []byte(`{"schema":7}`), 0o600) }, true},
+		"a journal with a later agent's end": {func(dir string) error {
+			return errors.Join(flip(JournalPath(dir), revised("r1").ID(), "gone"), appendTo(JournalPath(dir), `{"schema":7}`))
+		}, true},
+		"a name that somebody has edited": {func(dir string) error {
+			return errors.Join(os.Remove(JournalPath(dir)), appendTo(filepath.Join(Dir(dir), goodName), "\n"))
+		}, true},
 		"a generation that is gone":     {func(dir string) error { return os.Remove(filepath.Join(Dir(dir), revised("r1").ID()+".json")) }, false},
 		"a generation half written":     {func(dir string) error { return os.Truncate(filepath.Join(Dir(dir), revised("r1").ID()+".json"), 40) }, false},
 		"a generation that was changed": {func(dir string) error { return flip(filepath.Join(Dir(dir), revised("r1").ID()+".json"), "r1", "rX") }, false},
