@@ -127,6 +127,11 @@ func (g *Generation) ID() string {
 	if err != nil {
 		panic(fmt.Sprintf("encode a generation: %v", err)) // what came from JSON goes to it
 	}
+	return digest(data)
+}
+
+// digest is the ID of what a generation asks for, as it is on disk.
+func digest(data []byte) string {
 	sum := sha256.Sum256(data)
 	return hex.EncodeToString(sum[:8])
 }

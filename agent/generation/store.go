@@ -145,15 +145,13 @@ func (s *Store) load(r *ref) (*Generation, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read a generation: %w", err)
 	}
+	// By what is there, not by what this agent would make of it: an earlier or later one knows other fields.
 	var c content
-	if json.Unmarshal(data, &c) != nil || c.NodeName != s.node {
+	if useful := digest(data) == r.ID && json.Unmarshal(data, &c) == nil && c.NodeName == s.node; !useful {
 		return nil, nil
 	}
 	g := &Generation{ObservedGeneration: r.ObservedGeneration, NodeAgentUID: r.NodeAgentUID, MachineUID: r.MachineUID, NodeIP: r.NodeIP, MTU: r.MTU}
 	g.NodeName, g.ProviderID, g.Taints, g.Spec = c.NodeName, c.ProviderID, c.Taints, c.Spec
-	if g.ID() != r.ID {
-		return nil, nil
-	}
 	return g, nil
 }
 

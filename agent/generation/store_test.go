@@ -160,6 +160,31 @@ func TestWhatIsOfNoUseIsPassedOver(t *testing.T) {
 	}
 }
 
+// An agent that is updated, or the one before that comes back, has other fields to encode.
+func TestAGenerationOfAnAgentWithOtherFieldsIsOfUse(t *testing.T) {
+	dir := t.TempDir()
+	s, _ := opened(t, dir)
+	write(t, s, State{Good: revised("r1")})
+	ours := revised("r1").ID()
+	data, err := os.ReadFile(s.path(ours))
+	if err != nil {
+		t.Fatal(err)
+	}
+	data = append([]byte(`{"later":true,`), data[1:]...)
+	theirs := digest(data)
+	if err := errors.Join(os.WriteFile(s.path(theirs), data, 0o600), os.Remove(s.path(ours)), flip(JournalPath(dir), ours, theirs)); err != nil {
+		t.Fatal(err)
+	}
+	s, state := opened(t, dir)
+	if state.Good == nil || state.Good.Spec.Revision != "r1" {
+		t.Fatalf("it has %+v", state)
+	}
+	write(t, s, state)
+	if _, again := opened(t, dir); again.Good == nil || again.Good.ID() != ours {
+		t.Errorf("then it has %+v", again)
+	}
+}
+
 func TestAnotherNodesGenerationsAreOfNoUse(t *testing.T) {
 	dir := t.TempDir()
 	s, _ := opened(t, dir)
