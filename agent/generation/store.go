@@ -25,6 +25,8 @@ const (
 	// goodName is the file that names the generation that proved itself last, for when the journal is lost.
 	goodName    = "good"
 	journalName = "journal"
+	// legacyName is the file of an agent that kept one generation and nothing of what became of it.
+	legacyName = "current.json"
 )
 
 // Dir is where the generations are, below the agent's state directory: each in a file named after what it asks for, which is
@@ -129,8 +131,27 @@ func (s *Store) recall(state *State) error {
 		state.Good, state.Candidate, state.Attempts = state.Candidate, nil, 0
 		return nil
 	}
-	state.Good, err = s.load(&ref{ID: id})
+	if state.Good, err = s.load(&ref{ID: id}); err == nil && state.Kept() == nil {
+		state.Good, err = s.legacy()
+	}
 	return err
+}
+
+// legacy is what an agent that knew no probation had its node run, nil where there was none. To the node it is as good as any:
+// what comes next has it to go back to. The first entry of the journal has its file removed.
+func (s *Store) legacy() (*Generation, error) {
+	data, err := os.ReadFile(filepath.Join(s.dir, legacyName))
+	if errors.Is(err, os.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("read the generation of an earlier agent: %w", err)
+	}
+	g := &Generation{}
+	if useful := json.Unmarshal(data, g) == nil && g.NodeName == s.node; useful {
+		return g, nil
+	}
+	return nil, nil
 }
 
 // load reads a generation; nil where what is there is of no use.

@@ -185,6 +185,38 @@ func TestAGenerationOfAnAgentWithOtherFieldsIsOfUse(t *testing.T) {
 	}
 }
 
+// What such a node runs must not be taken for a new machine's, whose preflight may keep it from going on.
+func TestWhatAnAgentWithoutProbationLeftIsGood(t *testing.T) {
+	dir := t.TempDir()
+	data := `{"nodeName":"node-1","providerID":"drover-local://default/node-1","spec":{"revision":"r1","cluster":{"server":"https://10.88.0.1:6443"}},` +
+		`"observedGeneration":4,"machineUID":"m","nodeIP":"10.0.0.1","mtu":1500}`
+	legacy := filepath.Join(Dir(dir), legacyName)
+	if err := errors.Join(os.MkdirAll(Dir(dir), 0o755), os.WriteFile(legacy, []byte(data), 0o600)); err != nil {
+		t.Fatal(err)
+	}
+	s, state := opened(t, dir)
+	g := state.Good
+	if g == nil || state.Candidate != nil || g.Spec.Revision != "r1" || g.ObservedGeneration != 4 || g.MachineUID != "m" || g.NodeIP != "10.0.0.1" || g.MTU != 1500 {
+		t.Fatalf("it has %+v", state)
+	}
+	write(t, s, state)
+	if _, err := os.Stat(legacy); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("its file is still there: %v", err)
+	}
+	if _, again := opened(t, dir); again.Good == nil || again.Good.ID() != g.ID() {
+		t.Errorf("then it has %+v", again)
+	}
+	for _, waste := range []string{data[:40], strings.Replace(data, "node-1", "node-2", 1)} {
+		dir := t.TempDir()
+		if err := errors.Join(os.MkdirAll(Dir(dir), 0o755), os.WriteFile(filepath.Join(Dir(dir), legacyName), []byte(waste), 0o600)); err != nil {
+			t.Fatal(err)
+		}
+		if _, state := opened(t, dir); state.Kept() != nil {
+			t.Errorf("%s: it has %+v", waste, state)
+		}
+	}
+}
+
 func TestAnotherNodesGenerationsAreOfNoUse(t *testing.T) {
 	dir := t.TempDir()
 	s, _ := opened(t, dir)
@@ -197,7 +229,7 @@ func TestAnotherNodesGenerationsAreOfNoUse(t *testing.T) {
 }
 
 func TestWhatCannotBeReadIsNotForgotten(t *testing.T) {
-	for _, name := range []string{journalName, goodName} {
+	for _, name := range []string{journalName, goodName, legacyName} {
 		dir := t.TempDir()
 		if err := os.MkdirAll(filepath.Join(Dir(dir), name), 0o755); err != nil {
 			t.Fatal(err)
