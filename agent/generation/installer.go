@@ -195,7 +195,9 @@ func (i *Installer) keep(wanted *Generation) {
 	}
 }
 
-// activate makes the state the one that runs, on disk first.
+// activate makes the state the one that runs, on disk first. Where a restart would begin with it anyway, a disk that takes no
+// more does not stand in its way: a node that is to go on needs its components more than the count of tries or its address
+// taken down.
 func (i *Installer) activate(ctx context.Context, g *Generation, work Work, first bool) error {
 	i.mu.Lock()
 	g = i.newest(g)
@@ -209,7 +211,10 @@ func (i *Installer) activate(ctx context.Context, g *Generation, work Work, firs
 		next = (*State).begun
 	}
 	if err := i.write(func(s *State) State { return next(s, change.Generation) }); err != nil {
-		return err
+		if kept := i.Kept(); kept == nil || !Same(kept, g) {
+			return err
+		}
+		i.Log.Error(err, "Went on with a generation without taking it down again", "generation", g)
 	}
 	if err := change.Apply(); err != nil {
 		return err

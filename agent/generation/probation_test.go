@@ -417,3 +417,33 @@ func TestAnAgentThatEndsAtAnyStepConverges(t *testing.T) {
 		})
 	}
 }
+
+func TestAFullDiskDoesNotKeepANodeFromItsComponents(t *testing.T) {
+	for _, onProbation := range []bool{false, true} {
+		bubble(t, false, func(r *rig) {
+			r.proved()
+			want := "runs r1 (generation 0)"
+			if onProbation {
+				r.Want(revision("r2", 2))
+				r.after(time.Second)
+				want = "runs r2 (generation 2)"
+			}
+			r.stop()
+			r.begin()
+			room := r.full()
+			r.start()
+			r.want(want)
+			r.Rebuild()
+			if got := r.after(0); !strings.HasSuffix(got, "apply") {
+				t.Errorf("when the Node's range changed it did: %q", got)
+			}
+			r.want(want)
+			room()
+			r.after(time.Minute)
+			r.want(want)
+			if r.phase() != v1alpha1.PhaseCommitted || r.kept().Candidate != nil {
+				t.Errorf("it is %s, and the journal has %+v", r.phase(), r.kept())
+			}
+		})
+	}
+}

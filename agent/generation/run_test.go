@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -109,6 +110,20 @@ func (r *rig) want(want string) {
 	r.t.Helper()
 	if got := r.state(); got != want {
 		r.t.Errorf("it %s, want it %s", got, want)
+	}
+}
+
+// full has no state be written any more, until there is room again.
+func (r *rig) full() (room func()) {
+	r.t.Helper()
+	journal, aside := JournalPath(r.dir), r.dir+"/aside"
+	if err := errors.Join(os.Rename(journal, aside), os.Mkdir(journal, 0o755)); err != nil {
+		r.t.Fatal(err)
+	}
+	return func() {
+		if err := errors.Join(os.Remove(journal), os.Rename(aside, journal)); err != nil {
+			r.t.Fatal(err)
+		}
 	}
 }
 

@@ -41,6 +41,7 @@ type Store struct {
 	dir     string
 	node    string
 	entries []json.RawMessage
+	last    []byte // the last entry without its time, nil where the journal does not end with it
 }
 
 // entry is one step in the journal.
@@ -52,6 +53,20 @@ type entry struct {
 	Attempts  int       `json:"attempts,omitempty"`
 	Previous  string    `json:"previous,omitempty"`
 	Failed    *Failure  `json:"failed,omitempty"`
+}
+
+// timeless is what tells an entry from one that says the same.
+func (e entry) timeless() ([]byte, error) {
+	e.Time = time.Time{}
+	return e.encode()
+}
+
+func (e entry) encode() ([]byte, error) {
+	line, err := json.Marshal(e)
+	if err != nil {
+		return nil, fmt.Errorf("encode an entry of the journal: %w", err)
+	}
+	return line, nil
 }
 
 // ref names a generation, with what may change of one while it runs.
@@ -111,10 +126,14 @@ func (s *Store) readJournal() (last entry, err error) {
 	for line := range bytes.Lines(data) {
 		var e entry
 		if json.Unmarshal(line, &e) != nil || e.Schema != schema {
+			s.last = nil
 			break
 		}
 		last = e
 		s.entries = append(s.entries, bytes.TrimSpace(line))
+		if s.last, err = e.timeless(); err != nil {
+			return entry{}, err
+		}
 	}
 	return last, nil
 }
@@ -179,19 +198,35 @@ func (s *Store) load(r *ref) (*Generation, error) {
 func (s *Store) path(id string) string { return filepath.Join(s.dir, filepath.Base(id)+".json") }
 
 // Write makes a state the one that a restart begins with. The generations come first, then the journal, then
-// the name of the good one.
+// the name of the good one. What is there already is not written again, so that it needs no room on the disk.
 func (s *Store) Write(state State) error {
 	for _, g := range []*Generation{state.Good, state.Candidate} {
 		if err := s.put(g); err != nil {
 			return err
 		}
 	}
-	line, err := json.Marshal(entry{
+	e := entry{
 		Schema: schema, Time: time.Now().UTC().Truncate(time.Millisecond), Good: state.Good.ref(), Candidate: state.Candidate.ref(),
 		Attempts: state.Attempts, Previous: state.Previous, Failed: state.Failed,
-	})
+	}
+	says, err := e.timeless()
 	if err != nil {
-		return fmt.Errorf("encode an entry of the journal: %w", err)
+		return err
+	}
+	if !bytes.Equal(says, s.last) {
+		if err := s.enter(e); err != nil {
+			return err
+		}
+		s.last = says
+	}
+	return s.settle(state)
+}
+
+// enter adds an entry to the journal, which is replaced as a whole.
+func (s *Store) enter(e entry) error {
+	line, err := e.encode()
+	if err != nil {
+		return err
 	}
 	entries := append(slices.Clone(s.entries), line)
 	entries = entries[max(0, len(entries)-keptEntries):]
@@ -204,7 +239,7 @@ func (s *Store) Write(state State) error {
 		return err
 	}
 	s.entries = entries
-	return s.settle(state)
+	return nil
 }
 
 // put writes a generation, unless it is there.

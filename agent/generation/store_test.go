@@ -69,12 +69,34 @@ func TestARestartBeginsWithWhatWasWritten(t *testing.T) {
 func TestTheJournalStaysShort(t *testing.T) {
 	dir := t.TempDir()
 	s, _ := opened(t, dir)
-	for range 3 * keptEntries {
-		write(t, s, State{Good: revised("r1")})
+	for n := range 3 * keptEntries {
+		write(t, s, State{Good: revised("r1"), Candidate: revised("r2"), Attempts: n})
 	}
 	data, err := os.ReadFile(JournalPath(dir))
 	if n := strings.Count(string(data), "\n"); err != nil || n != keptEntries {
 		t.Errorf("it has %d entries, want %d: %v", n, keptEntries, err)
+	}
+}
+
+// As at each start of an agent: a full disk must not keep it from looking after its node.
+func TestWhatIsThereIsNotWrittenAgain(t *testing.T) {
+	dir := t.TempDir()
+	state := State{Good: revised("r1"), Failed: &Failure{ID: "x", Time: metav1.NewTime(time.Unix(1, 0))}}
+	s, _ := opened(t, dir)
+	write(t, s, state)
+	write(t, s, state)
+	again, read := opened(t, dir)
+	write(t, again, read)
+	if data, err := os.ReadFile(JournalPath(dir)); err != nil || strings.Count(string(data), "\n") != 1 {
+		t.Errorf("the journal was written anew: %v\n%s", err, data)
+	}
+	if err := appendTo(JournalPath(dir), "waste"); err != nil {
+		t.Fatal(err)
+	}
+	again, read = opened(t, dir)
+	write(t, again, read)
+	if data, err := os.ReadFile(JournalPath(dir)); err != nil || strings.Contains(string(data), "waste") {
+		t.Errorf("what is of no use was left at its end: %v", err)
 	}
 }
 
