@@ -149,6 +149,24 @@ func TestWhatIsNotUpIsNotHopeless(t *testing.T) {
 	})
 }
 
+func TestNothingIsCollectedWhileNothingRuns(t *testing.T) {
+	bubble(t, false, func(r *rig) {
+		r.proved()
+		r.ill("r2", Verdict{Hopeless: true})
+		r.fail["r1 fetch"] = errNoRoute
+		r.Want(revision("r2", 2))
+		if got := r.after(2 * collectEvery); strings.Contains(got, "collect") {
+			t.Errorf("it did: %s", got)
+		}
+		delete(r.fail, "r1 fetch")
+		r.after(2 * time.Minute)
+		r.want("runs r1 (generation 0); RolledBack: ")
+		if got := r.after(collectEvery); !strings.Contains(got, "r1 collect") {
+			t.Errorf("then it did: %s", got)
+		}
+	})
+}
+
 func TestNothingIsDoneForWhatWasRolledBack(t *testing.T) {
 	bubble(t, false, func(r *rig) {
 		r.proved()

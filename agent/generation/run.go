@@ -222,11 +222,11 @@ func (l *loop) settle(ctx context.Context, err error) {
 	}
 }
 
-// collected removes what nothing needs. While a candidate is fetched or on probation nobody knows what that is; and what is
-// held now may be free later.
+// collected removes what nothing needs. While a candidate is fetched or on probation nobody knows what that is, nor on the way
+// back from one; and what is held now may be free later.
 func (l *loop) collected(ctx context.Context) {
 	l.collect.Reset(collectEvery)
-	if l.next == nil && l.trial == nil {
-		l.Up().Collect(ctx, l.Running())
+	if up := l.Up(); up != nil && l.next == nil && l.trial == nil {
+		up.Collect(ctx, l.Running())
 	}
 }
