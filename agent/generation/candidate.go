@@ -19,9 +19,9 @@ type candidate struct {
 	// staged is closed when it has been checked and fetched. end ends that, and returns when it has ended.
 	staged chan struct{}
 	end    func()
-	// turned says that its activation was begun: until it works, the machine is between two generations. It is tried again
-	// when retry says so, after wait; begun says that this agent's attempt is in the journal.
-	turned, begun bool
+	// tried says that its turn has come; what failed is tried again when retry says so, after wait. turned says that it is in
+	// the journal and the machine was touched for it: until it works, that is between two generations.
+	tried, turned bool
 	retry         *time.Timer
 	wait          wait.Backoff
 }
@@ -76,7 +76,7 @@ func (i *Installer) attempt(ctx context.Context, obstacle **Obstacle, reason str
 
 // due is readable when the candidate is to be activated; never, when there is none.
 func (c *candidate) due() <-chan struct{} {
-	if c == nil || c.turned {
+	if c == nil || c.tried {
 		return nil
 	}
 	return c.staged

@@ -197,8 +197,8 @@ func (i *Installer) keep(wanted *Generation) {
 
 // activate makes the state the one that runs, on disk first. Where a restart would begin with it anyway, a disk that takes no
 // more does not stand in its way: a node that is to go on needs its components more than the count of tries or its address
-// taken down.
-func (i *Installer) activate(ctx context.Context, g *Generation, work Work, first bool) error {
+// taken down. Nothing of the machine was touched for it before touched is called.
+func (i *Installer) activate(ctx context.Context, g *Generation, work Work, first bool, touched func()) error {
 	i.mu.Lock()
 	g = i.newest(g)
 	i.mu.Unlock()
@@ -216,6 +216,7 @@ func (i *Installer) activate(ctx context.Context, g *Generation, work Work, firs
 		}
 		i.Log.Error(err, "Went on with a generation without taking it down again", "generation", g)
 	}
+	touched()
 	if err := change.Apply(); err != nil {
 		return err
 	}

@@ -23,8 +23,18 @@ func (l *loop) resume(ctx context.Context) {
 		return
 	}
 	l.back = l.stage(ctx, kept, &l.upkeep)
-	if !l.isGood(kept) {
-		l.trial = l.try(ctx, kept) // which ends also where it cannot be brought back
+	l.prove(ctx, kept, true) // which ends also where it cannot be brought back
+}
+
+// prove has a generation that is in the journal on probation, unless it is good: in the one that it is in already, if it is and
+// that is not to begin anew.
+func (l *loop) prove(ctx context.Context, g *Generation, anew bool) {
+	if !anew && l.trial != nil && Same(l.trial.generation, g) {
+		return
+	}
+	l.leave()
+	if !l.isGood(g) {
+		l.trial = l.try(ctx, g)
 	}
 }
 
@@ -104,9 +114,6 @@ func (l *loop) rollBack(ctx context.Context, why Failure) {
 func (l *loop) retreat(ctx context.Context) {
 	l.leave()
 	if g, work := l.Running(), l.Up(); work != nil {
-		if !l.isGood(g) {
-			l.trial = l.try(ctx, g)
-		}
-		l.settle(ctx, l.activate(ctx, g, work, true))
+		l.settle(ctx, l.activate(ctx, g, work, true, func() { l.prove(ctx, g, true) }))
 	}
 }

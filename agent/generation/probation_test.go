@@ -218,6 +218,40 @@ func TestItFailsForItsOwnFault(t *testing.T) {
 	})
 }
 
+func TestASuccessorThatCannotBeBegunIsNoFaultOfWhatIsOnProbation(t *testing.T) {
+	bubble(t, false, func(r *rig) {
+		r.proved()
+		r.fail["r3 plan"] = errNoRoom
+		r.Want(revision("r2", 2))
+		r.after(5 * time.Second)
+		r.Want(revision("r3", 3))
+		r.after(2 * proveWithin)
+		r.want("runs r2 (generation 2); PreflightFailed: no space left")
+		if r.good() != "r2" || r.kept().Failed != nil {
+			t.Errorf("the journal has %+v", r.kept())
+		}
+	})
+}
+
+// Or else the one given up would be taken for good.
+func TestWhoCannotTakeDownThatItGoesBackProvesNothingElse(t *testing.T) {
+	bubble(t, false, func(r *rig) {
+		r.start()
+		r.fail["r2 apply"] = errNoRoom
+		r.Want(revision("r2", 2))
+		r.after(time.Second)
+		room := r.full()
+		r.Want(revision("r1", 3))
+		r.after(time.Minute)
+		room()
+		r.after(time.Minute)
+		r.want("runs r1 (generation 3)")
+		if r.good() != "r1" {
+			t.Errorf("the journal has %+v", r.kept())
+		}
+	})
+}
+
 func TestWhatIsHopelessIsRolledBackAtOnce(t *testing.T) {
 	bubble(t, false, func(r *rig) {
 		r.proved()

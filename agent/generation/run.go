@@ -136,15 +136,13 @@ func (l *loop) drop(c **candidate) (touched bool) {
 
 // install makes a candidate the generation that runs, or tries that again later.
 func (l *loop) install(ctx context.Context, c *candidate) {
-	first := !c.begun
-	c.turned, c.begun = true, true
-	if first {
-		l.leave()
-		if !l.isGood(c.generation) {
-			l.trial = l.try(ctx, c.generation)
-		}
+	first := !c.turned
+	c.tried = true
+	touched := func() {
+		c.turned = true
+		l.prove(ctx, c.generation, first)
 	}
-	if err := l.activate(ctx, c.generation, c.work, first); err != nil {
+	if err := l.activate(ctx, c.generation, c.work, first, touched); err != nil {
 		if ctx.Err() == nil {
 			l.hinder(c.obstacle, v1alpha1.ReasonPreflightFailed, err)
 			c.retry.Reset(c.wait.Step())
@@ -163,7 +161,7 @@ func (l *loop) install(ctx context.Context, c *candidate) {
 // rebuilt goes on with what the machine is being brought to, or is.
 func (l *loop) rebuilt(ctx context.Context) {
 	for _, c := range []*candidate{l.next, l.back} {
-		if c != nil && c.turned {
+		if c != nil && (c.turned || c.tried && l.Up() == nil) {
 			l.install(ctx, c)
 			return
 		}
@@ -206,7 +204,7 @@ func (l *loop) again(ctx context.Context, check bool) {
 		err = work.Check(ctx, g, l.before(g))
 	}
 	if err == nil {
-		err = l.activate(ctx, g, work, false)
+		err = l.activate(ctx, g, work, false, func() { l.prove(ctx, g, false) })
 	}
 	l.settle(ctx, err)
 }

@@ -151,7 +151,8 @@ func (w *fakeWork) Look(ctx context.Context, g *Generation)        { _ = w.step(
 func (w *fakeWork) Collect(ctx context.Context, g *Generation)     { _ = w.step(ctx, g, "collect") }
 func (w *fakeWork) Flawed() bool                                   { return w.flawed == w.running.Spec.Revision }
 func (w *fakeWork) Plan(ctx context.Context, g *Generation) (Change, error) {
-	return Change{Generation: g.At("10.0.0.1", 1500), Apply: func() error { return w.step(ctx, g, "apply") }}, nil
+	change := Change{Generation: g.At("10.0.0.1", 1500), Apply: func() error { return w.step(ctx, g, "apply") }}
+	return change, w.fail[g.Spec.Revision+" plan"]
 }
 
 func bubble(t *testing.T, kept bool, test func(r *rig)) {
@@ -323,6 +324,43 @@ func TestWhatRunsIsKeptWhileItsSuccessorCannotBeHad(t *testing.T) {
 		r.after(2 * time.Minute)
 		r.want("runs r2 (generation 2)")
 	})
+}
+
+// As with a configuration that cannot be rendered, or a disk that does not take it down.
+func TestWhatRunsIsKeptWhileItsSuccessorCannotBeBegun(t *testing.T) {
+	for name, c := range map[string]func(r *rig) (mend func()){
+		"not planned": func(r *rig) func() {
+			r.fail["r2 plan"] = errNoRoom
+			return func() { delete(r.fail, "r2 plan") }
+		},
+		"not written": func(r *rig) func() { return r.full() },
+	} {
+		t.Run(name, func(t *testing.T) {
+			bubble(t, false, func(r *rig) {
+				r.proved()
+				mend := c(r)
+				r.Want(revision("r2", 2))
+				if got := r.after(time.Hour); strings.Contains(got, "apply") || r.phase() != v1alpha1.PhaseStaging || r.Obstacle() == nil || !r.Obstacle().Running {
+					t.Errorf("it %s, is %s, and did: %s", r.state(), r.phase(), got)
+				}
+				r.Rebuild()
+				if got := r.after(0); got != "r1 apply" {
+					t.Errorf("when the Node's range changed it did: %q", got)
+				}
+				r.flawed = "r1"
+				if got := r.after(mendEvery); got != "r1 check again, r1 apply" {
+					t.Errorf("with something in the way of r1 it did: %q", got)
+				}
+				r.flawed = ""
+				mend()
+				r.after(2 * time.Minute)
+				r.want("runs r2 (generation 2)")
+				if r.good() != "r2" {
+					t.Errorf("%s is good", r.good())
+				}
+			})
+		})
+	}
 }
 
 // A fetch takes as long as the registry likes.
