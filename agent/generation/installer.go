@@ -79,6 +79,13 @@ func (i *Installer) Up() Work {
 	return i.up
 }
 
+// isUp says whether a generation is the one that this agent has installed.
+func (i *Installer) isUp(g *Generation) bool {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	return i.up != nil && Same(i.running, g)
+}
+
 // Kept is what the machine is configured for, with the address that it was configured with last; nil on a machine that never was.
 func (i *Installer) Kept() *Generation {
 	i.mu.Lock()

@@ -60,11 +60,13 @@ func (l *loop) leave() {
 }
 
 // weigh draws the consequence of a verdict.
-func (l *loop) weigh(ctx context.Context, v Verdict) {
+func (l *loop) weigh(ctx context.Context, j judgment) {
 	_, retreat := l.attempts()
-	up := l.Up() != nil && Same(l.Running(), l.trial.generation)
-	now := time.Now()
-	switch l.trial.hear(v, up, retreat, now) {
+	v := j.Verdict
+	if !j.up || !l.isUp(l.trial.generation) {
+		v = Verdict{Reason: v1alpha1.ReasonStarting, Message: "it was not activated in time"}
+	}
+	switch l.trial.hear(v, retreat, time.Now()) {
 	case proved:
 		if err := l.write((*State).committed); err != nil {
 			l.Log.Error(err, "Could not take down that a generation has proved itself")

@@ -149,6 +149,55 @@ func TestWhatIsNotUpIsNotHopeless(t *testing.T) {
 	})
 }
 
+// The verdict may be under way while the generation is activated.
+func TestWhatRanBeforeIsNotWhatFails(t *testing.T) {
+	bubble(t, false, func(r *rig) {
+		r.proved()
+		r.ill("r1", Verdict{Hopeless: true})
+		r.slow["r2 apply"] = 3 * time.Second
+		r.Want(revision("r2", 2))
+		r.after(time.Minute)
+		if r.good() != "r2" {
+			t.Errorf("it %s", r.state())
+		}
+	})
+}
+
+func TestWhatBecameWellInTimeHasTheTimeToStaySo(t *testing.T) {
+	for _, lasts := range []bool{true, false} {
+		bubble(t, false, func(r *rig) {
+			r.proved()
+			began := time.Now()
+			r.judge = func(string) Verdict {
+				since := time.Since(began) - proveWithin + holdFor/2
+				return Verdict{Healthy: since > 0 && (lasts || since < holdFor*3/4), Reason: "ProbeFailed", Message: "slow"}
+			}
+			r.Want(revision("r2", 2))
+			r.after(proveWithin + holdFor)
+			if lasts && r.good() != "r2" {
+				t.Errorf("it %s", r.state())
+			} else if !lasts {
+				r.want("runs r1 (generation 0); RolledBack: slow")
+			}
+		})
+	}
+}
+
+// The API takes no status that has a failure without a reason.
+func TestAFailureAlwaysHasAReason(t *testing.T) {
+	bubble(t, false, func(r *rig) {
+		r.proved()
+		r.Want(revision("r2", 2))
+		r.after(time.Second)
+		r.slow["r2 fetch"] = time.Hour
+		r.restart()
+		r.after(proveWithin + time.Minute)
+		if f := r.kept().Failed; f == nil || f.Revision != "r2" || f.Reason == "" || f.Message == "" {
+			t.Errorf("it failed because of %+v", f)
+		}
+	})
+}
+
 func TestNothingIsCollectedWhileNothingRuns(t *testing.T) {
 	bubble(t, false, func(r *rig) {
 		r.proved()

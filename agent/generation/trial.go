@@ -36,14 +36,20 @@ type trial struct {
 	deadline   time.Time
 	since      time.Time // when it was healthy first without a break, zero while it is not
 	last       Verdict
-	verdicts   chan Verdict
+	verdicts   chan judgment
 	end        func()
+}
+
+// judgment is a verdict, and whether it is one on the generation: what runs before that is up is another one's.
+type judgment struct {
+	Verdict
+	up bool
 }
 
 // try begins the probation of a generation.
 func (i *Installer) try(ctx context.Context, g *Generation) *trial {
 	ctx, cancel := context.WithCancel(ctx)
-	t := &trial{generation: g, deadline: time.Now().Add(proveWithin), verdicts: make(chan Verdict)}
+	t := &trial{generation: g, deadline: time.Now().Add(proveWithin), verdicts: make(chan judgment)}
 	ended := make(chan struct{})
 	t.end = func() { cancel(); <-ended }
 	go func() {
@@ -56,11 +62,12 @@ func (i *Installer) try(ctx context.Context, g *Generation) *trial {
 				return
 			case <-tick.C:
 			}
+			up := i.isUp(g)
 			verdict := i.Judge(ctx)
 			select {
 			case <-ctx.Done():
 				return
-			case t.verdicts <- verdict:
+			case t.verdicts <- judgment{verdict, up}:
 			}
 		}
 	}()
@@ -68,7 +75,7 @@ func (i *Installer) try(ctx context.Context, g *Generation) *trial {
 }
 
 // heard is readable when there is a verdict; never, when nothing is on probation.
-func (t *trial) heard() <-chan Verdict {
+func (t *trial) heard() <-chan judgment {
 	if t == nil {
 		return nil
 	}
@@ -84,9 +91,9 @@ const (
 	failed
 )
 
-// hear weighs a verdict. One who has nothing to go back to has all the time there is.
-func (t *trial) hear(v Verdict, up, retreat bool, now time.Time) outcome {
-	v.Healthy = v.Healthy && up
+// hear weighs a verdict. One who has nothing to go back to has all the time there is, and one that became well in time has the
+// time to stay so.
+func (t *trial) hear(v Verdict, retreat bool, now time.Time) outcome {
 	switch {
 	case !v.Healthy:
 		t.since, t.last = time.Time{}, v
@@ -96,7 +103,7 @@ func (t *trial) hear(v Verdict, up, retreat bool, now time.Time) outcome {
 	switch {
 	case v.Healthy && now.Sub(t.since) >= holdFor:
 		return proved
-	case retreat && (v.Hopeless && up || now.After(t.deadline)):
+	case retreat && !v.Healthy && (v.Hopeless || now.After(t.deadline)):
 		return failed
 	default:
 		return undecided
