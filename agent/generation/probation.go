@@ -80,17 +80,16 @@ func (l *loop) weigh(ctx context.Context, j judgment) {
 	}
 }
 
-// obstacleOf is what stands in the way of a generation that does not run yet.
+// obstacleOf is what stands in the way of a generation that does not run yet, and not what stands in another's.
 func (l *loop) obstacleOf(g *Generation) *Obstacle {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.up != nil && Same(l.running, g) {
-		return nil
+	for _, c := range []*candidate{l.back, l.next} {
+		if c != nil && Same(c.generation, g) {
+			return *c.obstacle
+		}
 	}
-	if l.staging != nil {
-		return l.staging
-	}
-	return l.upkeep
+	return nil
 }
 
 // rollBack goes back to the generation that is good, as after a restart, and denies the one that failed until something else is

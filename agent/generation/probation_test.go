@@ -301,6 +301,21 @@ func TestWhoCannotTakeDownThatItGoesBackProvesNothingElse(t *testing.T) {
 	})
 }
 
+func TestItFailsForItsOwnObstacle(t *testing.T) {
+	bubble(t, false, func(r *rig) {
+		r.proved()
+		r.Want(revision("r2", 2))
+		r.after(5 * time.Second)
+		r.fail["r2 check again"], r.fail["r3 fetch"] = errNoRoom, errNoRoute
+		r.restart()
+		r.Want(revision("r3", 3))
+		r.after(proveWithin + time.Minute)
+		if f := r.kept().Failed; f == nil || f.Revision != "r2" || f.Message != errNoRoom.Error() {
+			t.Errorf("%+v failed", f)
+		}
+	})
+}
+
 func TestWhatIsHopelessIsRolledBackAtOnce(t *testing.T) {
 	bubble(t, false, func(r *rig) {
 		r.proved()
