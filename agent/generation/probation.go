@@ -93,12 +93,16 @@ func (l *loop) obstacleOf(g *Generation) *Obstacle {
 }
 
 // rollBack goes back to the generation that is good, as after a restart, and denies the one that failed until something else is
-// wanted.
+// wanted. A disk that takes no more does not keep a node with what failed: the journal is written when there is room, and an
+// agent that begins before that finds out again.
 func (l *loop) rollBack(ctx context.Context, why Failure) {
 	why.Time = metav1.NewTime(time.Now().Truncate(time.Second))
-	if err := l.write(func(s *State) State { return s.rolledBack(why) }); err != nil {
+	rolledBack := func(s *State) State { return s.rolledBack(why) }
+	if err := l.write(rolledBack); err != nil {
 		l.Log.Error(err, "Could not take down that a generation failed")
-		return
+		l.mu.Lock()
+		l.state, l.unwritten = rolledBack(&l.state), true
+		l.mu.Unlock()
 	}
 	l.Log.Info("Rolled back", "generation", l.Kept(), "reason", why.Reason, "component", why.Component, "message", why.Message)
 	l.leave()
@@ -109,6 +113,13 @@ func (l *loop) rollBack(ctx context.Context, why Failure) {
 	l.mu.Unlock()
 	l.back = l.stage(ctx, l.Kept(), &l.upkeep)
 	l.turn(ctx)
+}
+
+// catchUp takes down what the disk had no room for.
+func (l *loop) catchUp() {
+	if l.unwritten && l.write(func(s *State) State { return *s }) == nil {
+		l.unwritten = false
+	}
 }
 
 // retreat puts the machine back to what runs, after a candidate had touched it and was given up.

@@ -534,6 +534,29 @@ func TestAnAgentThatEndsAtAnyStepConverges(t *testing.T) {
 	}
 }
 
+func TestAFullDiskDoesNotKeepANodeWithWhatFailed(t *testing.T) {
+	bubble(t, false, func(r *rig) {
+		r.proved()
+		r.Want(revision("r2", 2))
+		r.after(time.Second)
+		room := r.full()
+		r.ill("r2", Verdict{Hopeless: true, Message: "no"})
+		r.after(5 * time.Second)
+		r.want("runs r1 (generation 0); RolledBack: no")
+		r.after(time.Minute)
+		r.want("runs r1 (generation 0); RolledBack: no")
+		room()
+		r.after(mendEvery)
+		if got := r.kept(); got.Candidate != nil || got.Failed == nil || !got.Failed.Denied {
+			t.Errorf("the journal has %+v", got)
+		}
+		r.restart()
+		r.Want(revision("r2", 2))
+		r.after(time.Minute)
+		r.want("runs r1 (generation 0); RolledBack: no")
+	})
+}
+
 func TestAFullDiskDoesNotKeepANodeFromItsComponents(t *testing.T) {
 	for _, onProbation := range []bool{false, true} {
 		bubble(t, false, func(r *rig) {

@@ -17,6 +17,8 @@ type loop struct {
 	// trial is the probation of what was activated last, nil when nothing is on probation.
 	trial   *trial
 	collect *time.Timer
+	// unwritten says that the journal is behind.
+	unwritten bool
 }
 
 // Run installs the wanted generation, and each later one, and keeps the one that runs as the machine needs it, until the
@@ -171,6 +173,7 @@ func (l *loop) rebuilt(ctx context.Context) {
 
 // mend tries again what failed of the upkeep, and looks again at what was found to be in the way.
 func (l *loop) mend(ctx context.Context) {
+	l.catchUp()
 	if l.settled() && l.ailing() {
 		l.again(ctx, true)
 	}
