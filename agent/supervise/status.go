@@ -22,14 +22,15 @@ func (s *Supervisor) Status() []fleetv1.ComponentStatus {
 	return result
 }
 
-// Failures is how often a process has ended in a row with the configuration that it has.
+// Failures is how often a process has ended in a row with the configuration that is wanted.
 func (s *Supervisor) Failures(name string) int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if u := s.units[name]; u != nil {
-		return u.failures
+	u := s.units[name]
+	if u == nil || u.want == nil || u.want.digest() != u.record.Digest {
+		return 0
 	}
-	return 0
+	return u.failures
 }
 
 // NotReady is why a process that runs is not ready, by its last answer; empty when it is, or has not been asked.

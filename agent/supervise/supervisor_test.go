@@ -248,6 +248,52 @@ func TestAProcessThatIsRestartedHasNotFailed(t *testing.T) {
 	}
 }
 
+// It may end between the two.
+func TestAProcessThatEndsBeforeItIsRestartedIsStartedOnce(t *testing.T) {
+	b := newBench(t)
+	var log logLines
+	b.opts.Log = log.logger()
+	s, _ := b.start(b.sleeper("one"))
+	pid := runs(t, s, "one")
+	s.mu.Lock()
+	s.units["one"].record.Running, s.units["one"].restart = false, "its Node is gone" // as it is when it has just been seen to end
+	s.mu.Unlock()
+	if err := syscall.Kill(pid, syscall.SIGKILL); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "it runs again", func() bool {
+		got := status(s, "one")
+		return got.State == fleetv1.ComponentRunning && got.PID != nil && int(*got.PID) != pid
+	})
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.units["one"].outdatedLocked() || log.have("Stopped a process") {
+		t.Error("what was started in its place is replaced as well")
+	}
+}
+
+func TestTheEndsOfAnotherConfigurationDoNotCount(t *testing.T) {
+	b := newBench(t)
+	s, err := New(b.opts)
+	if err != nil {
+		t.Fatal(err)
+	}
+	before, after := b.sleeper("one"), b.sleeper("one")
+	if err := s.Apply([]Process{before}); err != nil {
+		t.Fatal(err)
+	}
+	s.units["one"].failures, s.units["one"].record.Digest = 7, before.digest()
+	if got := s.Failures("one"); got != 7 {
+		t.Errorf("it ended %d times", got)
+	}
+	if err := s.Apply([]Process{after}); err != nil {
+		t.Fatal(err)
+	}
+	if got := s.Failures("one"); got != 0 {
+		t.Errorf("with another configuration it ended %d times", got)
+	}
+}
+
 func TestProcessNoLongerWantedByTheNextSupervisorIsStopped(t *testing.T) {
 	b := newBench(t)
 	keep, drop := b.sleeper("keep"), b.sleeper("drop")

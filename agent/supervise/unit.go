@@ -157,7 +157,7 @@ func (u *unit) forget() bool {
 func (u *unit) start(step context.Context, want *Process) *handle {
 	s := u.supervisor
 	if want.digest() != u.record.Digest {
-		u.failures = 0 // they were another configuration's
+		u.update(func() { u.failures = 0 }) // they were another configuration's
 	}
 	if !u.awaitBackoff(step) || !u.awaitDependencies(step, want) {
 		return nil
@@ -170,7 +170,8 @@ func (u *unit) start(step context.Context, want *Process) *handle {
 	if u.failures > 0 {
 		rec.Restarts++
 	}
-	u.update(func() { u.record, u.readyAt, u.notReady = rec, time.Time{}, "" })
+	// A restart that was asked for while the process ended is made by this start.
+	u.update(func() { u.record, u.readyAt, u.notReady, u.restart = rec, time.Time{}, "", "" })
 	u.save()
 	h, offset, err := spawn(want)
 	if err != nil {
