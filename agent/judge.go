@@ -11,6 +11,7 @@ import (
 
 	"github.com/drover-dev/drover/agent/generation"
 	"github.com/drover-dev/drover/agent/health"
+	"github.com/drover-dev/drover/agent/kubeapi"
 	"github.com/drover-dev/drover/api/v1alpha1"
 )
 
@@ -24,20 +25,22 @@ const (
 // judgeNode says how the node is, by what the machine itself knows: its processes, their answers and the kernel's. What only the
 // API server could tell, such as whether there is a Node, is no part of it: while that cannot be reached, nothing is wrong here.
 func (a *Agent) judgeNode(ctx context.Context) generation.Verdict {
-	ctx, cancel := context.WithTimeout(ctx, judgeTimeout)
+	return a.verdict(ctx, a.evidence())
+}
+
+func (a *Agent) verdict(ctx context.Context, all []evidence) generation.Verdict {
+	asked, cancel := context.WithTimeout(ctx, judgeTimeout)
 	defer cancel()
 	running := a.supervise.Status()
-	for _, check := range a.evidence() {
-		i := slices.IndexFunc(running, func(c v1alpha1.ComponentStatus) bool { return c.Name == check.component })
-		if check.process && i < 0 {
-			return generation.Verdict{Component: check.component, Reason: v1alpha1.ReasonStarting, Message: check.component + " was not started yet"}
+	for _, e := range all {
+		v := a.weigh(asked, e, running)
+		if v.Healthy {
+			continue
 		}
-		if check.process && running[i].State != v1alpha1.ComponentRunning {
-			return a.notRunning(running[i])
+		if e.remote && !a.reachesServer(ctx) {
+			v.Blind, v.Hopeless = true, false
 		}
-		if err := check.ask(ctx); err != nil {
-			return unwell(check.component, err)
-		}
+		return v
 	}
 	return generation.Verdict{Healthy: true}
 }
@@ -46,19 +49,48 @@ func (a *Agent) judgeNode(ctx context.Context) generation.Verdict {
 type evidence struct {
 	component string
 	process   bool // it is one of the supervisor's
+	remote    bool // it needs the API server to come up
 	ask       func(context.Context) error
 }
 
+// evidence is all that is asked; what needs the API server comes last.
 func (a *Agent) evidence() []evidence {
 	socket := a.paths.Socket()
-	all := []evidence{{v1alpha1.ComponentContainerd, true, func(ctx context.Context) error { return health.CRIReady(ctx, socket) }}}
+	all := []evidence{{component: v1alpha1.ComponentContainerd, process: true, ask: func(ctx context.Context) error { return health.CRIReady(ctx, socket) }}}
 	if a.members.MayRun() {
-		all = append(all, evidence{v1alpha1.ComponentKubelet, true, func(ctx context.Context) error { return health.KubeletAnswers(ctx, health.KubeletURL) }})
+		all = append(all, evidence{component: v1alpha1.ComponentKubelet, process: true, ask: func(ctx context.Context) error { return health.KubeletAnswers(ctx, health.KubeletURL) }})
 	}
+	all = append(all, evidence{component: v1alpha1.ComponentNetwork, ask: a.networkBroken})
 	if a.installer.Running().Spec.Proxy.Mode != v1alpha1.ProxyModeNone {
-		all = append(all, evidence{v1alpha1.ComponentKubeProxy, true, func(ctx context.Context) error { return health.ProxyAnswers(ctx, health.ProxyURL) }})
+		all = append(all, evidence{
+			component: v1alpha1.ComponentKubeProxy, process: true, remote: true, // it answers nothing before it has read its Node
+			ask: func(ctx context.Context) error { return health.ProxyAnswers(ctx, health.ProxyURL) },
+		})
 	}
-	return append(all, evidence{v1alpha1.ComponentNetwork, false, a.networkBroken})
+	return all
+}
+
+// weigh is the verdict on one part of the node.
+func (a *Agent) weigh(ctx context.Context, e evidence, running []v1alpha1.ComponentStatus) generation.Verdict {
+	i := slices.IndexFunc(running, func(c v1alpha1.ComponentStatus) bool { return c.Name == e.component })
+	switch {
+	case e.process && i < 0:
+		return generation.Verdict{Component: e.component, Reason: v1alpha1.ReasonStarting, Message: e.component + " was not started yet"}
+	case e.process && running[i].State != v1alpha1.ComponentRunning:
+		return a.notRunning(running[i])
+	}
+	if err := e.ask(ctx); err != nil {
+		return unwell(e.component, err)
+	}
+	return generation.Verdict{Healthy: true}
+}
+
+// reachesServer says whether the API server that the agent itself uses answers, whatever it says.
+func (a *Agent) reachesServer(ctx context.Context) bool {
+	ctx, cancel := context.WithTimeout(ctx, judgeTimeout)
+	defer cancel()
+	_, err := kubeapi.ServerDate(a.bootstrap.Spec.Cluster)(ctx)
+	return err == nil
 }
 
 // networkBroken fails for what is wrong with the pod network, and not while it waits for what the API server knows.

@@ -2,6 +2,10 @@ package agent
 
 import (
 	"context"
+	"encoding/pem"
+	"errors"
+	"net/http"
+	"net/http/httptest"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -9,6 +13,7 @@ import (
 
 	"github.com/drover-dev/drover/agent/generation"
 	"github.com/drover-dev/drover/agent/supervise"
+	"github.com/drover-dev/drover/api/node"
 	"github.com/drover-dev/drover/api/v1alpha1"
 )
 
@@ -79,6 +84,30 @@ func TestAComponentThatRunsIsAsked(t *testing.T) {
 	judged(t, a, "that its socket does not answer", func(v generation.Verdict) bool {
 		return !v.Healthy && v.Reason == v1alpha1.ReasonProbeFailed && strings.Contains(v.Message, "containerd does not answer")
 	})
+}
+
+// A kube-proxy that is started while the API server is away does not come up, whatever is installed.
+func TestWhatNeedsTheAPIServerIsJudgedWhileThatIsThere(t *testing.T) {
+	a, _ := machine(t)
+	server := httptest.NewTLSServer(http.NotFoundHandler())
+	defer server.Close()
+	a.bootstrap = &node.Bootstrap{}
+	a.bootstrap.Spec.Cluster.Server = server.URL
+	a.bootstrap.Spec.Cluster.ServerCA = string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: server.Certificate().Raw}))
+	refused := func(context.Context) error { return errors.New("connection refused") }
+	hangs := func(ctx context.Context) error { <-ctx.Done(); return ctx.Err() }
+	for _, ask := range []func(context.Context) error{refused, hangs} {
+		if v := a.verdict(t.Context(), []evidence{{component: "kube-proxy", remote: true, ask: ask}}); v.Healthy || v.Blind {
+			t.Errorf("the verdict is %+v", v)
+		}
+	}
+	server.Close()
+	if v := a.verdict(t.Context(), []evidence{{component: "kube-proxy", remote: true, ask: refused}}); v.Healthy || !v.Blind {
+		t.Errorf("with the API server away the verdict is %+v", v)
+	}
+	if v := a.verdict(t.Context(), []evidence{{component: "kubelet", ask: refused}, {component: "kube-proxy", remote: true, ask: refused}}); v.Healthy || v.Blind || v.Component != "kubelet" {
+		t.Errorf("with the API server away and no kubelet the verdict is %+v", v)
+	}
 }
 
 // What waits for the API server says nothing of the machine; a network that cannot be set up does.

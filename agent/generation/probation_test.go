@@ -362,6 +362,30 @@ func TestHealthMustHoldWithoutABreak(t *testing.T) {
 	})
 }
 
+func TestAnAPIServerThatCannotBeReachedIsNoVerdict(t *testing.T) {
+	for _, recovers := range []bool{true, false} {
+		bubble(t, false, func(r *rig) {
+			r.proved()
+			blind := hung
+			blind.Blind = true
+			r.ill("r2", blind)
+			r.Want(revision("r2", 2))
+			r.after(time.Hour)
+			r.want("runs r2 (generation 2)")
+			r.ill("r2", hung)
+			r.after(sightWithin / 2)
+			r.want("runs r2 (generation 2)")
+			if recovers {
+				r.ill("", hung)
+			}
+			r.after(sightWithin)
+			if got := r.good() == "r2"; got != recovers {
+				t.Errorf("it %s, and %s is good", r.state(), r.good())
+			}
+		})
+	}
+}
+
 func TestTheFirstHasAllTheTimeThereIs(t *testing.T) {
 	bubble(t, false, func(r *rig) {
 		r.ill("r1", hung)

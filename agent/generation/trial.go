@@ -12,6 +12,8 @@ const (
 	holdFor = 10 * time.Second
 	// proveWithin is how long it may take for that from the first try to activate it, the time its images take included.
 	proveWithin = 5 * time.Minute
+	// sightWithin is the least time that it has after the API server could not be reached.
+	sightWithin = time.Minute
 	// maxAttempts is how many agents may begin to activate a generation that has a predecessor to go back to: one that brings
 	// the agent down with it is not tried for ever.
 	maxAttempts = 3
@@ -25,6 +27,8 @@ type Verdict struct {
 	Healthy bool
 	// Hopeless says that waiting will not mend it.
 	Hopeless bool
+	// Blind says that it may be well: the API server, which it needs for that, cannot be reached. That fails nothing.
+	Blind bool
 	// Component is what is not well, Reason a condition's reason, and Message what to read; Exit is how it ended last.
 	Component, Reason, Message string
 	Exit                       *v1alpha1.ComponentExit
@@ -94,6 +98,9 @@ const (
 // hear weighs a verdict. One who has nothing to go back to has all the time there is, and one that became well in time has the
 // time to stay so.
 func (t *trial) hear(v Verdict, retreat bool, now time.Time) outcome {
+	if seen := now.Add(sightWithin); v.Blind && seen.After(t.deadline) {
+		t.deadline = seen
+	}
 	switch {
 	case !v.Healthy:
 		t.since, t.last = time.Time{}, v
