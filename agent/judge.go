@@ -105,7 +105,7 @@ func (a *Agent) networkBroken(context.Context) error {
 // notRunning is the verdict on a process that is not up.
 func (a *Agent) notRunning(c v1alpha1.ComponentStatus) generation.Verdict {
 	v := generation.Verdict{Component: c.Name, Reason: v1alpha1.ReasonStarting, Message: fmt.Sprintf("%s is %s", c.Name, c.State)}
-	if failures := a.supervise.Failures(c.Name); failures > 0 {
+	if failures := a.running().failures(c.Name); failures > 0 {
 		v.Reason, v.Exit, v.Hopeless = v1alpha1.ReasonExited, c.LastExit, failures >= crashLoop
 		v.Message = fmt.Sprintf("%s ended %d times in a row", c.Name, failures)
 	} else if why := a.supervise.NotReady(c.Name); why != "" {

@@ -70,6 +70,27 @@ func TestAComponentThatEndsAgainAndAgainIsHopeless(t *testing.T) {
 	}
 }
 
+// A change may be what mends it.
+func TestWhatEndedBeforeTheChangeIsNotItsFault(t *testing.T) {
+	a, _ := machine(t)
+	eager, err := supervise.New(supervise.Options{RunDir: a.opts.RunDir, Backoff: supervise.Backoff{Base: time.Millisecond, Max: 10 * time.Millisecond}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	a.supervise = eager
+	supervising(t, a, "exit 3", nil)
+	judged(t, a, "that it is hopeless", func(v generation.Verdict) bool { return v.Hopeless })
+	w := &work{agent: a}
+	a.begun.Store(w)
+	w.countEnds([]supervise.Process{{Name: v1alpha1.ComponentContainerd}})
+	before := w.ends[v1alpha1.ComponentContainerd]
+	w.countEnds([]supervise.Process{{Name: v1alpha1.ComponentContainerd}}) // as when the Node's range comes
+	judged(t, a, "that it is hopeless again", func(v generation.Verdict) bool { return v.Hopeless })
+	if n := a.supervise.Failures(v1alpha1.ComponentContainerd); n < before+crashLoop {
+		t.Errorf("it is hopeless after %d ends, of which %d were before", n, before)
+	}
+}
+
 func TestAComponentThatIsNotReadySaysWhy(t *testing.T) {
 	a, _ := machine(t)
 	supervising(t, a, "exec sleep 600", context.DeadlineExceeded)

@@ -27,6 +27,7 @@ type work struct {
 	findings []v1alpha1.Finding
 	flawed   bool // it was activated although the preflight found errors
 	bundle   *bundle.Bundle
+	ends     map[string]int // how often each process had ended in a row when the state was activated first, which is not its fault
 }
 
 // newWork begins the work for one desired state.
@@ -120,8 +121,33 @@ func (w *work) Plan(ctx context.Context, g *generation.Generation) (generation.C
 				return err
 			}
 		}
+		w.countEnds(plan.Processes)
 		return a.supervise.Apply(a.startable(plan.Processes))
 	}}, nil
+}
+
+// countEnds takes down what the processes have behind them, unless that was done before.
+func (w *work) countEnds(processes []supervise.Process) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.ends != nil {
+		return
+	}
+	w.ends = map[string]int{}
+	for _, p := range processes {
+		w.ends[p.Name] = w.agent.supervise.Failures(p.Name)
+	}
+}
+
+// failures is how often a process has ended in a row since the state was activated.
+func (w *work) failures(name string) int {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	n := w.agent.supervise.Failures(name)
+	if n < w.ends[name] { // it was well meanwhile, or is another one
+		w.ends[name] = 0
+	}
+	return n - w.ends[name]
 }
 
 // Collect removes the bundles that neither the state nor a running process needs.
