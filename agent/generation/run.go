@@ -140,14 +140,21 @@ func (l *loop) drop(c **candidate) (touched bool) {
 func (l *loop) install(ctx context.Context, c *candidate) {
 	first := !c.turned
 	c.tried = true
+	var aside *Generation
 	touched := func() {
 		c.turned = true
+		if c == l.next {
+			aside = l.setAside()
+		}
 		l.prove(ctx, c.generation, first)
 	}
 	if err := l.activate(ctx, c.generation, c.work, first, touched); err != nil {
 		if ctx.Err() == nil {
 			l.hinder(c.obstacle, v1alpha1.ReasonPreflightFailed, err)
 			c.retry.Reset(c.wait.Step())
+			if aside != nil {
+				l.back = l.stage(ctx, aside, &l.upkeep)
+			}
 		}
 		return
 	}
@@ -158,6 +165,17 @@ func (l *loop) install(ctx context.Context, c *candidate) {
 	}
 	l.collect.Reset(collectEvery)
 	l.turn(ctx)
+}
+
+// setAside gives up making ready what ran before, and returns it, nil for nothing: a check that is under way makes the machine
+// ready for it, as nothing else ran when it was begun.
+func (l *loop) setAside() *Generation {
+	if l.back == nil || l.back.tried {
+		return nil
+	}
+	g := l.back.generation
+	l.drop(&l.back)
+	return g
 }
 
 // rebuilt goes on with what the machine is being brought to, or is.

@@ -25,6 +25,7 @@ type rig struct {
 	flawed  string
 	slow    map[string]time.Duration
 	done    []string
+	over    []string // those of done that came to their end
 	changes int
 	changed func()
 	judge   func(revision string) Verdict
@@ -134,6 +135,7 @@ func (w *fakeWork) step(ctx context.Context, g *Generation, name string) error {
 	w.done = append(w.done, name)
 	select {
 	case <-time.After(w.slow[name]):
+		w.over = append(w.over, name)
 		return w.fail[name]
 	case <-ctx.Done():
 		return ctx.Err()
@@ -489,6 +491,30 @@ func TestASuccessorNeedNotWaitForWhatCannotComeBack(t *testing.T) {
 		r.after(time.Millisecond)
 		r.want("runs r2 (generation 2)")
 	})
+}
+
+// What a check does to the machine would be the last that was done to it.
+func TestWhatRanBeforeIsNotMadeReadyWhileItsSuccessorIsActivated(t *testing.T) {
+	for name, apply := range map[string]error{"works": nil, "fails": errNoRoom} {
+		t.Run(name, func(t *testing.T) {
+			bubble(t, true, func(r *rig) {
+				r.slow["r1 check again"], r.fail["r1 check again"] = 4*time.Second, errNoRoom // and again 14 to 16 seconds after the start
+				r.slow["r2 fetch"], r.slow["r2 apply"], r.fail["r2 apply"] = 17*time.Second, 5*time.Second, apply
+				r.start()
+				r.Want(revision("r2", 2))
+				r.after(17*time.Second - time.Millisecond)
+				r.over = nil
+				r.after(5 * time.Second)
+				if got := strings.Join(r.over, ", "); got != "r2 fetch" {
+					t.Errorf("these were done: %s", got)
+				}
+				if delete(r.fail, "r1 check again"); apply != nil {
+					r.after(mendEvery)
+					r.want("runs r1 (generation 0); PreflightFailed: no space left")
+				}
+			})
+		})
+	}
 }
 
 func TestBundlesThatWereHeldAreCollectedLater(t *testing.T) {
