@@ -69,9 +69,10 @@ func Report(last v1alpha1.NodeAgentStatus, o Observed) v1alpha1.NodeAgentStatus 
 	return s
 }
 
-// previous is the revision that had proved itself before the one that runs.
+// previous is the revision that had proved itself before the one that runs, which is still the good one while its successor is
+// activated.
 func previous(o *Observed) string {
-	if good := o.Progress.Good; good != nil && o.Progress.Candidate != nil {
+	if good := o.Progress.Good; good != nil && o.Progress.Candidate != nil && good.Spec.Revision != o.Revision {
 		return good.Spec.Revision
 	}
 	return o.Progress.Previous

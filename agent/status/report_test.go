@@ -170,19 +170,21 @@ func TestAReportTellsWhichRevisionsThereAre(t *testing.T) {
 	failure := &generation.Failure{ID: "x", Revision: "r3", Reason: "Exited", Message: "it ended", Component: "kubelet", Exit: exit, Time: metav1.NewTime(now), Denied: true}
 	for name, c := range map[string]struct {
 		progress generation.State
+		runs     string
 		previous string
 		failed   *v1alpha1.FailedRevision
 	}{
-		"the first":    {generation.State{Candidate: revision("r1")}, "", nil},
-		"on probation": {generation.State{Good: revision("r1"), Candidate: revision("r2"), Previous: "r0"}, "r1", nil},
-		"committed":    {generation.State{Good: revision("r2"), Previous: "r1"}, "r1", nil},
-		"rolled back": {generation.State{Good: revision("r2"), Previous: "r1", Failed: failure}, "r1",
+		"the first":       {generation.State{Candidate: revision("r1")}, "r1", "", nil},
+		"being activated": {generation.State{Good: revision("r1"), Candidate: revision("r2"), Previous: "r0"}, "r1", "r0", nil},
+		"on probation":    {generation.State{Good: revision("r1"), Candidate: revision("r2"), Previous: "r0"}, "r2", "r1", nil},
+		"committed":       {generation.State{Good: revision("r2"), Previous: "r1"}, "r2", "r1", nil},
+		"rolled back": {generation.State{Good: revision("r2"), Previous: "r1", Failed: failure}, "r2", "r1",
 			&v1alpha1.FailedRevision{Revision: "r3", Reason: "Exited", Message: "it ended", Component: "kubelet", Exit: exit, Time: metav1.NewTime(now)}},
 	} {
 		got := Report(v1alpha1.NodeAgentStatus{PreviousRevision: "old", FailedRevision: &v1alpha1.FailedRevision{}}, Observed{
-			Now: now, Revision: "now", Phase: v1alpha1.PhaseProbation, Progress: c.progress,
+			Now: now, Revision: c.runs, Phase: v1alpha1.PhaseProbation, Progress: c.progress,
 		})
-		if got.Phase != v1alpha1.PhaseProbation || got.CurrentRevision != "now" || got.PreviousRevision != c.previous {
+		if got.Phase != v1alpha1.PhaseProbation || got.CurrentRevision != c.runs || got.PreviousRevision != c.previous {
 			t.Errorf("%s: it is %s, runs %s and ran %q, want %q", name, got.Phase, got.CurrentRevision, got.PreviousRevision, c.previous)
 		}
 		if diff := cmp.Diff(c.failed, got.FailedRevision); diff != "" {
