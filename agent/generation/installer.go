@@ -39,6 +39,7 @@ type Installer struct {
 
 	mu      sync.Mutex
 	wanted  *Generation
+	told    bool        // wanted is what a NodeAgent asks for, and not what is assumed until one does
 	running *Generation // what is installed, or what the last agent had installed, or what is installed for the first time
 	state   State       // as it is on disk
 	up      Work        // the running one's, nil until this agent has installed it
@@ -142,7 +143,7 @@ func (i *Installer) want(agent *v1alpha1.NodeAgent) (same, news bool) {
 	if same && i.running == i.wanted {
 		i.running = next
 	}
-	i.wanted = next
+	i.wanted, i.told = next, true
 	return same, true
 }
 

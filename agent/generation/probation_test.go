@@ -114,6 +114,30 @@ func TestWhatDoesNotProveItselfIsRolledBackAndDenied(t *testing.T) {
 	})
 }
 
+func TestWhatIsDeniedStaysSoAfterARestart(t *testing.T) {
+	bubble(t, false, func(r *rig) {
+		r.proved()
+		r.ill("r2", Verdict{Hopeless: true, Message: "no"})
+		r.Want(revision("r2", 2))
+		r.after(time.Minute)
+		for range 2 {
+			r.restart()
+			r.Want(revision("r2", 2))
+			if got := r.after(time.Minute); strings.Contains(got, "r2") {
+				t.Errorf("what failed is tried again: %s", got)
+			}
+			r.want("runs r1 (generation 0); RolledBack: no")
+		}
+		r.restart()
+		r.Want(revision("r1", 3)) // which was asked for while no agent ran
+		synctest.Wait()
+		r.Want(revision("r2", 4))
+		if got := r.after(time.Minute); !strings.Contains(got, "r2 apply") {
+			t.Errorf("what is asked for anew is not tried: %s", got)
+		}
+	})
+}
+
 func TestWhatFailedLastIsToldUntilItWorks(t *testing.T) {
 	bubble(t, false, func(r *rig) {
 		r.proved()

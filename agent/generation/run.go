@@ -98,14 +98,20 @@ func (l *loop) turn(ctx context.Context) {
 	}
 }
 
-// allow lifts what is denied when something else is wanted.
+// allow lifts what is denied when something else is wanted. That an agent begins with what runs is no wish of anybody's.
 func (l *loop) allow(wanted *Generation) {
-	if failed := l.failed(); failed == nil || !failed.Denied || failed.ID == wanted.ID() {
+	if failed := l.failed(); !l.isTold() || failed == nil || !failed.Denied || failed.ID == wanted.ID() {
 		return
 	}
 	if err := l.write((*State).allowed); err != nil {
 		l.Log.Error(err, "Could not take down that another generation is wanted")
 	}
+}
+
+func (l *loop) isTold() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.told
 }
 
 func (l *loop) denied(wanted *Generation) (*Failure, bool) {
