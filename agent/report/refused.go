@@ -17,8 +17,11 @@ var reductions = []func(*v1alpha1.NodeAgentStatus){
 				exit.LogTail = ""
 			}
 		}
+		if failed := s.FailedRevision; failed != nil {
+			failed.Message, failed.Exit = "", nil
+		}
 	},
-	func(s *v1alpha1.NodeAgentStatus) { s.Components, s.BootTimeline = nil, nil },
+	func(s *v1alpha1.NodeAgentStatus) { s.Components, s.BootTimeline, s.FailedRevision = nil, nil, nil },
 	func(s *v1alpha1.NodeAgentStatus) {
 		*s = v1alpha1.NodeAgentStatus{ObservedGeneration: s.ObservedGeneration, HeartbeatTime: s.HeartbeatTime}
 	},

@@ -52,13 +52,16 @@ func full(bad string) func(*v1alpha1.NodeAgentStatus) {
 		s.Findings = []v1alpha1.Finding{{Name: "Sysctl", Message: in("findings")}}
 		s.Components = []v1alpha1.ComponentStatus{{Name: "kubelet", Version: in("components"), LastExit: &v1alpha1.ComponentExit{LogTail: in("logTail")}}}
 		s.BootTimeline = []v1alpha1.BootStep{{Step: "Ready"}}
+		s.FailedRevision = &v1alpha1.FailedRevision{Revision: in("failedRevision"), Exit: &v1alpha1.ComponentExit{LogTail: in("failedTail")}}
 	}
 }
 
 func TestOneBadFieldDoesNotSilenceANode(t *testing.T) {
 	for bad, kept := range map[string][]string{
-		"findings":        {"observedGeneration", "currentRevision", "components", "bootTimeline"},
-		"logTail":         {"observedGeneration", "currentRevision", "components", "bootTimeline"},
+		"findings":        {"observedGeneration", "currentRevision", "components", "bootTimeline", "failedRevision"},
+		"logTail":         {"observedGeneration", "currentRevision", "components", "bootTimeline", "failedRevision"},
+		"failedTail":      {"observedGeneration", "currentRevision", "components", "bootTimeline", "failedRevision"},
+		"failedRevision":  {"observedGeneration", "currentRevision"},
 		"components":      {"observedGeneration", "currentRevision"},
 		"currentRevision": {"observedGeneration"},
 	} {
