@@ -29,6 +29,10 @@ func (a *Agent) probes() []health.Probe {
 		Network: a.networkHealthy,
 		Disk:    a.diskHealthy,
 		Clock:   health.ClockMatches(kubeapi.ServerDate(g.Spec.Cluster), time.Now),
+
+		RuntimeAlive: func(ctx context.Context) error { return health.CRIAlive(ctx, socket) },
+		KubeletAlive: func(ctx context.Context) error { return health.HTTPAlive(ctx, health.KubeletURL) },
+		ProxyAlive:   func(ctx context.Context) error { return health.HTTPAlive(ctx, health.ProxyURL) },
 	})
 }
 

@@ -25,6 +25,8 @@ type Evidence struct {
 	Err   error
 	// Started says that the component was seen to start, not just to run.
 	Started bool
+	// Silence is what becomes of a process that does not answer at all, empty when it does.
+	Silence string
 	Now     time.Time
 }
 
@@ -68,7 +70,7 @@ func (p *Probe) judge(e Evidence) (metav1.ConditionStatus, string, string) {
 		if errors.As(e.Err, &failure) {
 			reason = failure.Reason
 		}
-		return metav1.ConditionFalse, reason, e.Err.Error()
+		return metav1.ConditionFalse, reason, e.Err.Error() + e.silence()
 	}
 	return metav1.ConditionTrue, fleetv1.ReasonHealthy, p.Healthy
 }
@@ -81,16 +83,25 @@ func (e *Evidence) cause() string {
 	case e.NotReady != "":
 		return ": " + e.NotReady
 	case e.Err != nil:
-		return ": " + e.Err.Error()
+		return ": " + e.Err.Error() + e.silence()
 	default:
 		return ""
 	}
+}
+
+func (e *Evidence) silence() string {
+	if e.Silence == "" {
+		return ""
+	}
+	return "; " + e.Silence
 }
 
 func howItEnded(exit *fleetv1.ComponentExit) string {
 	switch {
 	case exit == nil:
 		return "ended"
+	case exit.Reason == fleetv1.ReasonHung:
+		return "hung, was ended by the agent"
 	case exit.Signal != "":
 		return "was ended by " + exit.Signal
 	case exit.Code != nil:

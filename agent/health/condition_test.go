@@ -52,6 +52,9 @@ func TestAConditionFollowsFromTheEvidence(t *testing.T) {
 		{"an adopted one may end unseen", process, Evidence{Component: ended(&fleetv1.ComponentExit{})}, "False Exited: kubelet ended unseen and is about to be started again"},
 		{"or leave nothing at all", process, Evidence{Component: ended(nil)}, "False Exited: kubelet ended and is about to be started again"},
 
+		{"one that hung was ended by us", process, Evidence{Component: ended(&fleetv1.ComponentExit{Signal: "SIGKILL", Reason: fleetv1.ReasonHung})}, "False Exited: kubelet hung, was ended by the agent and is about to be started again"},
+		{"one that does not answer says what becomes of it", process, Evidence{Component: in(fleetv1.ComponentRunning, time.Hour), Asked: true, Err: refused, Silence: "it is restarted soon"}, "False ProbeFailed: connection refused; it is restarted soon"},
+
 		{"one that was seen to start is not well before it was asked", process, Evidence{Component: in(fleetv1.ComponentRunning, time.Second), Started: true}, "False Starting: kubelet was started and is not healthy yet"},
 		{"of one that was adopted nothing is known", process, Evidence{Component: in(fleetv1.ComponentRunning, time.Hour)}, "Unknown Starting: not looked at yet"},
 		{"one that answers is well", process, Evidence{Component: in(fleetv1.ComponentRunning, time.Hour), Asked: true}, "True Healthy: kubelet syncs pods"},

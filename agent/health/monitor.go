@@ -3,6 +3,7 @@ package health
 import (
 	"context"
 	"errors"
+	"math/rand/v2"
 	"slices"
 	"sync"
 	"time"
@@ -10,6 +11,7 @@ import (
 	"github.com/go-logr/logr"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/utils/ptr"
 
 	fleetv1 "github.com/drover-dev/drover/api/v1alpha1"
 )
@@ -24,6 +26,13 @@ type Probe struct {
 	Disabled bool
 	// Check asks the question; nil is the good answer. It runs beside other probes and gets a deadline.
 	Check func(context.Context) error
+	// Alive asks whether the process answers at all; any answer is nil. It is asked beside Check once that has failed. A process
+	// that stays silent for its tolerance is restarted; none is for another failure. Nil: never.
+	Alive func(context.Context) error
+	// Tolerance is how long the process may be silent the first time. Default: 20 s.
+	Tolerance time.Duration
+	// Timeout is how long an answer may take. Default: 5 s.
+	Timeout time.Duration
 	// Healthy is the condition's message while all is well.
 	Healthy string
 	// Every is the time between two questions while all is well. Default: 10 s.
@@ -38,15 +47,19 @@ type Processes interface {
 	// NotReady is why a component that was started is not ready; empty when nobody knows.
 	NotReady(component string) string
 	Changed() <-chan struct{}
+	// Hangs is how often in a row a component was restarted because it hung, and when the last time.
+	Hangs(component string) (inARow int, last time.Time)
+	// RestartHung has a process ended and started again because it hangs, unless it is another one by now.
+	RestartHung(component string, pid int32, inARow int, message string)
 }
 
 const (
 	defaultEvery      = 10 * time.Second
 	defaultRetryEvery = 200 * time.Millisecond
 	// eagerFor is how long after a change a probe that fails is asked again quickly, and patientEvery how often later.
-	eagerFor     = time.Minute
-	patientEvery = 2 * time.Second
-	checkTimeout = 5 * time.Second
+	eagerFor       = time.Minute
+	patientEvery   = 2 * time.Second
+	defaultTimeout = 5 * time.Second
 	// failuresBeforeFalse is how many times in a row a part must fail while its process runs: a busy machine answers
 	// late now and then, and a process that has just begun to run may not answer everything yet.
 	failuresBeforeFalse = 2
@@ -76,17 +89,46 @@ type probeState struct {
 	err      error
 	started  bool                   // the component was seen to start
 	state    fleetv1.ComponentState // of the component when the conditions were last derived
+
+	pid        int32     // of the process then, 0 for none
+	silent     time.Time // since when it has not answered at all, zero while it does
+	unanswered int
+	chance     float64 // of this silence
 }
 
 // follow notes the component's state. What was answered before it came to run is no evidence against it.
 func (p *probeState) follow(component *fleetv1.ComponentStatus) {
-	if component == nil || component.State == p.state {
+	if component == nil {
+		return
+	}
+	if pid := ptr.Deref(component.PID, 0); pid != p.pid {
+		p.pid = pid
+		p.lived()
+	}
+	if component.State == p.state {
 		return
 	}
 	starting := p.state != "" && p.state != fleetv1.ComponentRunning
 	p.state = component.State
 	if component.State == fleetv1.ComponentRunning && starting {
 		p.failures, p.err, p.asked, p.started = 0, nil, false, true
+	}
+}
+
+// lived takes down that the process answered, or that it is another one.
+func (p *probeState) lived() { p.silent, p.unanswered = time.Time{}, 0 }
+
+// heard takes down what a process answered to a question that was put to it at a time.
+func (p *probeState) heard(err error, asked time.Time) {
+	switch {
+	case errors.Is(err, ErrInconclusive):
+	case err == nil:
+		p.lived()
+	default:
+		if p.unanswered == 0 {
+			p.silent, p.chance = asked, rand.Float64()
+		}
+		p.unanswered++
 	}
 }
 
@@ -105,6 +147,12 @@ func (m *Monitor) SetProbes(probes ...Probe) {
 		}
 		if p.RetryEvery == 0 {
 			p.RetryEvery = defaultRetryEvery
+		}
+		if p.Tolerance == 0 {
+			p.Tolerance = defaultTolerance
+		}
+		if p.Timeout == 0 {
+			p.Timeout = defaultTimeout
 		}
 		m.probes = append(m.probes, &probeState{Probe: p})
 	}
@@ -150,7 +198,9 @@ func (m *Monitor) Run(ctx context.Context) error {
 		for _, p := range due {
 			checks.Go(func() { m.ask(ctx, p) })
 		}
-		m.settle()
+		for _, hang := range m.settle() {
+			m.processes.RestartHung(hang.Component, hang.PID, hang.InARow, hang.Message)
+		}
 		timer.Reset(next)
 	}
 }
@@ -193,15 +243,27 @@ func (m *Monitor) takeDue() ([]*probeState, time.Duration) {
 	return due, next
 }
 
-// ask runs one check and takes down the answer.
+// ask runs one check and takes down the answer. Where there is doubt, it asks as well whether there is any.
 func (m *Monitor) ask(ctx context.Context, p *probeState) {
-	deadline, cancel := context.WithTimeout(ctx, checkTimeout)
+	m.mu.Lock()
+	asked, pid, doubt := m.now(), p.pid, p.Alive != nil && p.failures > 0
+	m.mu.Unlock()
+	deadline, cancel := context.WithTimeout(ctx, p.Timeout)
 	defer cancel()
+	var life error
+	var asking sync.WaitGroup
+	if doubt {
+		asking.Go(func() { life = p.Alive(deadline) })
+	}
 	err := p.Check(deadline)
+	asking.Wait()
 	if ctx.Err() != nil {
 		return
 	}
 	m.mu.Lock()
+	if (doubt || err == nil) && pid == p.pid {
+		p.heard(life, asked)
+	}
 	m.answered(p, err)
 	m.mu.Unlock()
 	m.poke()
@@ -236,8 +298,8 @@ func (m *Monitor) answered(p *probeState, err error) {
 	}
 }
 
-// settle derives the conditions anew and tells the readers when they changed.
-func (m *Monitor) settle() {
+// settle derives the conditions anew and tells the readers when they changed. It returns the processes that hang.
+func (m *Monitor) settle() []*Hang {
 	components := map[string]*fleetv1.ComponentStatus{}
 	for _, status := range m.processes.Status() {
 		components[status.Name] = &status
@@ -245,8 +307,9 @@ func (m *Monitor) settle() {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if len(m.probes) == 0 {
-		return
+		return nil
 	}
+	var hanging []*Hang
 	now := m.now()
 	next := slices.Clone(m.conditions)
 	next = slices.DeleteFunc(next, func(c metav1.Condition) bool {
@@ -254,15 +317,19 @@ func (m *Monitor) settle() {
 	})
 	for _, p := range m.probes {
 		p.follow(components[p.Component])
+		life := m.life(p, components[p.Component], now)
+		if hang := life.Hang(); hang != nil {
+			hanging = append(hanging, hang)
+		}
 		c := p.Judge(Evidence{
 			Component: components[p.Component], NotReady: m.notReady(components[p.Component]),
-			Asked: p.asked, Err: p.err, Started: p.started, Now: now,
+			Asked: p.asked, Err: p.err, Started: p.started, Silence: life.Notice(), Now: now,
 		})
 		c.LastTransitionTime = metav1.NewTime(now.Truncate(time.Second)) // which changes only with the status
 		meta.SetStatusCondition(&next, c)
 	}
 	if slices.Equal(next, m.conditions) {
-		return
+		return hanging
 	}
 	m.log.V(1).Info("Saw the node's health change", "unhealthy", unhealthy(next))
 	m.conditions = next
@@ -272,6 +339,16 @@ func (m *Monitor) settle() {
 		default:
 		}
 	}
+	return hanging
+}
+
+// life is what is known of whether a probe's process lives.
+func (m *Monitor) life(p *probeState, component *fleetv1.ComponentStatus, now time.Time) Life {
+	l := Life{Component: component, Tolerance: p.Tolerance, Silent: p.silent, Unanswered: p.unanswered, Chance: p.chance, Now: now}
+	if !p.silent.IsZero() {
+		l.Hangs, l.Hung = m.processes.Hangs(p.Component)
+	}
+	return l
 }
 
 func (m *Monitor) notReady(component *fleetv1.ComponentStatus) string {

@@ -11,6 +11,7 @@ import (
 	"github.com/go-logr/logr"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/utils/ptr"
 
 	fleetv1 "github.com/drover-dev/drover/api/v1alpha1"
 )
@@ -20,6 +21,7 @@ type fakeProcesses struct {
 	mu      sync.Mutex
 	states  []fleetv1.ComponentStatus
 	cause   string
+	hung    []string
 	changed chan struct{}
 }
 
@@ -32,6 +34,14 @@ func (f *fakeProcesses) Status() []fleetv1.ComponentStatus {
 func (f *fakeProcesses) NotReady(string) string { return f.cause }
 
 func (f *fakeProcesses) Changed() <-chan struct{} { return f.changed }
+
+func (f *fakeProcesses) Hangs(string) (int, time.Time) { return 0, time.Time{} }
+
+func (f *fakeProcesses) RestartHung(_ string, _ int32, _ int, message string) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.hung = append(f.hung, message)
+}
 
 func (f *fakeProcesses) set(states ...fleetv1.ComponentStatus) {
 	f.mu.Lock()
@@ -256,5 +266,55 @@ func TestAComponentThatIsSlowToGetReadySaysWhy(t *testing.T) {
 	got := becomes(t, m, fleetv1.RuntimeHealthyCondition, metav1.ConditionFalse, fleetv1.ReasonStarting)
 	if want := "containerd was started and is not healthy yet: import image pause:3.10: no space left on device"; got.Message != want {
 		t.Errorf("message is %q, want %q", got.Message, want)
+	}
+}
+
+// A restart mends no certificate.
+func TestAnIllProcessThatAnswersIsNotRestarted(t *testing.T) {
+	running := kubelet(fleetv1.ComponentRunning)
+	running.PID = ptr.To[int32](42)
+	processes := &fakeProcesses{changed: make(chan struct{}, 1), states: []fleetv1.ComponentStatus{running}}
+	var asked atomic.Int64
+	m := startMonitor(t, processes, Probe{
+		Condition: fleetv1.KubeletHealthyCondition, Component: fleetv1.ComponentKubelet, RetryEvery: time.Millisecond, Tolerance: time.Millisecond,
+		Check: func(context.Context) error { return errors.New("the certificate has ended") },
+		Alive: func(context.Context) error { asked.Add(1); return nil },
+	})
+	got := becomes(t, m, fleetv1.KubeletHealthyCondition, metav1.ConditionFalse, fleetv1.ReasonProbeFailed)
+	if got.Message != "the certificate has ended" {
+		t.Errorf("message is %q", got.Message)
+	}
+	for asked.Load() < 20 {
+		time.Sleep(time.Millisecond) // polls the counter
+	}
+	processes.mu.Lock()
+	defer processes.mu.Unlock()
+	if len(processes.hung) > 0 {
+		t.Errorf("it was restarted: %v", processes.hung)
+	}
+}
+
+func TestOnlySilenceOfTheProcessThatRunsCounts(t *testing.T) {
+	silent := errors.New("no answer")
+	began := time.Unix(1000, 0)
+	p := &probeState{pid: 1}
+	p.heard(silent, began)
+	p.heard(silent, began.Add(time.Second))
+	p.heard(ErrInconclusive, began.Add(2*time.Second))
+	if p.unanswered != 2 || !p.silent.Equal(began) {
+		t.Errorf("it is silent since %s, to %d questions", p.silent, p.unanswered)
+	}
+	same := kubelet(fleetv1.ComponentRunning)
+	same.PID = ptr.To[int32](1)
+	if p.follow(&same); p.unanswered != 2 {
+		t.Error("its silence was forgotten")
+	}
+	same.PID = ptr.To[int32](2)
+	if p.follow(&same); p.unanswered != 0 || !p.silent.IsZero() {
+		t.Error("a new process has to answer for its predecessor's silence")
+	}
+	p.heard(silent, began)
+	if p.heard(nil, began.Add(time.Second)); p.unanswered != 0 || !p.silent.IsZero() {
+		t.Error("one that has answered is silent")
 	}
 }

@@ -6,11 +6,16 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
+	"os"
+	"slices"
 	"strings"
 	"time"
 
+	"golang.org/x/sys/unix"
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/status"
 	runtimeapi "k8s.io/cri-api/pkg/apis/runtime/v1"
@@ -63,6 +68,46 @@ func CRIReady(ctx context.Context, socket string) error {
 		}
 		return errors.New("containerd does not say whether it can run containers")
 	})
+}
+
+// CRIAlive is nil when the runtime answers anything at all, be it that it is not ready.
+func CRIAlive(ctx context.Context, socket string) error {
+	err := withRuntime(socket, func(runtime runtimeapi.RuntimeServiceClient) error {
+		_, err := runtime.Version(ctx, &runtimeapi.VersionRequest{})
+		return err
+	})
+	switch status.Code(err) {
+	case codes.DeadlineExceeded:
+		return err
+	case codes.Unavailable: // which is also its own word while it starts
+		var dialer net.Dialer
+		conn, err := dialer.DialContext(ctx, "unix", socket)
+		if err != nil {
+			return silence(err)
+		}
+		return conn.Close()
+	default:
+		return nil
+	}
+}
+
+// HTTPAlive is nil when there is any answer at all at a URL.
+func HTTPAlive(ctx context.Context, url string) error {
+	_, _, err := get(ctx, url)
+	return silence(err)
+}
+
+// silence tells a process that does not answer from a question that could not be put to it.
+func silence(err error) error {
+	silent := []error{
+		context.DeadlineExceeded, os.ErrDeadlineExceeded, io.EOF, io.ErrUnexpectedEOF,
+		unix.ECONNREFUSED, unix.ECONNRESET, unix.EPIPE, unix.ENOENT,
+		unix.EAGAIN, // the socket's queue is full
+	}
+	if err == nil || slices.ContainsFunc(silent, func(s error) bool { return errors.Is(err, s) }) {
+		return err
+	}
+	return ErrInconclusive
 }
 
 func withRuntime(socket string, ask func(runtimeapi.RuntimeServiceClient) error) (err error) {

@@ -14,6 +14,8 @@ const clockEvery = time.Minute
 // Checks are the questions behind the conditions, as health.Probe has them.
 type Checks struct {
 	Runtime, Kubelet, Proxy, Network, Disk, Clock func(context.Context) error
+	// RuntimeAlive and its like ask whether the process answers at all.
+	RuntimeAlive, KubeletAlive, ProxyAlive func(context.Context) error
 }
 
 // Probes are what the conditions rest on in a state of the node.
@@ -21,15 +23,15 @@ func Probes(spec *v1alpha1.NodeAgentSpec, ask Checks) []health.Probe {
 	return []health.Probe{
 		{
 			Condition: v1alpha1.RuntimeHealthyCondition, Component: v1alpha1.ComponentContainerd,
-			Check: ask.Runtime, Healthy: "containerd runs containers",
+			Check: ask.Runtime, Alive: ask.RuntimeAlive, Healthy: "containerd runs containers",
 		},
 		{
 			Condition: v1alpha1.KubeletHealthyCondition, Component: v1alpha1.ComponentKubelet,
-			Check: ask.Kubelet, Healthy: "kubelet syncs pods",
+			Check: ask.Kubelet, Alive: ask.KubeletAlive, Healthy: "kubelet syncs pods",
 		},
 		{
 			Condition: v1alpha1.ProxyHealthyCondition, Component: v1alpha1.ComponentKubeProxy, Disabled: spec.Proxy.Mode == v1alpha1.ProxyModeNone,
-			Check: ask.Proxy, Healthy: "kube-proxy keeps Services' rules",
+			Check: ask.Proxy, Alive: ask.ProxyAlive, Healthy: "kube-proxy keeps Services' rules",
 		},
 		{
 			Condition: v1alpha1.NetworkHealthyCondition, Disabled: spec.Network.Mode == v1alpha1.NetworkModeExternal,

@@ -36,6 +36,9 @@ type record struct {
 	StartedAt   time.Time              `json:"startedAt,omitzero"`
 	Restarts    int32                  `json:"restarts,omitempty"`
 	LastExit    *fleetv1.ComponentExit `json:"lastExit,omitempty"`
+	// Hangs is how often in a row it was ended because it hung, the last time at HungAt.
+	Hangs  int       `json:"hangs,omitempty"`
+	HungAt time.Time `json:"hungAt,omitzero"`
 }
 
 // store keeps the records. They are in a directory that does not outlive a reboot, so they are renamed into place

@@ -15,9 +15,21 @@ import (
 // killTimeout is how long a process may take to end after SIGKILL; one that takes longer is stuck in the kernel.
 const killTimeout = 5 * time.Second
 
+// hungStopTimeout is how long a process that hangs gets to end after SIGTERM.
+const hungStopTimeout = 2 * time.Second
+
 // stopProcess ends a process: SIGTERM, and SIGKILL when it takes longer than timeout. It returns once it has ended
 // and, where it is our child, has been reaped.
 func stopProcess(ctx context.Context, h *handle, timeout time.Duration) error {
+	err := endProcess(ctx, h, timeout)
+	if err == nil {
+		h.exitStatus()
+	}
+	return err
+}
+
+// endProcess is stopProcess without the reaping, which tells how it ended.
+func endProcess(ctx context.Context, h *handle, timeout time.Duration) error {
 	if timeout <= 0 {
 		timeout = DefaultStopTimeout
 	}
@@ -32,7 +44,6 @@ func stopProcess(ctx context.Context, h *handle, timeout time.Duration) error {
 		err := h.wait(deadline)
 		cancel()
 		if err == nil {
-			h.exitStatus()
 			return nil
 		}
 		if ctx.Err() != nil {

@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"sync"
+	"time"
 
 	"github.com/go-logr/logr"
 	"k8s.io/utils/clock"
@@ -115,6 +116,33 @@ func (s *Supervisor) Restart(name, reason string) {
 		u.interrupt()
 	}
 	s.changedLocked()
+}
+
+// RestartHung has a process ended that does not answer, and started again after its backoff: that is a failure like any other end.
+// inARow is how often in a row it hangs, for Hangs, and message becomes that of its exit. Where the process of that number does not
+// run any more, there is nothing to do.
+func (s *Supervisor) RestartHung(name string, pid int32, inARow int, message string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	u := s.units[name]
+	if u == nil || u.hung != nil || !u.record.Running || u.record.PID != int(pid) {
+		return
+	}
+	u.hung = &hang{inARow: inARow, message: message}
+	if u.interrupt != nil {
+		u.interrupt()
+	}
+}
+
+// Hangs is how often in a row a process was restarted because it hung, and when the last time. An agent that is restarted knows
+// that of its predecessor; another configuration begins anew.
+func (s *Supervisor) Hangs(name string) (inARow int, last time.Time) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if u := s.units[name]; u != nil {
+		return u.record.Hangs, u.record.HungAt
+	}
+	return 0, time.Time{}
 }
 
 // Knows says whether an earlier supervisor started a process of this name that may still run.

@@ -15,12 +15,19 @@ type unit struct {
 
 	want      *Process // nil: it is to be stopped and forgotten
 	restart   string   // why the process that runs is to be replaced though it is as it is wanted; empty for no reason
+	hung      *hang    // the process that runs does not answer; nil for nothing is known of that
 	interrupt context.CancelFunc
 	state     fleetv1.ComponentState
 	record    record
 	readyAt   time.Time // zero until the process was ready once
 	notReady  string    // why it is not, by its last answer
 	failures  int       // ends in a row
+}
+
+// hang is what is taken down of a process that is ended because it does not answer.
+type hang struct {
+	inARow  int
+	message string
 }
 
 // setWantLocked changes what is wanted, and interrupts the goroutine if that makes a difference: otherwise it would
@@ -52,6 +59,8 @@ func (u *unit) run(ctx context.Context) {
 		switch {
 		case h != nil && u.isOutdated():
 			h = u.replace(ctx, want, h)
+		case h != nil && u.isHung():
+			h = u.endHung(ctx, h)
 		case want == nil:
 			if u.forget() {
 				cancel()
@@ -128,12 +137,34 @@ func (u *unit) replace(ctx context.Context, want *Process, h *handle) *handle {
 	}
 	h.close()
 	u.update(func() {
-		u.record.Running, u.restart = false, ""
+		u.record.Running, u.restart, u.hung = false, "", nil
 		u.failures = 0
 		u.readyAt = time.Time{}
 		u.state = fleetv1.ComponentStopped
 	})
 	u.save()
+	return nil
+}
+
+func (u *unit) isHung() bool {
+	u.supervisor.mu.Lock()
+	defer u.supervisor.mu.Unlock()
+	return u.hung != nil
+}
+
+// endHung ends a process that does not answer. Nobody waits long for it to end in good order, or for those that depend on it.
+func (u *unit) endHung(ctx context.Context, h *handle) *handle {
+	s := u.supervisor
+	s.opts.Log.Info("Ended a process that hangs", "component", u.name, "pid", h.pid, "reason", u.hung.message)
+	if err := endProcess(ctx, h, min(hungStopTimeout, u.record.StopTimeout)); err != nil {
+		if ctx.Err() == nil {
+			s.opts.Log.Error(err, "Failed to end a process that hangs", "component", u.name, "pid", h.pid)
+			u.pause(ctx)
+		}
+		return h
+	}
+	u.ended(exitOf(h))
+	h.close()
 	return nil
 }
 
@@ -164,6 +195,9 @@ func (u *unit) start(step context.Context, want *Process) *handle {
 	}
 	rec := u.record
 	rec.Name, rec.PID, rec.StartTime, rec.Exe, rec.Argv = u.name, 0, 0, want.Path, want.argv()
+	if want.digest() != rec.Digest {
+		rec.Hangs = 0
+	}
 	rec.Digest, rec.Running, rec.LogFile = want.digest(), true, want.LogFile
 	rec.DependsOn, rec.StopTimeout = want.DependsOn, want.stopTimeout()
 	rec.StartedAt = s.opts.Clock.Now()

@@ -118,6 +118,10 @@ func (u *unit) ended(exit *fleetv1.ComponentExit) {
 			u.failures = 0
 		}
 		u.failures++
+		if u.hung != nil {
+			exit.Reason, exit.Message = fleetv1.ReasonHung, u.hung.message
+			u.record.Hangs, u.record.HungAt, u.hung = u.hung.inARow, now, nil
+		}
 		u.readyAt = time.Time{}
 		u.state = fleetv1.ComponentBackOff
 		u.record.Running = false

@@ -87,6 +87,8 @@ const (
 	ReasonProbeFailed = "ProbeFailed"
 	// ReasonExited: the process ended and is about to be started again.
 	ReasonExited = "Exited"
+	// ReasonHung: the process did not answer for longer than is tolerated, so that the agent ended it and starts it again.
+	ReasonHung = "Hung"
 	// ReasonDisabled: the template turned the component off; True, because nothing is wrong.
 	ReasonDisabled = "Disabled"
 	// ReasonWaitingForDependency: the component waits for another one to be healthy.

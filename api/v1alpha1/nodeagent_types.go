@@ -311,6 +311,18 @@ type ComponentExit struct {
 	// +kubebuilder:validation:MaxLength=32
 	Signal string `json:"signal,omitempty"`
 
+	// reason is why the agent ended the process: Hung, because it did not answer. It is absent when the process ended by itself.
+	// +optional
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=128
+	Reason string `json:"reason,omitempty"`
+
+	// message says more about the reason, such as for how long it did not answer, and how often it was restarted for that.
+	// +optional
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=1024
+	Message string `json:"message,omitempty"`
+
 	// time is when the agent saw it end.
 	// +required
 	Time metav1.Time `json:"time,omitempty,omitzero"`

@@ -205,6 +205,8 @@ func lastWords(exit *v1alpha1.ComponentExit) string {
 	}
 	text := ""
 	switch {
+	case exit.Reason == v1alpha1.ReasonHung:
+		text = ", by the agent as it hung"
 	case exit.Signal != "":
 		text = ", by " + exit.Signal
 	case exit.Code != nil:

@@ -121,6 +121,12 @@ func TestAgentHealth(t *testing.T) {
 			o.ended(3)
 			o.agent.Status.Components[0].State = v1alpha1.ComponentStarting
 		}},
+		{reason: "one that hangs again and again says so", set: func(o *observed) {
+			o.says("False", v1alpha1.ReasonComponentsUnhealthy, "kubelet")
+			o.ended(2)
+			o.agent.Status.Components[0].LastExit = &v1alpha1.ComponentExit{Signal: "SIGKILL", Reason: v1alpha1.ReasonHung}
+		}, want: "False Exited kubelet keeps ending, by the agent as it hung: see /var/log/drover/kubelet.log on the machine",
+			event: "JoinFailed: Machine workers-abcde-0 does not join: Exited: kubelet keeps ending, by the agent as it hung"},
 		{reason: "it is told once", set: func(o *observed) {
 			o.had("False", v1alpha1.ReasonExited, "kubelet keeps ending, by SIGSEGV")
 			o.says("False", v1alpha1.ReasonComponentsUnhealthy, "kubelet")

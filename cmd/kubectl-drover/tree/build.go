@@ -206,6 +206,8 @@ func componentNode(c v1alpha1.ComponentStatus) Node {
 
 func exit(e *v1alpha1.ComponentExit) string {
 	switch {
+	case e.Reason == v1alpha1.ReasonHung:
+		return "ended by the agent as it hung"
 	case e.Signal != "":
 		return "ended by " + e.Signal
 	case e.Code != nil:
