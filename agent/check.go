@@ -81,7 +81,7 @@ func (w *work) takeOver(ctx context.Context, g *generation.Generation) error {
 		return nil
 	}
 	refused := w.agent.applySysctls(g)
-	w.found(append(w.Findings(), refused...))
+	w.found(append(w.preflight(), refused...))
 	if failed := finding.Errors(refused); len(failed) > 0 {
 		return errors.New(strings.Join(failed, "; "))
 	}

@@ -16,6 +16,7 @@ import (
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/empty"
 	"github.com/google/go-containerregistry/pkg/v1/mutate"
+	"k8s.io/utils/ptr"
 
 	"github.com/drover-dev/drover/agent/bundle"
 	"github.com/drover-dev/drover/agent/component"
@@ -324,6 +325,42 @@ func TestAChangeThatFailedCanBeMadeOnceThereIsRoom(t *testing.T) {
 	}
 	if data, err := os.ReadFile(filepath.Join(a.paths.ConfigDir, "kubelet.yaml")); err != nil || !strings.Contains(string(data), "maxPods: 13") {
 		t.Errorf("got %v, %s; want what the Node's range has room for", err, data)
+	}
+}
+
+func TestANodeThatMayRunFewerPodsThanAskedForSaysSo(t *testing.T) {
+	a, g := machine(t)
+	g.Spec.Kubelet.MaxPods = ptr.To[int32](400)
+	kept := reborn(t, a, g)
+	w := begin(a)
+	if err := w.Check(t.Context(), kept, kept); err != nil {
+		t.Fatal(err)
+	}
+	maxPods := func() (found []string) {
+		for _, f := range w.Findings() {
+			if f.Name == finding.MaxPods {
+				found = append(found, string(f.Severity)+" "+f.Message)
+			}
+		}
+		return found
+	}
+	if err := apply(t.Context(), a, w, kept); err != nil || len(maxPods()) > 0 {
+		t.Fatalf("%v, %q, before the Node's range is known", err, maxPods())
+	}
+	if err := os.WriteFile(filepath.Join(a.opts.StateDir, "network.json"), []byte(`{"node":"node-1","podCIDRs":["10.244.3.0/24"]}`), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for range 2 { // the machine is made ready anew for a state that comes back
+		a.prepared.Store(nil)
+		if err := apply(t.Context(), a, w, kept); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if found := maxPods(); len(found) != 1 || !strings.HasPrefix(found[0], "Warning maxPods is 400, and the Node's pod range 10.244.3.0/24 has addresses for 253 pods only") {
+		t.Errorf("found %q", found)
+	}
+	if data, err := os.ReadFile(filepath.Join(a.paths.ConfigDir, "kubelet.yaml")); err != nil || !strings.Contains(string(data), "maxPods: 253\n") {
+		t.Errorf("got %v, %s; want what the range has room for", err, data)
 	}
 }
 

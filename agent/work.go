@@ -25,7 +25,8 @@ type work struct {
 	mu       sync.Mutex
 	facts    host.Facts
 	findings []v1alpha1.Finding
-	flawed   bool // it was activated although the preflight found errors
+	planned  []v1alpha1.Finding // what the plan has to say
+	flawed   bool               // it was activated although the preflight found errors
 	bundle   *bundle.Bundle
 	ends     map[string]int // how often each process had ended in a row when the state was activated first, which is not its fault
 }
@@ -61,8 +62,15 @@ func (w *work) Facts() host.Facts {
 	return w.facts
 }
 
-// Findings are what the preflight has to say, the worst first.
+// Findings are what the preflight and the plan have to say.
 func (w *work) Findings() []v1alpha1.Finding {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return slices.Concat(w.findings, w.planned)
+}
+
+// preflight is what was found on the machine, the worst first.
+func (w *work) preflight() []v1alpha1.Finding {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return slices.Clone(w.findings)
@@ -109,6 +117,9 @@ func (w *work) Plan(ctx context.Context, g *generation.Generation) (generation.C
 	if err != nil {
 		return generation.Change{}, err
 	}
+	w.mu.Lock()
+	w.planned = plan.Findings
+	w.mu.Unlock()
 	return generation.Change{Generation: g.At(facts.NodeIP.String(), facts.MTU), Apply: func() error {
 		if err := w.takeOver(ctx, g); err != nil {
 			return err

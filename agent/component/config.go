@@ -83,6 +83,8 @@ type Plan struct {
 	Files []File
 	// Processes are the components that have one.
 	Processes []supervise.Process
+	// Findings are where the node gets something else than what the user set.
+	Findings []fleetv1.Finding
 
 	registryDir string
 }
@@ -95,7 +97,7 @@ func Build(cfg Config) (*Plan, error) {
 	if cfg.Paths == (Paths{}) {
 		cfg.Paths = DefaultPaths()
 	}
-	plan := &Plan{registryDir: cfg.registryDir()}
+	plan := &Plan{registryDir: cfg.registryDir(), Findings: cfg.findings()}
 	for _, add := range []func(*Plan, Config) error{addContainerd, addKubelet, addProxy} {
 		if err := add(plan, cfg); err != nil {
 			return nil, err

@@ -3,11 +3,15 @@ package component
 import (
 	"fmt"
 	"maps"
+	"math"
 	"net/netip"
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
 	"k8s.io/utils/ptr"
+
+	"github.com/drover-dev/drover/agent/finding"
+	fleetv1 "github.com/drover-dev/drover/api/v1alpha1"
 )
 
 const (
@@ -17,22 +21,45 @@ const (
 	usedPodAddresses = 3
 )
 
-// maxPods is what the user set, or what the node's pod ranges have room for, up to Kubernetes' default.
+// maxPods is what the user set, or else Kubernetes' default, as far as the Node's pod ranges have room. Another network than
+// Drover's own may have its pods' addresses from elsewhere: there, what the user set is not ours to judge.
 func (c *Config) maxPods() int32 {
-	if c.Spec.Kubelet.MaxPods != nil {
-		return *c.Spec.Kubelet.MaxPods
+	asked, room := c.Spec.Kubelet.MaxPods, int32(math.MaxInt32)
+	if tightest := c.tightestRange(); tightest != nil && (asked == nil || c.Spec.Network.Mode != fleetv1.NetworkModeExternal) {
+		room = roomFor(*tightest)
 	}
-	limit := int64(defaultMaxPods)
+	return min(ptr.Deref(asked, defaultMaxPods), room)
+}
+
+// tightestRange is the node's pod range with the fewest addresses; nil when none is known. A pod has one of each.
+func (c *Config) tightestRange() *netip.Prefix {
+	var tightest *netip.Prefix
 	for _, cidr := range c.PodCIDRs {
-		prefix, err := netip.ParsePrefix(cidr)
-		if err != nil {
-			continue
-		}
-		if free := prefix.Addr().BitLen() - prefix.Bits(); free < 16 {
-			limit = min(limit, max(1, int64(1)<<free-usedPodAddresses))
+		if prefix, err := netip.ParsePrefix(cidr); err == nil && (tightest == nil || roomFor(prefix) < roomFor(*tightest)) {
+			tightest = &prefix
 		}
 	}
-	return int32(limit)
+	return tightest
+}
+
+// roomFor is how many pods a range has addresses for.
+func roomFor(prefix netip.Prefix) int32 {
+	free := prefix.Addr().BitLen() - prefix.Bits()
+	if free > 16 {
+		return math.MaxInt32 // no node runs as many
+	}
+	return int32(max(1, 1<<free-usedPodAddresses))
+}
+
+// findings are where the node gets something else than what the user set.
+func (c *Config) findings() []fleetv1.Finding {
+	asked, offered := ptr.Deref(c.Spec.Kubelet.MaxPods, 0), c.maxPods()
+	if offered >= asked {
+		return nil
+	}
+	return []fleetv1.Finding{finding.Warning(finding.MaxPods,
+		"maxPods is %d, and the Node's pod range %s has addresses for %d pods only, so that the kubelet takes no more: set maxPods to that, or have the cluster give new Nodes larger ranges (kube-controller-manager's --node-cidr-mask-size)",
+		asked, c.tightestRange(), offered)}
 }
 
 // kubeReserved is what the node's own software gets: what the user set, the rest by the machine's size.

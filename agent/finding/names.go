@@ -25,6 +25,8 @@ const (
 	NoTimeService           = "NoTimeService"
 	Firewall                = "Firewall"
 
+	// MaxPods is about a node that may run fewer pods than the user set.
+	MaxPods = "MaxPods"
 	// NodeAddress is about a node that goes on with the address it had.
 	NodeAddress = "NodeAddress"
 	// AgentCertificate is about an agent's certificate that is not renewed.

@@ -44,7 +44,9 @@ type SysctlValue string
 // KubeletSettings is the typed subset of KubeletConfiguration that a pool may set. What is left out gets a value
 // that fits the machine's size, so that several machines can share one host.
 type KubeletSettings struct {
-	// maxPods is the most pods the node runs. Default: 110, or what the node's pod range has room for if that is less.
+	// maxPods is the most pods the node runs. Default: 110, or what the node's pod range has addresses for if that is less.
+	// With network mode Routes a node never runs more pods than its range has addresses for (253 with a /24): a larger number
+	// counts as that one, and the NodeAgent has the finding MaxPods. With mode External it is taken as it is.
 	// +optional
 	// +kubebuilder:validation:Minimum=1
 	// +kubebuilder:validation:Maximum=4096
