@@ -18,7 +18,7 @@ import (
 // when a fifth of their time is left.
 const certificateMargin = 10 * time.Minute
 
-// probes are the questions behind the conditions.
+// probes are the questions behind the conditions, of the generation that runs. What they take from it once is what questions names.
 func (a *Agent) probes() []health.Probe {
 	g := a.installer.Running()
 	socket := a.paths.Socket()

@@ -6,6 +6,7 @@ import (
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
+	"github.com/drover-dev/drover/agent/generation"
 	"github.com/drover-dev/drover/agent/health"
 	"github.com/drover-dev/drover/agent/status"
 	"github.com/drover-dev/drover/api/v1alpha1"
@@ -22,8 +23,8 @@ const (
 // keepStatus has the status written whenever anything that it shows has changed, until the context ends.
 func (a *Agent) keepStatus(ctx context.Context) error {
 	monitor := health.New(a.supervise, a.log.WithName("health"))
-	probes := a.probes()
-	monitor.SetProbes(probes...)
+	asked := questionsOf(a.installer.Running())
+	monitor.SetProbes(a.probes()...)
 	processes, conditions := a.supervise.Changed(), monitor.Changed()
 	done := make(chan struct{})
 	go func() {
@@ -38,10 +39,9 @@ func (a *Agent) keepStatus(ctx context.Context) error {
 	quiet := a.restarted
 	look := time.NewTicker(certificateEvery)
 	defer look.Stop()
-	proxy := a.installer.Running().Spec.Proxy.Mode
 	for {
-		if now := a.installer.Running().Spec.Proxy.Mode; now != proxy {
-			proxy = now
+		if now := questionsOf(a.installer.Running()); now != asked {
+			asked = now
 			monitor.SetProbes(a.probes()...)
 		}
 		probed := monitor.Conditions()
@@ -61,6 +61,17 @@ func (a *Agent) keepStatus(ctx context.Context) error {
 		case <-look.C:
 		}
 	}
+}
+
+// questions are what the probes of one generation differ by from another's.
+type questions struct {
+	proxy            v1alpha1.ProxyMode
+	network          v1alpha1.NetworkMode
+	server, serverCA string
+}
+
+func questionsOf(g *generation.Generation) questions {
+	return questions{g.Spec.Proxy.Mode, g.Spec.Network.Mode, g.Spec.Cluster.Server, g.Spec.Cluster.ServerCA}
 }
 
 func (a *Agent) hindered() bool {

@@ -1,6 +1,7 @@
 package health
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"math/rand/v2"
@@ -137,28 +138,36 @@ func New(processes Processes, log logr.Logger) *Monitor {
 	return &Monitor{processes: processes, log: log, now: time.Now, wake: make(chan struct{}, 1)}
 }
 
-// SetProbes replaces the probes. Conditions of no probe are dropped.
+// SetProbes replaces the probes, and has each asked at once. Conditions of no probe are dropped; what was known of one that goes on
+// with another question holds until that is answered.
 func (m *Monitor) SetProbes(probes ...Probe) {
 	m.mu.Lock()
-	m.probes = m.probes[:0:0]
+	next := make([]*probeState, 0, len(probes))
 	for _, p := range probes {
-		if p.Every == 0 {
-			p.Every = defaultEvery
-		}
-		if p.RetryEvery == 0 {
-			p.RetryEvery = defaultRetryEvery
-		}
-		if p.Tolerance == 0 {
-			p.Tolerance = defaultTolerance
-		}
-		if p.Timeout == 0 {
-			p.Timeout = defaultTimeout
-		}
-		m.probes = append(m.probes, &probeState{Probe: p})
+		next = append(next, m.successor(p.withDefaults()))
 	}
+	m.probes = next
 	m.lastEvent = m.now()
 	m.mu.Unlock()
 	m.poke()
+}
+
+func (p Probe) withDefaults() Probe {
+	p.Every, p.RetryEvery = cmp.Or(p.Every, defaultEvery), cmp.Or(p.RetryEvery, defaultRetryEvery)
+	p.Tolerance, p.Timeout = cmp.Or(p.Tolerance, defaultTolerance), cmp.Or(p.Timeout, defaultTimeout)
+	return p
+}
+
+// successor is a probe with what is known of it.
+func (m *Monitor) successor(p Probe) *probeState {
+	for _, known := range m.probes {
+		if known.Condition == p.Condition && known.Component == p.Component && known.Disabled == p.Disabled {
+			next := *known // whose answer to a question that is under way nobody hears any more
+			next.Probe, next.due, next.running, next.rerun = p, time.Time{}, false, false
+			return &next
+		}
+	}
+	return &probeState{Probe: p}
 }
 
 // Conditions are the present conditions of the probes. Their messages and times change only when they do.

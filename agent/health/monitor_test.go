@@ -235,6 +235,32 @@ func TestAConditionGoesWithItsProbe(t *testing.T) {
 	}
 }
 
+// A node is no less well because what is asked of it has changed.
+func TestWhatIsKnownHoldsUntilAnotherQuestionIsAnswered(t *testing.T) {
+	processes := &fakeProcesses{changed: make(chan struct{}, 1)}
+	disk := Probe{Condition: fleetv1.DiskHealthyCondition, Check: func(context.Context) error { return nil }}
+	m := startMonitor(t, processes, disk)
+	becomes(t, m, fleetv1.DiskHealthyCondition, metav1.ConditionTrue, fleetv1.ReasonHealthy)
+	asked, answer := make(chan struct{}, 1), make(chan error)
+	disk.Check = func(ctx context.Context) error {
+		asked <- struct{}{}
+		select {
+		case err := <-answer:
+			return err
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+	changed := m.Changed()
+	m.SetProbes(disk)
+	<-asked
+	if got := m.Conditions(); len(changed) > 0 || len(got) != 1 || got[0].Status != metav1.ConditionTrue {
+		t.Errorf("before the answer it is %+v", got)
+	}
+	answer <- errors.New("full")
+	becomes(t, m, fleetv1.DiskHealthyCondition, metav1.ConditionFalse, fleetv1.ReasonProbeFailed)
+}
+
 func TestInconclusiveAnswerLeavesTheConditionAlone(t *testing.T) {
 	processes := &fakeProcesses{changed: make(chan struct{}, 1)}
 	var asked atomic.Int64
