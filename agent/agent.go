@@ -84,6 +84,7 @@ type Agent struct {
 	claimed    chan struct{} // closed when the components' directories are known to be the agent's
 	claimOnce  sync.Once
 	dirty      chan struct{} // something that the status shows has changed
+	switched   chan struct{} // another generation may run
 	rebuild    func()        // called when something that the components' configuration depends on has changed
 
 	begun    atomic.Pointer[work] // what was begun last
@@ -132,9 +133,10 @@ func load(opts Options) (*Agent, error) {
 		started:   time.Now(),
 		bootstrap: boot,
 		joined:    make(chan struct{}), introduced: make(chan struct{}), claimed: make(chan struct{}), dirty: make(chan struct{}, 1),
+		switched: make(chan struct{}, 1),
 	}
 	a.installer = &generation.Installer{
-		NewWork: a.newWork, Judge: a.judgeNode, Hindered: a.hinder, Changed: func() { wake(a.dirty) }, Log: opts.Log.WithName("install"),
+		NewWork: a.newWork, Judge: a.judgeNode, Hindered: a.hinder, Changed: func() { wake(a.dirty); wake(a.switched) }, Log: opts.Log.WithName("install"),
 	}
 	a.installer.Begin(generations, state, first)
 	a.rebuild = a.installer.Rebuild

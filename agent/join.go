@@ -42,6 +42,7 @@ func (a *Agent) join(ctx context.Context) error {
 	var parts sync.WaitGroup
 	defer parts.Wait()
 	renewer := &identity.Renewer{API: api, Clock: clock.RealClock{}, Log: a.log.WithName("identity"), Failed: a.renewalFailed}
+	parts.Go(func() { a.followServer(ctx, id.Paths, api) })
 	parts.Go(func() { a.introduceKubelet(ctx, api) })
 	parts.Go(func() { a.reporter.Run(ctx, api) })
 	parts.Go(func() { renewer.Run(ctx, id) })
@@ -90,7 +91,7 @@ func (a *Agent) tryToIdentify(ctx context.Context) (*identity.Identity, *kubeapi
 	if err != nil {
 		return nil, nil, err
 	}
-	api, err := kubeapi.New(id.RESTConfig(a.bootstrap.Spec.Cluster))
+	api, err := kubeapi.New(a.firstServer().config(id.Paths))
 	return id, api, err
 }
 

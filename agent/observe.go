@@ -21,6 +21,7 @@ type sightings struct {
 	renewal   error           // why the agent's certificate was not renewed the last time it failed
 	node      health.Presence // whether there is a Node of this machine's name
 	heartbeat time.Time       // when the kubelet last said that the Node is Ready
+	server    *silentServer   // why the agent does not speak to the API server that it is to
 }
 
 // do reads or changes them.
@@ -36,7 +37,7 @@ func (a *Agent) observe(probed []metav1.Condition, now time.Time) status.Observe
 		Now: now, AgentVersion: a.opts.Version, Probed: probed, Steps: a.timeline.List(),
 		Components:  append(a.supervise.Status(), a.network.Status()),
 		Obstacle:    a.installer.Obstacle(),
-		Findings:    slices.Concat(a.observed().Findings(), a.network.Findings()),
+		Findings:    slices.Concat(a.observed().Findings(), a.network.Findings(), a.serverFindings()),
 		Certificate: a.certificate(now), Serving: a.kubeletServes(),
 	}
 	running := a.installer.Running()

@@ -29,6 +29,8 @@ const (
 	MaxPods = "MaxPods"
 	// NodeAddress is about a node that goes on with the address it had.
 	NodeAddress = "NodeAddress"
+	// APIServer is about an API server that the node is to use and the agent gets no answer from.
+	APIServer = "APIServer"
 	// AgentCertificate is about an agent's certificate that is not renewed.
 	AgentCertificate = "AgentCertificate"
 	// ServingCertificate is about a kubelet that got no certificate to serve with.

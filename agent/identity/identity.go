@@ -108,11 +108,12 @@ func (p Paths) WriteKubeconfig(cluster v1alpha1.ClusterSettings) error {
 	return err
 }
 
-// RESTConfig authenticates with the certificate. client-go reads the files again when they change.
+// RESTConfig authenticates with the certificate, which client-go reads again when it changes. The authority is the settings' own: the
+// file that has one is for kube-proxy, and another generation's before it is known whether that server answers.
 func (p Paths) RESTConfig(cluster v1alpha1.ClusterSettings) *rest.Config {
 	return &rest.Config{
 		Host:            cluster.Server,
-		TLSClientConfig: rest.TLSClientConfig{CAFile: p.ServerCA(), CertFile: p.Pair(), KeyFile: p.Pair()},
+		TLSClientConfig: rest.TLSClientConfig{CAData: []byte(cluster.ServerCA), CertFile: p.Pair(), KeyFile: p.Pair()},
 		QPS:             20,
 		Burst:           40,
 	}

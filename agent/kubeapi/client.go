@@ -3,6 +3,7 @@ package kubeapi
 import (
 	"context"
 	"fmt"
+	"net/http"
 
 	certificatesv1 "k8s.io/api/certificates/v1"
 	corev1 "k8s.io/api/core/v1"
@@ -48,17 +49,20 @@ func addCertificates(s *runtime.Scheme) error {
 // Client makes the agent's requests.
 type Client struct {
 	core, fleet, certificates rest.Interface
+
+	router *router
 }
 
 // New makes a client that authenticates as the configuration says.
 func New(config *rest.Config) (*Client, error) {
 	shared := rest.CopyConfig(config)
 	shared.UserAgent = "drover-agent"
-	httpClient, err := rest.HTTPClientFor(shared)
+	first, err := newWay(shared)
 	if err != nil {
-		return nil, fmt.Errorf("make a client for %s: %w", config.Host, err)
+		return nil, err
 	}
-	c := &Client{}
+	c := &Client{router: newRouter(first)}
+	httpClient := &http.Client{Transport: c.router, Timeout: shared.Timeout}
 	for _, group := range []struct {
 		into    *rest.Interface
 		path    string
