@@ -69,6 +69,7 @@ func (w *work) prepare(ctx context.Context, g *generation.Generation) error {
 	}
 	a.network.Configure(network.Config{
 		Node: g.NodeName, Settings: g.Spec.Network, PodCIDRs: prefixes(g.Spec.Cluster.PodCIDRs), MTU: facts.MTU,
+		Sysctls:  dotted(g.Spec.Sysctls),
 		Reserved: append(prefixes(g.Spec.Cluster.ServiceCIDRs), a.serverPrefixes(ctx, g.Spec.Cluster.Server)...),
 	})
 	a.prepared.Store(w)
@@ -114,6 +115,15 @@ func (w *work) found(findings []v1alpha1.Finding) {
 		w.agent.log.Info("Found the machine changed", "findings", findings)
 		wake(w.agent.dirty)
 	}
+}
+
+// dotted are kernel parameters by their names with dots, as which a template may also write slashes.
+func dotted(sysctls map[string]v1alpha1.SysctlValue) map[string]string {
+	byName := make(map[string]string, len(sysctls))
+	for name, value := range sysctls {
+		byName[strings.ReplaceAll(name, "/", ".")] = string(value)
+	}
+	return byName
 }
 
 // applySysctls sets the kernel's parameters, and returns what it could not set.

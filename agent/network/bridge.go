@@ -91,8 +91,7 @@ func (m *Manager) readdress(config Config, own []netip.Prefix, nodes []Node) ([]
 		return nil, err
 	}
 	r := readdress(have, own, func(cidr netip.Prefix) bool {
-		taken := slices.ContainsFunc(nodes, func(n Node) bool { return n.Name != config.Node && slices.ContainsFunc(n.PodCIDRs, cidr.Overlaps) })
-		return !taken && slices.ContainsFunc(leased, cidr.Contains)
+		return !taken(config.Node, nodes)(cidr) && slices.ContainsFunc(leased, cidr.Contains)
 	})
 	if len(r.Remove) > 0 {
 		m.Log.Info("Changed the addresses of the pods' bridge to those of the Node's ranges", "ranges", own, "had", have, "former", r.Former)

@@ -161,6 +161,7 @@ func (c plugins) add(name string) (*pod, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%w: %s", err, out)
 	}
+	c.keep(q, out)
 	var result struct {
 		IPs []struct{ Address netip.Prefix }
 	}
@@ -169,6 +170,22 @@ func (c plugins) add(name string) (*pod, error) {
 	}
 	q.address = result.IPs[0].Address.Addr()
 	return q, nil
+}
+
+// keep writes the plugin's answer where libcni does, with what the kubelet says of the pod.
+func (c plugins) keep(q *pod, answer []byte) {
+	c.t.Helper()
+	data, err := json.Marshal(map[string]any{
+		"kind": "cniCacheV1", "containerId": q.name, "ifName": "eth0", "networkName": networkName,
+		"cniArgs": [][2]string{{"IgnoreUnknown", "1"}, {"K8S_POD_NAMESPACE", "default"}, {"K8S_POD_NAME", q.name}},
+		"result":  json.RawMessage(answer),
+	})
+	if err == nil {
+		err = os.WriteFile(filepath.Join(c.m.ResultsDir, networkName+"-"+q.name+"-eth0"), data, 0o600)
+	}
+	if err != nil {
+		c.t.Fatal(err)
+	}
 }
 
 func (c plugins) must(name string) *pod {

@@ -5,6 +5,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
@@ -19,7 +20,7 @@ func (m *Manager) Health() metav1.Condition {
 
 func (m *Manager) verdict() (status metav1.ConditionStatus, reason, message string) {
 	m.mu.Lock()
-	config, own, routes, ready, failure := m.config, m.own, m.done.routes, m.ready, m.failure
+	config, own, ready, failure := m.config, m.own, m.ready, m.failure
 	synced, nodeless := m.synced, !slices.ContainsFunc(m.nodes, func(n Node) bool { return n.Name == config.Node })
 	m.mu.Unlock()
 	switch {
@@ -49,17 +50,48 @@ func (m *Manager) verdict() (status metav1.ConditionStatus, reason, message stri
 			return metav1.ConditionFalse, v1alpha1.ReasonProbeFailed, fmt.Sprintf("No pod can be started: the bridge %s has the address %s, where the Node's range %s wants %s; it is being set again", Bridge, a, cidr, gateway(cidr))
 		}
 	}
-	have, err := m.Kernel.Routes()
+	found, err := m.faults()
 	if err != nil {
 		return metav1.ConditionFalse, v1alpha1.ReasonProbeFailed, err.Error()
 	}
-	for _, r := range routes {
-		if !slices.Contains(have, r) {
-			m.kick()
-			return metav1.ConditionFalse, v1alpha1.ReasonProbeFailed, fmt.Sprintf("The route %s is gone; it is being set again", r)
-		}
+	if len(found) > 0 {
+		m.kick()
+		return metav1.ConditionFalse, v1alpha1.ReasonProbeFailed, sentence(found)
 	}
 	return metav1.ConditionTrue, v1alpha1.ReasonHealthy, fmt.Sprintf("Pods have %s", own[0])
+}
+
+// shownFaults is how many faults are told in full.
+const shownFaults = 3
+
+// sentence is a list of faults for people.
+func sentence(faults []string) string {
+	text := strings.Join(faults[:min(len(faults), shownFaults)], "; ")
+	if more := len(faults) - shownFaults; more > 0 {
+		text += fmt.Sprintf("; %d more", more)
+	}
+	return strings.ToUpper(text[:1]) + text[1:]
+}
+
+// faults are what is wrong with what the last run made, and with what the plugins did. Of pods that come or go meanwhile
+// nothing is said.
+func (m *Manager) faults() ([]string, error) {
+	m.mu.Lock()
+	config, nodes, done := m.config, m.nodes, m.done
+	m.mu.Unlock()
+	before, err := m.attachments()
+	if err != nil {
+		return nil, err
+	}
+	want := wanted{own: done.own, former: done.former, pods: done.pods, routes: done.routes, forwarding: forwarding(done.own, config.Sysctls)}
+	seen, err := m.look(want, before)
+	if err != nil {
+		return nil, err
+	}
+	after, err := m.attachments()
+	pods := lasting(before, after)
+	want.gateways = gateways(pods, done.own, taken(config.Node, nodes))
+	return faults(want, pods, seen), err
 }
 
 // Status is the component "network". It has no process.

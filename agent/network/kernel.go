@@ -40,6 +40,16 @@ type Kernel interface {
 	AddBridgeAddress(netip.Prefix) error
 	// RemoveBridgeAddress takes an address off the bridge; one that is gone already is no error.
 	RemoveBridgeAddress(netip.Prefix) error
+	// Masquerades says whether Masquerade has nothing to do.
+	Masquerades(own, former, pods []netip.Prefix) (bool, error)
+	// Bridge is the bridge with the links on it.
+	Bridge() (BridgeState, error)
+	// HasLink says whether there is a link of a name.
+	HasLink(name string) (bool, error)
+	// Sysctl is the value of a parameter by its dotted name.
+	Sysctl(name string) (string, error)
+	// SetSysctl sets one.
+	SetSysctl(name, value string) error
 	// RemoveBridge removes the bridge; one that is gone already is no error.
 	RemoveBridge() error
 }

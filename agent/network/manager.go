@@ -28,6 +28,8 @@ type Config struct {
 	Reserved []netip.Prefix
 	// MTU is that of the node's own interface, for pods of a template that sets none.
 	MTU int
+	// Sysctls are the template's, by their dotted names.
+	Sysctls map[string]string
 }
 
 // Manager keeps the pod network as the Nodes have it.
@@ -38,8 +40,10 @@ type Manager struct {
 	CNIDir string
 	// LeaseDir is where the CNI plugins keep the addresses of pods. Default: the one of the CNI configuration.
 	LeaseDir string
-	Kernel   Kernel
-	Log      logr.Logger
+	// ResultsDir is where containerd keeps what the CNI plugins answered. Default: libcni's.
+	ResultsDir string
+	Kernel     Kernel
+	Log        logr.Logger
 	// Changed is called after each change of what Health, Findings and Status say.
 	Changed func()
 
@@ -55,12 +59,17 @@ type Manager struct {
 	ready   bool
 	failure error
 	started time.Time
+
+	read  sync.Mutex
+	known map[string]attachment // by the names of their files
 }
 
 // applied is what a run made of the machine.
 type applied struct {
 	// own are the ranges that it made the CNI configuration for, and former those that pods have addresses of beside.
 	own, former []netip.Prefix
+	// pods are the ranges that are not hidden from each other.
+	pods []netip.Prefix
 	// routes are those that it made, and unreachable those that there is no way for.
 	routes, unreachable []Route
 	// refused are the ranges of other Nodes that it made none for.
@@ -219,16 +228,30 @@ func (m *Manager) apply(config Config, own []netip.Prefix, nodes []Node, synced 
 	if err != nil {
 		return applied{}, err
 	}
-	did := applied{former: former}
+	did := applied{former: former, pods: slices.Concat(config.PodCIDRs, own)}
 	errs := []error{
 		writeConflist(m.CNIDir, own, mtu),
 		storePodCIDRs(m.StateDir, config.Node, own),
-		m.Kernel.Masquerade(own, former, slices.Concat(config.PodCIDRs, own)),
+		m.Kernel.Masquerade(own, former, did.pods),
+		m.forward(config, own),
 	}
 	if synced { // else nothing is known of the other nodes: the routes of the last run are the best there is
 		errs = append(errs, m.route(config, own, nodes, &did))
 	}
 	return did, errors.Join(errs...)
+}
+
+// forward turns on what somebody turned off.
+func (m *Manager) forward(config Config, own []netip.Prefix) error {
+	var errs []error
+	for _, name := range forwarding(own, config.Sysctls) {
+		value, err := m.Kernel.Sysctl(name)
+		if err == nil && value == "0" {
+			err = m.Kernel.SetSysctl(name, "1")
+		}
+		errs = append(errs, err)
+	}
+	return errors.Join(errs...)
 }
 
 // route makes the routes to the other nodes.

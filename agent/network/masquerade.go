@@ -25,11 +25,7 @@ func (kernel) Masquerade(own, former, pods []netip.Prefix) error {
 	if err != nil {
 		return fmt.Errorf("open nftables: %w", err)
 	}
-	table := &nftables.Table{Name: Table, Family: nftables.TableFamilyINet}
-	chain := &nftables.Chain{
-		Name: "postrouting", Table: table, Type: nftables.ChainTypeNAT,
-		Hooknum: nftables.ChainHookPostrouting, Priority: nftables.ChainPriorityNATSource,
-	}
+	table, chain := postrouting()
 	rules, err := masquerade(own, former, pods)
 	if err != nil {
 		return err
@@ -52,6 +48,27 @@ func (kernel) Masquerade(own, former, pods []netip.Prefix) error {
 		return fmt.Errorf("set the nftables table %s: %w", Table, err)
 	}
 	return nil
+}
+
+func postrouting() (*nftables.Table, *nftables.Chain) {
+	table := &nftables.Table{Name: Table, Family: nftables.TableFamilyINet}
+	return table, &nftables.Chain{
+		Name: "postrouting", Table: table, Type: nftables.ChainTypeNAT,
+		Hooknum: nftables.ChainHookPostrouting, Priority: nftables.ChainPriorityNATSource,
+	}
+}
+
+func (kernel) Masquerades(own, former, pods []netip.Prefix) (bool, error) {
+	conn, err := nftables.New()
+	if err != nil {
+		return false, fmt.Errorf("open nftables: %w", err)
+	}
+	rules, err := masquerade(own, former, pods)
+	if err != nil {
+		return false, err
+	}
+	_, chain := postrouting()
+	return hasRules(conn, chain, rules)
 }
 
 // masquerade are the rules, each with a digest of what it does as its comment; none without own ranges.

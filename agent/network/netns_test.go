@@ -61,7 +61,7 @@ func inNamespace(t *testing.T) {
 }
 
 func manager(t *testing.T) *Manager {
-	return &Manager{StateDir: t.TempDir(), CNIDir: t.TempDir(), LeaseDir: t.TempDir(), Kernel: NewKernel(), Log: logr.Discard()}
+	return &Manager{StateDir: t.TempDir(), CNIDir: t.TempDir(), LeaseDir: t.TempDir(), ResultsDir: t.TempDir(), Kernel: NewKernel(), Log: logr.Discard()}
 }
 
 func config() Config {
@@ -368,6 +368,7 @@ func (nothing) Routes() ([]Route, error)                 { return nil, nil }
 func (nothing) Subnets() ([]netip.Prefix, error)         { return nil, nil }
 func (nothing) AddRoute(Route) error                     { return nil }
 func (nothing) BridgeAddresses() ([]netip.Prefix, error) { return nil, nil }
+func (nothing) Sysctl(string) (string, error)            { return "1", nil }
 
 func TestRulesAreReplacedOnlyWhenTheyDiffer(t *testing.T) {
 	inNamespace(t)

@@ -11,6 +11,9 @@ import (
 // clockEvery is the time between two looks at the API server's clock.
 const clockEvery = time.Minute
 
+// kernelEvery is the time between two looks at what the kernel has for pods: anyone on the machine may take it away.
+const kernelEvery = 2 * time.Second
+
 // Checks are the questions behind the conditions, as health.Probe has them.
 type Checks struct {
 	Runtime, Kubelet, Proxy, Network, Disk, Clock func(context.Context) error
@@ -35,7 +38,7 @@ func Probes(spec *v1alpha1.NodeAgentSpec, ask Checks) []health.Probe {
 		},
 		{
 			Condition: v1alpha1.NetworkHealthyCondition, Disabled: spec.Network.Mode == v1alpha1.NetworkModeExternal,
-			Check: ask.Network, Healthy: "pods' routes and rules are in place",
+			Every: kernelEvery, Check: ask.Network, Healthy: "pods' routes and rules are in place",
 		},
 		{
 			Condition: v1alpha1.DiskHealthyCondition, Check: ask.Disk, Healthy: "there is room for pods and images",
