@@ -19,11 +19,13 @@ import (
 	"github.com/drover-dev/drover/agent/bundle"
 	"github.com/drover-dev/drover/agent/component"
 	"github.com/drover-dev/drover/agent/generation"
+	"github.com/drover-dev/drover/agent/health"
 	"github.com/drover-dev/drover/agent/host"
 	"github.com/drover-dev/drover/agent/identity"
 	"github.com/drover-dev/drover/agent/kernel"
 	"github.com/drover-dev/drover/agent/membership"
 	"github.com/drover-dev/drover/agent/network"
+	"github.com/drover-dev/drover/agent/proxyrules"
 	"github.com/drover-dev/drover/agent/report"
 	"github.com/drover-dev/drover/agent/status"
 	"github.com/drover-dev/drover/agent/supervise"
@@ -68,6 +70,8 @@ type Agent struct {
 	kernel    *kernel.Kernel
 	supervise *supervise.Supervisor
 	network   *network.Manager
+	proxy     *proxyrules.Keeper
+	monitor   *health.Monitor
 	installer *generation.Installer
 	reporter  *report.Reporter
 	timeline  *status.Timeline
@@ -132,6 +136,7 @@ func load(opts Options) (*Agent, error) {
 		paths:     component.DefaultPaths(),
 		started:   time.Now(),
 		bootstrap: boot,
+		monitor:   health.New(processes, opts.Log.WithName("health")),
 		joined:    make(chan struct{}), introduced: make(chan struct{}), claimed: make(chan struct{}), dirty: make(chan struct{}, 1),
 		switched: make(chan struct{}, 1),
 	}
@@ -151,8 +156,9 @@ func load(opts Options) (*Agent, error) {
 	a.paths.ResolvConf = a.system.ResolvConf()
 	a.network = &network.Manager{
 		StateDir: opts.StateDir, CNIDir: a.paths.CNIConfDir, Kernel: network.NewKernel(), Log: opts.Log.WithName("network"),
-		Changed: func() { wake(a.dirty); a.rebuild() },
+		Changed: func() { a.monitor.Recheck(v1alpha1.NetworkHealthyCondition); wake(a.dirty); a.rebuild() },
 	}
+	a.proxy = a.newProxyKeeper()
 	return a, nil
 }
 
@@ -180,6 +186,7 @@ func (a *Agent) Run(ctx context.Context) error {
 		"identity":  a.join,
 		"install":   func(ctx context.Context) error { a.installer.Run(ctx); return nil },
 		"status":    a.keepStatus,
+		"proxy":     a.keepProxyRules,
 		"network":   func(ctx context.Context) error { a.network.Run(ctx); return nil },
 	} {
 		parts.Go(func() {

@@ -22,10 +22,12 @@ import (
 	"github.com/drover-dev/drover/agent/component"
 	"github.com/drover-dev/drover/agent/finding"
 	"github.com/drover-dev/drover/agent/generation"
+	"github.com/drover-dev/drover/agent/health"
 	"github.com/drover-dev/drover/agent/host"
 	"github.com/drover-dev/drover/agent/kernel"
 	"github.com/drover-dev/drover/agent/membership"
 	"github.com/drover-dev/drover/agent/network"
+	"github.com/drover-dev/drover/agent/proxyrules"
 	"github.com/drover-dev/drover/agent/status"
 	"github.com/drover-dev/drover/agent/supervise"
 	"github.com/drover-dev/drover/api/v1alpha1"
@@ -83,7 +85,7 @@ func machine(t *testing.T) (*Agent, *generation.Generation) {
 		opts: Options{StateDir: filepath.Join(dir, "state"), RunDir: filepath.Join(dir, "run")},
 		log:  logr.Discard(), boot: joinedBoot(), members: membership.New(membership.Options{Node: "node-1", Log: logr.Discard()}), timeline: status.NewTimeline(time.Now),
 		system: system, kernel: &kernel.Kernel{Host: system},
-		network: &network.Manager{StateDir: dir}, supervise: processes, restarted: true,
+		network: &network.Manager{StateDir: dir}, proxy: &proxyrules.Keeper{}, supervise: processes, restarted: true,
 		paths: component.Paths{
 			ConfigDir: filepath.Join(dir, "etc"), LogDir: dir,
 			KubeletDir: filepath.Join(dir, "kubelet"), ContainerdRoot: filepath.Join(dir, "containerd"), ContainerdState: filepath.Join(dir, "run", "containerd"),
@@ -94,6 +96,7 @@ func machine(t *testing.T) (*Agent, *generation.Generation) {
 	a.installer = &generation.Installer{NewWork: a.newWork, Judge: a.judgeNode, Hindered: a.hinder, Changed: func() {}}
 	begunWith(t, a, g)
 	a.begun.Store(&work{agent: a})
+	a.monitor = health.New(processes, logr.Discard())
 	return a, g
 }
 

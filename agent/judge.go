@@ -64,7 +64,7 @@ func (a *Agent) evidence() []evidence {
 	if a.installer.Running().Spec.Proxy.Mode != v1alpha1.ProxyModeNone {
 		all = append(all, evidence{
 			component: v1alpha1.ComponentKubeProxy, process: true, remote: true, // it answers nothing before it has read its Node
-			ask: func(ctx context.Context) error { return health.ProxyAnswers(ctx, health.ProxyURL) },
+			ask: a.proxyWorks,
 		})
 	}
 	return all

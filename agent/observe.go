@@ -37,7 +37,7 @@ func (a *Agent) observe(probed []metav1.Condition, now time.Time) status.Observe
 		Now: now, AgentVersion: a.opts.Version, Probed: probed, Steps: a.timeline.List(),
 		Components:  append(a.supervise.Status(), a.network.Status()),
 		Obstacle:    a.installer.Obstacle(),
-		Findings:    slices.Concat(a.observed().Findings(), a.network.Findings(), a.serverFindings()),
+		Findings:    slices.Concat(a.observed().Findings(), a.network.Findings(), a.proxy.Findings(), a.serverFindings()),
 		Certificate: a.certificate(now), Serving: a.kubeletServes(),
 	}
 	running := a.installer.Running()

@@ -49,12 +49,21 @@ func (a *Agent) kubeletHealthy() func(context.Context) error {
 // nodeRegistered fails when the kubelet should have registered its Node by now.
 func (a *Agent) nodeRegistered(context.Context) error { return a.registration(time.Now()).Failure() }
 
-// proxyHealthy wants an answer of kube-proxy and the certificate that it reads Services with, which is the agent's.
+// proxyHealthy wants an answer of kube-proxy, its rules in the kernel, and the certificate that it reads Services with, which is
+// the agent's.
 func (a *Agent) proxyHealthy() func(context.Context) error {
 	return health.All(
-		func(ctx context.Context) error { return health.ProxyAnswers(ctx, health.ProxyURL) },
+		a.proxyWorks,
 		a.proxyCertificate(),
 	)
+}
+
+// proxyWorks wants an answer of kube-proxy, which does not miss its rules, and the rules.
+func (a *Agent) proxyWorks(ctx context.Context) error {
+	if err := health.ProxyAnswers(ctx, health.ProxyURL); err != nil {
+		return err
+	}
+	return a.proxy.Failure()
 }
 
 func (a *Agent) proxyCertificate() func(context.Context) error {

@@ -7,7 +7,6 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/drover-dev/drover/agent/generation"
-	"github.com/drover-dev/drover/agent/health"
 	"github.com/drover-dev/drover/agent/status"
 	"github.com/drover-dev/drover/api/v1alpha1"
 )
@@ -22,7 +21,7 @@ const (
 
 // keepStatus has the status written whenever anything that it shows has changed, until the context ends.
 func (a *Agent) keepStatus(ctx context.Context) error {
-	monitor := health.New(a.supervise, a.log.WithName("health"))
+	monitor := a.monitor
 	asked := questionsOf(a.installer.Running())
 	monitor.SetProbes(a.probes()...)
 	processes, conditions := a.supervise.Changed(), monitor.Changed()

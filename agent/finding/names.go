@@ -43,6 +43,11 @@ const (
 	// PodRangesRefused is about Nodes with ranges that are not routed because they can be no pods'.
 	PodRangesRefused = "PodRangesRefused"
 
+	// ProxyRulesLost is about kube-proxy's rules that somebody took out of the kernel.
+	ProxyRulesLost = "ProxyRulesLost"
+	// HostPortsLost is about pods whose ports of the node were taken out of the kernel.
+	HostPortsLost = "HostPortsLost"
+
 	// StatusRefused is that the API server refused a part of the status, which lacks that part.
 	StatusRefused = "StatusRefused"
 )

@@ -187,6 +187,18 @@ func (m *Monitor) Changed() <-chan struct{} {
 	return reader
 }
 
+// Recheck has the question of a condition asked at once: what it rests on has changed.
+func (m *Monitor) Recheck(condition string) {
+	m.mu.Lock()
+	for _, p := range m.probes {
+		if p.Condition == condition {
+			p.due, p.rerun = time.Time{}, true
+		}
+	}
+	m.mu.Unlock()
+	m.poke()
+}
+
 // Run probes until the context ends.
 func (m *Monitor) Run(ctx context.Context) error {
 	var checks sync.WaitGroup

@@ -344,3 +344,20 @@ func TestOnlySilenceOfTheProcessThatRunsCounts(t *testing.T) {
 		t.Error("one that has answered is silent")
 	}
 }
+
+func TestWhatChangedIsAskedForAtOnce(t *testing.T) {
+	var broken atomic.Bool
+	m := startMonitor(t, &fakeProcesses{changed: make(chan struct{}, 1)}, Probe{
+		Condition: fleetv1.NetworkHealthyCondition, Healthy: "there are routes", Every: time.Hour,
+		Check: func(context.Context) error {
+			if broken.Load() {
+				return errors.New("the bridge is gone")
+			}
+			return nil
+		},
+	})
+	becomes(t, m, fleetv1.NetworkHealthyCondition, metav1.ConditionTrue, fleetv1.ReasonHealthy)
+	broken.Store(true)
+	m.Recheck(fleetv1.NetworkHealthyCondition)
+	becomes(t, m, fleetv1.NetworkHealthyCondition, metav1.ConditionFalse, fleetv1.ReasonProbeFailed)
+}

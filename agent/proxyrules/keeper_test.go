@@ -1,0 +1,201 @@
+package proxyrules
+
+import (
+	"context"
+	"errors"
+	"runtime"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/go-logr/logr"
+	"github.com/vishvananda/netns"
+	"k8s.io/utils/clock"
+	clocktesting "k8s.io/utils/clock/testing"
+
+	"github.com/drover-dev/drover/agent/finding"
+	"github.com/drover-dev/drover/agent/netevents"
+	"github.com/drover-dev/drover/api/v1alpha1"
+)
+
+// bench is a keeper with a clock, and a kube-proxy that writes its rules a second after it was restarted.
+type bench struct {
+	*Keeper
+	clock    *clocktesting.FakeClock
+	missing  string
+	failure  error
+	stopped  bool
+	restarts []time.Duration // since the beginning
+	changes  int
+}
+
+func newBench() *bench {
+	start := time.Unix(1_800_000_000, 0)
+	b := &bench{clock: clocktesting.NewFakeClock(start)}
+	b.Keeper = &Keeper{
+		Missing: func(context.Context) (string, error) { return b.missing, b.failure },
+		Runs:    func() bool { return !b.stopped },
+		Restart: func(string) { b.restarts = append(b.restarts, b.clock.Since(start)) },
+		Changed: func() { b.changes++ },
+		Clock:   b.clock, Log: logr.Discard(),
+	}
+	return b
+}
+
+// pass looks as often as the keeper wants to for a while, with kube-proxy writing its rules a second after a restart.
+func (b *bench) pass(t *testing.T, d time.Duration) {
+	t.Helper()
+	for end := b.clock.Now().Add(d); b.clock.Now().Before(end); {
+		before := len(b.restarts)
+		wait := b.look(t.Context())
+		if len(b.restarts) > before {
+			b.missing, wait = "", time.Second
+		}
+		b.clock.Step(min(wait, end.Sub(b.clock.Now())))
+	}
+}
+
+const table = "the nftables table ip kube-proxy"
+
+func TestAKubeProxyWithoutItsRulesIsRestartedAtOnce(t *testing.T) {
+	b := newBench()
+	b.pass(t, time.Minute)
+	if len(b.restarts) > 0 || b.Failure() != nil || len(b.Findings()) > 0 {
+		t.Fatalf("restarted %v, %v, found %v, with nothing wrong", b.restarts, b.Failure(), b.Findings())
+	}
+	b.missing = table
+	again := b.look(t.Context())
+	if again != confirmAfter || len(b.restarts) > 0 {
+		t.Errorf("restarted %v and looks again in %s, want it to make sure first", b.restarts, again)
+	}
+	if err := b.Failure(); err == nil || err.Error() != table+" is gone from the kernel, and Services do not answer: kube-proxy is started again to write it" {
+		t.Errorf("got %v", err)
+	}
+	if b.changes != 1 {
+		t.Errorf("told %d changes, want one", b.changes)
+	}
+	b.clock.Step(again)
+	b.look(t.Context())
+	if len(b.restarts) != 1 {
+		t.Errorf("restarted %v", b.restarts)
+	}
+	b.missing = ""
+	b.look(t.Context())
+	found := b.Findings()
+	if b.Failure() != nil || len(found) != 1 || found[0].Name != finding.ProxyRulesLost || !strings.Contains(found[0].Message, table) {
+		t.Errorf("got %v and %v, want to be told of what was mended", b.Failure(), found)
+	}
+	b.clock.Step(remembered + time.Second)
+	if found := b.Findings(); len(found) > 0 {
+		t.Errorf("still told of %v", found)
+	}
+}
+
+func TestWhatIsPutBackAtOnceIsNoLoss(t *testing.T) {
+	b := newBench()
+	b.missing = table
+	b.clock.Step(b.look(t.Context()) / 2)
+	b.missing = ""
+	b.look(t.Context())
+	b.pass(t, time.Minute)
+	if len(b.restarts) > 0 {
+		t.Errorf("restarted %v", b.restarts)
+	}
+}
+
+func TestAFirewallThatFlushesEveryMinuteDoesNotKillKubeProxyForEver(t *testing.T) {
+	b := newBench()
+	for range 60 {
+		b.missing = table
+		b.pass(t, time.Minute)
+	}
+	if n := len(b.restarts); n < 20 || n > 34 {
+		t.Errorf("restarted %d times in an hour of 60 losses, want it about every other minute: %v", n, b.restarts)
+	}
+	for i := range b.restarts[1:] {
+		if gap := b.restarts[i+1] - b.restarts[i]; i > 6 && gap < 2*time.Minute {
+			t.Errorf("restart %d came %s after the one before", i+2, gap)
+		}
+	}
+	b.missing = table
+	b.look(t.Context())
+	if err := b.Failure(); err == nil || !strings.Contains(err.Error(), "restarts kube-proxy writes it again at ") {
+		t.Errorf("got %v, want to be told when it is restarted next", err)
+	}
+	b.missing = ""
+	b.pass(t, peace+time.Minute)
+	b.missing = table
+	b.look(t.Context())
+	if err := b.Failure(); err == nil || strings.Contains(err.Error(), "at the earliest") {
+		t.Errorf("got %v, want peace to be rewarded", err)
+	}
+}
+
+func TestAKubeProxyThatDoesNotRunIsLeftToItsSupervisor(t *testing.T) {
+	b := newBench()
+	b.missing, b.stopped = table, true
+	b.pass(t, time.Minute)
+	if len(b.restarts) > 0 || b.Failure() != nil {
+		t.Errorf("restarted %v, %v", b.restarts, b.Failure())
+	}
+}
+
+func TestWhatCannotBeLookedAtIsSaidAndNoReasonToRestart(t *testing.T) {
+	b := newBench()
+	b.failure = errors.New("no nftables here")
+	b.pass(t, time.Minute)
+	if err := b.Failure(); len(b.restarts) > 0 || !errors.Is(err, b.failure) {
+		t.Errorf("restarted %v, %v", b.restarts, err)
+	}
+}
+
+func TestAFlushIsMendedWithinSeconds(t *testing.T) {
+	inNamespace(t)
+	p := kubeProxy(t, v1alpha1.ProxyModeNFTables)
+	p.awaits(v1alpha1.ProxyModeNFTables, four, "")
+	ctx, cancel := context.WithCancel(t.Context())
+	inside, err := netns.Get()
+	if err != nil {
+		t.Fatal(err)
+	}
+	events, err := netevents.Subscribe(ctx, netevents.Rules)
+	if err != nil {
+		t.Fatal(err)
+	}
+	restart, seen := make(chan string, 1), atomic.Bool{}
+	k := &Keeper{
+		Missing: func(ctx context.Context) (string, error) { return Missing(ctx, v1alpha1.ProxyModeNFTables, four) },
+		Runs:    func() bool { return true },
+		Restart: func(reason string) { restart <- reason },
+		Clock:   clock.RealClock{}, Log: logr.Discard(),
+	}
+	k.Changed = func() { seen.Store(seen.Load() || k.missing != "") }
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		runtime.LockOSThread() // the thread ends with the goroutine
+		if err := netns.Set(inside); err != nil {
+			t.Error(err)
+			return
+		}
+		k.Run(ctx, events)
+	}()
+	defer func() { cancel(); <-done; _ = inside.Close() }()
+	begun := time.Now()
+	run(t, "nft flush ruleset")
+	select {
+	case reason := <-restart:
+		if reason != table+" is gone from the kernel" || !seen.Load() {
+			t.Errorf("restarted because %q; told before: %t", reason, seen.Load())
+		}
+	case <-time.After(10 * time.Second):
+		t.Fatal("kube-proxy was not restarted")
+	}
+	p.stop()
+	p.start()
+	p.awaits(v1alpha1.ProxyModeNFTables, four, "")
+	if took := time.Since(begun); took > 10*time.Second {
+		t.Errorf("the rules were gone for %s", took)
+	}
+}
