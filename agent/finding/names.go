@@ -43,6 +43,8 @@ const (
 	// PodRangesRefused is about Nodes with ranges that are not routed because they can be no pods'.
 	PodRangesRefused = "PodRangesRefused"
 
+	// NetworkMended is about a part of the pod network that somebody took away and that was made again.
+	NetworkMended = "NetworkMended"
 	// ProxyRulesLost is about kube-proxy's rules that somebody took out of the kernel.
 	ProxyRulesLost = "ProxyRulesLost"
 	// HostPortsLost is about pods whose ports of the node were taken out of the kernel.

@@ -145,9 +145,13 @@ func gateways(pods []attachment, own []netip.Prefix, taken func(netip.Prefix) bo
 			needed = append(needed, g)
 		}
 	}
-	slices.SortStableFunc(needed, func(a, b netip.Prefix) int {
-		return slices.Index(own, b.Masked()) - slices.Index(own, a.Masked())
-	})
+	rank := func(g netip.Prefix) int {
+		if i := slices.Index(own, g.Masked()); i >= 0 {
+			return i
+		}
+		return len(own)
+	}
+	slices.SortStableFunc(needed, func(a, b netip.Prefix) int { return rank(a) - rank(b) })
 	return needed
 }
 

@@ -12,24 +12,24 @@ import (
 	"github.com/google/nftables"
 	"github.com/vishvananda/netlink"
 
+	"github.com/drover-dev/drover/agent/finding"
 	"github.com/drover-dev/drover/api/v1alpha1"
 )
 
 // node1 is a node with two pods, "one" and "two".
-func node1(t *testing.T) (*Manager, plugins) {
+func node1(t *testing.T) (m *Manager, cni plugins, one, two *pod) {
 	t.Helper()
 	inNamespace(t)
-	m := manager(t)
+	m = manager(t)
 	m.Configure(config())
 	m.SetNodes(three())
 	apply(t, m)
-	cni := plugins{t, m}
-	cni.must("one")
-	cni.must("two")
+	cni = plugins{t, m}
+	one, two = cni.must("one"), cni.must("two")
 	if c := m.Health(); c.Status != "True" {
 		t.Fatalf("got %s: %s, want a healthy node to begin with", c.Reason, c.Message)
 	}
-	return m, cni
+	return m, cni, one, two
 }
 
 func link(t *testing.T, name string) netlink.Link {
@@ -57,7 +57,7 @@ func port(t *testing.T, m *Manager, pod string) netlink.Link {
 	return nil
 }
 
-func TestWhateverOfThePodNetworkIsGoneIsNamed(t *testing.T) {
+func TestWhateverOfThePodNetworkIsGoneIsNamedAndMended(t *testing.T) {
 	table := &nftables.Table{Name: Table, Family: nftables.TableFamilyINet}
 	inTable := func(t *testing.T, do func(*nftables.Conn)) {
 		t.Helper()
@@ -79,61 +79,83 @@ func TestWhateverOfThePodNetworkIsGoneIsNamed(t *testing.T) {
 	for name, c := range map[string]struct {
 		fault func(*testing.T, *Manager)
 		want  string // PORT stands for the first pod's
+		// beyond says that nobody can mend it without ending the pod.
+		beyond bool
 	}{
 		"link": {
-			func(t *testing.T, _ *Manager) { must(t, netlink.LinkDel(link(t, Bridge))) },
-			"The bridge cni0 is gone, and pods are cut off: default/one, default/two",
+			fault: func(t *testing.T, _ *Manager) { must(t, netlink.LinkDel(link(t, Bridge))) },
+			want:  "The bridge cni0 is gone, and pods are cut off: default/one, default/two",
 		},
 		"state": {
-			func(t *testing.T, _ *Manager) { must(t, netlink.LinkSetDown(link(t, Bridge))) },
-			"The bridge cni0 is down, and pods are cut off: default/one, default/two",
+			fault: func(t *testing.T, _ *Manager) { must(t, netlink.LinkSetDown(link(t, Bridge))) },
+			want:  "The bridge cni0 is down, and pods are cut off: default/one, default/two",
 		},
 		"address": {
-			func(t *testing.T, _ *Manager) { must(t, NewKernel().RemoveBridgeAddress(p("10.244.0.1/24"))) },
-			"The bridge cni0 lacks the address 10.244.0.1/24, pods' gateway",
+			fault: func(t *testing.T, _ *Manager) { must(t, NewKernel().RemoveBridgeAddress(p("10.244.0.1/24"))) },
+			want:  "The bridge cni0 lacks the address 10.244.0.1/24, pods' gateway",
 		},
 		"a port off the bridge": {
-			func(t *testing.T, m *Manager) { must(t, netlink.LinkSetNoMaster(port(t, m, "one"))) },
-			"The link PORT of the pod default/one is not on the bridge cni0",
+			fault: func(t *testing.T, m *Manager) { must(t, netlink.LinkSetNoMaster(port(t, m, "one"))) },
+			want:  "The link PORT of the pod default/one is not on the bridge cni0",
 		},
 		"a port that is down": {
-			func(t *testing.T, m *Manager) { must(t, netlink.LinkSetDown(port(t, m, "one"))) },
-			"The link PORT of the pod default/one is down",
+			fault: func(t *testing.T, m *Manager) { must(t, netlink.LinkSetDown(port(t, m, "one"))) },
+			want:  "The link PORT of the pod default/one is down",
 		},
 		"a port without hairpin": {
-			func(t *testing.T, m *Manager) { must(t, netlink.LinkSetHairpin(port(t, m, "one"), false)) },
-			"The link PORT of the pod default/one is not in hairpin mode, and the pod does not reach itself by a Service",
+			fault: func(t *testing.T, m *Manager) { must(t, netlink.LinkSetHairpin(port(t, m, "one"), false)) },
+			want:  "The link PORT of the pod default/one is not in hairpin mode, and the pod does not reach itself by a Service",
 		},
 		"a port that is gone": {
-			func(t *testing.T, m *Manager) { must(t, netlink.LinkDel(port(t, m, "one"))) },
-			"The link PORT of the pod default/one is gone, and the pod is cut off: delete the pod, so that another takes its place",
+			fault:  func(t *testing.T, m *Manager) { must(t, netlink.LinkDel(port(t, m, "one"))) },
+			want:   "The link PORT of the pod default/one is gone, and the pod is cut off: delete the pod, so that another takes its place",
+			beyond: true,
 		},
 		"the table": {
-			func(t *testing.T, _ *Manager) { inTable(t, func(c *nftables.Conn) { c.DelTable(table) }) },
-			"The nftables table inet drover lacks its rules, and pods do not reach what is outside of the cluster",
+			fault: func(t *testing.T, _ *Manager) { inTable(t, func(c *nftables.Conn) { c.DelTable(table) }) },
+			want:  "The nftables table inet drover lacks its rules, and pods do not reach what is outside of the cluster",
 		},
 		"its rules": {
-			func(t *testing.T, _ *Manager) { inTable(t, func(c *nftables.Conn) { c.FlushTable(table) }) },
-			"The nftables table inet drover lacks its rules, and pods do not reach what is outside of the cluster",
+			fault: func(t *testing.T, _ *Manager) { inTable(t, func(c *nftables.Conn) { c.FlushTable(table) }) },
+			want:  "The nftables table inet drover lacks its rules, and pods do not reach what is outside of the cluster",
 		},
 		"forwarding": {
-			func(t *testing.T, m *Manager) { must(t, m.Kernel.SetSysctl("net.ipv4.ip_forward", "0")) },
-			"The parameter net.ipv4.ip_forward is 0, and packets of pods are not forwarded",
+			fault: func(t *testing.T, m *Manager) { must(t, m.Kernel.SetSysctl("net.ipv4.ip_forward", "0")) },
+			want:  "The parameter net.ipv4.ip_forward is 0, and packets of pods are not forwarded",
 		},
 		"a route": {
-			func(t *testing.T, m *Manager) {
+			fault: func(t *testing.T, m *Manager) {
 				must(t, m.Kernel.RemoveRoute(Route{Destination: p("10.244.2.0/24"), Gateway: a("10.99.0.3")}))
 			},
-			"The route 10.244.2.0/24 via 10.99.0.3 is gone",
+			want: "The route 10.244.2.0/24 via 10.99.0.3 is gone",
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			m, _ := node1(t)
+			m, _, one, two := node1(t)
 			want := strings.ReplaceAll(c.want, "PORT", port(t, m, "one").Attrs().Name)
 			c.fault(t, m)
 			got := m.Health()
 			if diff := cmp.Diff(want, got.Message); diff != "" || got.Status != "False" || got.Reason != v1alpha1.ReasonProbeFailed {
 				t.Errorf("got %s %s (-want +got):\n%s", got.Status, got.Reason, diff)
+			}
+			if found := m.Findings(); len(found) > 0 {
+				t.Errorf("found %v before anything was mended", found)
+			}
+			apply(t, m)
+			if c.beyond {
+				if again := m.Health(); again.Message != got.Message || len(m.Findings()) > 0 {
+					t.Errorf("got %s and %v, want what cannot be mended to be said on", again.Message, m.Findings())
+				}
+				return
+			}
+			if again := m.Health(); again.Status != "True" {
+				t.Errorf("got %s: %s after it was mended", again.Reason, again.Message)
+			}
+			if err := one.reaches(t, two); err != nil {
+				t.Errorf("the pods do not reach each other: %v", err)
+			}
+			if found := m.Findings(); len(found) != 1 || found[0].Name != finding.NetworkMended || !strings.Contains(found[0].Message, want) {
+				t.Errorf("found %v, want to be told of what was mended", found)
 			}
 		})
 	}
@@ -152,7 +174,7 @@ func TestManyFaultsAreCounted(t *testing.T) {
 }
 
 func TestAPodThatComesOrGoesIsNoFault(t *testing.T) {
-	m, cni := node1(t)
+	m, cni, _, _ := node1(t)
 	before, err := m.attachments()
 	if err != nil || len(before) != 2 {
 		t.Fatalf("got %v, %v", before, err)

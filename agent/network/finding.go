@@ -3,6 +3,7 @@ package network
 import (
 	"fmt"
 	"slices"
+	"time"
 
 	"github.com/drover-dev/drover/agent/finding"
 	"github.com/drover-dev/drover/api/v1alpha1"
@@ -12,7 +13,7 @@ import (
 // here, and the condition stays True, for pods run here and the node's own part of the network is in place.
 func (m *Manager) Findings() []v1alpha1.Finding {
 	m.mu.Lock()
-	done, nodes := m.done, m.nodes
+	done, nodes, mended := m.done, m.nodes, m.mended
 	m.mu.Unlock()
 	var found []v1alpha1.Finding
 	if len(done.former) > 0 {
@@ -31,6 +32,9 @@ func (m *Manager) Findings() []v1alpha1.Finding {
 			refused = append(refused, r.String())
 		}
 		found = append(found, finding.Warning(finding.PodRangesRefused, "pod ranges of Nodes are not routed from here: find out who gave them these ranges, delete such a Node, and give the manager the cluster's ranges if they are others (--pod-cidrs): %s", finding.List(refused)))
+	}
+	if len(mended.faults) > 0 && time.Since(mended.at) < remembered {
+		found = append(found, finding.Warning(finding.NetworkMended, "something on the machine took a part of the pod network away, and it was made again at %s; find out what does that: %s", mended.at.UTC().Format(time.RFC3339), sentence(mended.faults)))
 	}
 	return found
 }

@@ -54,7 +54,7 @@ func (f *Follower) SetNodes(nodes []Node, servers ...netip.Prefix) {
 // Run follows the Nodes until the context ends, and then removes the routes: nothing keeps them true any more, and on this
 // machine no pod depends on them.
 func (f *Follower) Run(ctx context.Context) error {
-	keep(ctx, f.wake(), f.apply, func(err error) { f.Log.Error(err, "Failed to make the routes to the pods") })
+	keep(ctx, f.wake(), nil, f.apply, func(err error) { f.Log.Error(err, "Failed to make the routes to the pods") })
 	if _, _, err := syncRoutes(f.Kernel, nil); err != nil {
 		return fmt.Errorf("remove the routes to the pods: %w", err)
 	}

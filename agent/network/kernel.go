@@ -44,6 +44,11 @@ type Kernel interface {
 	Masquerades(own, former, pods []netip.Prefix) (bool, error)
 	// Bridge is the bridge with the links on it.
 	Bridge() (BridgeState, error)
+	// MakeBridge makes the bridge unless it is there, and sets it up. An MTU of 0 leaves that to the kernel, and so does no
+	// hardware address.
+	MakeBridge(mac net.HardwareAddr, mtu int) error
+	// AttachPort makes a link a port of the bridge as the plugin does; one that is gone is no error.
+	AttachPort(name string) error
 	// HasLink says whether there is a link of a name.
 	HasLink(name string) (bool, error)
 	// Sysctl is the value of a parameter by its dotted name.

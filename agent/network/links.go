@@ -3,6 +3,7 @@ package network
 import (
 	"errors"
 	"fmt"
+	"net"
 	"os"
 	"strings"
 	"syscall"
@@ -129,3 +130,50 @@ func (kernel) SetSysctl(name, value string) error {
 }
 
 func sysctlPath(name string) string { return "/proc/sys/" + strings.ReplaceAll(name, ".", "/") }
+
+func (kernel) MakeBridge(mac net.HardwareAddr, mtu int) error {
+	attributes := netlink.NewLinkAttrs()
+	attributes.Name, attributes.MTU, attributes.HardwareAddr = Bridge, mtu, mac
+	err := netlink.LinkAdd(&netlink.Bridge{LinkAttrs: attributes})
+	if err != nil && !errors.Is(err, unix.EEXIST) {
+		return fmt.Errorf("make link %s: %w", Bridge, err)
+	}
+	link, err := bridge()
+	if err != nil || link == nil {
+		return err
+	}
+	if len(mac) == 0 { // else the kernel gives it the lowest of its ports', a new one with each pod
+		if err := netlink.LinkSetHardwareAddr(link, link.Attrs().HardwareAddr); err != nil {
+			return fmt.Errorf("keep the hardware address of %s: %w", Bridge, err)
+		}
+	}
+	_ = os.WriteFile(sysctlPath("net.ipv6.conf."+Bridge+".accept_ra"), []byte("0"), 0o644) // where there is IPv6
+	if err := netlink.LinkSetUp(link); err != nil {
+		return fmt.Errorf("set link %s up: %w", Bridge, err)
+	}
+	return nil
+}
+
+func (kernel) AttachPort(name string) error {
+	link, err := netlink.LinkByName(name)
+	if errors.As(err, &netlink.LinkNotFoundError{}) {
+		return nil // nobody can make a pod's link again but the plugin, for another pod
+	}
+	if err != nil {
+		return fmt.Errorf("find link %s: %w", name, err)
+	}
+	on, err := bridge()
+	if err != nil || on == nil {
+		return err
+	}
+	for _, step := range []func() error{
+		func() error { return netlink.LinkSetMaster(link, on) },
+		func() error { return netlink.LinkSetHairpin(link, true) },
+		func() error { return netlink.LinkSetUp(link) },
+	} {
+		if err := step(); err != nil && !errors.Is(err, unix.ENODEV) { // its pod may have gone just now
+			return fmt.Errorf("connect link %s to %s: %w", name, Bridge, err)
+		}
+	}
+	return nil
+}

@@ -13,6 +13,7 @@ import (
 	"github.com/go-logr/logr"
 
 	"github.com/drover-dev/drover/agent/backoff"
+	"github.com/drover-dev/drover/agent/netevents"
 	"github.com/drover-dev/drover/api/v1alpha1"
 )
 
@@ -59,6 +60,7 @@ type Manager struct {
 	ready   bool
 	failure error
 	started time.Time
+	mended  mended
 
 	read  sync.Mutex
 	known map[string]attachment // by the names of their files
@@ -131,15 +133,20 @@ var retries = backoff.Doubling(time.Second, verifyInterval)
 
 // Run applies every change until the context ends. What it made stays.
 func (m *Manager) Run(ctx context.Context) {
-	keep(ctx, m.wake(), func() (string, error) {
+	events, err := netevents.Subscribe(ctx, netevents.Links, netevents.Rules)
+	if err != nil {
+		m.Log.Error(err, "Will see what others change of the pod network only when it looks")
+	}
+	m.kick() // nobody told of what was changed before
+	keep(ctx, m.wake(), events, func() (string, error) {
 		err := m.Apply()
 		return m.trouble(), err
 	}, func(err error) { m.Log.Error(err, "Failed to set up the pod network") })
 }
 
-// keep applies after each wake, and by the waits above, until the context ends. What apply could not do it says in
+// keep applies after each wake and event, and by the waits above, until the context ends. What apply could not do it says in
 // words, with an error unless it is in the order of things; failed is told once of each.
-func keep(ctx context.Context, wake <-chan struct{}, apply func() (trouble string, err error), failed func(error)) {
+func keep(ctx context.Context, wake, events <-chan struct{}, apply func() (trouble string, err error), failed func(error)) {
 	timer := time.NewTimer(verifyInterval)
 	defer timer.Stop()
 	waits, before := retries, ""
@@ -148,6 +155,7 @@ func keep(ctx context.Context, wake <-chan struct{}, apply func() (trouble strin
 		case <-ctx.Done():
 			return
 		case <-wake:
+		case <-events:
 		case <-timer.C:
 		}
 		trouble, err := apply()
@@ -179,12 +187,16 @@ func (m *Manager) trouble() string {
 // Apply makes the machine as the Nodes have it, once.
 func (m *Manager) Apply() error {
 	m.mu.Lock()
-	config, own, nodes, synced := m.config, m.own, m.nodes, m.synced
+	config, own, nodes, synced, maintained := m.config, m.own, m.nodes, m.synced, m.ready
 	m.mu.Unlock()
 	if config.Node == "" {
 		return nil
 	}
+	var found []string
 	var err error
+	if maintained {
+		found, _ = m.faults() // what cannot be looked at, can be made all the less, which is told
+	}
 	var did applied
 	if config.Settings.Mode == v1alpha1.NetworkModeExternal {
 		err = m.Remove()
@@ -192,14 +204,21 @@ func (m *Manager) Apply() error {
 		did, err = m.apply(config, own, nodes, synced)
 		did.own = own
 	}
+	again := m.repaired(found)
 	m.mu.Lock()
 	before, unreachable, refused := m.shown(), m.done.unreachable, m.done.refused
 	m.done, m.failure, m.ready = did, err, err == nil && len(own) > 0
+	if len(again) > 0 {
+		m.mended = mended{faults: again, at: time.Now()}
+	}
 	if m.ready && m.started.IsZero() {
 		m.started = time.Now()
 	}
 	changed := before != m.shown()
 	m.mu.Unlock()
+	if len(again) > 0 {
+		m.Log.Info("Mended the pod network", "found", again)
+	}
 	if err == nil && !slices.Equal(unreachable, did.unreachable) {
 		m.Log.Info("Found other nodes to be reachable or not", "unreachable", did.unreachable, "before", unreachable)
 	}
@@ -212,9 +231,21 @@ func (m *Manager) Apply() error {
 	return err
 }
 
+// repaired are those of the faults that were found before a run and are no more.
+func (m *Manager) repaired(found []string) []string {
+	if len(found) == 0 {
+		return nil
+	}
+	left, err := m.faults()
+	if err != nil {
+		return nil
+	}
+	return without(found, left)
+}
+
 // shown is what Health, Findings and Status say, as far as it does not change by itself.
 func (m *Manager) shown() string {
-	return fmt.Sprint(m.ready, m.failure, m.done.own, m.done.former, m.done.unreachable, m.done.refused)
+	return fmt.Sprint(m.ready, m.failure, m.done.own, m.done.former, m.done.unreachable, m.done.refused, m.mended)
 }
 
 // apply starts with what the CNI plugins need, because the kubelet waits for it. The bridge comes before the
@@ -224,12 +255,14 @@ func (m *Manager) apply(config Config, own []netip.Prefix, nodes []Node, synced 
 	if config.Settings.MTU != nil {
 		mtu = int(*config.Settings.MTU)
 	}
+	unbridged := m.bridgePods(config, own, nodes, mtu)
 	former, err := m.readdress(config, own, nodes)
 	if err != nil {
-		return applied{}, err
+		return applied{}, errors.Join(unbridged, err)
 	}
 	did := applied{former: former, pods: slices.Concat(config.PodCIDRs, own)}
 	errs := []error{
+		unbridged,
 		writeConflist(m.CNIDir, own, mtu),
 		storePodCIDRs(m.StateDir, config.Node, own),
 		m.Kernel.Masquerade(own, former, did.pods),

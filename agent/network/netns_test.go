@@ -274,22 +274,7 @@ func TestANodeThatComesWithinReachGetsItsRouteSoon(t *testing.T) {
 	}
 	told := make(chan struct{}, 1)
 	m.Changed = func() { told <- struct{}{} }
-	inside, err := netns.Get()
-	if err != nil {
-		t.Fatal(err)
-	}
-	ctx, cancel := context.WithCancel(t.Context())
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		runtime.LockOSThread() // the thread ends with the goroutine
-		if err := netns.Set(inside); err != nil {
-			t.Error(err)
-			return
-		}
-		m.Run(ctx)
-	}()
-	defer func() { cancel(); <-done; _ = inside.Close() }()
+	runIn(t, m)
 	hear := func(what string) {
 		t.Helper()
 		select {
@@ -309,6 +294,27 @@ func TestANodeThatComesWithinReachGetsItsRouteSoon(t *testing.T) {
 	if len(m.Findings()) != 0 || routes(t) == "[]" {
 		t.Errorf("got %v and routes %s after the link came up", m.Findings(), routes(t))
 	}
+}
+
+// runIn runs the manager in the test's namespace until the test ends.
+func runIn(t *testing.T, m *Manager) {
+	t.Helper()
+	inside, err := netns.Get()
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		runtime.LockOSThread() // the thread ends with the goroutine
+		if err := netns.Set(inside); err != nil {
+			t.Error(err)
+			return
+		}
+		m.Run(ctx)
+	}()
+	t.Cleanup(func() { cancel(); <-done; _ = inside.Close() })
 }
 
 func TestManyNodesOutOfReachAreAFindingThatTheAPITakes(t *testing.T) {
@@ -334,25 +340,27 @@ type broken struct {
 }
 
 func (b broken) Masquerade(_, _, _ []netip.Prefix) error {
-	b.tries <- time.Now()
+	select {
+	case b.tries <- time.Now():
+	default: // nobody counts any more
+	}
 	return errors.New("no nftables here")
 }
 
 func TestFailuresAreTriedLessAndLessAndLoggedOnce(t *testing.T) {
+	inNamespace(t)
 	m := manager(t)
-	tries := make(chan time.Time)
+	tries := make(chan time.Time, 3)
 	m.Kernel = broken{nothing{}, tries}
 	var mu sync.Mutex
 	var logged []string
 	m.Log = funcr.New(func(_, args string) { mu.Lock(); defer mu.Unlock(); logged = append(logged, args) }, funcr.Options{})
 	m.Configure(config())
 	m.SetNodes(three())
-	ctx, cancel := context.WithCancel(t.Context())
-	done := make(chan struct{})
-	go func() { defer close(done); m.Run(ctx) }()
+	runIn(t, m)
 	first, second, third := <-tries, <-tries, <-tries
-	cancel()
-	<-done
+	mu.Lock()
+	defer mu.Unlock()
 	if third.Sub(second) < 3*second.Sub(first)/2 {
 		t.Errorf("waited %s and then %s, want about twice as long", second.Sub(first), third.Sub(second))
 	}
