@@ -95,6 +95,7 @@ type pod struct {
 	name    string
 	handle  netns.NsHandle
 	address netip.Addr
+	answer  []byte // the bridge plugin's
 }
 
 // plugins run what the manager's CNI configuration says, with leases in its own directory.
@@ -104,6 +105,31 @@ type plugins struct {
 }
 
 func (c plugins) run(command string, q *pod) ([]byte, error) {
+	c.t.Helper()
+	return c.call(command, q, 0, func(bridge map[string]any) {
+		ipam, ok := bridge["ipam"].(map[string]any)
+		if !ok {
+			c.t.Fatalf("the configuration has no IPAM: %v", bridge)
+		}
+		ipam["dataDir"] = c.m.LeaseDir
+	})
+}
+
+// publish has a port of the node lead to a pod, with an address that the bridge plugin answered.
+func (c plugins) publish(q *pod, hostPort int, answer []byte) {
+	c.t.Helper()
+	mappings := []map[string]any{{"hostPort": hostPort, "containerPort": 80, "protocol": "tcp"}}
+	if out, err := c.call("ADD", q, 1, func(portmap map[string]any) {
+		portmap["runtimeConfig"] = map[string]any{"portMappings": mappings}
+		portmap["prevResult"] = json.RawMessage(answer)
+	}); err != nil {
+		c.t.Fatalf("%v: %s", err, out)
+	}
+	c.keep(q, answer, map[string]any{"portMappings": mappings})
+}
+
+// call runs one of the configuration's plugins with what containerd would add to it.
+func (c plugins) call(command string, q *pod, plugin int, with func(map[string]any)) ([]byte, error) {
 	c.t.Helper()
 	dir := os.Getenv("KUBEBUILDER_ASSETS")
 	if dir == "" {
@@ -121,19 +147,15 @@ func (c plugins) run(command string, q *pod) ([]byte, error) {
 	if err := json.Unmarshal(data, &conflist); err != nil {
 		c.t.Fatal(err)
 	}
-	bridge := conflist.Plugins[0]
-	bridge["cniVersion"], bridge["name"] = conflist.CNIVersion, conflist.Name
-	ipam, ok := bridge["ipam"].(map[string]any)
-	if !ok {
-		c.t.Fatalf("the configuration has no IPAM: %s", data)
-	}
-	ipam["dataDir"] = c.m.LeaseDir
-	if data, err = json.Marshal(bridge); err != nil {
+	settings := conflist.Plugins[plugin]
+	settings["cniVersion"], settings["name"] = conflist.CNIVersion, conflist.Name
+	with(settings)
+	if data, err = json.Marshal(settings); err != nil {
 		c.t.Fatal(err)
 	}
-	cmd := exec.Command(filepath.Join(dir, "bridge"))
+	cmd := exec.Command(filepath.Join(dir, fmt.Sprint(settings["type"])))
 	cmd.Env = []string{
-		"CNI_COMMAND=" + command, "CNI_CONTAINERID=" + q.name, "CNI_IFNAME=eth0", "CNI_PATH=" + dir,
+		"CNI_COMMAND=" + command, "CNI_CONTAINERID=" + q.name, "CNI_IFNAME=eth0", "CNI_PATH=" + dir, "PATH=" + os.Getenv("PATH"),
 		fmt.Sprintf("CNI_NETNS=/proc/%d/fd/%d", os.Getpid(), int(q.handle)),
 	}
 	cmd.Stdin = bytes.NewReader(data)
@@ -161,7 +183,8 @@ func (c plugins) add(name string) (*pod, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%w: %s", err, out)
 	}
-	c.keep(q, out)
+	q.answer = out
+	c.keep(q, out, nil)
 	var result struct {
 		IPs []struct{ Address netip.Prefix }
 	}
@@ -173,12 +196,13 @@ func (c plugins) add(name string) (*pod, error) {
 }
 
 // keep writes the plugin's answer where libcni does, with what the kubelet says of the pod.
-func (c plugins) keep(q *pod, answer []byte) {
+func (c plugins) keep(q *pod, answer []byte, capabilities map[string]any) {
 	c.t.Helper()
 	data, err := json.Marshal(map[string]any{
 		"kind": "cniCacheV1", "containerId": q.name, "ifName": "eth0", "networkName": networkName,
-		"cniArgs": [][2]string{{"IgnoreUnknown", "1"}, {"K8S_POD_NAMESPACE", "default"}, {"K8S_POD_NAME", q.name}},
-		"result":  json.RawMessage(answer),
+		"cniArgs":        [][2]string{{"IgnoreUnknown", "1"}, {"K8S_POD_NAMESPACE", "default"}, {"K8S_POD_NAME", q.name}},
+		"capabilityArgs": capabilities,
+		"result":         json.RawMessage(answer),
 	})
 	if err == nil {
 		err = os.WriteFile(filepath.Join(c.m.ResultsDir, networkName+"-"+q.name+"-eth0"), data, 0o600)

@@ -33,6 +33,9 @@ func (m *Manager) Findings() []v1alpha1.Finding {
 		}
 		found = append(found, finding.Warning(finding.PodRangesRefused, "pod ranges of Nodes are not routed from here: find out who gave them these ranges, delete such a Node, and give the manager the cluster's ranges if they are others (--pod-cidrs): %s", finding.List(refused)))
 	}
+	if len(done.portsLost) > 0 {
+		found = append(found, finding.Warning(finding.HostPortsLost, "the rules of the portmap plugin were taken out of the kernel, and these pods' ports of the node lead nowhere: delete the pods, so that those that take their place get them again, and find out what flushes rules that are not its own: %s", finding.List(done.portsLost)))
+	}
 	if len(mended.faults) > 0 && time.Since(mended.at) < remembered {
 		found = append(found, finding.Warning(finding.NetworkMended, "something on the machine took a part of the pod network away, and it was made again at %s; find out what does that: %s", mended.at.UTC().Format(time.RFC3339), sentence(mended.faults)))
 	}

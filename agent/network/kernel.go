@@ -49,6 +49,8 @@ type Kernel interface {
 	MakeBridge(mac net.HardwareAddr, mtu int) error
 	// AttachPort makes a link a port of the bridge as the plugin does; one that is gone is no error.
 	AttachPort(name string) error
+	// HostPorts are the sandboxes for which the portmap plugin has rules.
+	HostPorts() ([]string, error)
 	// HasLink says whether there is a link of a name.
 	HasLink(name string) (bool, error)
 	// Sysctl is the value of a parameter by its dotted name.
@@ -111,23 +113,18 @@ func (kernel) RemoveRoute(r Route) error {
 }
 
 func (kernel) Subnets() ([]netip.Prefix, error) {
-	links, err := dump.Whole(netlink.LinkList)
+	link, err := bridge()
 	if err != nil {
-		return nil, fmt.Errorf("list links: %w", err)
+		return nil, err
+	}
+	addresses, err := dump.Whole(func() ([]netlink.Addr, error) { return netlink.AddrList(nil, netlink.FAMILY_ALL) })
+	if err != nil {
+		return nil, fmt.Errorf("list addresses: %w", err)
 	}
 	var subnets []netip.Prefix
-	for _, link := range links {
-		if link.Attrs().Name == Bridge {
-			continue
-		}
-		addresses, err := dump.Whole(func() ([]netlink.Addr, error) { return netlink.AddrList(link, netlink.FAMILY_ALL) })
-		if err != nil {
-			return nil, fmt.Errorf("list the addresses of %s: %w", link.Attrs().Name, err)
-		}
-		for _, a := range addresses {
-			if p, ok := prefix(a.IPNet); ok {
-				subnets = append(subnets, p.Masked())
-			}
+	for _, a := range addresses {
+		if p, ok := prefix(a.IPNet); ok && (link == nil || a.LinkIndex != link.Attrs().Index) {
+			subnets = append(subnets, p.Masked())
 		}
 	}
 	return subnets, nil

@@ -64,6 +64,7 @@ type Manager struct {
 
 	read  sync.Mutex
 	known map[string]attachment // by the names of their files
+	gone  map[string]time.Time  // since when the rules of a sandbox's host ports are
 }
 
 // applied is what a run made of the machine.
@@ -76,6 +77,8 @@ type applied struct {
 	routes, unreachable []Route
 	// refused are the ranges of other Nodes that it made none for.
 	refused []Refusal
+	// portsLost are pods whose ports of the node have had no rules for a while.
+	portsLost []string
 }
 
 func (m *Manager) wake() chan struct{} {
@@ -245,7 +248,7 @@ func (m *Manager) repaired(found []string) []string {
 
 // shown is what Health, Findings and Status say, as far as it does not change by itself.
 func (m *Manager) shown() string {
-	return fmt.Sprint(m.ready, m.failure, m.done.own, m.done.former, m.done.unreachable, m.done.refused, m.mended)
+	return fmt.Sprint(m.ready, m.failure, m.done.own, m.done.former, m.done.unreachable, m.done.refused, m.done.portsLost, m.mended)
 }
 
 // apply starts with what the CNI plugins need, because the kubelet waits for it. The bridge comes before the
@@ -268,6 +271,8 @@ func (m *Manager) apply(config Config, own []netip.Prefix, nodes []Node, synced 
 		m.Kernel.Masquerade(own, former, did.pods),
 		m.forward(config, own),
 	}
+	did.portsLost, err = m.hostPortsLost(time.Now())
+	errs = append(errs, err)
 	if synced { // else nothing is known of the other nodes: the routes of the last run are the best there is
 		errs = append(errs, m.route(config, own, nodes, &did))
 	}
