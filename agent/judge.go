@@ -64,7 +64,7 @@ func (a *Agent) evidence() []evidence {
 	if a.installer.Running().Spec.Proxy.Mode != v1alpha1.ProxyModeNone {
 		all = append(all, evidence{
 			component: v1alpha1.ComponentKubeProxy, process: true, remote: true, // it answers nothing before it has read its Node
-			ask: a.proxyWorks,
+			ask: a.proxyBroken,
 		})
 	}
 	return all
@@ -93,10 +93,26 @@ func (a *Agent) reachesServer(ctx context.Context) bool {
 	return err == nil
 }
 
-// networkBroken fails for what is wrong with the pod network, and not while it waits for what the API server knows.
+// proxyBroken fails for a kube-proxy that does not answer or whose rules are gone, and not while it waits for what the API server
+// knows.
+func (a *Agent) proxyBroken(ctx context.Context) error {
+	err := a.proxyWorks(ctx)
+	if failure := (*health.Failure)(nil); errors.As(err, &failure) && noVerdict(failure.Reason) {
+		return nil
+	}
+	return err
+}
+
+// noVerdict says whether a reason to be unwell says nothing about the state that runs: it waits for the API server, or pods lost
+// their links, which are no better off with another state.
+func noVerdict(reason string) bool {
+	return reason == v1alpha1.ReasonStarting || reason == v1alpha1.ReasonPodCutOff
+}
+
+// networkBroken fails for what is wrong with the pod network as far as the state that runs has to do with it.
 func (a *Agent) networkBroken(context.Context) error {
 	c := a.network.Health()
-	if c.Status == metav1.ConditionTrue || c.Reason == v1alpha1.ReasonStarting {
+	if c.Status == metav1.ConditionTrue || noVerdict(c.Reason) {
 		return nil
 	}
 	return &health.Failure{Reason: c.Reason, Message: c.Message}

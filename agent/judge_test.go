@@ -138,3 +138,13 @@ func TestANetworkThatWaitsForTheAPIServerIsNotBroken(t *testing.T) {
 		t.Errorf("got %v", err)
 	}
 }
+
+func TestWhatNoOtherStateWouldMendIsNoVerdict(t *testing.T) {
+	for reason, want := range map[string]bool{
+		v1alpha1.ReasonStarting: true, v1alpha1.ReasonPodCutOff: true, v1alpha1.ReasonProbeFailed: false, v1alpha1.ReasonExited: false,
+	} {
+		if got := noVerdict(reason); got != want {
+			t.Errorf("%s: got %t", reason, got)
+		}
+	}
+}

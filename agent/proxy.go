@@ -8,6 +8,7 @@ import (
 
 	"k8s.io/utils/clock"
 
+	"github.com/drover-dev/drover/agent/health"
 	"github.com/drover-dev/drover/agent/netevents"
 	"github.com/drover-dev/drover/agent/proxyrules"
 	"github.com/drover-dev/drover/api/v1alpha1"
@@ -21,6 +22,7 @@ func (a *Agent) newProxyKeeper() *proxyrules.Keeper {
 			return proxyrules.Missing(ctx, a.installer.Running().Spec.Proxy.Mode, a.serviceRanges())
 		},
 		Runs:    func() bool { return seen.settled(a.installer.Running().Spec.Proxy.Mode, a.supervise.Status()) },
+		Wrote:   a.proxyWrote,
 		Restart: func(reason string) { a.supervise.Restart(v1alpha1.ComponentKubeProxy, reason) },
 		Changed: func() { a.monitor.Recheck(v1alpha1.ProxyHealthyCondition); wake(a.dirty) },
 		Clock:   clock.RealClock{}, Log: a.log.WithName("proxyrules"),
@@ -35,6 +37,21 @@ func (a *Agent) keepProxyRules(ctx context.Context) error {
 	}
 	a.proxy.Run(ctx, events)
 	return nil
+}
+
+// proxyWrote asks kube-proxy whether it has written the rules of each family of Services.
+func (a *Agent) proxyWrote(ctx context.Context) (bool, error) {
+	families, err := health.ProxyWrote(ctx, health.ProxyURL)
+	for _, r := range a.serviceRanges() {
+		family := "IPv6"
+		if r.Addr().Is4() {
+			family = "IPv4"
+		}
+		if !slices.Contains(families, family) {
+			return false, err
+		}
+	}
+	return true, err
 }
 
 // serviceRanges are the ranges of Services. Where nobody told them, the node's address says of which family they are.
@@ -55,7 +72,7 @@ type proxyRun struct {
 	started time.Time
 }
 
-// settled says whether a kube-proxy runs that has written the rules of a mode. One that was started for another mode goes on
+// settled says whether a kube-proxy runs that writes the rules of a mode. One that was started for another mode goes on
 // for a moment after the mode was changed.
 func (r *proxyRun) settled(mode v1alpha1.ProxyMode, components []v1alpha1.ComponentStatus) bool {
 	i := slices.IndexFunc(components, func(c v1alpha1.ComponentStatus) bool { return c.Name == v1alpha1.ComponentKubeProxy })

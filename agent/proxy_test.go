@@ -21,11 +21,11 @@ func TestAKubeProxyIsAskedForTheRulesOfItsOwnMode(t *testing.T) {
 		want       bool
 	}{
 		{"there is none yet", v1alpha1.ProxyModeNFTables, nil, false},
-		{"it has not written its rules yet", v1alpha1.ProxyModeNFTables, proxy(v1alpha1.ComponentStarting, 1), false},
-		{"it has", v1alpha1.ProxyModeNFTables, proxy(v1alpha1.ComponentRunning, 1), true},
+		{"it does not answer yet", v1alpha1.ProxyModeNFTables, proxy(v1alpha1.ComponentStarting, 1), false},
+		{"it does", v1alpha1.ProxyModeNFTables, proxy(v1alpha1.ComponentRunning, 1), true},
 		{"it is the one of the mode before", v1alpha1.ProxyModeIPTables, proxy(v1alpha1.ComponentRunning, 1), false},
 		{"its successor starts", v1alpha1.ProxyModeIPTables, proxy(v1alpha1.ComponentStarting, 2), false},
-		{"and has written its rules", v1alpha1.ProxyModeIPTables, proxy(v1alpha1.ComponentRunning, 2), true},
+		{"and answers", v1alpha1.ProxyModeIPTables, proxy(v1alpha1.ComponentRunning, 2), true},
 		{"a restart in the same mode is nothing new", v1alpha1.ProxyModeIPTables, proxy(v1alpha1.ComponentRunning, 3), true},
 	} {
 		if got := r.settled(c.mode, c.components); got != c.want {

@@ -164,6 +164,31 @@ func ProxyAnswers(ctx context.Context, url string) error {
 	return fmt.Errorf("kube-proxy says %d: it has not written its rules since %s", code, answer.LastUpdated.UTC().Format(time.RFC3339))
 }
 
+// ProxyWrote asks kube-proxy's health endpoint of which families, "IPv4" and "IPv6", it has written the rules since it was
+// started; none while it waits for the API server, although it is well by its own word.
+func ProxyWrote(ctx context.Context, url string) ([]string, error) {
+	_, body, err := get(ctx, url)
+	if err != nil {
+		return nil, fmt.Errorf("kube-proxy does not answer: %w", err)
+	}
+	var answer struct {
+		Status map[string]struct {
+			LastUpdated time.Time `json:"lastUpdated"`
+		} `json:"status"`
+	}
+	if err := json.Unmarshal([]byte(body), &answer); err != nil {
+		return nil, fmt.Errorf("kube-proxy answers %q: %w", body, err)
+	}
+	var families []string
+	for family, status := range answer.Status {
+		if !status.LastUpdated.IsZero() {
+			families = append(families, family)
+		}
+	}
+	slices.Sort(families)
+	return families, nil
+}
+
 func get(ctx context.Context, url string) (code int, body string, err error) {
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
 	if err != nil {

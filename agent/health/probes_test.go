@@ -9,6 +9,7 @@ import (
 	"crypto/x509"
 	"encoding/pem"
 	"errors"
+	"fmt"
 	"math/big"
 	"net/http"
 	"net/http/httptest"
@@ -158,5 +159,21 @@ func TestCertificateExpiry(t *testing.T) {
 	both := All(func(context.Context) error { return nil }, func(context.Context) error { return errors.New("second") })
 	if err := both(t.Context()); err == nil || err.Error() != "second" {
 		t.Errorf("All returned %v", err)
+	}
+}
+
+func TestKubeProxySaysWhatItWrote(t *testing.T) {
+	for want, body := range map[string]string{
+		"[] <nil>":          `{"lastUpdated":"2026-01-02T03:04:05Z","healthy":true}`,
+		"[IPv6] <nil>":      `{"status":{"IPv4":{"lastUpdated":"0001-01-01T00:00:00Z","healthy":true},"IPv6":{"lastUpdated":"2026-01-02T03:04:05Z","healthy":true}}}`,
+		"[IPv4 IPv6] <nil>": `{"status":{"IPv4":{"lastUpdated":"2026-01-02T03:04:05Z","healthy":true},"IPv6":{"lastUpdated":"2026-01-02T03:04:05Z","healthy":false}}}`,
+		"[] kube-proxy answers \"?\": invalid character '?' looking for beginning of value": "?",
+	} {
+		server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte(body)) }))
+		families, err := ProxyWrote(t.Context(), server.URL)
+		server.Close()
+		if got := fmt.Sprint(families, " ", err); got != want {
+			t.Errorf("got %s, want %s", got, want)
+		}
 	}
 }

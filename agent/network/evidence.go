@@ -100,6 +100,9 @@ func faults(want wanted, pods []attachment, s sighting) []string {
 	return found
 }
 
+// cutOff ends what is said of a pod that nobody can put back on the bridge.
+const cutOff = "is gone, and the pod is cut off: delete the pod, so that another takes its place"
+
 // portFaults are those of the pods' links.
 func portFaults(pods []attachment, s sighting) []string {
 	var found []string
@@ -108,7 +111,7 @@ func portFaults(pods []attachment, s sighting) []string {
 		wrong := ""
 		switch {
 		case slices.Contains(s.gone, a.port):
-			wrong = "is gone, and the pod is cut off: delete the pod, so that another takes its place"
+			wrong = cutOff
 		case !s.bridge.Exists: // which says it all
 		case !on:
 			wrong = "is not on the bridge " + Bridge

@@ -135,7 +135,7 @@ func TestWhateverOfThePodNetworkIsGoneIsNamedAndMended(t *testing.T) {
 			want := strings.ReplaceAll(c.want, "PORT", port(t, m, "one").Attrs().Name)
 			c.fault(t, m)
 			got := m.Health()
-			if diff := cmp.Diff(want, got.Message); diff != "" || got.Status != "False" || got.Reason != v1alpha1.ReasonProbeFailed {
+			if diff := cmp.Diff(want, got.Message); diff != "" || got.Status != "False" || (got.Reason == v1alpha1.ReasonPodCutOff) != c.beyond {
 				t.Errorf("got %s %s (-want +got):\n%s", got.Status, got.Reason, diff)
 			}
 			if found := m.Findings(); len(found) > 0 {

@@ -56,9 +56,17 @@ func (m *Manager) verdict() (status metav1.ConditionStatus, reason, message stri
 	}
 	if len(found) > 0 {
 		m.kick()
-		return metav1.ConditionFalse, v1alpha1.ReasonProbeFailed, sentence(found)
+		return metav1.ConditionFalse, kind(found), sentence(found)
 	}
 	return metav1.ConditionTrue, v1alpha1.ReasonHealthy, fmt.Sprintf("Pods have %s", own[0])
+}
+
+// kind is the reason of faults, ProbeFailed unless all that is wrong is beyond mending.
+func kind(faults []string) string {
+	if slices.ContainsFunc(faults, func(f string) bool { return !strings.HasSuffix(f, cutOff) }) {
+		return v1alpha1.ReasonProbeFailed
+	}
+	return v1alpha1.ReasonPodCutOff
 }
 
 // shownFaults is how many faults are told in full.

@@ -12,6 +12,7 @@ import (
 
 	"github.com/drover-dev/drover/agent/backoff"
 	"github.com/drover-dev/drover/agent/finding"
+	"github.com/drover-dev/drover/agent/health"
 	"github.com/drover-dev/drover/api/v1alpha1"
 )
 
@@ -36,8 +37,11 @@ var patience = backoff.Doubling(5*time.Second, 2*time.Minute)
 type Keeper struct {
 	// Missing is what of the rules is gone, as the function Missing has it.
 	Missing func(context.Context) (string, error)
-	// Runs says whether kube-proxy runs and has written its rules by its own word.
+	// Runs says whether kube-proxy runs.
 	Runs func() bool
+	// Wrote says whether it has written its rules since it was started, by its own word. One that has not waits for the API
+	// server, and is not helped by a restart.
+	Wrote func(context.Context) (bool, error)
 	// Restart has it started again.
 	Restart func(reason string)
 	// Changed is called at each change of what Failure and Findings say, and must not ask for either itself.
@@ -47,6 +51,7 @@ type Keeper struct {
 
 	mu       sync.Mutex
 	missing  string
+	wrote    bool
 	failure  error     // why the last look saw nothing
 	since    time.Time // when the rules were first seen to be gone
 	next     time.Time // when it may be restarted again
@@ -60,6 +65,7 @@ type Keeper struct {
 // shown is what Failure and Findings are made of, as far as it does not change by itself.
 type shown struct {
 	missing, failure string
+	wrote            bool
 	last             time.Time
 }
 
@@ -81,16 +87,20 @@ func (k *Keeper) Run(ctx context.Context, events <-chan struct{}) {
 // look looks once, does what follows from it, and says how soon to look again.
 func (k *Keeper) look(ctx context.Context) time.Duration {
 	if !k.Runs() {
-		k.take("", nil)
+		k.take("", false, nil)
 		return lookEvery
 	}
 	bounded, cancel := context.WithTimeout(ctx, lookTimeout)
 	defer cancel()
 	missing, err := k.Missing(bounded)
+	wrote := false
+	if missing != "" {
+		wrote, err = k.Wrote(bounded)
+	}
 	if ctx.Err() != nil {
 		return lookEvery
 	}
-	reason, again := k.take(missing, err)
+	reason, again := k.take(missing, wrote, err)
 	if reason != "" {
 		k.Log.Info("Had kube-proxy started again, as its rules are gone", "missing", missing)
 		k.Restart(reason)
@@ -99,13 +109,13 @@ func (k *Keeper) look(ctx context.Context) time.Duration {
 }
 
 // take takes down what was seen. It returns why kube-proxy is to be started again, if it is, and when to look next.
-func (k *Keeper) take(missing string, err error) (reason string, again time.Duration) {
+func (k *Keeper) take(missing string, wrote bool, err error) (reason string, again time.Duration) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	defer k.tell()
 	now := k.Clock.Now()
-	k.missing, k.failure = missing, err
-	if missing == "" {
+	k.missing, k.wrote, k.failure = missing, wrote, err
+	if missing == "" || !wrote {
 		k.since = time.Time{}
 		return "", lookEvery
 	}
@@ -125,7 +135,7 @@ func (k *Keeper) take(missing string, err error) (reason string, again time.Dura
 
 // tell calls Changed when there is something new to be said.
 func (k *Keeper) tell() {
-	now := shown{missing: k.missing, last: k.last}
+	now := shown{missing: k.missing, wrote: k.wrote, last: k.last}
 	if k.failure != nil {
 		now.failure = k.failure.Error()
 	}
@@ -146,6 +156,8 @@ func (k *Keeper) Failure() error {
 		return fmt.Errorf("kube-proxy's rules cannot be looked at: %w", k.failure)
 	case k.missing == "":
 		return nil
+	case !k.wrote:
+		return &health.Failure{Reason: v1alpha1.ReasonStarting, Message: "kube-proxy has not written its rules yet, for which it needs the API server: the kernel lacks " + k.missing}
 	case k.restarts > 1 && k.next.After(k.last.Add(patience.Duration*2)):
 		return fmt.Errorf("%s is gone from the kernel, and Services do not answer: after %d restarts kube-proxy writes it again at %s at the earliest", k.missing, k.restarts, k.next.UTC().Format(time.TimeOnly))
 	default:

@@ -15,6 +15,7 @@ import (
 	clocktesting "k8s.io/utils/clock/testing"
 
 	"github.com/drover-dev/drover/agent/finding"
+	"github.com/drover-dev/drover/agent/health"
 	"github.com/drover-dev/drover/agent/netevents"
 	"github.com/drover-dev/drover/api/v1alpha1"
 )
@@ -26,6 +27,7 @@ type bench struct {
 	missing  string
 	failure  error
 	stopped  bool
+	unsynced bool
 	restarts []time.Duration // since the beginning
 	changes  int
 }
@@ -36,6 +38,7 @@ func newBench() *bench {
 	b.Keeper = &Keeper{
 		Missing: func(context.Context) (string, error) { return b.missing, b.failure },
 		Runs:    func() bool { return !b.stopped },
+		Wrote:   func(context.Context) (bool, error) { return !b.unsynced, nil },
 		Restart: func(string) { b.restarts = append(b.restarts, b.clock.Since(start)) },
 		Changed: func() { b.changes++ },
 		Clock:   b.clock, Log: logr.Discard(),
@@ -141,6 +144,21 @@ func TestAKubeProxyThatDoesNotRunIsLeftToItsSupervisor(t *testing.T) {
 	}
 }
 
+func TestAKubeProxyThatWaitsForTheAPIServerIsNotRestarted(t *testing.T) {
+	b := newBench()
+	b.missing, b.unsynced = table, true
+	b.pass(t, time.Hour)
+	var failure *health.Failure
+	if err := b.Failure(); len(b.restarts) > 0 || !errors.As(err, &failure) || failure.Reason != v1alpha1.ReasonStarting || len(b.Findings()) > 0 {
+		t.Errorf("restarted %v, %v, found %v", b.restarts, err, b.Findings())
+	}
+	b.missing, b.unsynced = "", false
+	b.look(t.Context())
+	if err := b.Failure(); err != nil {
+		t.Error(err)
+	}
+}
+
 func TestWhatCannotBeLookedAtIsSaidAndNoReasonToRestart(t *testing.T) {
 	b := newBench()
 	b.failure = errors.New("no nftables here")
@@ -167,6 +185,7 @@ func TestAFlushIsMendedWithinSeconds(t *testing.T) {
 	k := &Keeper{
 		Missing: func(ctx context.Context) (string, error) { return Missing(ctx, v1alpha1.ProxyModeNFTables, four) },
 		Runs:    func() bool { return true },
+		Wrote:   func(context.Context) (bool, error) { return true, nil },
 		Restart: func(reason string) { restart <- reason },
 		Clock:   clock.RealClock{}, Log: logr.Discard(),
 	}

@@ -1,11 +1,14 @@
 package proxyrules
 
 import (
+	"bufio"
 	"context"
 	"encoding/json"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"net/netip"
 	"os"
 	"os/exec"
@@ -20,6 +23,7 @@ import (
 	"github.com/vishvananda/netns"
 	"k8s.io/apimachinery/pkg/util/wait"
 
+	"github.com/drover-dev/drover/agent/health"
 	"github.com/drover-dev/drover/api/v1alpha1"
 )
 
@@ -225,5 +229,44 @@ func TestOnlyTheFamiliesOfServicesNeedRules(t *testing.T) {
 	p.awaits(v1alpha1.ProxyModeNFTables, four, "")
 	if got, err := Missing(t.Context(), v1alpha1.ProxyModeNone, both); got != "" || err != nil {
 		t.Errorf("without kube-proxy got %q, %v", got, err)
+	}
+}
+
+// livez is what kube-proxy answers in the test's namespace, which an HTTP client's own goroutines are not in.
+func livez() ([]byte, error) {
+	conn, err := net.DialTimeout("tcp", "127.0.0.1:10256", 5*time.Second)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = conn.Close() }()
+	if _, err := conn.Write([]byte("GET /livez HTTP/1.0\r\n\r\n")); err != nil {
+		return nil, err
+	}
+	response, err := http.ReadResponse(bufio.NewReader(conn), nil)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = response.Body.Close() }()
+	return io.ReadAll(response.Body)
+}
+
+func TestARealKubeProxySaysThatItWroteItsRules(t *testing.T) {
+	var body []byte
+	t.Run("in a namespace", func(t *testing.T) {
+		inNamespace(t)
+		p := kubeProxy(t, v1alpha1.ProxyModeNFTables)
+		p.awaits(v1alpha1.ProxyModeNFTables, both, "")
+		if err := wait.PollUntilContextTimeout(t.Context(), 10*time.Millisecond, 20*time.Second, true, func(context.Context) (bool, error) {
+			var err error
+			body, err = livez()
+			return err == nil && strings.Contains(string(body), "IPv6"), nil
+		}); err != nil {
+			t.Fatalf("got %q; kube-proxy said: %s", body, p.log())
+		}
+	})
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write(body) }))
+	defer server.Close()
+	if got, err := health.ProxyWrote(t.Context(), server.URL); err != nil || fmt.Sprint(got) != "[IPv4 IPv6]" {
+		t.Errorf("got %v, %v of %s", got, err, body)
 	}
 }

@@ -85,6 +85,8 @@ const (
 	ReasonStarting = "Starting"
 	// ReasonProbeFailed: the component runs, but a probe of it failed; the message has its answer.
 	ReasonProbeFailed = "ProbeFailed"
+	// ReasonPodCutOff: the link of a pod was deleted, which only another pod in its place gets over; the message names the pod.
+	ReasonPodCutOff = "PodCutOff"
 	// ReasonExited: the process ended and is about to be started again.
 	ReasonExited = "Exited"
 	// ReasonHung: the process did not answer for longer than is tolerated, so that the agent ended it and starts it again.
