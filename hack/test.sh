@@ -20,8 +20,7 @@ part() {
 	summary+=("$(printf '%-16s %-6s %4d s' "$name" "$outcome" $((SECONDS - start)))")
 }
 
-# One package more at a time than there are processors: many wait.
-in_module() { (cd "$1" && mapfile -t packages < <(go list ./... | grep -vE '/test/(e2e|vm)$') && tests "$2" pkgname-and-test-fails -timeout=15m -p="$(($(nproc) + 1))" "${packages[@]}"); }
+in_module() { (cd "$1" && mapfile -t packages < <(go list ./... | grep -vE '/test/(e2e|vm)$') && tests "$2" pkgname-and-test-fails -timeout=15m "${packages[@]}"); }
 
 tests() { "$bin/gotestsum" --format="$2" --hide-summary=skipped,output --jsonfile="$results/$1.json" -- -count=1 "${@:3}"; }
 

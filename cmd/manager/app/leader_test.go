@@ -137,14 +137,21 @@ func (m *mortal) died() bool {
 }
 
 func (m *mortal) roundTrip(next http.RoundTripper, request *http.Request) (*http.Response, error) {
-	writes := request.Method != http.MethodGet && !strings.Contains(request.URL.Path, "/leases")
-	if writes && m.left.Load() > 0 && m.left.Add(-1) == 0 {
+	if growing(request) && m.left.Load() > 0 && m.left.Add(-1) == 0 {
 		close(m.dead)
 	}
 	if m.died() {
 		return nil, errDead
 	}
 	return next.RoundTrip(request)
+}
+
+// growing says whether a write is one by which a pool grows: another one, such as an event that was late, would have it die
+// before the names are reserved.
+func growing(request *http.Request) bool {
+	path := request.URL.Path
+	return request.Method != http.MethodGet && strings.Contains(path, "/nodepools/") ||
+		request.Method == http.MethodPost && strings.Contains(path, "machines")
 }
 
 type roundTripper func(*http.Request) (*http.Response, error)
