@@ -3,14 +3,14 @@ package host
 import (
 	"errors"
 	"os/exec"
-	"runtime"
 	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/nftables"
-	"github.com/vishvananda/netns"
 	"golang.org/x/sys/unix"
+
+	"github.com/drover-dev/drover/test/netspace"
 )
 
 func TestFirewallsThatDropPodsPackets(t *testing.T) {
@@ -39,7 +39,7 @@ func TestFirewallsThatDropPodsPackets(t *testing.T) {
 		"ours": {reason: "kube-proxy's are for Services", rules: "table ip kube-proxy { chain filter-forward { type filter hook forward priority 0; policy drop; } }"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			inNetns(t)
+			netspace.Enter(t)
 			if c.rules != "" {
 				if out, err := exec.Command("nft", strings.ReplaceAll(c.rules, " }", "\n}\n")).CombinedOutput(); err != nil {
 					t.Fatalf("nft: %v: %s", err, out)
@@ -54,21 +54,6 @@ func TestFirewallsThatDropPodsPackets(t *testing.T) {
 			}
 		})
 	}
-}
-
-// inNetns puts the test into a network namespace of its own.
-func inNetns(t *testing.T) {
-	t.Helper()
-	runtime.LockOSThread() // until the end of the goroutine, whose thread then ends
-	before, err := netns.Get()
-	if err != nil {
-		t.Fatal(err)
-	}
-	inside, err := netns.New()
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = netns.Set(before); _, _ = before.Close(), inside.Close() })
 }
 
 func TestFirewallsOfOldThatDropPodsPackets(t *testing.T) {

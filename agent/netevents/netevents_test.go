@@ -10,22 +10,9 @@ import (
 
 	"github.com/google/nftables"
 	"github.com/vishvananda/netlink"
-	"github.com/vishvananda/netns"
-)
 
-// inNamespace runs the rest of the test in a network namespace of its own.
-func inNamespace(t *testing.T) {
-	t.Helper()
-	if os.Geteuid() != 0 {
-		t.Fatal("this test makes a network namespace: run it as root")
-	}
-	runtime.LockOSThread() // the thread ends with the goroutine
-	inside, err := netns.New()
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = inside.Close() })
-}
+	"github.com/drover-dev/drover/test/netspace"
+)
 
 func hear(t *testing.T, events <-chan struct{}, what string) {
 	t.Helper()
@@ -49,7 +36,7 @@ func ruleset(t *testing.T, do func(*nftables.Conn)) {
 }
 
 func TestEachKindOfChangeIsTold(t *testing.T) {
-	inNamespace(t)
+	netspace.Enter(t)
 	links, err := Subscribe(t.Context(), Links)
 	if err != nil {
 		t.Fatal(err)
@@ -102,7 +89,7 @@ func settle(events <-chan struct{}) {
 }
 
 func TestMoreChangesThanAnybodyReadsAreToldAndReadOn(t *testing.T) {
-	inNamespace(t)
+	netspace.Enter(t)
 	events, err := Subscribe(t.Context(), Rules)
 	if err != nil {
 		t.Fatal(err)

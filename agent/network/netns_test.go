@@ -22,32 +22,14 @@ import (
 
 	"github.com/drover-dev/drover/agent/finding"
 	"github.com/drover-dev/drover/api/v1alpha1"
+	"github.com/drover-dev/drover/test/netspace"
 )
 
 // inNamespace runs the rest of the test on a thread in a network namespace of its own, which has no name and is gone
 // with the thread's return; a link "eth0" there has 10.99.0.1/24.
 func inNamespace(t *testing.T) {
 	t.Helper()
-	if os.Geteuid() != 0 {
-		t.Fatal("this test makes a network namespace: run it as root")
-	}
-	runtime.LockOSThread()
-	before, err := netns.Get()
-	if err != nil {
-		t.Fatal(err)
-	}
-	inside, err := netns.New()
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := netns.Set(before); err != nil {
-			t.Error(err) // the thread stays locked and dies with the goroutine
-			return
-		}
-		_, _ = before.Close(), inside.Close()
-		runtime.UnlockOSThread()
-	})
+	netspace.Enter(t)
 	link := &netlink.Veth{LinkAttrs: netlink.LinkAttrs{Name: "eth0"}, PeerName: "peer0"}
 	for _, err := range []error{
 		netlink.LinkAdd(link),

@@ -13,18 +13,17 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"runtime"
 	"strings"
 	"syscall"
 	"testing"
 	"time"
 
 	"github.com/vishvananda/netlink"
-	"github.com/vishvananda/netns"
 	"k8s.io/apimachinery/pkg/util/wait"
 
 	"github.com/drover-dev/drover/agent/health"
 	"github.com/drover-dev/drover/api/v1alpha1"
+	"github.com/drover-dev/drover/test/netspace"
 )
 
 var (
@@ -35,26 +34,7 @@ var (
 // inNamespace runs the rest of the test in a network namespace of its own, with nothing but a loopback that is up.
 func inNamespace(t *testing.T) {
 	t.Helper()
-	if os.Geteuid() != 0 {
-		t.Fatal("this test makes a network namespace: run it as root")
-	}
-	runtime.LockOSThread()
-	before, err := netns.Get()
-	if err != nil {
-		t.Fatal(err)
-	}
-	inside, err := netns.New()
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := netns.Set(before); err != nil {
-			t.Error(err) // the thread stays locked and dies with the goroutine
-			return
-		}
-		_, _ = before.Close(), inside.Close()
-		runtime.UnlockOSThread()
-	})
+	netspace.Enter(t)
 	lo, err := netlink.LinkByName("lo")
 	if err == nil {
 		err = netlink.LinkSetUp(lo)

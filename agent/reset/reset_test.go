@@ -8,14 +8,12 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
-	"runtime"
 	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/google/nftables"
-	"github.com/vishvananda/netns"
 	"golang.org/x/sys/unix"
 	"k8s.io/apimachinery/pkg/util/wait"
 
@@ -23,31 +21,13 @@ import (
 	"github.com/drover-dev/drover/agent/network"
 	"github.com/drover-dev/drover/agent/service"
 	"github.com/drover-dev/drover/agent/supervise"
+	"github.com/drover-dev/drover/test/netspace"
 )
 
 // machine is a place like a node's, in directories and a network namespace of the test's own.
 func machine(t *testing.T) (Options, *bytes.Buffer) {
 	t.Helper()
-	if os.Geteuid() != 0 {
-		t.Fatal("this test mounts and makes a network namespace: run it as root")
-	}
-	runtime.LockOSThread()
-	before, err := netns.Get()
-	if err != nil {
-		t.Fatal(err)
-	}
-	inside, err := netns.New()
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := netns.Set(before); err != nil {
-			t.Error(err) // the thread stays locked and dies with the goroutine
-			return
-		}
-		_, _ = before.Close(), inside.Close()
-		runtime.UnlockOSThread()
-	})
+	netspace.Enter(t)
 	dir := t.TempDir()
 	paths := component.Paths{
 		ConfigDir: dir + "/etc/components", LogDir: dir + "/log", KubeletDir: dir + "/kubelet",
