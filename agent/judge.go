@@ -4,14 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"time"
-
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/drover-dev/drover/agent/generation"
 	"github.com/drover-dev/drover/agent/health"
 	"github.com/drover-dev/drover/agent/kubeapi"
+	"github.com/drover-dev/drover/agent/status"
 	"github.com/drover-dev/drover/api/v1alpha1"
 )
 
@@ -60,11 +58,11 @@ func (a *Agent) evidence() []evidence {
 	if a.members.MayRun() {
 		all = append(all, evidence{component: v1alpha1.ComponentKubelet, process: true, ask: func(ctx context.Context) error { return health.KubeletAnswers(ctx, health.KubeletURL) }})
 	}
-	all = append(all, evidence{component: v1alpha1.ComponentNetwork, ask: a.networkBroken})
+	all = append(all, evidence{component: v1alpha1.ComponentNetwork, ask: verdictOf(a.networkHealthy)})
 	if a.installer.Running().Spec.Proxy.Mode != v1alpha1.ProxyModeNone {
 		all = append(all, evidence{
 			component: v1alpha1.ComponentKubeProxy, process: true, remote: true, // it answers nothing before it has read its Node
-			ask: a.proxyBroken,
+			ask: verdictOf(a.proxyWorks),
 		})
 	}
 	return all
@@ -72,12 +70,11 @@ func (a *Agent) evidence() []evidence {
 
 // weigh is the verdict on one part of the node.
 func (a *Agent) weigh(ctx context.Context, e evidence, running []v1alpha1.ComponentStatus) generation.Verdict {
-	i := slices.IndexFunc(running, func(c v1alpha1.ComponentStatus) bool { return c.Name == e.component })
-	switch {
-	case e.process && i < 0:
+	switch c := status.Component(running, e.component); {
+	case e.process && c == nil:
 		return generation.Verdict{Component: e.component, Reason: v1alpha1.ReasonStarting, Message: e.component + " was not started yet"}
-	case e.process && running[i].State != v1alpha1.ComponentRunning:
-		return a.notRunning(running[i])
+	case e.process && c.State != v1alpha1.ComponentRunning:
+		return a.notRunning(*c)
 	}
 	if err := e.ask(ctx); err != nil {
 		return unwell(e.component, err)
@@ -93,29 +90,16 @@ func (a *Agent) reachesServer(ctx context.Context) bool {
 	return err == nil
 }
 
-// proxyBroken fails for a kube-proxy that does not answer or whose rules are gone, and not while it waits for what the API server
-// knows.
-func (a *Agent) proxyBroken(ctx context.Context) error {
-	err := a.proxyWorks(ctx)
-	if failure := (*health.Failure)(nil); errors.As(err, &failure) && noVerdict(failure.Reason) {
-		return nil
+// verdictOf asks the same, but for the reasons to be unwell that say nothing about the state that runs: it waits for what the API
+// server knows, or pods lost their links, which are no better off with another state.
+func verdictOf(ask func(context.Context) error) func(context.Context) error {
+	return func(ctx context.Context) error {
+		err := ask(ctx)
+		if failure := (*health.Failure)(nil); errors.As(err, &failure) && (failure.Reason == v1alpha1.ReasonStarting || failure.Reason == v1alpha1.ReasonPodCutOff) {
+			return nil
+		}
+		return err
 	}
-	return err
-}
-
-// noVerdict says whether a reason to be unwell says nothing about the state that runs: it waits for the API server, or pods lost
-// their links, which are no better off with another state.
-func noVerdict(reason string) bool {
-	return reason == v1alpha1.ReasonStarting || reason == v1alpha1.ReasonPodCutOff
-}
-
-// networkBroken fails for what is wrong with the pod network as far as the state that runs has to do with it.
-func (a *Agent) networkBroken(context.Context) error {
-	c := a.network.Health()
-	if c.Status == metav1.ConditionTrue || noVerdict(c.Reason) {
-		return nil
-	}
-	return &health.Failure{Reason: c.Reason, Message: c.Message}
 }
 
 // notRunning is the verdict on a process that is not up.

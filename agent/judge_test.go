@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/drover-dev/drover/agent/generation"
+	"github.com/drover-dev/drover/agent/health"
 	"github.com/drover-dev/drover/agent/supervise"
 	"github.com/drover-dev/drover/api/node"
 	"github.com/drover-dev/drover/api/v1alpha1"
@@ -134,7 +135,7 @@ func TestWhatNeedsTheAPIServerIsJudgedWhileThatIsThere(t *testing.T) {
 // What waits for the API server says nothing of the machine; a network that cannot be set up does.
 func TestANetworkThatWaitsForTheAPIServerIsNotBroken(t *testing.T) {
 	a, _ := machine(t)
-	if err := a.networkBroken(t.Context()); err != nil {
+	if err := verdictOf(a.networkHealthy)(t.Context()); err != nil {
 		t.Errorf("got %v", err)
 	}
 }
@@ -143,8 +144,9 @@ func TestWhatNoOtherStateWouldMendIsNoVerdict(t *testing.T) {
 	for reason, want := range map[string]bool{
 		v1alpha1.ReasonStarting: true, v1alpha1.ReasonPodCutOff: true, v1alpha1.ReasonProbeFailed: false, v1alpha1.ReasonExited: false,
 	} {
-		if got := noVerdict(reason); got != want {
-			t.Errorf("%s: got %t", reason, got)
+		ask := verdictOf(func(context.Context) error { return &health.Failure{Reason: reason} })
+		if err := ask(t.Context()); (err == nil) != want {
+			t.Errorf("%s: got %v", reason, err)
 		}
 	}
 }

@@ -11,6 +11,7 @@ import (
 	"github.com/drover-dev/drover/agent/health"
 	"github.com/drover-dev/drover/agent/netevents"
 	"github.com/drover-dev/drover/agent/proxyrules"
+	"github.com/drover-dev/drover/agent/status"
 	"github.com/drover-dev/drover/api/v1alpha1"
 )
 
@@ -75,11 +76,11 @@ type proxyRun struct {
 // settled says whether a kube-proxy runs that writes the rules of a mode. One that was started for another mode goes on
 // for a moment after the mode was changed.
 func (r *proxyRun) settled(mode v1alpha1.ProxyMode, components []v1alpha1.ComponentStatus) bool {
-	i := slices.IndexFunc(components, func(c v1alpha1.ComponentStatus) bool { return c.Name == v1alpha1.ComponentKubeProxy })
-	if i < 0 || components[i].State != v1alpha1.ComponentRunning {
+	proxy := status.Component(components, v1alpha1.ComponentKubeProxy)
+	if proxy == nil || proxy.State != v1alpha1.ComponentRunning {
 		return false
 	}
-	started := components[i].StartedAt.Time
+	started := proxy.StartedAt.Time
 	if r.mode != "" && mode != r.mode && started.Equal(r.started) {
 		return false
 	}

@@ -17,22 +17,28 @@ func components(found []v1alpha1.ComponentStatus, proxy v1alpha1.ProxyMode) []v1
 		if name == v1alpha1.ComponentKubeProxy && proxy == v1alpha1.ProxyModeNone {
 			status.State = v1alpha1.ComponentDisabled
 		}
-		for _, f := range found {
-			if f.Name == name {
-				status = f
-			}
+		if c := Component(found, name); c != nil {
+			status = *c
 		}
 		out = append(out, status)
 	}
 	return out
 }
 
+// Component is the one of a name, nil where there is none.
+func Component(found []v1alpha1.ComponentStatus, name string) *v1alpha1.ComponentStatus {
+	for i := range found {
+		if found[i].Name == name {
+			return &found[i]
+		}
+	}
+	return nil
+}
+
 // KubeletStarted is when the kubelet that runs was started, zero when none does.
 func KubeletStarted(found []v1alpha1.ComponentStatus) time.Time {
-	for _, c := range found {
-		if c.Name == v1alpha1.ComponentKubelet && c.PID != nil {
-			return c.StartedAt.Time
-		}
+	if c := Component(found, v1alpha1.ComponentKubelet); c != nil && c.PID != nil {
+		return c.StartedAt.Time
 	}
 	return time.Time{}
 }
