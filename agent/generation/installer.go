@@ -88,10 +88,14 @@ func (i *Installer) isUp(g *Generation) bool {
 }
 
 // Kept is what the machine is configured for, with the address that it was configured with last; nil on a machine that never was.
-func (i *Installer) Kept() *Generation {
+func (i *Installer) Kept() *Generation { return i.now().Kept() }
+
+// now is where the machine is between its generations. It is never changed in place.
+func (i *Installer) now() *State {
 	i.mu.Lock()
 	defer i.mu.Unlock()
-	return i.state.Kept()
+	state := i.state
+	return &state
 }
 
 // Progress is where the machine is between its generations, and how far the wanted one is.
@@ -175,9 +179,7 @@ func (i *Installer) before(g *Generation) *Generation {
 
 // write makes a state the one that a restart begins with.
 func (i *Installer) write(next func(*State) State) error {
-	i.mu.Lock()
-	state := next(&i.state)
-	i.mu.Unlock()
+	state := next(i.now())
 	if err := i.store.Write(state); err != nil {
 		return err
 	}

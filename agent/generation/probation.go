@@ -17,9 +17,8 @@ func (l *loop) resume(ctx context.Context) {
 	if kept == nil {
 		return
 	}
-	attempts, retreat := l.attempts()
-	if attempts >= maxAttempts && retreat {
-		l.rollBack(ctx, Failure{Reason: v1alpha1.ReasonRolledBack, Message: fmt.Sprintf("the agent ended %d times before it had proved itself", attempts)})
+	if state := l.now(); state.Attempts >= maxAttempts && state.retreat() {
+		l.rollBack(ctx, Failure{Reason: v1alpha1.ReasonRolledBack, Message: fmt.Sprintf("the agent ended %d times before it had proved itself", state.Attempts)})
 		return
 	}
 	l.back = l.stage(ctx, kept, &l.upkeep)
@@ -33,22 +32,9 @@ func (l *loop) prove(ctx context.Context, g *Generation, anew bool) {
 		return
 	}
 	l.leave()
-	if !l.isGood(g) {
+	if !l.now().isGood(g) {
 		l.trial = l.try(ctx, g)
 	}
-}
-
-// attempts is how many agents have begun to activate the candidate, and whether there is a generation to go back to from it.
-func (l *loop) attempts() (n int, retreat bool) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.state.Attempts, l.state.Candidate != nil && l.state.Good != nil
-}
-
-func (l *loop) isGood(g *Generation) bool {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.state.Good != nil && Same(l.state.Good, g)
 }
 
 // leave ends a probation without a verdict.
@@ -61,12 +47,11 @@ func (l *loop) leave() {
 
 // weigh draws the consequence of a verdict.
 func (l *loop) weigh(ctx context.Context, j judgment) {
-	_, retreat := l.attempts()
 	v := j.Verdict
 	if !j.up || !l.isUp(l.trial.generation) {
 		v = Verdict{Reason: v1alpha1.ReasonStarting, Message: "it was not activated in time"}
 	}
-	switch l.trial.hear(v, retreat, time.Now()) {
+	switch l.trial.hear(v, l.now().retreat(), time.Now()) {
 	case proved:
 		if err := l.write((*State).committed); err != nil {
 			l.Log.Error(err, "Could not take down that a generation has proved itself")

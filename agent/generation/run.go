@@ -84,9 +84,9 @@ func (l *loop) turn(ctx context.Context) {
 	}
 	between := l.drop(&l.next)
 	l.allow(wanted)
-	switch failed, denied := l.denied(wanted); {
-	case denied:
-		l.hinder(&l.staging, v1alpha1.ReasonRolledBack, errors.New(failed.Message))
+	switch state := l.now(); {
+	case state.Denies(wanted):
+		l.hinder(&l.staging, v1alpha1.ReasonRolledBack, errors.New(state.Failed.Message))
 	case l.there(wanted):
 		l.keep(wanted)
 		l.overcome(&l.staging, "")
@@ -100,7 +100,7 @@ func (l *loop) turn(ctx context.Context) {
 
 // allow lifts what is denied when something else is wanted. That an agent begins with what runs is no wish of anybody's.
 func (l *loop) allow(wanted *Generation) {
-	if failed := l.failed(); !l.isTold() || failed == nil || !failed.Denied || failed.ID == wanted.ID() {
+	if failed := l.now().Failed; !l.isTold() || failed == nil || !failed.Denied || failed.ID == wanted.ID() {
 		return
 	}
 	if err := l.write((*State).allowed); err != nil {
@@ -112,18 +112,6 @@ func (l *loop) isTold() bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.told
-}
-
-func (l *loop) denied(wanted *Generation) (*Failure, bool) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.state.Failed, l.state.Denies(wanted)
-}
-
-func (l *loop) failed() *Failure {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.state.Failed
 }
 
 // there says whether a generation runs, or did and is on its way back.

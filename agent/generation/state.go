@@ -54,12 +54,18 @@ func (s *State) Denies(g *Generation) bool {
 	return s.Failed != nil && s.Failed.Denied && s.Failed.ID == g.ID()
 }
 
+// isGood says whether a generation has proved itself last.
+func (s *State) isGood(g *Generation) bool { return s.Good != nil && Same(s.Good, g) }
+
+// retreat says whether there is a generation to go back to from the candidate.
+func (s *State) retreat() bool { return s.Candidate != nil && s.Good != nil }
+
 // configured is the state when the machine is configured for a generation. What was good stays so until its successor has
 // proved itself.
 func (s *State) configured(g *Generation) State {
 	next := *s
 	switch {
-	case s.Good != nil && Same(s.Good, g):
+	case s.isGood(g):
 		next.Good, next.Candidate, next.Attempts = g, nil, 0
 	case s.Candidate != nil && Same(s.Candidate, g):
 		next.Candidate = g
@@ -122,12 +128,15 @@ func (s *State) Phase(wanted *Generation, up bool) v1alpha1.NodeAgentPhase {
 }
 
 // ID is a name for what a generation asks for: the same for two that ask for the same.
-func (g *Generation) ID() string {
-	data, err := json.Marshal(g.content())
+func (g *Generation) ID() string { return digest(g.encode()) }
+
+// encode is what a generation asks for, as it is on disk.
+func (g *Generation) encode() []byte {
+	data, err := json.Marshal(content{NodeName: g.NodeName, ProviderID: g.ProviderID, Taints: g.Taints, Spec: g.Spec})
 	if err != nil {
 		panic(fmt.Sprintf("encode a generation: %v", err)) // what came from JSON goes to it
 	}
-	return digest(data)
+	return data
 }
 
 // digest is the ID of what a generation asks for, as it is on disk.

@@ -87,17 +87,6 @@ type content struct {
 	Spec       v1alpha1.NodeAgentSpec `json:"spec"`
 }
 
-func (g *Generation) content() content {
-	return content{NodeName: g.NodeName, ProviderID: g.ProviderID, Taints: g.Taints, Spec: g.Spec}
-}
-
-func (g *Generation) ref() *ref {
-	if g == nil {
-		return nil
-	}
-	return &ref{ID: g.ID(), ObservedGeneration: g.ObservedGeneration, NodeAgentUID: g.NodeAgentUID, MachineUID: g.MachineUID, NodeIP: g.NodeIP, MTU: g.MTU}
-}
-
 // Open reads what an earlier agent of the node left. Of a journal that ends in the middle of an entry the entries before count,
 // and where they lead to no good generation its name does; what is another node's, or not what its name says, is of no use. It
 // fails where something is there that cannot be read: to begin anew would forget what runs.
@@ -200,13 +189,16 @@ func (s *Store) path(id string) string { return filepath.Join(s.dir, filepath.Ba
 // Write makes a state the one that a restart begins with. The generations come first, then the journal, then
 // the name of the good one. What is there already is not written again, so that it needs no room on the disk.
 func (s *Store) Write(state State) error {
-	for _, g := range []*Generation{state.Good, state.Candidate} {
-		if err := s.put(g); err != nil {
-			return err
-		}
+	good, err := s.put(state.Good)
+	if err != nil {
+		return err
+	}
+	candidate, err := s.put(state.Candidate)
+	if err != nil {
+		return err
 	}
 	e := entry{
-		Schema: schema, Time: time.Now().UTC().Truncate(time.Millisecond), Good: state.Good.ref(), Candidate: state.Candidate.ref(),
+		Schema: schema, Time: time.Now().UTC().Truncate(time.Millisecond), Good: good, Candidate: candidate,
 		Attempts: state.Attempts, Previous: state.Previous, Failed: state.Failed,
 	}
 	says, err := e.timeless()
@@ -219,7 +211,7 @@ func (s *Store) Write(state State) error {
 		}
 		s.last = says
 	}
-	return s.settle(state)
+	return s.settle(good, candidate)
 }
 
 // enter adds an entry to the journal, which is replaced as a whole.
@@ -242,29 +234,26 @@ func (s *Store) enter(e entry) error {
 	return nil
 }
 
-// put writes a generation, unless it is there.
-func (s *Store) put(g *Generation) error {
+// put writes a generation, unless it is there, and returns what names it; nil for none.
+func (s *Store) put(g *Generation) (*ref, error) {
 	if g == nil {
-		return nil
+		return nil, nil
 	}
-	data, err := json.Marshal(g.content())
-	if err != nil {
-		return fmt.Errorf("encode a generation: %w", err)
-	}
-	_, err = atomicfile.WriteIfChanged(s.path(g.ID()), data, 0o600)
-	return err
+	data := g.encode()
+	r := &ref{ID: digest(data), ObservedGeneration: g.ObservedGeneration, NodeAgentUID: g.NodeAgentUID, MachineUID: g.MachineUID, NodeIP: g.NodeIP, MTU: g.MTU}
+	_, err := atomicfile.WriteIfChanged(s.path(r.ID), data, 0o600)
+	return r, err
 }
 
 // settle takes down which generation is good, and removes those that nothing leads to any more.
-func (s *Store) settle(state State) error {
+func (s *Store) settle(good, candidate *ref) error {
 	keep := map[string]bool{}
-	if state.Candidate != nil {
-		keep[state.Candidate.ID()] = true
+	if candidate != nil {
+		keep[candidate.ID] = true
 	}
-	if state.Good != nil {
-		id := state.Good.ID()
-		keep[id] = true
-		if _, err := atomicfile.WriteIfChanged(filepath.Join(s.dir, goodName), []byte(id), 0o600); err != nil {
+	if good != nil {
+		keep[good.ID] = true
+		if _, err := atomicfile.WriteIfChanged(filepath.Join(s.dir, goodName), []byte(good.ID), 0o600); err != nil {
 			return err
 		}
 	}

@@ -44,7 +44,7 @@ type trial struct {
 	end        func()
 }
 
-// judgment is a verdict, and whether it is one on the generation: what runs before that is up is another one's.
+// judgment is a verdict on the generation, if that is up: what runs before is another one's, and not asked.
 type judgment struct {
 	Verdict
 	up bool
@@ -66,12 +66,14 @@ func (i *Installer) try(ctx context.Context, g *Generation) *trial {
 				return
 			case <-tick.C:
 			}
-			up := i.isUp(g)
-			verdict := i.Judge(ctx)
+			j := judgment{up: i.isUp(g)}
+			if j.up {
+				j.Verdict = i.Judge(ctx)
+			}
 			select {
 			case <-ctx.Done():
 				return
-			case t.verdicts <- judgment{verdict, up}:
+			case t.verdicts <- j:
 			}
 		}
 	}()
