@@ -68,12 +68,8 @@ func (a *Agent) identify(ctx context.Context) (*identity.Identity, *kubeapi.Clie
 		a.log.Error(err, "Went on without the API server", "node", a.bootstrap.NodeName)
 		a.boot.Say(bootreport.PhaseIdentity, v1alpha1.ReasonJoinFailed, err.Error()+
 			"; what runs on this machine goes on meanwhile, and it joins again with a bootstrap document that has a new join token")
-		timer := time.NewTimer(waits.Step())
-		select {
-		case <-ctx.Done():
-			timer.Stop()
-			return nil, nil, ctx.Err()
-		case <-timer.C:
+		if err := backoff.Wait(ctx, waits.Step()); err != nil {
+			return nil, nil, err
 		}
 	}
 }

@@ -2,6 +2,7 @@
 package backoff
 
 import (
+	"context"
 	"math"
 	"time"
 
@@ -19,3 +20,15 @@ func Doubling(first, last time.Duration) wait.Backoff {
 
 // Every waits for the same time, but for the fifth that chance may add.
 func Every(d time.Duration) wait.Backoff { return wait.Backoff{Duration: d, Jitter: jitter} }
+
+// Wait waits for a time. It returns the context's error when that ends first.
+func Wait(ctx context.Context, d time.Duration) error {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-timer.C:
+		return nil
+	}
+}

@@ -1,6 +1,8 @@
 package backoff
 
 import (
+	"context"
+	"errors"
 	"testing"
 	"time"
 
@@ -24,5 +26,16 @@ func TestWaits(t *testing.T) {
 		if got := c.backoff.Duration; got != c.want[0] {
 			t.Errorf("%s: a copy begins with %s", name, got)
 		}
+	}
+}
+
+func TestAWaitEndsWithItsContext(t *testing.T) {
+	if err := Wait(t.Context(), time.Millisecond); err != nil {
+		t.Errorf("got %v", err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if err := Wait(ctx, time.Hour); !errors.Is(err, context.Canceled) {
+		t.Errorf("got %v", err)
 	}
 }

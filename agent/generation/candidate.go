@@ -64,12 +64,8 @@ func (i *Installer) attempt(ctx context.Context, obstacle **Obstacle, reason str
 		}
 		i.hinder(obstacle, reason, err)
 		notify(i.news) // whoever waited for this one need not any more
-		timer := time.NewTimer(pause.Step())
-		select {
-		case <-ctx.Done():
-			timer.Stop()
+		if backoff.Wait(ctx, pause.Step()) != nil {
 			return false
-		case <-timer.C:
 		}
 	}
 }

@@ -79,7 +79,7 @@ func (j *Joiner) join(ctx context.Context) (*Identity, error) {
 			wait = max(wait, deniedWait)
 		}
 		j.failed(err)
-		if err := pause(ctx, wait); err != nil {
+		if err := backoff.Wait(ctx, wait); err != nil {
 			return nil, err
 		}
 	}

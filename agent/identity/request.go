@@ -17,6 +17,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/watch"
 
+	"github.com/drover-dev/drover/agent/backoff"
 	"github.com/drover-dev/drover/api/v1alpha1"
 )
 
@@ -113,7 +114,7 @@ func await(ctx context.Context, api API, csr *certificatesv1.CertificateSigningR
 		if cert != nil || errors.As(err, new(*DeniedError)) {
 			return cert, err
 		}
-		if err := pause(ctx, pollInterval); err != nil {
+		if err := backoff.Wait(ctx, pollInterval); err != nil {
 			return nil, fmt.Errorf("wait for certificate request %s: %w", csr.Name, err)
 		}
 		fresh, err := api.GetCSR(ctx, csr.Name)
@@ -161,15 +162,4 @@ func answer(csr *certificatesv1.CertificateSigningRequest) ([]byte, error) {
 		return append(cert, '\n'), nil
 	}
 	return nil, nil
-}
-
-func pause(ctx context.Context, d time.Duration) error {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-ctx.Done():
-		return ctx.Err()
-	case <-timer.C:
-		return nil
-	}
 }
