@@ -29,7 +29,10 @@ in_world() { tests "$@" || { "$bin/drover-dev" down && return 1; }; }
 
 # beside runs what was asked for while COMMAND… runs, as a part of its own.
 beside() {
-	[ -n "${DROVER_BESIDE:-}" ] || { "$@" && return || return; }
+	if [ -z "${DROVER_BESIDE:-}" ]; then
+		"$@"
+		return
+	fi
 	local start=$SECONDS job outcome=passed failure=0
 	nice -n 19 sh -c "$DROVER_BESIDE" >"$results/beside.log" 2>&1 &
 	job=$!
