@@ -43,6 +43,26 @@ func Link(file, path string) error {
 	return errors.Join(err, ignoreMissing(os.Remove(temp)))
 }
 
+// Symlink makes path a symbolic link to a target, whatever file or link path was before.
+func Symlink(target, path string) error {
+	dir := filepath.Dir(path)
+	temp := filepath.Join(dir, "."+filepath.Base(path)+".link")
+	err := ignoreMissing(os.Remove(temp)) // what a call left that was killed
+	if err == nil {
+		err = os.Symlink(target, temp)
+	}
+	if err == nil {
+		err = os.Rename(temp, path)
+	}
+	if err == nil {
+		err = syncDir(dir)
+	}
+	if err != nil {
+		return fmt.Errorf("link %s to %s: %w", path, target, err)
+	}
+	return nil
+}
+
 // WriteDerived is WriteIfChanged for a file that is worked out, and given here again, before each time it is needed: it
 // does not wait for the disk. A power cut may leave anything under the name, which the next call mends.
 func WriteDerived(path string, data []byte, mode os.FileMode) (bool, error) {

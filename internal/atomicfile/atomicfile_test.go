@@ -138,3 +138,25 @@ func names(t *testing.T, dir string) []string {
 	}
 	return found
 }
+
+func TestASymbolicLinkIsReplaced(t *testing.T) {
+	dir := t.TempDir()
+	path := filepath.Join(dir, "current")
+	if err := os.Symlink("killed", filepath.Join(dir, ".current.link")); err != nil {
+		t.Fatal(err)
+	}
+	for _, target := range []string{"a", "b", "b"} {
+		if err := Symlink(target, path); err != nil {
+			t.Fatal(err)
+		}
+		if got, err := os.Readlink(path); err != nil || got != target {
+			t.Errorf("it leads to %q (%v), want %q", got, err, target)
+		}
+	}
+	if left, err := os.ReadDir(dir); err != nil || len(left) != 1 {
+		t.Errorf("beside it there is something: %v, %v", left, err)
+	}
+	if err := Symlink("a", filepath.Join(dir, "no", "link")); err == nil {
+		t.Error("nothing was said of a directory that is not there")
+	}
+}

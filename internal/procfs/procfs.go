@@ -1,4 +1,4 @@
-// Package procfs reads what the kernel tells of a process in /proc/<pid>/stat.
+// Package procfs reads what the kernel tells of a process in /proc/<pid>/stat, and of itself.
 package procfs
 
 import (

@@ -81,3 +81,13 @@ func TestReadStatOfAProcessWithAnOddName(t *testing.T) {
 		t.Errorf("got %v of a process that was collected, want that it is gone", err)
 	}
 }
+
+func TestBootIDIsTheKernels(t *testing.T) {
+	first, err := BootID()
+	if err != nil || len(first) != len("00000000-0000-0000-0000-000000000000") {
+		t.Errorf("it is %q, %v", first, err)
+	}
+	if again, err := BootID(); err != nil || again != first {
+		t.Errorf("then it is %q, %v", again, err)
+	}
+}
