@@ -6,6 +6,8 @@ const (
 	AgentPath = "/usr/local/bin/drover-agent"
 	// PreviousAgentPath is the binary a local machine's init falls back to when AgentPath fails to start.
 	PreviousAgentPath = AgentPath + ".previous"
+	// InitSocketPath is where a local machine's init hears that its agent lives. It is none of RunDir's, which a reset removes.
+	InitSocketPath = "/run/drover-init.sock"
 	// BootIDPath holds the boot identity of a local machine; the kernel's own is its host's and never changes.
 	BootIDPath = "/run/drover/boot-id"
 	// SharedBundlesDir is where a local machine has its host's unpacked bundles, read-only.
@@ -36,6 +38,9 @@ type LocalBoot struct {
 	Sysctls []LocalBootSysctl `json:"sysctls,omitempty"`
 	// Agent is the command line that runs, and runs again when it ends.
 	Agent []string `json:"agent"`
+	// PatienceSeconds is how long an agent that tells init that it lives may be silent, or not be ready after it was started,
+	// before it is ended and started again. Zero is for ever, as for an agent that tells nothing.
+	PatienceSeconds int `json:"patienceSeconds,omitempty"`
 	// StopSeconds is how long processes have, after SIGTERM, before the machine is gone.
 	StopSeconds int `json:"stopSeconds"`
 }

@@ -8,10 +8,13 @@ const (
 	AvailableCondition = "Available"
 	// ReconcilingCondition is True while the pool is on its way to its spec. It is absent otherwise.
 	ReconcilingCondition = "Reconciling"
-	// StalledCondition is True when the pool cannot get on without a user's help. It is absent otherwise.
+	// StalledCondition is True when the pool cannot get on without a user's help. It is absent otherwise. A paused pool that has
+	// anything left to do is an instance, so that nobody who reads kstatus waits for it.
 	StalledCondition = "Stalled"
-	// DrainBlockedCondition is True when a Machine's drain waits for a PodDisruptionBudget; the message names
-	// the machine, the pod and the budget. It is absent otherwise.
+	// SuspendedCondition is True while spec.paused keeps the pool as it is, complete or not. It is absent otherwise.
+	SuspendedCondition = "Suspended"
+	// DrainBlockedCondition is True when an eviction is refused in a drain, of a Machine that goes or of a node that is changed;
+	// the message names the machine, the pod and what refuses it. It is absent otherwise.
 	DrainBlockedCondition = "DrainBlocked"
 )
 
@@ -48,10 +51,12 @@ const (
 	ReasonDeleting = "Deleting"
 	// ReasonPaused: spec.paused is set; nothing is changed.
 	ReasonPaused = "Paused"
-	// ReasonBundleNotFound: no NodeBundle has the template's version.
+	// ReasonBundleNotFound: no NodeBundle has the template's version, or the name that it asks for.
 	ReasonBundleNotFound = "BundleNotFound"
-	// ReasonBundleAmbiguous: more than one NodeBundle has the template's version.
+	// ReasonBundleAmbiguous: more than one NodeBundle has the template's version, which names none of them.
 	ReasonBundleAmbiguous = "BundleAmbiguous"
+	// ReasonBundleMismatch: the NodeBundle that the template names has another version than the template.
+	ReasonBundleMismatch = "BundleMismatch"
 	// ReasonTemplateNotFound: infrastructureRef names no object in the pool's namespace, or no kind that is served.
 	ReasonTemplateNotFound = "TemplateNotFound"
 	// ReasonTemplateForbidden: the manager's roles do not let it read infrastructureRef's kind.
@@ -61,20 +66,46 @@ const (
 	ReasonMachinesForbidden = "MachinesForbidden"
 	// ReasonClusterNotReady: the cluster that Drover runs in is not adopted yet in the pool's namespace.
 	ReasonClusterNotReady = "ClusterNotReady"
-	// ReasonDiscoveryFailed: a fact about the cluster that nodes need could not be found out.
+	// ReasonDiscoveryFailed: a fact about the cluster that nodes need could not be found out. A Machine's, too, that has no
+	// NodeAgent for that.
 	ReasonDiscoveryFailed = "DiscoveryFailed"
-	// ReasonMachineCreateFailed: a Machine or its infrastructure machine was refused by the API server.
+	// ReasonMachineCreateFailed: a Machine or its infrastructure machine was refused by the API server, or is there already and
+	// somebody else's.
 	ReasonMachineCreateFailed = "MachineCreateFailed"
+	// ReasonMachineUpdateFailed: the change of a Machine's NodeAgent was refused by the API server.
+	ReasonMachineUpdateFailed = "MachineUpdateFailed"
 	// ReasonNodeNameTaken: a Node of that name exists and is not this pool's.
 	ReasonNodeNameTaken = "NodeNameTaken"
 	// ReasonPodDisruptionBudget: an eviction was refused by a PodDisruptionBudget.
 	ReasonPodDisruptionBudget = "PodDisruptionBudget"
+	// ReasonEvictionDenied: an eviction was refused by an admission webhook or policy, a quota or the manager's roles; the
+	// message has their words.
+	ReasonEvictionDenied = "EvictionDenied"
+	// ReasonEvictionFailed: the API server failed at an eviction, or could not ask a webhook that must be asked.
+	ReasonEvictionFailed = "EvictionFailed"
+	// ReasonUpdating: nodes are changed to what the template says, one after the other.
+	ReasonUpdating = "Updating"
+	// ReasonReplacementNeeded: Machines were made from another infrastructure than the template names, and no change in place
+	// can bring them to it.
+	ReasonReplacementNeeded = "ReplacementNeeded"
+	// ReasonVersionTooNew: the template's version is newer than the API server's, which a kubelet's may not be.
+	ReasonVersionTooNew = "VersionTooNew"
+	// ReasonVersionTooOld: the API server does not support kubelets as old as the template's version any more.
+	ReasonVersionTooOld = "VersionTooOld"
+	// ReasonServerVersionUnknown: the API server does not say how new it is, and so how new a kubelet may be.
+	ReasonServerVersionUnknown = "ServerVersionUnknown"
 	// ReasonMachineCreated and the following are events only.
 	ReasonMachineCreated = "MachineCreated"
 	ReasonMachineDeleted = "MachineDeleted"
+	ReasonMachineUpdated = "MachineUpdated"
 	ReasonNodeLost       = "NodeLost"
 	ReasonJoinFailed     = "JoinFailed"
 	ReasonJoined         = "Joined"
+	// ReasonHealthCheckIgnored: a MachineHealthCheck of Cluster API is about the pool's Machines, which do not go by it. Its
+	// condition RemediationAllowed has that reason, too.
+	ReasonHealthCheckIgnored = "HealthCheckIgnored"
+	// ReasonNodeAgentRestored: somebody edited a NodeAgent's spec, which is the manager's, and it was put back.
+	ReasonNodeAgentRestored = "NodeAgentRestored"
 )
 
 // Reasons for the conditions of a NodeAgent, a Machine's AgentHealthy and the events that go with them.
@@ -91,6 +122,9 @@ const (
 	ReasonExited = "Exited"
 	// ReasonHung: the process did not answer for longer than is tolerated, so that the agent ended it and starts it again.
 	ReasonHung = "Hung"
+	// ReasonRepairExhausted: the agent has restarted the component so often in so short a time that it does not expect restarts to
+	// mend it. It goes on slowly; the message says how often, in what time, and how the component ended last.
+	ReasonRepairExhausted = "RepairExhausted"
 	// ReasonDisabled: the template turned the component off; True, because nothing is wrong.
 	ReasonDisabled = "Disabled"
 	// ReasonWaitingForDependency: the component waits for another one to be healthy.
@@ -99,9 +133,14 @@ const (
 	ReasonComponentsUnhealthy = "ComponentsUnhealthy"
 	// ReasonPreflightFailed: the machine lacks what a node needs; the message has the findings.
 	ReasonPreflightFailed = "PreflightFailed"
-	// ReasonRolledBack: the node went back to what it ran before, as what it was to run did not prove itself.
+	// ReasonRolledBack: the node went back to what it ran before, as what it was to run did not prove itself. On a pool it says that
+	// no other node is given that.
 	ReasonRolledBack = "RolledBack"
-	// ReasonBundleFetchFailed: the bundle could not be fetched, or is not what its digest says.
+	// ReasonNotStarted: a new version of the agent cannot be run on the machine.
+	ReasonNotStarted = "NotStarted"
+	// ReasonNotConfirmed: it ran, and did not prove itself in time.
+	ReasonNotConfirmed = "NotConfirmed"
+	// ReasonBundleFetchFailed: the bundle could not be fetched, is not what its digest says, or could not be made durable.
 	ReasonBundleFetchFailed = "BundleFetchFailed"
 	// ReasonDiskPressure: less space or fewer inodes are free than the kubelet's eviction thresholds ask for.
 	ReasonDiskPressure = "DiskPressure"
@@ -126,6 +165,11 @@ const (
 	ReasonNodeNotWanted = "NodeNotWanted"
 	// ReasonCertificateDenied: a certificate request was not approved; the message names the field.
 	ReasonCertificateDenied = "CertificateDenied"
+	// ReasonNoPool: no NodePool counts the Machine. Its labels and its owner reference were taken away, or its pool went without
+	// it. A Machine's only, and an event.
+	ReasonNoPool = "NoPool"
+	// ReasonMachineRestored is an event only: what says whose a Machine is was taken from it, and put back.
+	ReasonMachineRestored = "MachineRestored"
 	// ReasonNodeWithoutMachine is an event only: a Node of Drover's came back although its Machine is gone, and was deleted.
 	ReasonNodeWithoutMachine = "NodeWithoutMachine"
 )

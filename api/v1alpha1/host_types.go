@@ -105,7 +105,6 @@ const (
 )
 
 // HostCleanup says what becomes of a server that is released.
-// +kubebuilder:validation:Enum=Reset;Manual
 type HostCleanup string
 
 // The ways to clean a server.
@@ -167,6 +166,7 @@ type HostSpec struct {
 	// heeded for the release after it. Default: Reset.
 	// +optional
 	// +default="Reset"
+	// +kubebuilder:validation:Enum=Reset;Manual
 	Cleanup HostCleanup `json:"cleanup,omitempty"`
 }
 
@@ -177,7 +177,9 @@ type JumpHost struct {
 }
 
 // HostState is how a Host is, in a word. It is for people: decisions rest on the conditions and the claim.
-// +kubebuilder:validation:Enum=Pending;Available;Unfit;Unreachable;Claimed;Cleaning;Quarantined
+// +kubebuilder:validation:MinLength=1
+// +kubebuilder:validation:MaxLength=63
+// +kubebuilder:validation:Pattern=`^[A-Z][A-Za-z0-9]*$`
 type HostState string
 
 // The states of a Host.
@@ -254,6 +256,9 @@ type HostClaim struct {
 
 	// cleanup is what the claimer wants to become of the server when it is released; the Host's own cleanup if empty.
 	// +optional
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=63
+	// +kubebuilder:validation:Pattern=`^[A-Z][A-Za-z0-9]*$`
 	Cleanup HostCleanup `json:"cleanup,omitempty"`
 }
 

@@ -64,6 +64,7 @@ type HostMachineSpec struct {
 
 	// cleanup says what becomes of the server when this machine releases it: Reset or Manual. Default: what its Host says.
 	// +optional
+	// +kubebuilder:validation:Enum=Reset;Manual
 	Cleanup HostCleanup `json:"cleanup,omitempty"`
 }
 

@@ -14,6 +14,8 @@ const (
 	MachineUIDLabel = "fleet.drover.dev/machine-uid"
 	// OrdinalLabel holds the number in a machine's name, which is never used twice in one pool.
 	OrdinalLabel = "fleet.drover.dev/ordinal"
+	// NoPoolLabel marks, with the value "true", a Node whose Machine no NodePool counts any more.
+	NoPoolLabel = "fleet.drover.dev/no-pool"
 	// ManagedLabel marks, with the value "true", what Drover installed (Cluster API's CRDs, for one).
 	ManagedLabel = "fleet.drover.dev/managed"
 
@@ -22,11 +24,19 @@ const (
 	WatchFilterLabel = "cluster.x-k8s.io/watch-filter"
 	WatchFilterValue = "drover"
 
-	// DeleteFirstAnnotation on a Machine, with any value, makes it the first to go when its pool is scaled down.
+	// DeleteFirstAnnotation on a Machine, with any value, makes it the first to go when its pool is scaled down. Cluster API's
+	// cluster.x-k8s.io/delete-machine is as good.
 	DeleteFirstAnnotation = "fleet.drover.dev/delete-first"
+	// ToldRevisionAnnotation on a Machine names the revision that its node was told last to run. It is not there before the node
+	// was told another one than the Machine was made from, and is written before the NodeAgent's spec, which somebody may delete.
+	ToldRevisionAnnotation = "fleet.drover.dev/told-revision"
 	// NodeTemplateAnnotation on a Node holds the label keys and taints that Drover put there, as JSON, so that
 	// it can take back its own when the pool's template drops them.
 	NodeTemplateAnnotation = "fleet.drover.dev/node-template"
+
+	// CordonedAnnotation on a Node says that Drover cordoned it, and since when, to change it once it is drained. Drover uncordons
+	// the Node after that, and no Node without the annotation.
+	CordonedAnnotation = "fleet.drover.dev/cordoned"
 
 	// NextOrdinalAnnotation on a NodePool holds status.nextOrdinal once more. A status can be lost: an edit, a restore.
 	NextOrdinalAnnotation = "fleet.drover.dev/next-ordinal"
@@ -38,7 +48,14 @@ const (
 	OrdinalFinalizer = "fleet.drover.dev/ordinal"
 	// InfrastructureAnnotation on a ControllerRevision holds the infrastructureRef of its template, as JSON.
 	InfrastructureAnnotation = "fleet.drover.dev/infrastructure-ref"
-	// TemplateHashAnnotation on a ControllerRevision holds the whole hash that the revision's name is cut from.
+	// InfrastructureHashAnnotation on a ControllerRevision holds the hash of the content (the spec) of that template, and
+	// InfrastructureObjectAnnotation the UID and the generation that the template had then, with a '/' between.
+	InfrastructureHashAnnotation   = "fleet.drover.dev/infrastructure-hash"
+	InfrastructureObjectAnnotation = "fleet.drover.dev/infrastructure-object"
+	// ArtifactsAnnotation on a ControllerRevision holds the artifacts for architectures that its NodeBundle got since, as JSON.
+	ArtifactsAnnotation = "fleet.drover.dev/artifacts"
+	// TemplateHashAnnotation on a ControllerRevision holds the hash of what the user wrote in the template, after the version
+	// of how that is hashed and a ':'. Without one it is of the first version, and of the bundle's images as well.
 	TemplateHashAnnotation = "fleet.drover.dev/template-hash"
 	// LocalMachineFinalizer keeps a LocalMachine until its processes, mounts, cgroups and links are gone.
 	LocalMachineFinalizer = "fleet.drover.dev/localmachine"

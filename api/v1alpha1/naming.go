@@ -3,8 +3,11 @@ package v1alpha1
 import (
 	"crypto/sha256"
 	"encoding/hex"
+	"regexp"
 	"strconv"
 	"strings"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
 const (
@@ -32,8 +35,23 @@ func MachineNamePrefix(pool *NodePool) string {
 	return name + "-" + hex.EncodeToString(sum[:])[:poolHashLength] + "-"
 }
 
+// machineName matches what MachineName makes.
+var machineName = regexp.MustCompile(`-[0-9a-f]{` + strconv.Itoa(poolHashLength) + `}-[0-9]+$`)
+
+// IsMachineName says that a name is as those of pools' machines are. Nobody can edit a name, and few others are like that.
+func IsMachineName(name string) bool { return machineName.MatchString(name) }
+
 // RevisionName is the name of the ControllerRevision, in the pool's namespace, that holds the NodeAgentSpec of a
 // revision. The hash is the value of RevisionLabel on the Machines made from it.
 func RevisionName(poolName, hash string) string {
 	return poolName + "-" + hash
+}
+
+// ToldRevision is the revision that the node of a Machine was told last to run: the one that the Machine was made from, until
+// it was told another.
+func ToldRevision(machine metav1.Object) string {
+	if told := machine.GetAnnotations()[ToldRevisionAnnotation]; told != "" {
+		return told
+	}
+	return machine.GetLabels()[RevisionLabel]
 }

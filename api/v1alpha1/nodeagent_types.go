@@ -36,10 +36,12 @@ type NodeAgent struct {
 	Status NodeAgentStatus `json:"status,omitempty,omitzero"`
 }
 
-// NodeAgentSpec is one desired state of a node: a pool's template with the names in it resolved. A ControllerRevision
-// holds it, so that upgrading Drover never changes what an existing revision means.
+// NodeAgentSpec is one desired state of a node: a pool's template with the names in it resolved, and the facts of the
+// cluster. A ControllerRevision holds it without those, so that upgrading Drover never changes what an existing revision
+// means.
 type NodeAgentSpec struct {
-	// revision names this state. Two specs with the same revision are equal.
+	// revision names what the pool's template asked for. Two specs with the same revision differ only in what is no part of
+	// it: the facts of the cluster, where the bundle's images are, and the agent.
 	// +required
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=63
@@ -59,11 +61,34 @@ type NodeAgentSpec struct {
 	// +kubebuilder:validation:MaxItems=8
 	Artifacts []Artifact `json:"artifacts,omitempty"`
 
-	// cluster is what a node must know about its cluster.
+	// cluster is what a node must know about its cluster. The manager keeps it current on every node, whatever its revision;
+	// status.clusterHash tells which facts the node goes by.
 	// +required
 	Cluster ClusterSettings `json:"cluster,omitzero"`
 
+	// agent is the version of the agent itself that the node is to have. It is no part of the revision: to change it restarts
+	// no component. Absent, the agent stays the one that there is. Drover's manager never writes it.
+	// +optional
+	Agent *AgentRelease `json:"agent,omitempty"`
+
 	NodeSettings `json:",inline"`
+}
+
+// AgentRelease is a version of the agent's program.
+type AgentRelease struct {
+	// version is what people call it. The program that runs says its own in status.agentVersion.
+	// +required
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=128
+	Version string `json:"version,omitempty"`
+
+	// artifacts are the program's images, of which the agent takes the one for its architecture.
+	// +required
+	// +listType=map
+	// +listMapKey=architecture
+	// +kubebuilder:validation:MinItems=1
+	// +kubebuilder:validation:MaxItems=8
+	Artifacts []Artifact `json:"artifacts,omitempty"`
 }
 
 // ClusterSettings is what a node must know about its cluster.
@@ -144,6 +169,13 @@ type NodeAgentStatus struct {
 	// +kubebuilder:validation:MaxLength=63
 	CurrentRevision string `json:"currentRevision,omitempty"`
 
+	// clusterHash is the hash of the facts of the cluster (spec.cluster) that the node goes by: of the generation that runs. A
+	// spec whose facts have another one is on its way, or was rolled back.
+	// +optional
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=63
+	ClusterHash string `json:"clusterHash,omitempty"`
+
 	// previousRevision is the one that had proved itself before the current one, and that the node would go back to while the
 	// current one is on probation.
 	// +optional
@@ -160,6 +192,11 @@ type NodeAgentStatus struct {
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=128
 	AgentVersion string `json:"agentVersion,omitempty"`
+
+	// agent says where the agent's program comes from. It is absent while that is the one that the machine was set up with, and
+	// no other was given up.
+	// +optional
+	Agent *AgentProgram `json:"agent,omitempty"`
 
 	// heartbeatTime is when the agent last said that it lives, every five minutes or so.
 	// +optional
@@ -180,6 +217,14 @@ type NodeAgentStatus struct {
 	// +kubebuilder:validation:MaxItems=32
 	Findings []Finding `json:"findings,omitempty"`
 
+	// certificates are those that the node's software identifies itself with, and when each ends: agent, kubelet-client and
+	// kubelet-serving. Each is renewed long before.
+	// +optional
+	// +listType=map
+	// +listMapKey=name
+	// +kubebuilder:validation:MaxItems=8
+	Certificates []CertificateStatus `json:"certificates,omitempty"`
+
 	// bootTimeline says how long after the agent's start each step of joining was done.
 	// +optional
 	// +listType=map
@@ -189,7 +234,9 @@ type NodeAgentStatus struct {
 }
 
 // NodeAgentPhase is how far a revision is on its way to be what a node runs.
-// +kubebuilder:validation:Enum=Staging;Activating;Probation;Committed;RolledBack
+// +kubebuilder:validation:MinLength=1
+// +kubebuilder:validation:MaxLength=63
+// +kubebuilder:validation:Pattern=`^[A-Z][A-Za-z0-9]*$`
 type NodeAgentPhase string
 
 // The phases of a revision.
@@ -202,7 +249,7 @@ const (
 	PhaseProbation NodeAgentPhase = "Probation"
 	// PhaseCommitted: it has proved itself.
 	PhaseCommitted NodeAgentPhase = "Committed"
-	// PhaseRolledBack: it did not, and the node runs what it ran before. It is not tried again until the spec is another one.
+	// PhaseRolledBack: it did not, and the node runs what it ran before. It is not tried again until the spec asks for another one.
 	PhaseRolledBack NodeAgentPhase = "RolledBack"
 )
 
@@ -228,7 +275,9 @@ type FailedRevision struct {
 
 	// component is the part of the node that did not come up or stay healthy, absent where it was none of them.
 	// +optional
-	// +kubebuilder:validation:Enum=containerd;kubelet;kube-proxy;network
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=63
+	// +kubebuilder:validation:Pattern=`^[a-z0-9]([-a-z0-9]*[a-z0-9])?$`
 	Component string `json:"component,omitempty"`
 
 	// exit is how the component's process ended last, with the end of its log; absent where it did not end.
@@ -240,8 +289,56 @@ type FailedRevision struct {
 	Time metav1.Time `json:"time,omitempty,omitzero"`
 }
 
+// AgentProgram is where an agent's program comes from.
+type AgentProgram struct {
+	// digest is that of the image that the program is from, as spec.agent names it; absent while it is the one that the machine
+	// was set up with.
+	// +optional
+	// +kubebuilder:validation:MinLength=71
+	// +kubebuilder:validation:MaxLength=71
+	Digest string `json:"digest,omitempty"`
+
+	// failed is the version that spec.agent asks for, if that was tried and given up. It is not tried again until spec.agent
+	// asks for another one.
+	// +optional
+	Failed *FailedAgent `json:"failed,omitempty"`
+}
+
+// FailedAgent is a version of the agent that was given up, and why.
+type FailedAgent struct {
+	// version is its name in spec.agent.
+	// +required
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=128
+	Version string `json:"version,omitempty"`
+
+	// digest is that of its image.
+	// +required
+	// +kubebuilder:validation:MinLength=71
+	// +kubebuilder:validation:MaxLength=71
+	Digest string `json:"digest,omitempty"`
+
+	// reason is NotStarted, Exited or NotConfirmed.
+	// +required
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=128
+	Reason string `json:"reason,omitempty"`
+
+	// message says what it did, or did not do.
+	// +required
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=1024
+	Message string `json:"message,omitempty"`
+
+	// time is when it was given up.
+	// +required
+	Time metav1.Time `json:"time,omitempty,omitzero"`
+}
+
 // ComponentState is the state of a component's process.
-// +kubebuilder:validation:Enum=Waiting;Starting;Running;BackOff;Stopped;Disabled
+// +kubebuilder:validation:MinLength=1
+// +kubebuilder:validation:MaxLength=63
+// +kubebuilder:validation:Pattern=`^[A-Z][A-Za-z0-9]*$`
 type ComponentState string
 
 // The states of a component.
@@ -264,7 +361,9 @@ const (
 type ComponentStatus struct {
 	// name is containerd, kubelet, kube-proxy or network.
 	// +required
-	// +kubebuilder:validation:Enum=containerd;kubelet;kube-proxy;network
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=63
+	// +kubebuilder:validation:Pattern=`^[a-z0-9]([-a-z0-9]*[a-z0-9])?$`
 	Name string `json:"name,omitempty"`
 
 	// version is the component's version.
@@ -334,8 +433,31 @@ type ComponentExit struct {
 	LogTail string `json:"logTail,omitempty"`
 }
 
+// The names of a node's certificates.
+const (
+	CertificateAgent          = "agent"
+	CertificateKubeletClient  = "kubelet-client"
+	CertificateKubeletServing = "kubelet-serving"
+)
+
+// CertificateStatus is a certificate on the node.
+type CertificateStatus struct {
+	// name is agent, kubelet-client or kubelet-serving.
+	// +required
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=63
+	// +kubebuilder:validation:Pattern=`^[a-z0-9]([-a-z0-9]*[a-z0-9])?$`
+	Name string `json:"name,omitempty"`
+
+	// notAfter is when it ends.
+	// +required
+	NotAfter metav1.Time `json:"notAfter,omitempty,omitzero"`
+}
+
 // FindingSeverity says what a finding means for the node.
-// +kubebuilder:validation:Enum=Error;Warning;Info
+// +kubebuilder:validation:MinLength=1
+// +kubebuilder:validation:MaxLength=63
+// +kubebuilder:validation:Pattern=`^[A-Z][A-Za-z0-9]*$`
 type FindingSeverity string
 
 // The severities of a Finding.

@@ -24,7 +24,7 @@ type NodeBundle struct {
 
 // NodeBundleSpec is one Kubernetes version's artifacts.
 type NodeBundleSpec struct {
-	// kubernetesVersion is the version of the kubelet and kube-proxy in the bundle, such as v1.36.3.
+	// kubernetesVersion is the version of the kubelet and kube-proxy in the bundle, such as v1.37.2.
 	// +required
 	// +kubebuilder:validation:MinLength=6
 	// +kubebuilder:validation:MaxLength=64

@@ -15,9 +15,9 @@ import (
 // +kubebuilder:subresource:scale:specpath=.spec.replicas,statuspath=.status.replicas,selectorpath=.status.selector
 // +kubebuilder:resource:shortName=dnp,categories=drover
 // +kubebuilder:printcolumn:name="Desired",type=integer,JSONPath=`.spec.replicas`,description="Machines wanted"
-// +kubebuilder:printcolumn:name="Current",type=integer,JSONPath=`.status.replicas`,description="Machines that exist"
+// +kubebuilder:printcolumn:name="Current",type=integer,JSONPath=`.status.replicas`,description="Machines that exist and are to stay"
 // +kubebuilder:printcolumn:name="Ready",type=integer,JSONPath=`.status.readyReplicas`,description="Machines that are ready"
-// +kubebuilder:printcolumn:name="Updated",type=integer,JSONPath=`.status.updatedReplicas`,description="Machines made from the present template"
+// +kubebuilder:printcolumn:name="Updated",type=integer,JSONPath=`.status.updatedReplicas`,description="Machines that run the present template"
 // +kubebuilder:printcolumn:name="Version",type=string,JSONPath=`.spec.template.spec.version`,description="Kubernetes version wanted"
 // +kubebuilder:printcolumn:name="Age",type=date,JSONPath=`.metadata.creationTimestamp`
 // +kubebuilder:printcolumn:name="Status",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].message`,priority=1
@@ -38,14 +38,17 @@ type NodePool struct {
 
 // NodePoolSpec is what the user wants.
 type NodePoolSpec struct {
-	// replicas is how many nodes the pool has. Default: 1.
+	// replicas is how many nodes the pool has. Default: 1. When it is lowered, the first to go are the Machines annotated
+	// fleet.drover.dev/delete-first or cluster.x-k8s.io/delete-machine, whatever the value; then those that are not ready,
+	// those of an older template, and the newest.
 	// +optional
 	// +default=1
 	// +kubebuilder:validation:Minimum=0
 	// +kubebuilder:validation:Maximum=10000
 	Replicas *int32 `json:"replicas,omitempty"`
 
-	// paused stops every change that Drover would make to the pool's machines. Status is still reported.
+	// paused stops every change that Drover would make to the pool's machines. Status is still reported: the condition
+	// Suspended, and what is left undone.
 	// +optional
 	Paused *bool `json:"paused,omitempty"`
 
@@ -59,8 +62,11 @@ type NodePoolSpec struct {
 	// +kubebuilder:validation:Maximum=86400
 	NodeStartupTimeoutSeconds *int32 `json:"nodeStartupTimeoutSeconds,omitempty"`
 
-	// template is how each node is made. A change to it applies to machines made from then on; status counts how
-	// many existing ones differ. Labels and taints are the exception: they are patched onto the nodes at once.
+	// template is how each node is made. A change to it reaches the nodes there are, in place and one at a time: the next
+	// one when the last runs it and is well. At the first that went back, as the change did not prove itself there, it ends
+	// until the template is another one. Labels and taints are patched onto all nodes at once. Another infrastructureRef, or
+	// other content of what it names, is for machines made from then on; the others are left, and counted, until you delete
+	// them.
 	// +required
 	Template NodeTemplate `json:"template,omitzero"`
 }
@@ -94,12 +100,21 @@ type LabelValue string
 
 // NodeTemplateSpec describes the machine and what runs on it.
 type NodeTemplateSpec struct {
-	// version is the Kubernetes version, such as v1.36.3. Exactly one NodeBundle must have it.
+	// version is the Kubernetes version, such as v1.37.2. Exactly one NodeBundle must have it, unless bundle names one.
 	// +required
 	// +kubebuilder:validation:MinLength=6
 	// +kubebuilder:validation:MaxLength=64
 	// +kubebuilder:validation:Pattern=`^v[0-9]{1,4}\.[0-9]{1,4}\.[0-9]{1,4}(-[0-9A-Za-z.-]+)?$`
 	Version string `json:"version,omitempty"`
+
+	// bundle is the name of the NodeBundle that nodes run, which must have the version above. Name it where several have that
+	// version: a newer one, with a mended runc for example, reaches the nodes there are when you name that instead. A bundle of
+	// another name with the same digests changes nothing. Default: the one NodeBundle that has the version.
+	// +optional
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=253
+	// +kubebuilder:validation:Pattern=`^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$`
+	Bundle string `json:"bundle,omitempty"`
 
 	// infrastructureRef names the infrastructure provider's machine template that machines are made from.
 	// +required
@@ -164,7 +179,7 @@ type Taint struct {
 
 // NodePoolStatus is what the manager sees.
 type NodePoolStatus struct {
-	// conditions are Ready, Available and, while they hold, Reconciling, Stalled and DrainBlocked.
+	// conditions are Ready, Available and, while they hold, Reconciling, Stalled, Suspended and DrainBlocked.
 	// +optional
 	// +listType=map
 	// +listMapKey=type
@@ -176,7 +191,9 @@ type NodePoolStatus struct {
 	// +kubebuilder:validation:Minimum=0
 	ObservedGeneration int64 `json:"observedGeneration,omitempty"`
 
-	// replicas is how many Machines the pool has, those being deleted included.
+	// replicas is how many Machines the pool has. Those that are being deleted count neither here nor in the following, as a
+	// ReplicaSet does not count pods that terminate: what scales the pool reads it through the scale subresource, and
+	// would take a node that is drained for one that may have pods. The message of Ready says how many are being deleted.
 	// +optional
 	// +kubebuilder:validation:Minimum=0
 	Replicas *int32 `json:"replicas,omitempty"`
@@ -191,7 +208,7 @@ type NodePoolStatus struct {
 	// +kubebuilder:validation:Minimum=0
 	AvailableReplicas *int32 `json:"availableReplicas,omitempty"`
 
-	// updatedReplicas is how many of them were made from the present template.
+	// updatedReplicas is how many of them run what the present template says, which has proved itself there.
 	// +optional
 	// +kubebuilder:validation:Minimum=0
 	UpdatedReplicas *int32 `json:"updatedReplicas,omitempty"`
@@ -201,18 +218,34 @@ type NodePoolStatus struct {
 	// +kubebuilder:validation:Minimum=0
 	UnavailableReplicas *int32 `json:"unavailableReplicas,omitempty"`
 
-	// selector selects the pool's Machines, as a label selector in its string form.
+	// selector selects the pool's Machines, those being deleted included, as a label selector in its string form. A
+	// HorizontalPodAutoscaler takes it for one of pods, of which it finds none: of its targets only an averageValue does, which
+	// it multiplies by replicas.
 	// +optional
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=512
 	Selector string `json:"selector,omitempty"`
 
-	// revision is the revision of the present template; a Machine's label fleet.drover.dev/revision has the one it
-	// was made from.
+	// revision is the revision of the present template. A Machine's label fleet.drover.dev/revision has the one it was made
+	// from, its NodeAgent's spec.revision the one it is to run, and status.currentRevision there the one it runs.
 	// +optional
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=63
 	Revision string `json:"revision,omitempty"`
+
+	// updating are the machines whose change to another revision has begun and is not over. One is named here before it is
+	// changed, so that no two managers change two; it goes when it runs what it was told to and is well. One that went back
+	// from the present template stays.
+	// +optional
+	// +listType=set
+	// +kubebuilder:validation:MaxItems=1000
+	// +kubebuilder:validation:items:MinLength=1
+	// +kubebuilder:validation:items:MaxLength=63
+	Updating []string `json:"updating,omitempty"`
+
+	// disruption is what the pool's machines are spared, or do without, at present.
+	// +optional
+	Disruption *NodePoolDisruption `json:"disruption,omitempty"`
 
 	// nextOrdinal is the number the next machine's name gets. It only grows, so no name is used twice.
 	// +optional
@@ -224,6 +257,44 @@ type NodePoolStatus struct {
 	// manager that starts in the middle makes these and no others.
 	// +optional
 	Reserved *OrdinalRange `json:"reserved,omitempty"`
+}
+
+// NodePoolDisruption is what the pool's machines are spared, or do without, at present.
+type NodePoolDisruption struct {
+	// deferred is what would be done to machines and has to wait, and for what. What passes within moments is not listed.
+	// +optional
+	// +listType=map
+	// +listMapKey=action
+	// +listMapKey=reason
+	// +kubebuilder:validation:MaxItems=10
+	Deferred []DeferredAction `json:"deferred,omitempty"`
+}
+
+// DeferredAction is what would be done to some machines and has to wait.
+type DeferredAction struct {
+	// action is what would be done: Create, Delete, Update, Uncordon, or Discard, which removes what was made for a machine that is
+	// not wanted any more. Others may come.
+	// +required
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=63
+	Action string `json:"action,omitempty"`
+
+	// count is to how many machines.
+	// +required
+	// +kubebuilder:validation:Minimum=1
+	Count int32 `json:"count,omitempty"`
+
+	// reason is what it waits for, in one word: Paused, Stalled (the template cannot be used), Refused (by the API server),
+	// RolledBack (a machine went back from what the template says) or OneAtATime. Others may come.
+	// +required
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=63
+	Reason string `json:"reason,omitempty"`
+
+	// message says what has to happen first.
+	// +optional
+	// +kubebuilder:validation:MaxLength=1024
+	Message string `json:"message,omitempty"`
 }
 
 // OrdinalRange is a run of ordinals.
@@ -244,6 +315,14 @@ type OrdinalRange struct {
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=63
 	Revision string `json:"revision,omitempty"`
+
+	// released are ordinals of the run whose Machines were made and have been deleted since. Those Machines are let go, and no
+	// other is made with such an ordinal.
+	// +optional
+	// +listType=set
+	// +kubebuilder:validation:MaxItems=1000
+	// +kubebuilder:validation:items:Minimum=0
+	Released []int64 `json:"released,omitempty"`
 }
 
 // NodePoolList is a list of NodePools.

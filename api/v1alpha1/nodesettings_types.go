@@ -34,6 +34,48 @@ type NodeSettings struct {
 	// +kubebuilder:validation:XValidation:rule="self.all(k, k.matches('^[a-z0-9_-]+([./][a-zA-Z0-9_*-]+)+$') && size(k) <= 128 && size(self[k]) <= 256 && size(self[k]) > 0)",message="a sysctl is a dotted name such as net.core.somaxconn with a value of 1 to 256 characters"
 	// +kubebuilder:validation:XValidation:rule="['net.ipv4.ip_forward', 'net/ipv4/ip_forward'].all(k, !(k in self) || self[k] == '1')",message="net.ipv4.ip_forward must be 1: pods' packets pass through the node"
 	Sysctls map[string]SysctlValue `json:"sysctls,omitempty"`
+
+	// drift says what the agent does about what others change on the node, so that it differs from the revision that
+	// runs. It is looked for within two seconds, told as the finding Drift while it is there, and repaired by default.
+	// +optional
+	Drift DriftSettings `json:"drift,omitempty,omitzero"`
+}
+
+// DriftPolicy is what the agent does about a difference: Repair puts things back and tells of it, Report only tells, and
+// Ignore does not look.
+// +kubebuilder:validation:Enum=Repair;Report;Ignore
+type DriftPolicy string
+
+// The policies of DriftSettings.
+const (
+	DriftRepair DriftPolicy = "Repair"
+	DriftReport DriftPolicy = "Report"
+	DriftIgnore DriftPolicy = "Ignore"
+)
+
+// DriftSettings are the policies for each class of things that others may change on a node. What a revision brings anew is
+// written whatever the policy: at the agent's start, and when the node's configuration changes.
+type DriftSettings struct {
+	// files are the components' configuration, that of the pod network, and the agent's systemd units where systemd runs
+	// it. Default: Repair.
+	// +optional
+	// +default="Repair"
+	Files DriftPolicy `json:"files,omitempty"`
+
+	// sysctls are the kernel parameters that the agent sets, the node's own and those of the pool. Default: Repair.
+	// +optional
+	// +default="Repair"
+	Sysctls DriftPolicy `json:"sysctls,omitempty"`
+
+	// rules are the nftables rules of the pod network and, in either mode, kube-proxy's. Default: Repair.
+	// +optional
+	// +default="Repair"
+	Rules DriftPolicy `json:"rules,omitempty"`
+
+	// binaries are the programs of the bundle that runs, which are fetched anew. Default: Repair.
+	// +optional
+	// +default="Repair"
+	Binaries DriftPolicy `json:"binaries,omitempty"`
 }
 
 // SysctlValue is the value of a kernel parameter as it is written to /proc/sys.
