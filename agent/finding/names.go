@@ -33,6 +33,8 @@ const (
 	APIServer = "APIServer"
 	// AgentCertificate is about an agent's certificate that is not renewed.
 	AgentCertificate = "AgentCertificate"
+	// AgentUpdate is about a version of the agent that is asked for and does not run.
+	AgentUpdate = "AgentUpdate"
 	// ServingCertificate is about a kubelet that got no certificate to serve with.
 	ServingCertificate = "ServingCertificate"
 
@@ -50,6 +52,10 @@ const (
 	// HostPortsLost is about pods whose ports of the node were taken out of the kernel.
 	HostPortsLost = "HostPortsLost"
 
+	// Drift is about what others changed of the node and what is not, or not yet, put back.
+	Drift = "Drift"
+	// DriftRepaired is about what others changed of the node and what was put back.
+	DriftRepaired = "DriftRepaired"
 	// StatusRefused is that the API server refused a part of the status, which lacks that part.
 	StatusRefused = "StatusRefused"
 )
