@@ -8,6 +8,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -18,15 +19,18 @@ import (
 	"github.com/drover-dev/drover/agent/bootreport"
 	"github.com/drover-dev/drover/agent/bundle"
 	"github.com/drover-dev/drover/agent/component"
+	"github.com/drover-dev/drover/agent/drift"
 	"github.com/drover-dev/drover/agent/generation"
 	"github.com/drover-dev/drover/agent/health"
 	"github.com/drover-dev/drover/agent/host"
 	"github.com/drover-dev/drover/agent/identity"
 	"github.com/drover-dev/drover/agent/kernel"
+	"github.com/drover-dev/drover/agent/kubeapi"
 	"github.com/drover-dev/drover/agent/membership"
 	"github.com/drover-dev/drover/agent/network"
 	"github.com/drover-dev/drover/agent/proxyrules"
 	"github.com/drover-dev/drover/agent/report"
+	"github.com/drover-dev/drover/agent/selfupdate"
 	"github.com/drover-dev/drover/agent/status"
 	"github.com/drover-dev/drover/agent/supervise"
 	"github.com/drover-dev/drover/api/node"
@@ -43,9 +47,13 @@ type Options struct {
 	RunDir string
 	// NodeIP, when it is valid, is the node's address whatever the route to the API server says.
 	NodeIP netip.Addr
+	// Balancer is where the kubelet and kube-proxy find the balancer, where there are several API servers. Default: 127.0.0.1:10247.
+	Balancer string
 	// Version is the agent's own.
 	Version string
-	Log     logr.Logger
+	// Ready, when set, is called when this agent is here to stay: a new version, when it has proved itself.
+	Ready func()
+	Log   logr.Logger
 }
 
 // SharedBundlesDir is where a machine's host may mount bundles it shares, below the state directory.
@@ -53,7 +61,7 @@ const SharedBundlesDir = "shared-bundles"
 
 func (o Options) withDefaults() Options {
 	for field, value := range map[*string]string{
-		&o.BootstrapPath: node.BootstrapPath, &o.StateDir: node.StateDir, &o.RunDir: node.RunDir,
+		&o.BootstrapPath: node.BootstrapPath, &o.StateDir: node.StateDir, &o.RunDir: node.RunDir, &o.Balancer: balancerAddress,
 	} {
 		if *field == "" {
 			*field = value
@@ -71,13 +79,19 @@ type Agent struct {
 	supervise *supervise.Supervisor
 	network   *network.Manager
 	proxy     *proxyrules.Keeper
-	monitor   *health.Monitor
-	installer *generation.Installer
-	reporter  *report.Reporter
-	timeline  *status.Timeline
-	boot      *bootreport.Reporter
-	members   *membership.Membership
-	paths     component.Paths
+	drift     *drift.Keeper
+	applied   applied
+	// unitsBrought says that the systemd units are this agent's.
+	unitsBrought atomic.Bool
+	monitor      *health.Monitor
+	installer    *generation.Installer
+	reporter     *report.Reporter
+	timeline     *status.Timeline
+	boot         *bootreport.Reporter
+	members      *membership.Membership
+	paths        component.Paths
+	updater      *selfupdate.Updater
+	reported     atomic.Bool // this agent has written to the API server
 
 	started    time.Time // when this agent was
 	bootstrap  *node.Bootstrap
@@ -94,7 +108,12 @@ type Agent struct {
 	begun    atomic.Pointer[work] // what was begun last
 	prepared atomic.Pointer[work] // what the machine was made ready for last
 
-	seen sightings
+	seen   sightings
+	served served
+	moved  chan struct{} // another API server is present
+
+	balancing atomic.Pointer[balancing]
+	api       atomic.Pointer[kubeapi.Client] // nil before there is an identity
 }
 
 // New reads what is on disk. It fails when the machine was never told what node it is, or what is there cannot be read, and
@@ -121,19 +140,21 @@ func load(opts Options) (*Agent, error) {
 	if kept != nil {
 		boot.Spec.Cluster = kept.Spec.Cluster
 	}
+	reporter := &report.Reporter{Node: boot.NodeName, Log: opts.Log.WithName("report"), Clock: clock.RealClock{}}
 	processes, err := supervise.New(supervise.Options{
-		RunDir: opts.RunDir, Log: opts.Log.WithName("supervise"), OwnLog: filepath.Join(component.DefaultPaths().LogDir, "agent.log"),
+		Excused: func(name string) bool { return name == v1alpha1.ComponentKubeProxy && reporter.Unanswered() },
+		RunDir:  opts.RunDir, Log: opts.Log.WithName("supervise"), OwnLog: filepath.Join(component.DefaultPaths().LogDir, "agent.log"),
 	})
 	if err != nil {
 		return nil, err
 	}
 	system := host.NewSystem()
 	a := &Agent{
-		opts: opts, log: opts.Log, system: system, kernel: kernel.Of(system), supervise: processes,
-		reporter:  &report.Reporter{Node: boot.NodeName, Log: opts.Log.WithName("report"), Clock: clock.RealClock{}},
+		opts: opts, log: opts.Log, system: system, kernel: kernel.Of(system, opts.RunDir), supervise: processes,
+		reporter:  reporter,
 		timeline:  status.NewTimeline(time.Now),
 		boot:      bootreport.New(opts.RunDir, opts.Log),
-		paths:     component.DefaultPaths(),
+		paths:     opts.paths(system),
 		started:   time.Now(),
 		bootstrap: boot,
 		monitor:   health.New(processes, opts.Log.WithName("health")),
@@ -150,15 +171,23 @@ func load(opts Options) (*Agent, error) {
 	a.settledIn = a.restarted && kept != nil
 	a.members = membership.New(membership.Options{
 		Node: boot.NodeName, Ask: a.restarted && !processes.Knows(v1alpha1.ComponentKubelet), Log: opts.Log.WithName("membership"),
-		Machine: a.machineUID, Again: a.registerAgain, Changed: a.membershipChanged,
+		Unheard: slices.Contains(processes.Arguments(v1alpha1.ComponentKubelet), component.RegisterNoNode),
+		Machine: a.machineUID, Again: a.registerAgain, Changed: a.membershipChanged, Unanswered: a.unheard,
 	})
-	a.paths.AgentKubeconfig = a.identityPaths().Kubeconfig()
-	a.paths.ResolvConf = a.system.ResolvConf()
+	boot.Spec.Cluster.Server, boot.Spec.Cluster.ServerCA = a.present().URL, a.present().CA
+	a.moved = make(chan struct{}, 1)
 	a.network = &network.Manager{
 		StateDir: opts.StateDir, CNIDir: a.paths.CNIConfDir, Kernel: network.NewKernel(), Log: opts.Log.WithName("network"),
 		Changed: func() { a.monitor.Recheck(v1alpha1.NetworkHealthyCondition); wake(a.dirty); a.rebuild() },
 	}
 	a.proxy = a.newProxyKeeper()
+	reporter.Answered = a.serverIsBack
+	a.updater = a.newUpdater()
+	if a.updater.Programs.OnTrial() != "" {
+		a.installer.Hold() // until it has proved itself
+	}
+	a.reporter.Written = func(int) { a.reported.Store(true) }
+	a.drift = a.newDriftKeeper()
 	return a, nil
 }
 
@@ -175,7 +204,8 @@ func hadIdentity(paths identity.Paths, node string, kept *generation.Generation)
 func (a *Agent) identityPaths() identity.Paths { return identity.Paths{StateDir: a.opts.StateDir} }
 
 // Run lives until the context ends. The node's components go on running then, for the next agent to adopt. It
-// returns early only when this machine can never become the node it is told to be.
+// returns early only when this machine can never become the node it is told to be, or another agent is to have its place
+// (selfupdate.ErrRestart, selfupdate.ErrGivenUp).
 func (a *Agent) Run(ctx context.Context) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	var parts sync.WaitGroup
@@ -184,10 +214,14 @@ func (a *Agent) Run(ctx context.Context) error {
 	for name, part := range map[string]func(context.Context) error{
 		"supervise": a.supervise.Run,
 		"identity":  a.join,
+		"offline":   func(ctx context.Context) error { a.members.Await(ctx); return nil },
 		"install":   func(ctx context.Context) error { a.installer.Run(ctx); return nil },
 		"status":    a.keepStatus,
+		"balance":   a.balance,
 		"proxy":     a.keepProxyRules,
 		"network":   func(ctx context.Context) error { a.network.Run(ctx); return nil },
+		"update":    a.updater.Run,
+		"drift":     func(ctx context.Context) error { a.drift.Run(ctx); return nil },
 	} {
 		parts.Go(func() {
 			if err := part(ctx); err != nil && ctx.Err() == nil {
@@ -221,12 +255,22 @@ func (a *Agent) hinder(o *generation.Obstacle) {
 }
 
 func (a *Agent) bundles(cluster v1alpha1.ClusterSettings) *bundle.Store {
-	return &bundle.Store{
-		Root:   filepath.Join(a.opts.StateDir, "bundles"),
-		Shared: []string{filepath.Join(a.opts.StateDir, SharedBundlesDir)},
-		Roots:  func() *x509.CertPool { return roots(cluster.ServerCA) },
-		Log:    a.log.WithName("bundle"),
-	}
+	store := a.opts.bundles()
+	store.Roots, store.Log = func() *x509.CertPool { return roots(cluster.ServerCA) }, a.log.WithName("bundle")
+	return store
+}
+
+// bundles is where the machine's are, without what it takes to fetch one.
+func (o Options) bundles() *bundle.Store {
+	return &bundle.Store{Root: filepath.Join(o.StateDir, "bundles"), Shared: []string{filepath.Join(o.StateDir, SharedBundlesDir)}}
+}
+
+// paths are where the components' files are.
+func (o Options) paths(system *host.System) component.Paths {
+	paths := component.DefaultPaths()
+	paths.AgentKubeconfig = identity.Paths{StateDir: o.StateDir}.Kubeconfig()
+	paths.ResolvConf = system.ResolvConf()
+	return paths
 }
 
 // roots are the machine's own authorities and the cluster's, which signs the manager's artifact endpoint.

@@ -18,6 +18,8 @@ import (
 	"time"
 
 	"github.com/go-logr/logr"
+	"github.com/google/go-cmp/cmp"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/wait"
 
 	"github.com/drover-dev/drover/agent/bootreport"
@@ -49,6 +51,32 @@ func certify(t *testing.T, a *Agent, birth time.Time) {
 	path := a.identityPaths().Pair()
 	if err := errors.Join(keyErr, certErr, err, os.MkdirAll(filepath.Dir(path), 0o755), os.WriteFile(path, pair, 0o600)); err != nil {
 		t.Fatal(err)
+	}
+}
+
+func TestTheEndOfEachCertificateIsInTheStatus(t *testing.T) {
+	birth := time.Now().Add(-200 * time.Hour)
+	a := certified(t, birth)
+	a.paths.KubeletDir = t.TempDir()
+	end := metav1.NewTime(birth.Add(100 * time.Hour).UTC().Truncate(time.Second)) // which is past
+	want := []v1alpha1.CertificateStatus{{Name: v1alpha1.CertificateAgent, NotAfter: end}}
+	if diff := cmp.Diff(want, a.observe(nil, time.Now()).Certificates); diff != "" {
+		t.Errorf("before the kubelet has any (-want +got):\n%s", diff)
+	}
+	pair, err := os.ReadFile(a.identityPaths().Pair())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, file := range map[string]string{v1alpha1.CertificateKubeletClient: "kubelet-client-current.pem", v1alpha1.CertificateKubeletServing: "kubelet-server-current.pem"} {
+		path := filepath.Join(a.paths.KubeletCertDir(), file)
+		if err := errors.Join(os.MkdirAll(filepath.Dir(path), 0o755), os.WriteFile(path, pair, 0o600)); err != nil {
+			t.Fatal(err)
+		}
+		want = append(want, v1alpha1.CertificateStatus{Name: name, NotAfter: end})
+	}
+	slices.SortFunc(want, func(a, b v1alpha1.CertificateStatus) int { return strings.Compare(a.Name, b.Name) })
+	if diff := cmp.Diff(want, a.observe(nil, time.Now()).Certificates); diff != "" {
+		t.Errorf("-want +got:\n%s", diff)
 	}
 }
 

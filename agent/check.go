@@ -33,7 +33,7 @@ func (w *work) Check(ctx context.Context, g, before *generation.Generation) erro
 	alone := before != nil || a.installer.Kept() == nil
 	var refused []v1alpha1.Finding
 	if alone {
-		refused = a.applySysctls(g) // before the machine is looked at, which would complain of what is mended by it
+		refused = w.applySysctls(g) // before the machine is looked at, which would complain of what is mended by it
 	}
 	facts, findings, err := a.gather(ctx, g, before)
 	if err != nil {
@@ -69,7 +69,7 @@ func (w *work) prepare(ctx context.Context, g *generation.Generation) error {
 	}
 	a.network.Configure(network.Config{
 		Node: g.NodeName, Settings: g.Spec.Network, PodCIDRs: prefixes(g.Spec.Cluster.PodCIDRs), MTU: facts.MTU,
-		Sysctls:  dotted(g.Spec.Sysctls),
+		Sysctls: dotted(g.Spec.Sysctls), Drift: g.Spec.Drift, Of: g.ID(),
 		Reserved: append(prefixes(g.Spec.Cluster.ServiceCIDRs), a.serverPrefixes(ctx, g.Spec.Cluster.Server)...),
 	})
 	a.prepared.Store(w)
@@ -94,7 +94,7 @@ func (w *work) takeOver(ctx context.Context, g *generation.Generation) error {
 // that it finds has the machine checked and the state activated anew until it is gone.
 func (w *work) Look(ctx context.Context, g *generation.Generation) {
 	a := w.agent
-	refused := a.applySysctls(g)
+	refused := w.applySysctls(g)
 	nodeIP := w.Facts().NodeIP // which is not looked for again: that may take a resolver's time
 	facts, err := a.system.Gather(ctx, host.GatherOptions{NodeIP: nodeIP, StateDir: a.opts.StateDir})
 	if err != nil && !errors.Is(err, host.ErrNoAddress) {
@@ -128,7 +128,20 @@ func dotted(sysctls map[string]v1alpha1.SysctlValue) map[string]string {
 
 // applySysctls sets the kernel's parameters, and returns what it could not set.
 func (a *Agent) applySysctls(g *generation.Generation) []v1alpha1.Finding {
-	return a.kernel.ApplySysctls(g.Spec.Sysctls, strings.HasPrefix(g.ProviderID, v1alpha1.LocalProviderIDPrefix))
+	return a.kernel.ApplySysctls(g.Spec.Sysctls, sharesKernel(g))
+}
+
+// applySysctls is the agent's, unless the state runs and what others have changed of its parameters is to be left.
+func (w *work) applySysctls(g *generation.Generation) []v1alpha1.Finding {
+	if w.agent.installer.Up() == generation.Work(w) && repairUnless(g.Spec.Drift.Sysctls) != v1alpha1.DriftRepair {
+		return w.agent.kernel.RefusedSysctls(g.Spec.Sysctls, sharesKernel(g))
+	}
+	return w.agent.applySysctls(g)
+}
+
+// sharesKernel says whether a machine has the kernel of its host.
+func sharesKernel(g *generation.Generation) bool {
+	return strings.HasPrefix(g.ProviderID, v1alpha1.LocalProviderIDPrefix)
 }
 
 // judge is what is found on the machine, the worst first, what is known already included.

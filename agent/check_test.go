@@ -82,9 +82,10 @@ func machine(t *testing.T) (*Agent, *generation.Generation) {
 		NFTables:  func() error { return nil },
 	}
 	a := &Agent{
-		opts: Options{StateDir: filepath.Join(dir, "state"), RunDir: filepath.Join(dir, "run")},
-		log:  logr.Discard(), boot: joinedBoot(), members: membership.New(membership.Options{Node: "node-1", Log: logr.Discard()}), timeline: status.NewTimeline(time.Now),
-		system: system, kernel: &kernel.Kernel{Host: system},
+		opts:      Options{StateDir: filepath.Join(dir, "state"), RunDir: filepath.Join(dir, "run")},
+		bootstrap: &g.Bootstrap,
+		log:       logr.Discard(), boot: joinedBoot(), members: membership.New(membership.Options{Node: "node-1", Log: logr.Discard()}), timeline: status.NewTimeline(time.Now),
+		system: system, kernel: &kernel.Kernel{Host: system, RunDir: filepath.Join(dir, "run")},
 		network: &network.Manager{StateDir: dir}, proxy: &proxyrules.Keeper{}, supervise: processes, restarted: true,
 		paths: component.Paths{
 			ConfigDir: filepath.Join(dir, "etc"), LogDir: dir,
@@ -96,7 +97,8 @@ func machine(t *testing.T) (*Agent, *generation.Generation) {
 	a.installer = &generation.Installer{NewWork: a.newWork, Judge: a.judgeNode, Hindered: a.hinder, Changed: func() {}}
 	begunWith(t, a, g)
 	a.begun.Store(&work{agent: a})
-	a.monitor = health.New(processes, logr.Discard())
+	a.monitor, a.updater = health.New(processes, logr.Discard()), a.newUpdater()
+	a.drift = a.newDriftKeeper()
 	return a, g
 }
 

@@ -16,6 +16,7 @@ import (
 	"github.com/drover-dev/drover/agent/kubeapi"
 	"github.com/drover-dev/drover/agent/nodes"
 	"github.com/drover-dev/drover/agent/status"
+	"github.com/drover-dev/drover/api/node"
 	"github.com/drover-dev/drover/api/v1alpha1"
 )
 
@@ -37,16 +38,24 @@ func (a *Agent) join(ctx context.Context) error {
 	a.step(status.StepIdentity)
 	a.boot.End()
 	close(a.joined)
+	a.api.Store(api)
+	wake(a.moved) // the cluster may have more API servers than one
 	a.rebuild()
 
 	var parts sync.WaitGroup
 	defer parts.Wait()
 	renewer := &identity.Renewer{API: api, Clock: clock.RealClock{}, Log: a.log.WithName("identity"), Failed: a.renewalFailed}
-	parts.Go(func() { a.followServer(ctx, id.Paths, api) })
+	parts.Go(func() { a.followServer(ctx, api) })
+	parts.Go(func() { a.rejoin(ctx, api) })
 	parts.Go(func() { a.introduceKubelet(ctx, api) })
 	parts.Go(func() { a.reporter.Run(ctx, api) })
 	parts.Go(func() { renewer.Run(ctx, id) })
 	parts.Go(func() { a.members.Run(ctx, api) })
+	// An API server that is away is asked by the membership every few seconds, and by a watch ever less often: up to a minute would
+	// be lost when it is back.
+	if !a.members.Heard(ctx) {
+		return nil
+	}
 	parts.Go(func() { a.watchNodeAgent(ctx, api.NodeAgents(a.bootstrap.NodeName)) })
 	return a.nodes().Run(ctx, api.Nodes())
 }
@@ -74,21 +83,37 @@ func (a *Agent) identify(ctx context.Context) (*identity.Identity, *kubeapi.Clie
 	}
 }
 
-// tryToIdentify joins where the bootstrap document has a token, which may be a new one.
+// tryToIdentify joins where the bootstrap document has a token. It may be a new one, of an agent whose identity is lost: then it says
+// as well where the API server is by now.
 func (a *Agent) tryToIdentify(ctx context.Context) (*identity.Identity, *kubeapi.Client, error) {
-	if again, err := loadBootstrap(a.opts.BootstrapPath); err == nil && again.NodeName == a.bootstrap.NodeName {
-		a.bootstrap.Token = again.Token
+	with, present := *a.bootstrap, a.present()
+	_, lost := identity.Load(a.identityPaths(), a.bootstrap.NodeName, time.Now())
+	if again, err := loadBootstrap(a.opts.BootstrapPath); err == nil && again.NodeName == a.bootstrap.NodeName && again.Token != "" {
+		a.bootstrap.Token, with.Token = again.Token, again.Token
+		if lost != nil {
+			with.Spec.Cluster = again.Spec.Cluster
+		}
 	}
-	joiner := &identity.Joiner{
-		Paths: a.identityPaths(), Bootstrap: a.bootstrap, BootstrapPath: a.opts.BootstrapPath, Log: a.log.WithName("identity"),
-		Failed: func(reason string, err error) { a.boot.Say(bootreport.PhaseIdentity, reason, err.Error()) },
-	}
-	id, err := joiner.Ensure(ctx)
+	id, err := a.joiner(&with, func(reason string, err error) { a.boot.Say(bootreport.PhaseIdentity, reason, err.Error()) }).Ensure(ctx)
 	if err != nil {
 		return nil, nil, err
 	}
-	api, err := kubeapi.New(a.firstServer().config(id.Paths))
+	a.bootstrap.Token = ""
+	if joined := serverOf(with.Spec.Cluster); joined != present {
+		if err := a.moveTo(ctx, joined); err != nil {
+			return nil, nil, err
+		}
+		a.keepServer(joined)
+	}
+	api, err := kubeapi.New(a.configOf(a.present()))
 	return id, api, err
+}
+
+func (a *Agent) joiner(document *node.Bootstrap, failed func(reason string, err error)) *identity.Joiner {
+	return &identity.Joiner{
+		Paths: a.identityPaths(), Bootstrap: document, Through: a.through(), BootstrapPath: a.opts.BootstrapPath, Log: a.log.WithName("identity"),
+		Failed: failed,
+	}
 }
 
 // introduceKubelet gets the kubelet of a new node its certificate while the bundle is looked at and containerd starts.
@@ -104,10 +129,7 @@ func (a *Agent) introduceKubelet(ctx context.Context, api identity.API) {
 	}
 	ctx, cancel := context.WithTimeout(ctx, introductionPatience)
 	defer cancel()
-	kubelet := identity.Kubelet{
-		Paths: a.identityPaths(), Node: a.bootstrap.NodeName, Kubeconfig: a.paths.KubeletKubeconfig, CertDir: a.paths.KubeletCertDir(),
-	}
-	if err := kubelet.Introduce(ctx, api, a.bootstrap.Spec.Cluster); err != nil {
+	if err := a.kubelet().Introduce(ctx, api, a.present().settings(), a.through()); err != nil {
 		a.log.Error(err, "Left it to the kubelet to ask for its certificate")
 	}
 }
@@ -134,6 +156,12 @@ func (a *Agent) registerAgain() {
 // machineUID is that of the Machine that this machine joined as, empty when it is not known.
 func (a *Agent) machineUID() string {
 	return a.installer.Wanted().MachineUID
+}
+
+// unheard has the kubelet started although nobody could say whether its Node is wanted.
+func (a *Agent) unheard() {
+	a.log.Info("Started the kubelet without the API server, for its static pods; it registers no Node before that has answered", "node", a.bootstrap.NodeName)
+	a.rebuild()
 }
 
 // membershipChanged starts or stops the kubelet. There is no NodeAgent to tell of a Node that nobody wants, so the boot
@@ -170,6 +198,7 @@ func (a *Agent) watchNodeAgent(ctx context.Context, agents cache.ListerWatcher) 
 		}
 		a.reporter.Saw(agent)
 		a.installer.Want(agent)
+		a.updater.Want(agent.Spec.Agent)
 	}
 	_, informer := cache.NewInformerWithOptions(cache.InformerOptions{
 		ListerWatcher: agents, ObjectType: &v1alpha1.NodeAgent{}, Transform: withoutManagedFields,

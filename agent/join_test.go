@@ -2,12 +2,14 @@ package agent
 
 import (
 	"context"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 
 	"github.com/go-logr/logr"
+	"github.com/google/go-cmp/cmp"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/drover-dev/drover/agent/bootreport"
@@ -68,5 +70,32 @@ func TestAReleasedMachineStopsItsKubeletAndSaysSo(t *testing.T) {
 	}
 	if _, err := os.Stat(bootreport.Path(opts.RunDir)); err == nil {
 		t.Error("the boot report is still there")
+	}
+}
+
+// A kubelet that boots without the API server registers nothing until that has answered, also under the next agent.
+func TestAKubeletThatNobodyCouldBeAskedAboutRegistersNoNode(t *testing.T) {
+	dir := t.TempDir()
+	opts := Options{BootstrapPath: bootstrap(t, dir), StateDir: dir, RunDir: filepath.Join(dir, "run"), Log: logr.Discard()}
+	record := fmt.Sprintf(`{"name": "kubelet", "pid": %d, "argv": ["kubelet", "--register-node=false"], "running": true}`, os.Getpid())
+	if err := os.MkdirAll(filepath.Join(opts.RunDir, "processes"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(opts.RunDir, "processes", "kubelet.json"), []byte(record), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	a, err := New(opts)
+	if err != nil {
+		t.Fatal(err)
+	}
+	rebuilds := 0
+	a.rebuild, a.restarted = func() { rebuilds++ }, true
+	processes := []supervise.Process{{Name: v1alpha1.ComponentKubelet, Args: []string{"--config=x"}}}
+	if diff := cmp.Diff([]string{"--config=x", "--register-node=false"}, a.startable(processes)[0].Args); diff != "" {
+		t.Errorf("the kubelet's arguments (-want +got):\n%s", diff)
+	}
+	a.members.Decide(t.Context(), nodeAgents{nodeAgent("m")})
+	if diff := cmp.Diff([]string{"--config=x"}, a.startable(processes)[0].Args); diff != "" || rebuilds != 1 {
+		t.Errorf("after the answer (-want +got), told %d times:\n%s", rebuilds, diff)
 	}
 }

@@ -35,12 +35,23 @@ func (a *Agent) verdict(ctx context.Context, all []evidence) generation.Verdict 
 		if v.Healthy {
 			continue
 		}
+		v.Urgent = e.lease
 		if e.remote && !a.reachesServer(ctx) {
 			v.Blind, v.Hopeless = true, false
 		}
 		return v
 	}
-	return generation.Verdict{Healthy: true}
+	return generation.Verdict{Healthy: true, Started: lastStart(running)}
+}
+
+// lastStart is when the youngest of the processes was started.
+func lastStart(running []v1alpha1.ComponentStatus) (last time.Time) {
+	for _, c := range running {
+		if c.StartedAt.After(last) {
+			last = c.StartedAt.Time
+		}
+	}
+	return last
 }
 
 // evidence is what is asked of a node on probation.
@@ -48,15 +59,16 @@ type evidence struct {
 	component string
 	process   bool // it is one of the supervisor's
 	remote    bool // it needs the API server to come up
+	lease     bool // nobody renews the Node's Lease without it
 	ask       func(context.Context) error
 }
 
 // evidence is all that is asked; what needs the API server comes last.
 func (a *Agent) evidence() []evidence {
 	socket := a.paths.Socket()
-	all := []evidence{{component: v1alpha1.ComponentContainerd, process: true, ask: func(ctx context.Context) error { return health.CRIReady(ctx, socket) }}}
+	all := []evidence{{component: v1alpha1.ComponentContainerd, process: true, lease: true, ask: func(ctx context.Context) error { return health.CRIReady(ctx, socket) }}}
 	if a.members.MayRun() {
-		all = append(all, evidence{component: v1alpha1.ComponentKubelet, process: true, ask: func(ctx context.Context) error { return health.KubeletAnswers(ctx, health.KubeletURL) }})
+		all = append(all, evidence{component: v1alpha1.ComponentKubelet, process: true, lease: true, ask: func(ctx context.Context) error { return health.KubeletAnswers(ctx, health.KubeletURL) }})
 	}
 	all = append(all, evidence{component: v1alpha1.ComponentNetwork, ask: verdictOf(a.networkHealthy)})
 	if a.installer.Running().Spec.Proxy.Mode != v1alpha1.ProxyModeNone {
@@ -86,7 +98,7 @@ func (a *Agent) weigh(ctx context.Context, e evidence, running []v1alpha1.Compon
 func (a *Agent) reachesServer(ctx context.Context) bool {
 	ctx, cancel := context.WithTimeout(ctx, judgeTimeout)
 	defer cancel()
-	_, err := kubeapi.ServerDate(a.bootstrap.Spec.Cluster)(ctx)
+	_, err := kubeapi.ServerDate(a.present().settings(), a.dialServer)(ctx)
 	return err == nil
 }
 

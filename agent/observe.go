@@ -17,11 +17,12 @@ import (
 
 // sightings are what is told once and shown until it is told otherwise.
 type sightings struct {
-	mu        sync.Mutex
-	renewal   error           // why the agent's certificate was not renewed the last time it failed
-	node      health.Presence // whether there is a Node of this machine's name
-	heartbeat time.Time       // when the kubelet last said that the Node is Ready
-	server    *silentServer   // why the agent does not speak to the API server that it is to
+	mu         sync.Mutex
+	renewal    error           // why the agent's certificate was not renewed the last time it failed
+	node       health.Presence // whether there is a Node of this machine's name
+	heartbeat  time.Time       // when the kubelet last said that the Node is Ready
+	server     *silentServer   // why the agent does not speak to the API server that it is to
+	unbalanced error           // why there is no balancer although there are several API servers
 }
 
 // do reads or changes them.
@@ -34,15 +35,16 @@ func (s *sightings) do(what func(*sightings)) {
 // observe collects what the status is made from.
 func (a *Agent) observe(probed []metav1.Condition, now time.Time) status.Observed {
 	o := status.Observed{
-		Now: now, AgentVersion: a.opts.Version, Probed: probed, Steps: a.timeline.List(),
+		Now: now, AgentVersion: a.opts.Version, Agent: a.updater.Status(), Probed: probed, Steps: a.timeline.List(),
 		Components:  append(a.supervise.Status(), a.network.Status()),
 		Obstacle:    a.installer.Obstacle(),
-		Findings:    slices.Concat(a.observed().Findings(), a.network.Findings(), a.proxy.Findings(), a.serverFindings()),
-		Certificate: a.certificate(now), Serving: a.kubeletServes(),
+		Findings:    slices.Concat(a.observed().Findings(), a.network.Findings(), a.proxy.Findings(), a.drift.Findings(), a.serverFindings(), a.updater.Findings()),
+		Certificate: a.certificate(now), Certificates: a.certificates(), Serving: a.kubeletServes(),
 	}
 	running := a.installer.Running()
 	o.Progress, o.Phase = a.installer.Progress()
 	o.Generation, o.Revision, o.Proxy = a.installer.Wanted().ObservedGeneration, running.Spec.Revision, running.Spec.Proxy.Mode
+	o.ClusterHash = running.Spec.Cluster.Hash()
 	return o
 }
 
@@ -55,6 +57,21 @@ func (a *Agent) certificate(now time.Time) *status.Certificate {
 	c := &status.Certificate{NotAfter: id.NotAfter, Overdue: id.Overdue(now)}
 	a.seen.do(func(s *sightings) { c.Failure = s.renewal })
 	return c
+}
+
+// certificates are all that the node has, whether they are good or not.
+func (a *Agent) certificates() []v1alpha1.CertificateStatus {
+	var all []v1alpha1.CertificateStatus
+	for _, c := range []struct{ name, path string }{
+		{v1alpha1.CertificateAgent, a.identityPaths().Pair()},
+		{v1alpha1.CertificateKubeletClient, filepath.Join(a.paths.KubeletCertDir(), "kubelet-client-current.pem")},
+		{v1alpha1.CertificateKubeletServing, filepath.Join(a.paths.KubeletCertDir(), "kubelet-server-current.pem")},
+	} {
+		if certificate, err := health.ReadCertificate(c.path); err == nil {
+			all = append(all, v1alpha1.CertificateStatus{Name: c.name, NotAfter: metav1.NewTime(certificate.NotAfter.UTC())})
+		}
+	}
+	return all
 }
 
 // kubeletServes says whether the kubelet has a certificate to serve with.

@@ -132,6 +132,9 @@ func TestTheStatusIsOfTheStateThatRunsAndOfWhatIsInTheWay(t *testing.T) {
 		t.Fatal("a full disk is in nobody's way")
 	}
 	o := a.observe(nil, time.Now())
+	if running := a.installer.Running().Spec.Cluster; o.ClusterHash != running.Hash() {
+		t.Errorf("it goes by facts with the hash %q, want that of %+v", o.ClusterHash, running)
+	}
 	if o.Generation != 4 || o.Revision != "r1" || o.Proxy != v1alpha1.ProxyModeNFTables {
 		t.Errorf("it is of generation %d, revision %s, %s", o.Generation, o.Revision, o.Proxy)
 	}

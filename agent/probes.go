@@ -18,7 +18,8 @@ import (
 // when a fifth of their time is left.
 const certificateMargin = 10 * time.Minute
 
-// probes are the questions behind the conditions, of the generation that runs. What they take from it once is what questions names.
+// probes are the questions behind the conditions, of the generation that runs and the API server that answers. What they take from
+// those once is what questions names.
 func (a *Agent) probes() []health.Probe {
 	g := a.installer.Running()
 	socket := a.paths.Socket()
@@ -28,7 +29,7 @@ func (a *Agent) probes() []health.Probe {
 		Proxy:   a.proxyHealthy(),
 		Network: a.networkHealthy,
 		Disk:    a.diskHealthy,
-		Clock:   health.ClockMatches(kubeapi.ServerDate(g.Spec.Cluster), time.Now),
+		Clock:   health.ClockMatches(kubeapi.ServerDate(a.present().settings(), a.dialServer), time.Now),
 
 		RuntimeAlive: func(ctx context.Context) error { return health.CRIAlive(ctx, socket) },
 		KubeletAlive: func(ctx context.Context) error { return health.HTTPAlive(ctx, health.KubeletURL) },

@@ -20,14 +20,36 @@ func (a *Agent) newProxyKeeper() *proxyrules.Keeper {
 	var seen proxyRun
 	return &proxyrules.Keeper{
 		Missing: func(ctx context.Context) (string, error) {
+			if a.installer.Running().Spec.Drift.Rules == v1alpha1.DriftIgnore {
+				return "", nil
+			}
 			return proxyrules.Missing(ctx, a.installer.Running().Spec.Proxy.Mode, a.serviceRanges())
 		},
 		Runs:    func() bool { return seen.settled(a.installer.Running().Spec.Proxy.Mode, a.supervise.Status()) },
+		Started: func() time.Time { return seen.started },
 		Wrote:   a.proxyWrote,
-		Restart: func(reason string) { a.supervise.Restart(v1alpha1.ComponentKubeProxy, reason) },
+		Leaves:  func() bool { return a.installer.Running().Spec.Drift.Rules == v1alpha1.DriftReport },
+		Restart: func(reason string) { a.supervise.Mend(v1alpha1.ComponentKubeProxy, reason) },
+		Wait:    func() time.Duration { return a.supervise.RepairWait(v1alpha1.ComponentKubeProxy) },
 		Changed: func() { a.monitor.Recheck(v1alpha1.ProxyHealthyCondition); wake(a.dirty) },
 		Clock:   clock.RealClock{}, Log: a.log.WithName("proxyrules"),
 	}
+}
+
+// serverIsBack has kube-proxy ask the API server at once: one that has ended for want of an answer is started, and one that had none
+// since this agent started it, and asks ever less often, is started anew. One that an earlier agent started may be well, and only not
+// have been asked yet.
+func (a *Agent) serverIsBack() {
+	a.supervise.Hurry(v1alpha1.ComponentKubeProxy)
+	if a.startedByThis(v1alpha1.ComponentKubeProxy) && a.supervise.NotReady(v1alpha1.ComponentKubeProxy) != "" {
+		a.supervise.Restart(v1alpha1.ComponentKubeProxy, "the API server answers again")
+	}
+}
+
+func (a *Agent) startedByThis(component string) bool {
+	return slices.ContainsFunc(a.supervise.Status(), func(c v1alpha1.ComponentStatus) bool {
+		return c.Name == component && !c.StartedAt.Time.Before(a.started.Truncate(time.Second))
+	})
 }
 
 // keepProxyRules runs it. On a kernel that tells of no changes it still looks every two seconds.

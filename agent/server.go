@@ -12,7 +12,6 @@ import (
 
 	"github.com/drover-dev/drover/agent/backoff"
 	"github.com/drover-dev/drover/agent/finding"
-	"github.com/drover-dev/drover/agent/identity"
 	"github.com/drover-dev/drover/agent/kubeapi"
 	"github.com/drover-dev/drover/agent/trust"
 	"github.com/drover-dev/drover/api/v1alpha1"
@@ -36,15 +35,24 @@ func serverOf(cluster v1alpha1.ClusterSettings) server {
 	return server{URL: cluster.Server, CA: cluster.ServerCA}
 }
 
-func (s server) config(paths identity.Paths) *rest.Config {
-	return paths.RESTConfig(v1alpha1.ClusterSettings{Server: s.URL, ServerCA: s.CA})
+func (s server) settings() v1alpha1.ClusterSettings {
+	return v1alpha1.ClusterSettings{Server: s.URL, ServerCA: s.CA}
 }
 
-func (a *Agent) answeredPath() string { return filepath.Join(a.opts.StateDir, "api-server.json") }
+// configOf authenticates the agent at an API server, which it connects to through the balancer where there is one for it.
+func (a *Agent) configOf(s server) *rest.Config {
+	config := a.identityPaths().RESTConfig(s.settings())
+	config.Dial = a.dialServer
+	return config
+}
+
+func (o Options) answeredPath() string { return filepath.Join(o.StateDir, "api-server.json") }
+
+func (a *Agent) answered() server { return a.opts.answered() }
 
 // answered is the API server that last answered, the zero value when none is known.
-func (a *Agent) answered() (s server) {
-	data, err := os.ReadFile(a.answeredPath())
+func (o Options) answered() (s server) {
+	data, err := os.ReadFile(o.answeredPath())
 	if err != nil || json.Unmarshal(data, &s) != nil || s.URL == "" {
 		return server{}
 	}
@@ -59,12 +67,10 @@ func (a *Agent) firstServer() server {
 	return serverOf(a.bootstrap.Spec.Cluster)
 }
 
-// followServer has the agent speak to the API server of the generation that runs, once that has answered, until the context ends.
-// One that does not is asked again; meanwhile it goes on with the one that did.
-func (a *Agent) followServer(ctx context.Context, paths identity.Paths, api *kubeapi.Client) {
-	present := a.firstServer()
-	proven := present == a.answered()
-	next, client := present, api
+// followServer has the agent, the kubelet and kube-proxy speak to the API server of the generation that runs, once that has
+// answered, until the context ends. One that does not is asked again; meanwhile they go on with the one that did.
+func (a *Agent) followServer(ctx context.Context, api *kubeapi.Client) {
+	next, client := a.present(), api
 	retry := time.NewTimer(0)
 	defer retry.Stop()
 	for waits := serverRetries; ; {
@@ -74,18 +80,21 @@ func (a *Agent) followServer(ctx context.Context, paths identity.Paths, api *kub
 		case <-a.switched:
 		case <-retry.C:
 		}
-		wanted := serverOf(a.installer.Running().Spec.Cluster)
-		if wanted == present && proven {
+		wanted, present := serverOf(a.installer.Running().Spec.Cluster), a.present()
+		if wanted == present && present == a.answered() {
 			a.serverSilent(nil)
 			continue
 		}
 		var err error
-		if wanted != next || client == nil {
+		if wanted != next || client == nil || (client == api) != (wanted == present) {
 			next, waits = wanted, serverRetries
-			client, err = a.clientOf(wanted, present, paths, api)
+			client, err = a.clientOf(wanted, present, api)
 		}
 		if err == nil {
 			err = a.ask(ctx, client)
+		}
+		if err == nil && wanted != present {
+			err = a.askAsKubelet(ctx, wanted)
 		}
 		if err != nil {
 			if ctx.Err() == nil && wanted != present {
@@ -95,21 +104,26 @@ func (a *Agent) followServer(ctx context.Context, paths identity.Paths, api *kub
 			continue
 		}
 		if wanted != present {
+			if err := a.moveTo(ctx, wanted); err != nil {
+				a.log.Error(err, "Could not have the components speak to another API server", "server", wanted.URL)
+				retry.Reset(waits.Step())
+				continue
+			}
 			api.Follow(client)
 			a.log.Info("Went over to another API server", "server", wanted.URL, "before", present.URL)
 		}
-		present, proven, waits = wanted, true, serverRetries
+		waits = serverRetries
 		a.serverSilent(nil)
 		a.keepServer(wanted)
 	}
 }
 
 // clientOf is the client that speaks to a server: the present one's, or a new one.
-func (a *Agent) clientOf(wanted, present server, paths identity.Paths, api *kubeapi.Client) (*kubeapi.Client, error) {
+func (a *Agent) clientOf(wanted, present server, api *kubeapi.Client) (*kubeapi.Client, error) {
 	if wanted == present {
 		return api, nil
 	}
-	return kubeapi.New(wanted.config(paths))
+	return kubeapi.New(a.configOf(wanted))
 }
 
 // ask is nil when the API server answers, and knows this agent.
@@ -123,7 +137,7 @@ func (a *Agent) ask(ctx context.Context, api *kubeapi.Client) error {
 func (a *Agent) keepServer(s server) {
 	data, err := json.Marshal(s)
 	if err == nil {
-		_, err = atomicfile.WriteIfChanged(a.answeredPath(), data, 0o644)
+		_, err = atomicfile.WriteIfChanged(a.opts.answeredPath(), data, 0o644)
 	}
 	if err != nil {
 		a.log.Error(err, "Could not take down which API server answers")
@@ -164,9 +178,15 @@ func (a *Agent) serverSilent(failed *silentServer) {
 
 func (a *Agent) serverFindings() []v1alpha1.Finding {
 	var failed *silentServer
-	a.seen.do(func(s *sightings) { failed = s.server })
-	if failed == nil {
-		return nil
+	var unbalanced error
+	a.seen.do(func(s *sightings) { failed, unbalanced = s.server, s.unbalanced })
+	var found []v1alpha1.Finding
+	if failed != nil {
+		found = append(found, finding.Warning(finding.APIServer, "%s", failed))
 	}
-	return []v1alpha1.Finding{finding.Warning(finding.APIServer, "%s", failed)}
+	if unbalanced != nil {
+		found = append(found, finding.Warning(finding.APIServer,
+			"the API server has several addresses, but the kubelet and kube-proxy use one of them alone, as nothing can serve them on %s: %s", a.opts.Balancer, unbalanced))
+	}
+	return found
 }

@@ -6,7 +6,6 @@ import (
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
-	"github.com/drover-dev/drover/agent/generation"
 	"github.com/drover-dev/drover/agent/status"
 	"github.com/drover-dev/drover/api/v1alpha1"
 )
@@ -22,7 +21,7 @@ const (
 // keepStatus has the status written whenever anything that it shows has changed, until the context ends.
 func (a *Agent) keepStatus(ctx context.Context) error {
 	monitor := a.monitor
-	asked := questionsOf(a.installer.Running())
+	asked := a.questions()
 	monitor.SetProbes(a.probes()...)
 	processes, conditions := a.supervise.Changed(), monitor.Changed()
 	done := make(chan struct{})
@@ -39,7 +38,7 @@ func (a *Agent) keepStatus(ctx context.Context) error {
 	look := time.NewTicker(certificateEvery)
 	defer look.Stop()
 	for {
-		if now := questionsOf(a.installer.Running()); now != asked {
+		if now := a.questions(); now != asked {
 			asked = now
 			monitor.SetProbes(a.probes()...)
 		}
@@ -62,15 +61,17 @@ func (a *Agent) keepStatus(ctx context.Context) error {
 	}
 }
 
-// questions are what the probes of one generation differ by from another's.
+// questions are what the probes differ by from those of another time.
 type questions struct {
-	proxy            v1alpha1.ProxyMode
-	network          v1alpha1.NetworkMode
-	server, serverCA string
+	proxy   v1alpha1.ProxyMode
+	network v1alpha1.NetworkMode
+	rules   v1alpha1.DriftPolicy
+	server  server
 }
 
-func questionsOf(g *generation.Generation) questions {
-	return questions{g.Spec.Proxy.Mode, g.Spec.Network.Mode, g.Spec.Cluster.Server, g.Spec.Cluster.ServerCA}
+func (a *Agent) questions() questions {
+	g := a.installer.Running()
+	return questions{g.Spec.Proxy.Mode, g.Spec.Network.Mode, g.Spec.Drift.Rules, a.present()}
 }
 
 func (a *Agent) hindered() bool {

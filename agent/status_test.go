@@ -21,6 +21,7 @@ import (
 // effortless installs anything, and changes nothing by it.
 type effortless struct{}
 
+func (effortless) Settle(*generation.Generation) error { return nil }
 func (effortless) Check(context.Context, *generation.Generation, *generation.Generation) error {
 	return nil
 }
@@ -43,7 +44,7 @@ func clockAt(t *testing.T, at time.Time) v1alpha1.ClusterSettings {
 	return v1alpha1.ClusterSettings{Server: server.URL, ServerCA: string(ca)}
 }
 
-func TestTheProbesAreOfTheGenerationThatRuns(t *testing.T) {
+func TestTheProbesAreOfTheGenerationThatRunsAndTheServerThatAnswers(t *testing.T) {
 	a, g := machine(t)
 	a.bootstrap = &g.Bootstrap
 	a.reporter = &report.Reporter{Node: "node-1", Log: logr.Discard(), Clock: clock.RealClock{}}
@@ -89,9 +90,11 @@ func TestTheProbesAreOfTheGenerationThatRuns(t *testing.T) {
 	becomes(v1alpha1.NetworkHealthyCondition, metav1.ConditionTrue, v1alpha1.ReasonDisabled)
 	want("r3", func() { wanted.Proxy.Mode = v1alpha1.ProxyModeNone })
 	becomes(v1alpha1.ProxyHealthyCondition, metav1.ConditionTrue, v1alpha1.ReasonDisabled)
-	want("r4", func() { wanted.Cluster = clockAt(t, time.Now()) })
+	if err := a.moveTo(t.Context(), serverOf(clockAt(t, time.Now()))); err != nil {
+		t.Fatal(err)
+	}
 	becomes(v1alpha1.ClockSynchronizedCondition, metav1.ConditionTrue, v1alpha1.ReasonHealthy)
-	want("r5", func() {
+	want("r4", func() {
 		wanted.Network.Mode, wanted.Proxy.Mode = v1alpha1.NetworkModeRoutes, v1alpha1.ProxyModeNFTables
 	})
 	becomes(v1alpha1.NetworkHealthyCondition, metav1.ConditionFalse, v1alpha1.ReasonStarting)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net/netip"
+	"path/filepath"
 	"runtime"
 	"slices"
 	"sync"
@@ -12,6 +13,7 @@ import (
 	"github.com/drover-dev/drover/agent/component"
 	"github.com/drover-dev/drover/agent/generation"
 	"github.com/drover-dev/drover/agent/host"
+	"github.com/drover-dev/drover/agent/kubeletstate"
 	"github.com/drover-dev/drover/agent/network"
 	"github.com/drover-dev/drover/agent/status"
 	"github.com/drover-dev/drover/agent/supervise"
@@ -88,7 +90,11 @@ func (w *work) Fetch(ctx context.Context, g *generation.Generation) error {
 	ref, err := g.Image(runtime.GOARCH)
 	var b *bundle.Bundle
 	if err == nil {
-		b, err = w.agent.bundles(g.Spec.Cluster).Ensure(ctx, ref)
+		store := w.agent.bundles(g.Spec.Cluster)
+		store.Lazy = true // until Settle
+		if b, err = store.Ensure(ctx, ref); err == nil {
+			b = store.ByContent(b)
+		}
 	}
 	if err != nil {
 		return err
@@ -103,6 +109,14 @@ func (w *work) Fetch(ctx context.Context, g *generation.Generation) error {
 	return nil
 }
 
+// Settle makes the bundle durable.
+func (w *work) Settle(g *generation.Generation) error {
+	w.mu.Lock()
+	b := w.bundle
+	w.mu.Unlock()
+	return w.agent.bundles(g.Spec.Cluster).Settle(b)
+}
+
 // Plan is all that makes the state the one that runs: its files and its processes, containerd at once, the others when there
 // is an identity for them to use.
 func (w *work) Plan(ctx context.Context, g *generation.Generation) (generation.Change, error) {
@@ -110,31 +124,52 @@ func (w *work) Plan(ctx context.Context, g *generation.Generation) (generation.C
 	w.mu.Lock()
 	facts, b := w.facts, w.bundle
 	w.mu.Unlock()
-	plan, err := component.Build(component.Config{
-		NodeName: g.NodeName, ProviderID: g.ProviderID, Taints: g.Taints, Spec: g.Spec, Facts: facts, Bundle: b,
-		PodCIDRs: texts(network.CachedPodCIDRs(a.opts.StateDir, g.NodeName)), Paths: a.paths,
-	})
+	plan, err := a.opts.plan(g, facts, b, a.paths, a.supervise)
 	if err != nil {
 		return generation.Change{}, err
 	}
 	w.mu.Lock()
 	w.planned = plan.Findings
 	w.mu.Unlock()
+	a.prepareKubelet(plan.Processes)
 	return generation.Change{Generation: g.At(facts.NodeIP.String(), facts.MTU), Apply: func() error {
 		if err := w.takeOver(ctx, g); err != nil {
 			return err
 		}
-		if err := plan.WriteFiles(); err != nil {
+		if err := a.applied.write(g, w, b, plan); err != nil {
 			return err
 		}
+		a.drift.Look()
 		if a.hasIdentity() {
-			if err := a.identityPaths().WriteKubeconfig(g.Spec.Cluster); err != nil {
+			if err := a.writeKubeconfigs(); err != nil {
 				return err
 			}
 		}
 		w.countEnds(plan.Processes)
 		return a.supervise.Apply(a.startable(plan.Processes))
 	}}, nil
+}
+
+// plan is what to put onto the machine for a state, and what to run there.
+func (o Options) plan(g *generation.Generation, facts host.Facts, b *bundle.Bundle, paths component.Paths, started *supervise.Supervisor) (*component.Plan, error) {
+	config := component.Config{
+		NodeName: g.NodeName, ProviderID: g.ProviderID, Taints: g.Taints, Spec: g.Spec, Facts: facts, Bundle: b,
+		PodCIDRs: texts(network.CachedPodCIDRs(o.StateDir, g.NodeName)), Paths: paths,
+	}
+	config.InPlace = component.StartedInPlace(config, started.Has)
+	return component.Build(config)
+}
+
+// prepareKubelet has each start of the kubelet preceded by a look at the files that it starts with.
+func (a *Agent) prepareKubelet(processes []supervise.Process) {
+	keeper := &kubeletstate.Keeper{
+		KubeletDir: a.paths.KubeletDir, Path: filepath.Join(a.opts.StateDir, "kubelet-state.json"), Log: a.log.WithName("kubeletstate"),
+	}
+	for i, p := range processes {
+		if p.Name == v1alpha1.ComponentKubelet {
+			processes[i].Prepare = func() error { return keeper.Prepare(p.Version) }
+		}
+	}
 }
 
 // countEnds takes down what the processes have behind them, unless that was done before.
@@ -173,12 +208,18 @@ func (w *work) Collect(ctx context.Context, g *generation.Generation) {
 }
 
 // startable leaves out what has no identity to work with yet, but never what an earlier agent may have started; and the
-// kubelet of a Node that nobody wants.
+// kubelet of a Node that nobody wants. A kubelet of which nobody could say that yet may not register it.
 func (a *Agent) startable(processes []supervise.Process) []supervise.Process {
-	identified, wanted := a.restarted || closed(a.introduced), a.members.MayRun()
-	return slices.DeleteFunc(slices.Clone(processes), func(p supervise.Process) bool {
+	identified, wanted, registers := a.restarted || closed(a.introduced), a.members.MayRun(), a.members.MayRegister()
+	started := slices.DeleteFunc(slices.Clone(processes), func(p supervise.Process) bool {
 		return !identified && p.Name != v1alpha1.ComponentContainerd || !wanted && p.Name == v1alpha1.ComponentKubelet
 	})
+	for i, p := range started {
+		if p.Name == v1alpha1.ComponentKubelet && !registers {
+			started[i].Args = append(slices.Clone(p.Args), component.RegisterNoNode)
+		}
+	}
+	return started
 }
 
 func (a *Agent) hasIdentity() bool { return a.restarted || closed(a.joined) }

@@ -35,7 +35,7 @@ var Directories = []string{
 }
 
 // AgentDirectories are those that the agent itself makes, before it has any component.
-var AgentDirectories = []string{"/etc/systemd/networkd.conf.d", filepath.Dir(node.BootstrapPath)}
+var AgentDirectories = []string{"/etc/systemd/networkd.conf.d", node.StaticPodDir, filepath.Dir(node.BootstrapPath)}
 
 // sysctls are what the agent, the kubelet and kube-proxy set.
 var sysctls = []string{

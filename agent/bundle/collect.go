@@ -7,8 +7,11 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"time"
+
+	v1 "github.com/google/go-containerregistry/pkg/v1"
 )
 
 const collectTimeout = 10 * time.Second
@@ -18,7 +21,8 @@ var errInUse = errors.New("in use")
 
 var digestPattern = regexp.MustCompile(`^[a-f0-9]{64}$`)
 
-// Collect removes the bundles in Root that are neither kept (image references or digests) nor used by a running process.
+// Collect removes the bundles in Root that are neither kept (image references or digests) nor used by a running process, and what
+// is left of their parts.
 func (s *Store) Collect(ctx context.Context, keep ...string) error {
 	ctx, cancel := context.WithTimeout(ctx, collectTimeout)
 	defer cancel()
@@ -27,16 +31,17 @@ func (s *Store) Collect(ctx context.Context, keep ...string) error {
 		return err
 	}
 	defer unlock()
-	candidates, err := s.unkept(keep)
-	if err != nil || len(candidates) == 0 {
-		return err
-	}
 	running, err := s.processes()
 	if err != nil {
 		return fmt.Errorf("see which bundles are in use: %w", err)
 	}
+	needed, err := s.collectParts(s.present(keep), running)
+	if err != nil {
+		return fmt.Errorf("see which parts of bundles are in use: %w", err)
+	}
+	candidates, err := s.unkept(keep)
 	for _, hex := range candidates {
-		if dir := filepath.Join(s.Root, hex); running.use(dir) {
+		if dir := filepath.Join(s.Root, hex); needed[dir] || running.use(dir) {
 			s.Log.Info("Kept an old bundle that a process still uses", "bundle", hex)
 		} else {
 			err = errors.Join(err, s.remove(hex))
@@ -45,10 +50,28 @@ func (s *Store) Collect(ctx context.Context, keep ...string) error {
 	return err
 }
 
+// present are those of the kept bundles that are whole on disk.
+func (s *Store) present(keep []string) []*Bundle {
+	var found []*Bundle
+	for _, image := range keep {
+		hex := hexOf(image)
+		if !digestPattern.MatchString(hex) {
+			continue // an agent that was installed, say, is no bundle
+		}
+		if b := s.find(v1.Hash{Algorithm: "sha256", Hex: hex}); b != nil {
+			found = append(found, b)
+		}
+	}
+	return found
+}
+
+// hexOf is the end of an image reference or a digest.
+func hexOf(image string) string { return image[strings.LastIndex(image, ":")+1:] }
+
 func (s *Store) unkept(keep []string) ([]string, error) {
 	kept := map[string]bool{}
 	for _, image := range keep {
-		kept[image[strings.LastIndex(image, ":")+1:]] = true
+		kept[hexOf(image)] = true
 	}
 	entries, err := os.ReadDir(s.Root)
 	var unkept []string
@@ -112,12 +135,15 @@ func (p *processes) add(dir string) {
 	}
 }
 
+// name says whether a process was started with a path, or one below it.
+func (p *processes) name(path string) bool {
+	return slices.ContainsFunc(p.words, func(word string) bool { return strings.Contains(word, path) })
+}
+
 // use says whether a process runs a file of the directory, or names it.
 func (p *processes) use(dir string) bool {
-	for _, word := range p.words {
-		if strings.Contains(word, dir) {
-			return true
-		}
+	if p.name(dir) {
+		return true
 	}
 	err := filepath.WalkDir(dir, func(_ string, entry os.DirEntry, err error) error {
 		if err != nil || entry.IsDir() {

@@ -11,6 +11,7 @@
 // nothing was touched since the bundle was proved.
 //
 //	<root>/<sha256 hex>/{bin,cni,images,versions.json,.oci}   a bundle
+//	<root>/parts/<sha256 hex>                                 leads to a bundle that has a part with this content
 //	<root>/.stamps/                                           what was proved, and when
 //	<root>/.tmp-*                                             work in progress, swept by the next fetch
 package bundle

@@ -97,9 +97,9 @@ func (s *Store) unpack(ctx context.Context, remote *registry, found *image) (*Bu
 		return nil, err
 	}
 	if imprints, err := fingerprint(final, found); err == nil {
-		s.remember(final, found.digest, imprints)
+		s.remember(final, found.digest, proof{Boot: s.unsettled(), Files: imprints})
 	}
-	return &Bundle{Digest: found.digest.String(), Dir: final, Versions: found.versions()}, nil
+	return &Bundle{Digest: found.digest.String(), Dir: final, Versions: found.versions(), files: found.files}, nil
 }
 
 func (s *Store) fill(ctx context.Context, dir string, remote *registry, found *image) error {
@@ -108,7 +108,7 @@ func (s *Store) fill(ctx context.Context, dir string, remote *registry, found *i
 		return err
 	}
 	defer func() { _ = root.Close() }()
-	target := &unpacker{root: root, files: found.files, written: map[string]bool{}}
+	target := &unpacker{root: root, lazy: s.Lazy, files: found.files, written: map[string]bool{}}
 	group, ctx := errgroup.WithContext(ctx)
 	group.SetLimit(parallelLayers)
 	for i, layer := range found.manifest.Layers {
@@ -122,7 +122,7 @@ func (s *Store) fill(ctx context.Context, dir string, remote *registry, found *i
 	if err := group.Wait(); err != nil {
 		return err
 	}
-	return errors.Join(target.complete(), writeMetadata(root, found), root.Chmod(".", 0o755), syncDirectories(root))
+	return errors.Join(target.complete(), target.metadata(found), root.Chmod(".", 0o755), target.settleDirectories())
 }
 
 func (s *Store) layer(ctx context.Context, target *unpacker, remote *registry, layer v1.Descriptor) error {
@@ -142,15 +142,20 @@ func (s *Store) replace(temporary, final string) error {
 	} else if !errors.Is(err, os.ErrNotExist) {
 		return err
 	}
-	if err := os.Rename(temporary, final); err != nil {
+	if err := os.Rename(temporary, final); err != nil || s.Lazy {
 		return err
 	}
+	return s.settleRoot()
+}
+
+// settleRoot makes the names of the bundles durable.
+func (s *Store) settleRoot() error {
 	root, err := os.OpenRoot(s.Root)
 	if err != nil {
 		return err
 	}
 	defer func() { _ = root.Close() }()
-	return syncDirectory(root, ".")
+	return syncPath(root, ".")
 }
 
 // sweep removes what a killed fetch left behind. The lock is held, so none of it is in use.

@@ -116,7 +116,7 @@ func TestEnsureSaysWhatIsWrong(t *testing.T) {
 				}
 				next.ServeHTTP(w, r)
 			})},
-		"NoSuchDigest": {reason: "an unknown digest is a NodeBundle to correct", want: ErrNotFound, says: "check the NodeBundle",
+		"NoSuchDigest": {reason: "an unknown digest is a NodeBundle to correct", want: ErrNotFound, says: "in the NodeBundle",
 			change: func(h *host, _ *Store, _ string) string { return h.repository() + "@sha256:" + sum("other") }},
 		"NotAnonymous": {reason: "agents have no registry credentials", want: ErrUnreachable, says: "anonymously", faults: always(http.StatusForbidden)},
 		"Overloaded":   {reason: "a registry that fails is not one that lacks the image", want: ErrUnreachable, says: "503", faults: always(http.StatusServiceUnavailable)},

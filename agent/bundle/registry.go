@@ -123,7 +123,7 @@ func (r *registry) get(ctx context.Context, path string, header http.Header) (*h
 func refused(url string, response *http.Response) error {
 	switch response.StatusCode {
 	case http.StatusNotFound:
-		return fmt.Errorf("%w: GET %s: the registry does not have it: check the NodeBundle's image and that it was pushed", ErrNotFound, url)
+		return fmt.Errorf("%w: GET %s: the registry does not have it: check the image in the NodeBundle, or in spec.agent, and that it was pushed", ErrNotFound, url)
 	case http.StatusUnauthorized, http.StatusForbidden:
 		return fmt.Errorf("%w: GET %s: %s: let nodes pull from it anonymously", ErrUnreachable, url, response.Status)
 	default:

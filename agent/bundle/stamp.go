@@ -30,6 +30,13 @@ type imprint struct {
 
 func (p imprint) inode() [2]uint64 { return [2]uint64{p.Device, p.Inode} }
 
+// proof is the state that a bundle was proved in. Boot is the boot in which it was, where its files may not have reached the disk:
+// what the kernel has in its cache is proof only until the machine's next boot.
+type proof struct {
+	Boot  string             `json:"boot,omitempty"`
+	Files map[string]imprint `json:"files"`
+}
+
 func imprintOf(info fs.FileInfo) imprint {
 	stat, ok := info.Sys().(*syscall.Stat_t)
 	if !ok {
@@ -40,23 +47,27 @@ func imprintOf(info fs.FileInfo) imprint {
 
 // remembered says whether a bundle was proved already in exactly this state.
 func (s *Store) remembered(dir string, digest v1.Hash, now map[string]imprint) bool {
+	then, err := s.proofOf(dir, digest)
+	return err == nil && (then.Boot == "" || then.Boot == bootID()) && maps.Equal(then.Files, now)
+}
+
+func (s *Store) proofOf(dir string, digest v1.Hash) (p proof, err error) {
 	content, err := os.ReadFile(s.stamp(dir, digest))
-	if err != nil {
-		return false
+	if err == nil {
+		err = json.Unmarshal(content, &p)
 	}
-	var then map[string]imprint
-	return json.Unmarshal(content, &then) == nil && maps.Equal(then, now)
+	return p, err
 }
 
 // remember keeps the state a bundle was proved in. Without it the next start only takes longer, so a failure is logged.
-func (s *Store) remember(dir string, digest v1.Hash, imprints map[string]imprint) {
-	if err := s.writeStamp(s.stamp(dir, digest), imprints); err != nil {
+func (s *Store) remember(dir string, digest v1.Hash, p proof) {
+	if err := s.writeStamp(s.stamp(dir, digest), p); err != nil {
 		s.Log.Error(err, "Did not keep the stamp of a verified bundle; the next start hashes it again", "bundle", digest.String())
 	}
 }
 
-func (s *Store) writeStamp(path string, imprints map[string]imprint) error {
-	content, err := json.Marshal(imprints)
+func (s *Store) writeStamp(path string, p proof) error {
+	content, err := json.Marshal(p)
 	if err != nil {
 		return err
 	}

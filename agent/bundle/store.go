@@ -24,6 +24,9 @@ type Store struct {
 	// Roots returns the certificate authorities a registry may be signed by; nil means the system's. It is called only
 	// when something is fetched: reading the system's takes longer than looking at a bundle that is there.
 	Roots func() *x509.CertPool
+	// Lazy leaves it to the kernel when what is fetched reaches the disk, for which a slow machine waits a fifth of the fetch. What
+	// a power cut breaks before Settle is found out after it, as every bundle is proved once after such a boot, and fetched again.
+	Lazy bool
 	// Log receives what was fetched and what was found broken.
 	Log logr.Logger
 

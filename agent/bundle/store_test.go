@@ -36,7 +36,7 @@ func TestEnsureFetchesAWholeBundleOnce(t *testing.T) {
 	again, err := store.Ensure(t.Context(), reference)
 	must(t, err)
 
-	if diff := cmp.Diff(first, again); diff != "" {
+	if diff := cmp.Diff(first, again, cmp.AllowUnexported(Bundle{})); diff != "" {
 		t.Errorf("the second Ensure differs (-first +second):\n%s", diff)
 	}
 	if requests.Load() != fetched {
@@ -185,4 +185,29 @@ func flip(path string) error {
 	}
 	content[len(content)/2] ^= 1
 	return os.WriteFile(path, content, 0)
+}
+
+// A program that somebody changed under the same name and size is found by its digest, and the whole bundle comes again.
+func TestAFlippedByteIsFoundAndMended(t *testing.T) {
+	h := newHost(t)
+	reference, store := h.push(t, smallBundle(t)), h.store(t)
+	b, err := store.Ensure(t.Context(), reference)
+	must(t, err)
+	must(t, store.Verify(b))
+	content, err := os.ReadFile(b.Bin("runc"))
+	must(t, err)
+	content[len(content)/2] ^= 1
+	must(t, os.WriteFile(b.Bin("runc"), content, 0o755))
+	if err := store.Verify(b); !errors.Is(err, ErrDigestMismatch) || !strings.Contains(err.Error(), "bin/runc") {
+		t.Errorf("got %v, want the name of the file that was changed", err)
+	}
+	if is, err := b.Holds("bin/runc", b.Bin("runc")); is || err != nil {
+		t.Errorf("it counts as the bundle's: %t, %v", is, err)
+	}
+	again, err := store.Ensure(t.Context(), reference)
+	must(t, err)
+	must(t, store.Verify(again))
+	if is, err := again.Holds("bin/runc", again.Bin("runc")); again.Dir != b.Dir || !is || err != nil {
+		t.Errorf("it is not mended in its place: %+v, %v", again, err)
+	}
 }

@@ -27,6 +27,7 @@ const (
 // and os.Root keeps it inside whatever a tar says.
 type unpacker struct {
 	root  *os.Root
+	lazy  bool // what is written is not synced
 	files map[string]File
 
 	mutex   sync.Mutex
@@ -163,9 +164,24 @@ func (u *unpacker) write(file File, content io.Reader) error {
 	}
 	_, err = copyIn(target, content)
 	if err == nil {
-		err = errors.Join(target.Chmod(file.Mode), target.Sync())
+		err = errors.Join(target.Chmod(file.Mode), u.settle(target))
 	}
 	return errors.Join(err, target.Close())
+}
+
+func (u *unpacker) settle(file *os.File) error {
+	if u.lazy {
+		return nil
+	}
+	return file.Sync()
+}
+
+// settleDirectories makes the names durable; the files themselves were synced when written.
+func (u *unpacker) settleDirectories() error {
+	if u.lazy {
+		return nil
+	}
+	return syncDirectories(u.root)
 }
 
 func (u *unpacker) link(file File, target string) error {
@@ -187,20 +203,21 @@ func (u *unpacker) complete() error {
 	return nil
 }
 
-// syncDirectories makes the names durable; the files themselves were synced when written.
+// syncDirectories makes the names in and below a directory durable.
 func syncDirectories(root *os.Root) error {
 	return fs.WalkDir(root.FS(), ".", func(name string, entry fs.DirEntry, err error) error {
 		if err != nil || !entry.IsDir() {
 			return err
 		}
-		return syncDirectory(root, name)
+		return syncPath(root, name)
 	})
 }
 
-func syncDirectory(root *os.Root, name string) error {
-	dir, err := root.Open(name)
+// syncPath makes durable what is in a file or a directory.
+func syncPath(root *os.Root, name string) error {
+	file, err := root.Open(name)
 	if err != nil {
 		return err
 	}
-	return errors.Join(dir.Sync(), dir.Close())
+	return errors.Join(file.Sync(), file.Close())
 }

@@ -24,21 +24,21 @@ const (
 	configFile   = metadataDir + "/config.json"
 )
 
-func writeMetadata(root *os.Root, found *image) error {
-	err := root.MkdirAll(metadataDir, 0o755)
+func (u *unpacker) metadata(found *image) error {
+	err := u.root.MkdirAll(metadataDir, 0o755)
 	for name, content := range found.documents {
-		err = errors.Join(err, writeDurably(root, name, content))
+		err = errors.Join(err, u.document(name, content))
 	}
 	return err
 }
 
-func writeDurably(root *os.Root, name string, content []byte) error {
-	file, err := root.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o644)
+func (u *unpacker) document(name string, content []byte) error {
+	file, err := u.root.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o644)
 	if err != nil {
 		return err
 	}
 	_, err = file.Write(content)
-	return errors.Join(err, file.Sync(), file.Close())
+	return errors.Join(err, u.settle(file), file.Close())
 }
 
 // open verifies the bundle in a directory: by its stamp when nothing was touched since it was proved, else byte by byte.
@@ -55,9 +55,35 @@ func (s *Store) open(dir string, digest v1.Hash) (*Bundle, error) {
 		if err := hashFiles(dir, found, imprints); err != nil {
 			return nil, err
 		}
-		s.remember(dir, digest, imprints)
+		s.remember(dir, digest, proof{Boot: s.maybeUnsettled(dir, digest), Files: imprints})
 	}
-	return &Bundle{Digest: digest.String(), Dir: dir, Versions: found.versions()}, nil
+	return &Bundle{Digest: digest.String(), Dir: dir, Versions: found.versions(), files: found.files}, nil
+}
+
+// Verify says whether a bundle on disk is still what its digest says, and its parts' paths lead to their content; the error says
+// what is not so. Only where something was touched since it was proved its files are read.
+func (s *Store) Verify(b *Bundle) error {
+	digest, err := v1.NewHash(b.Digest)
+	if err == nil {
+		_, err = s.open(b.Dir, digest)
+	}
+	if err == nil {
+		err = s.verifyParts(b)
+	}
+	return err
+}
+
+// Holds says whether a file has the content of one of the bundle's, such as bin/kubelet.
+func (b *Bundle) Holds(name, path string) (bool, error) {
+	file, listed := b.files[name]
+	if !listed {
+		return false, nil
+	}
+	err := hashFile(path, file)
+	if errors.Is(err, ErrDigestMismatch) {
+		return false, nil
+	}
+	return err == nil, err
 }
 
 func readImage(dir string, digest v1.Hash) (*image, error) {

@@ -3,6 +3,7 @@ package component
 import (
 	"errors"
 	"path/filepath"
+	"slices"
 
 	"github.com/drover-dev/drover/agent/bundle"
 	"github.com/drover-dev/drover/agent/host"
@@ -25,6 +26,9 @@ type Config struct {
 	Facts host.Facts
 	// Bundle has the programs.
 	Bundle *bundle.Bundle
+	// InPlace names the components whose programs are run from the bundle's own directory, as by an agent that knew no
+	// paths by content.
+	InPlace []string
 	// PodCIDRs are the node's own ranges of pod addresses as far as they are known; they bound the number of pods.
 	PodCIDRs []string
 	// Paths are where things are. Default: DefaultPaths.
@@ -48,6 +52,8 @@ type Paths struct {
 	ContainerdState string
 	// CNIConfDir has the pod network's configuration.
 	CNIConfDir string
+	// StaticPodDir has the manifests of static pods, which are not the agent's. Empty: the kubelet takes none.
+	StaticPodDir string
 	// ResolvConf is the file that tells pods which DNS servers the machine uses.
 	ResolvConf string
 }
@@ -63,6 +69,7 @@ func DefaultPaths() Paths {
 		ContainerdRoot:    "/var/lib/containerd",
 		ContainerdState:   "/run/containerd",
 		CNIConfDir:        "/etc/cni/net.d",
+		StaticPodDir:      node.StaticPodDir,
 		ResolvConf:        "/etc/resolv.conf",
 	}
 }
@@ -86,7 +93,7 @@ type Plan struct {
 	// Findings are where the node gets something else than what the user set.
 	Findings []fleetv1.Finding
 
-	registryDir string
+	registryDir, staticPodDir string
 }
 
 // Build works out the plan. An error is a mistake in the spec or a bundle that lacks something.
@@ -97,9 +104,18 @@ func Build(cfg Config) (*Plan, error) {
 	if cfg.Paths == (Paths{}) {
 		cfg.Paths = DefaultPaths()
 	}
-	plan := &Plan{registryDir: cfg.registryDir(), Findings: cfg.findings()}
-	for _, add := range []func(*Plan, Config) error{addContainerd, addKubelet, addProxy} {
-		if err := add(plan, cfg); err != nil {
+	plan := &Plan{registryDir: cfg.registryDir(), staticPodDir: cfg.Paths.StaticPodDir, Findings: cfg.findings()}
+	for _, part := range []struct {
+		name string
+		add  func(*Plan, Config) error
+	}{
+		{fleetv1.ComponentContainerd, addContainerd}, {fleetv1.ComponentKubelet, addKubelet}, {fleetv1.ComponentKubeProxy, addProxy},
+	} {
+		of := cfg
+		if slices.Contains(cfg.InPlace, part.name) {
+			of.Bundle = cfg.Bundle.InPlace()
+		}
+		if err := part.add(plan, of); err != nil {
 			return nil, err
 		}
 	}
@@ -107,6 +123,26 @@ func Build(cfg Config) (*Plan, error) {
 		plan.Processes[i].Cgroup = cfg.cgroup(plan.Processes[i].Name)
 	}
 	return plan, nil
+}
+
+// StartedInPlace names the components that an agent which knew no paths by content has started as they are wanted still: they go on
+// as they are, and with the programs that they were started with.
+func StartedInPlace(cfg Config, started func(supervise.Process) bool) []string {
+	if cfg.Bundle == nil {
+		return nil
+	}
+	cfg.Bundle = cfg.Bundle.InPlace()
+	plan, err := Build(cfg)
+	if err != nil {
+		return nil // as Build says again
+	}
+	var names []string
+	for _, p := range plan.Processes {
+		if started(p) {
+			names = append(names, p.Name)
+		}
+	}
+	return names
 }
 
 // cgroup is the directory of a component's cgroup, empty for the agent's own.
@@ -117,10 +153,10 @@ func (c *Config) cgroup(component string) string {
 	return filepath.Join("/sys/fs/cgroup", c.Facts.ComponentCgroup, component)
 }
 
-// environment is that of every component: the bundle's programs come first.
-func (c *Config) environment() []string {
+// environment is a component's: the programs beside its own come first.
+func environment(program string) []string {
 	return []string{
-		"PATH=" + c.Bundle.BinDir() + ":/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+		"PATH=" + filepath.Dir(program) + ":/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
 		"HOME=/root",
 		"LANG=C.UTF-8",
 	}

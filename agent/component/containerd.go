@@ -60,7 +60,7 @@ func addContainerd(plan *Plan, cfg Config) error {
 		Version:      cfg.Bundle.Versions["containerd"],
 		Path:         cfg.Bundle.Bin("containerd"),
 		Args:         []string{"--config", path},
-		Env:          cfg.environment(),
+		Env:          environment(cfg.Bundle.Bin("containerd")),
 		LogFile:      cfg.Paths.log(fleetv1.ComponentContainerd),
 		ConfigDigest: digest,
 		OOMScoreAdj:  cfg.oomScore(),

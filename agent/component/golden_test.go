@@ -2,11 +2,13 @@ package component
 
 import (
 	_ "embed"
+	"errors"
 	"flag"
 	"fmt"
 	"net/netip"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -247,7 +249,7 @@ func TestBuildSaysWhatIsMissing(t *testing.T) {
 func TestWriteFilesWritesWhatDiffers(t *testing.T) {
 	cfg := localMachine()
 	cfg.Paths = DefaultPaths()
-	cfg.Paths.ConfigDir = t.TempDir()
+	cfg.Paths.ConfigDir, cfg.Paths.StaticPodDir = t.TempDir(), t.TempDir()
 	plan, err := Build(cfg)
 	if err != nil {
 		t.Fatal(err)
@@ -266,10 +268,38 @@ func TestWriteFilesWritesWhatDiffers(t *testing.T) {
 	}
 }
 
+// What is in the directory of static pods is somebody's own: it is no part of the plan, and so no drift.
+func TestWriteFilesLeavesStaticPodsToWhoeverPutsThem(t *testing.T) {
+	cfg := localMachine()
+	cfg.Paths = DefaultPaths()
+	cfg.Paths.ConfigDir, cfg.Paths.StaticPodDir = t.TempDir(), filepath.Join(t.TempDir(), "drover", "static-pods")
+	manifest := filepath.Join(cfg.Paths.StaticPodDir, "web.yaml")
+	plan := build(t, cfg)
+	if err := plan.WriteFiles(); err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(os.WriteFile(manifest, []byte("kind: Pod\n"), 0o600), os.Chmod(cfg.Paths.StaticPodDir, 0o777)); err != nil {
+		t.Fatal(err)
+	}
+	if err := plan.WriteFiles(); err != nil {
+		t.Fatal(err)
+	}
+	if content, err := os.ReadFile(manifest); err != nil || string(content) != "kind: Pod\n" {
+		t.Errorf("the manifest holds %q, %v", content, err)
+	}
+	if info, err := os.Stat(cfg.Paths.StaticPodDir); err != nil || info.Mode().Perm() != 0o755 {
+		t.Errorf("its directory is %v, %v: want one that only root writes into", info.Mode(), err)
+	}
+	written, removed, err := plan.Differing()
+	if err != nil || len(written)+len(removed) > 0 || slices.Contains(plan.Dirs(), cfg.Paths.StaticPodDir) {
+		t.Errorf("it would write %v and remove %v, %v, and looks at %v", written, removed, err, plan.Dirs())
+	}
+}
+
 func TestWriteFilesRemovesOldRegistries(t *testing.T) {
 	cfg := localMachine()
 	cfg.Paths = DefaultPaths()
-	cfg.Paths.ConfigDir = t.TempDir()
+	cfg.Paths.ConfigDir, cfg.Paths.StaticPodDir = t.TempDir(), t.TempDir()
 	cfg.Spec.Runtime.RegistryMirrors = []fleetv1.RegistryMirror{{Registry: "docker.io", Endpoints: []string{"https://m"}, CABundle: mirrorCA}}
 	write := func() {
 		t.Helper()

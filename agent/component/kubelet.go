@@ -18,6 +18,9 @@ import (
 
 const defaultShutdownGrace = 30 // seconds
 
+// RegisterNoNode has a kubelet leave the API server's Nodes alone but for the status of its own, where that is there.
+const RegisterNoNode = "--register-node=false"
+
 func addKubelet(plan *Plan, cfg Config) error {
 	nodeIP, err := cfg.nodeIP()
 	if err != nil {
@@ -45,7 +48,7 @@ func addKubelet(plan *Plan, cfg Config) error {
 			"--hostname-override=" + cfg.NodeName,
 			"--node-ip=" + nodeIP,
 		},
-		Env:          cfg.environment(),
+		Env:          environment(cfg.Bundle.Bin("kubelet")),
 		LogFile:      cfg.Paths.log(fleetv1.ComponentKubelet),
 		DependsOn:    []string{fleetv1.ComponentContainerd},
 		ConfigDigest: digest,
@@ -79,6 +82,7 @@ func (c *Config) kubeletConfig(clientCA string) *kubeletv1beta1.KubeletConfigura
 		ClusterDomain:            c.Spec.Cluster.DNSDomain,
 		ResolverConfig:           ptr.To(c.Paths.ResolvConf),
 		ProviderID:               c.ProviderID,
+		StaticPodPath:            c.Paths.StaticPodDir,
 		RegisterWithTaints:       coreTaints(c.Taints),
 
 		MaxPods:              c.maxPods(),

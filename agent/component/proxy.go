@@ -33,7 +33,7 @@ func addProxy(plan *Plan, cfg Config) error {
 		Version:      cfg.Bundle.Versions["kube-proxy"],
 		Path:         cfg.Bundle.Bin("kube-proxy"),
 		Args:         []string{"--config=" + path},
-		Env:          cfg.environment(),
+		Env:          environment(cfg.Bundle.Bin("kube-proxy")),
 		LogFile:      cfg.Paths.log(fleetv1.ComponentKubeProxy),
 		ConfigDigest: digest,
 		OOMScoreAdj:  cfg.oomScore(),

@@ -2,6 +2,8 @@ package generation
 
 import (
 	"context"
+	"fmt"
+	"runtime/debug"
 	"time"
 
 	"k8s.io/apimachinery/pkg/util/wait"
@@ -34,14 +36,30 @@ func (i *Installer) stage(ctx context.Context, g *Generation, obstacle **Obstacl
 	c.end = func() { cancel(); c.retry.Stop(); <-ended }
 	go func() {
 		defer close(ended)
-		check := func() error { return c.work.Check(ctx, g, i.before(g)) }
-		fetch := func() error { return c.work.Fetch(ctx, g) }
+		check := func() error {
+			return i.survive("check", func() error { return c.work.Check(ctx, g, i.before(g)) })
+		}
+		fetch := func() error {
+			return i.survive("fetch", func() error { return i.fetch(ctx, g, c.work) })
+		}
 		if i.attempt(ctx, obstacle, v1alpha1.ReasonPreflightFailed, backoff.Every(mendEvery), check) &&
 			i.attempt(ctx, obstacle, v1alpha1.ReasonBundleFetchFailed, soon, fetch) {
 			close(c.staged)
 		}
 	}()
 	return c
+}
+
+// fetch makes sure of a generation's bundle, so that it outlives a power cut where the generation is one to go back to: a broken one
+// was fetched anew.
+func (i *Installer) fetch(ctx context.Context, g *Generation, work Work) error {
+	if err := work.Fetch(ctx, g); err != nil || !i.now().isGood(g) {
+		return err
+	}
+	if err := work.Settle(g); err != nil {
+		i.Log.Error(err, "Went on with a bundle that may not outlive a power cut", "generation", g)
+	}
+	return nil
 }
 
 func stopped() *time.Timer {
@@ -68,6 +86,18 @@ func (i *Installer) attempt(ctx context.Context, obstacle **Obstacle, reason str
 			return false
 		}
 	}
+}
+
+// survive has a step fail that panics. It has touched nothing of what runs, and is no attempt that the journal counts: an agent that
+// ended by it would do so again each time that it is started, and keep nothing running meanwhile.
+func (i *Installer) survive(name string, step func() error) (err error) {
+	defer func() {
+		if fault := recover(); fault != nil {
+			err = fmt.Errorf("the agent has a fault in its %s: %v: report it, with the agent's log", name, fault)
+			i.Log.Error(err, "Survived a panic", "stack", string(debug.Stack()))
+		}
+	}()
+	return step()
 }
 
 // due is readable when the candidate is to be activated; never, when there is none.

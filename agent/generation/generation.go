@@ -28,10 +28,11 @@ type Generation struct {
 	MTU    int    `json:"mtu,omitempty"`
 }
 
-// First is the bootstrap document's.
+// First is the bootstrap document's. The agent's own version is no part of a generation: what became of that is not to be
+// rolled back with this, nor the other way round.
 func First(b *node.Bootstrap) *Generation {
 	g := &Generation{Bootstrap: *b}
-	g.Token = ""
+	g.Token, g.Spec.Agent = "", nil
 	return g
 }
 
@@ -39,6 +40,7 @@ func First(b *node.Bootstrap) *Generation {
 func (g *Generation) Next(agent *v1alpha1.NodeAgent) *Generation {
 	n := *g
 	n.Spec, n.ObservedGeneration, n.NodeAgentUID = *agent.Spec.DeepCopy(), agent.Generation, agent.UID
+	n.Spec.Agent = nil
 	n.MachineUID = cmp.Or(g.MachineUID, agent.Labels[v1alpha1.MachineUIDLabel])
 	return &n
 }
@@ -65,7 +67,7 @@ func (g *Generation) Image(architecture string) (string, error) {
 	return "", fmt.Errorf("the NodeBundle of %s has no image for %s: delete that NodeBundle, apply one that has it, and then delete this Machine", g.Spec.Version, architecture)
 }
 
-// Same is true for two generations that ask for the same.
+// Same is true for two generations that ask for the same: of one revision, and with the same facts of the cluster.
 func Same(a, b *Generation) bool { return equality.Semantic.DeepEqual(a.Spec, b.Spec) }
 
 // String is for logs.

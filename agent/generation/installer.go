@@ -45,8 +45,11 @@ type Installer struct {
 	up      Work        // the running one's, nil until this agent has installed it
 	staging *Obstacle   // what keeps the wanted one from being installed
 	upkeep  *Obstacle   // what keeps the running one from being kept
-	news    chan struct{}
-	rebuild chan struct{}
+	// claimed says that nothing else than what the machine is configured for is to be activated, and activating that something
+	// else just is.
+	claimed, activating bool
+	news                chan struct{}
+	rebuild             chan struct{}
 }
 
 // Begin is called once, with what an earlier agent left on the machine's disk and the bootstrap document's generation.
@@ -105,6 +108,54 @@ func (i *Installer) Progress() (State, v1alpha1.NodeAgentPhase) {
 	return i.state, i.state.Phase(i.wanted, i.up != nil && Same(i.running, i.wanted))
 }
 
+// Claim keeps what the machine is not configured for from being activated, for as long as something else is changed on it, such as
+// the agent: one that ends counts against a generation on probation, and one of two changes may be the other's fault. It says
+// whether that is so. It is not while a generation is activated or may yet be rolled back, nor, without force, while another one is
+// on its way. A machine that has none yet gets one whatever is claimed.
+func (i *Installer) Claim(force bool) bool {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	kept, target := i.state.Kept(), i.state.Target(i.wanted)
+	settled := kept != nil && i.state.Candidate == nil && Same(kept, target)
+	if i.activating || i.state.retreat() || !settled && !force {
+		return false
+	}
+	i.claimed = true
+	return true
+}
+
+// Hold is a Claim that goes on from before Run, whatever the last agent had begun.
+func (i *Installer) Hold() {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	i.claimed = true
+}
+
+// Release takes a claim back.
+func (i *Installer) Release() {
+	i.mu.Lock()
+	i.claimed = false
+	i.mu.Unlock()
+	notify(i.news)
+}
+
+// mayChangeLocked says whether another generation may be activated than the one that the machine is configured for.
+func (i *Installer) mayChangeLocked() bool { return !i.claimed || i.state.Kept() == nil }
+
+// begin says that a generation is activated now, unless something else is changed.
+func (i *Installer) begin() bool {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	i.activating = i.mayChangeLocked()
+	return i.activating
+}
+
+func (i *Installer) end() {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	i.activating = false
+}
+
 // Obstacle is what stands in the way now, nil where nothing does: of the wanted generation first.
 func (i *Installer) Obstacle() *Obstacle {
 	i.mu.Lock()
@@ -114,6 +165,9 @@ func (i *Installer) Obstacle() *Obstacle {
 
 func (i *Installer) obstacleLocked() *Obstacle {
 	o := i.staging
+	if o == nil && i.state.Denies(i.wanted) { // what was in the way of facts that it takes over nonetheless is out of it
+		o = &Obstacle{Reason: v1alpha1.ReasonRolledBack, Message: i.state.Refusal()}
+	}
 	if o == nil {
 		o = i.upkeep
 	}
@@ -212,8 +266,9 @@ func (i *Installer) activate(ctx context.Context, g *Generation, work Work, firs
 	i.mu.Lock()
 	g = i.newest(g)
 	i.mu.Unlock()
-	change, err := work.Plan(ctx, g)
-	if err != nil {
+	var change Change
+	plan := func() (err error) { change, err = work.Plan(ctx, g); return err }
+	if err := i.survive("plan", plan); err != nil {
 		return err
 	}
 	next := (*State).configured

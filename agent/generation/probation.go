@@ -53,6 +53,10 @@ func (l *loop) weigh(ctx context.Context, j judgment) {
 	}
 	switch l.trial.hear(v, l.now().retreat(), time.Now()) {
 	case proved:
+		if err := l.Up().Settle(l.trial.generation); err != nil {
+			l.unsettled(ctx, err)
+			return
+		}
 		if err := l.write((*State).committed); err != nil {
 			l.Log.Error(err, "Could not take down that a generation has proved itself")
 			return // the next verdict comes in a moment
@@ -62,6 +66,15 @@ func (l *loop) weigh(ctx context.Context, j judgment) {
 	case failed:
 		l.rollBack(ctx, l.trial.failure(l.obstacleOf(l.trial.generation)))
 	case undecided:
+	}
+}
+
+// unsettled has a generation go on that is well and whose bundle the disk does not take, until its time is over: a node must not come
+// to depend on what the next power cut takes away.
+func (l *loop) unsettled(ctx context.Context, err error) {
+	l.Log.Error(err, "Could not make durable what a generation runs from")
+	if l.now().retreat() && time.Now().After(l.trial.deadline) {
+		l.rollBack(ctx, Failure{Reason: v1alpha1.ReasonBundleFetchFailed, Message: "its bundle could not be made durable: " + err.Error()})
 	}
 }
 
@@ -82,7 +95,7 @@ func (l *loop) obstacleOf(g *Generation) *Obstacle {
 // agent that begins before that finds out again.
 func (l *loop) rollBack(ctx context.Context, why Failure) {
 	why.Time = metav1.NewTime(time.Now().Truncate(time.Second))
-	rolledBack := func(s *State) State { return s.rolledBack(why) }
+	rolledBack := func(s *State) State { return s.RolledBack(why) }
 	if err := l.write(rolledBack); err != nil {
 		l.Log.Error(err, "Could not take down that a generation failed")
 		l.mu.Lock()

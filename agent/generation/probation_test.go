@@ -27,7 +27,7 @@ func (r *rig) good() string {
 func (r *rig) proved() {
 	r.t.Helper()
 	r.start()
-	r.after(holdFor + 2*judgeEvery)
+	r.after(HoldFor + 2*judgeLoneEvery)
 	if r.phase() != v1alpha1.PhaseCommitted || r.good() != "r1" {
 		r.t.Fatalf("the first generation is %s, and %q is good", r.phase(), r.good())
 	}
@@ -58,7 +58,7 @@ func TestASuccessorProvesItself(t *testing.T) {
 			{0, v1alpha1.PhaseStaging, "r1"},
 			{time.Second, v1alpha1.PhaseActivating, "r1"},
 			{time.Second, v1alpha1.PhaseProbation, "r1"},
-			{holdFor - judgeEvery, v1alpha1.PhaseProbation, "r1"},
+			{HoldFor - judgeEvery, v1alpha1.PhaseProbation, "r1"},
 			{3 * judgeEvery, v1alpha1.PhaseCommitted, "r2"},
 		} {
 			r.after(c.wait)
@@ -68,6 +68,44 @@ func TestASuccessorProvesItself(t *testing.T) {
 		}
 		if got := r.kept(); got.Previous != "r1" || got.Candidate != nil || got.Failed != nil {
 			t.Errorf("the journal has %+v", got)
+		}
+	})
+}
+
+func TestTheFirstMayProveItselfBeforeItsSuccessorsTurn(t *testing.T) {
+	bubble(t, false, func(r *rig) {
+		r.ill("r2", Verdict{Hopeless: true, Message: "no"})
+		r.start()
+		r.after(judgeLoneEvery + time.Second)
+		r.Want(revision("r2", 2))
+		r.after(time.Minute)
+		r.want("runs r1 (generation 0); RolledBack: no")
+	})
+}
+
+func TestASuccessorDoesNotWaitForAFirstThatIsNotWell(t *testing.T) {
+	bubble(t, false, func(r *rig) {
+		r.ill("r1", hung)
+		r.start()
+		r.after(judgeLoneEvery + time.Second)
+		r.Want(revision("r2", 2))
+		r.after(time.Second)
+		r.want("runs r2 (generation 2)")
+	})
+}
+
+func TestWhatIsNotDurableIsNotGood(t *testing.T) {
+	bubble(t, false, func(r *rig) {
+		r.fail["r1 settle"] = errNoRoom
+		r.start()
+		r.after(HoldFor + 2*judgeLoneEvery)
+		if r.phase() != v1alpha1.PhaseProbation || r.good() != "" {
+			t.Errorf("it is %s, and %q is good", r.phase(), r.good())
+		}
+		delete(r.fail, "r1 settle")
+		r.after(judgeLoneEvery)
+		if r.phase() != v1alpha1.PhaseCommitted || r.good() != "r1" {
+			t.Errorf("with room on the disk it is %s, and %q is good", r.phase(), r.good())
 		}
 	})
 }
@@ -112,6 +150,178 @@ func TestWhatDoesNotProveItselfIsRolledBackAndDenied(t *testing.T) {
 		if r.good() != "r2" || r.kept().Failed != nil {
 			t.Errorf("what is wanted anew is not tried, or still counts as failed: %s", r.state())
 		}
+	})
+}
+
+// with has a NodeAgent name another API server.
+func with(agent *v1alpha1.NodeAgent, server string) *v1alpha1.NodeAgent {
+	agent.Spec.Cluster.Server = server
+	return agent
+}
+
+// The node may have pods again: a revision of another minor version was drained for once, and facts change by themselves.
+func TestADeniedRevisionIsNotTriedWithOtherFactsOfTheClusterWhichTheGoodOneTakes(t *testing.T) {
+	bubble(t, false, func(r *rig) {
+		r.proved()
+		r.ill("r2", Verdict{Hopeless: true, Message: "no"})
+		r.Want(revision("r2", 2))
+		r.after(time.Minute)
+		goesBy := func(when, server string) {
+			t.Helper()
+			running, state := r.Running().Spec, r.kept()
+			if running.Revision != "r1" || running.Cluster.Server != server || state.Good.Spec.Cluster.Server != server || r.phase() != v1alpha1.PhaseRolledBack {
+				t.Errorf("%s the node is %s with %s by %q, and %q is good", when, r.phase(), running.Revision, running.Cluster.Server, state.Good.Spec.Cluster.Server)
+			}
+			if state.Failed == nil || state.Failed.Revision != "r2" || !state.Failed.Denied || state.Candidate != nil {
+				t.Errorf("%s the journal has %+v", when, state)
+			}
+			r.want("runs r1 (generation 0); RolledBack: no")
+		}
+		r.Want(with(revision("r2", 3), "b"))
+		if got := r.after(time.Minute); got != "r1 check, r1 fetch, r1 apply" {
+			t.Errorf("with other facts it did: %s", got)
+		}
+		goesBy("with other facts", "b")
+		r.restart()
+		r.Want(with(revision("r2", 3), "b"))
+		if got := r.after(time.Minute); strings.Contains(got, "r2") {
+			t.Errorf("after a restart it did: %s", got)
+		}
+		goesBy("after a restart", "b")
+		r.Want(revision("r2", 4))
+		r.after(time.Minute)
+		goesBy("with the former facts", "")
+
+		moved := revision("r2", 5)
+		moved.Spec.Artifacts = []v1alpha1.Artifact{{Architecture: "amd64", Image: "registry.example/b@sha256:1"}}
+		r.Want(moved)
+		r.after(time.Minute)
+		again := moved.DeepCopy()
+		again.Generation, again.Spec.Artifacts[0].Image = 6, "mirror.example/b@sha256:1"
+		r.Want(again)
+		if got := r.after(time.Minute); strings.Contains(got, "r2") {
+			t.Errorf("its bundle was moved, and it did: %s", got)
+		}
+
+		r.judge = func(string) Verdict { return Verdict{Healthy: true} }
+		r.Want(with(revision("r3", 7), "b"))
+		r.after(time.Minute)
+		r.want("runs r3 (generation 7)")
+	})
+}
+
+func TestFactsThatTheGoodRevisionFailsByAreDeniedBesideTheRevision(t *testing.T) {
+	bubble(t, false, func(r *rig) {
+		r.proved()
+		r.judge = func(revision string) Verdict {
+			return Verdict{Healthy: revision != "r2" && r.Running().Spec.Cluster.Server != "bad", Hopeless: true, Reason: "Exited", Message: revision + " ended"}
+		}
+		r.Want(revision("r2", 2))
+		r.after(time.Minute)
+		r.Want(with(revision("r2", 3), "bad"))
+		r.after(time.Minute)
+		const both = "runs r1 (generation 0); RolledBack: r2 ended; nor did the node work with the facts of the cluster as they are now: r1 ended"
+		r.want(both)
+		r.restart()
+		r.Want(with(revision("r2", 3), "bad"))
+		if got := r.after(time.Minute); got != "" {
+			t.Errorf("what failed is tried again: %s", got)
+		}
+		r.want(both)
+
+		r.Want(with(revision("r2", 4), "good"))
+		r.after(time.Minute)
+		r.want("runs r1 (generation 0); RolledBack: r2 ended")
+		if state := r.kept(); state.Good.Spec.Cluster.Server != "good" || state.FailedFacts != nil {
+			t.Errorf("the journal has %+v", state)
+		}
+		r.Want(with(revision("r2", 5), "bad"))
+		if got := r.after(time.Second); got == "" {
+			t.Error("what is asked for anew is not tried")
+		}
+	})
+}
+
+func TestFactsThatFailedAreDeniedAndOthersAreNot(t *testing.T) {
+	bubble(t, false, func(r *rig) {
+		r.proved()
+		r.judge = func(string) Verdict {
+			return Verdict{Healthy: r.Running().Spec.Cluster.Server != "bad", Hopeless: true, Message: "no"}
+		}
+		r.Want(with(revision("r1", 2), "bad"))
+		r.after(time.Minute)
+		r.want("runs r1 (generation 0); RolledBack: no")
+		if got := r.after(time.Hour); strings.Contains(got, "apply") {
+			t.Errorf("what failed is tried again: %s", got)
+		}
+		r.Want(with(revision("r1", 3), "good"))
+		r.after(time.Minute)
+		r.want("runs r1 (generation 3)")
+		if state := r.kept(); state.Good.Spec.Cluster.Server != "good" || state.Failed != nil {
+			t.Errorf("the journal has %+v", state)
+		}
+	})
+}
+
+// Of two changes at a time nobody knows which is at fault.
+func TestNothingElseIsActivatedWhileTheAgentIsChanged(t *testing.T) {
+	bubble(t, false, func(r *rig) {
+		r.proved()
+		claims := func(when string, want, forced bool) {
+			t.Helper()
+			if got := r.Claim(false); got != want {
+				t.Errorf("%s: the agent may be changed: %t, want %t", when, got, want)
+			}
+			if got := r.Claim(true); got != forced {
+				t.Errorf("%s: it may be by force: %t, want %t", when, got, forced)
+			}
+			r.Release()
+		}
+		claims("with nothing under way", true, true)
+		r.fail["r2 fetch"] = errNoRoute
+		r.Want(revision("r2", 2))
+		r.after(time.Second)
+		claims("with a bundle that cannot be fetched", false, true)
+		delete(r.fail, "r2 fetch")
+		r.slow["r2 plan"] = time.Second
+		r.after(time.Second / 2)
+		claims("while one is activated", false, false)
+		r.after(5 * time.Second)
+		claims("on probation", false, false)
+		r.after(time.Minute)
+		claims("when it has proved itself", true, true)
+
+		r.Claim(false)
+		r.Want(revision("r3", 3))
+		if got := r.after(time.Minute); got != "r3 check, r3 fetch" {
+			t.Errorf("while the agent is changed it did: %s", got)
+		}
+		r.want("runs r2 (generation 2)")
+		r.Release()
+		r.after(time.Minute)
+		r.want("runs r3 (generation 3)")
+
+		r.stop()
+		r.begin()
+		r.Hold() // as an agent on trial does
+		r.start()
+		r.Want(revision("r4", 4))
+		if got := r.after(time.Minute); got != "r4 check, r4 fetch" {
+			t.Errorf("on trial it did: %s", got)
+		}
+		r.want("runs r3 (generation 3)")
+		r.Release()
+		r.after(time.Minute)
+		r.want("runs r4 (generation 4)")
+	})
+}
+
+func TestAMachineThatHasNothingYetWaitsForNoAgent(t *testing.T) {
+	bubble(t, false, func(r *rig) {
+		r.Hold()
+		r.start()
+		r.after(time.Second)
+		r.want("runs r1 (generation 0)")
 	})
 }
 
@@ -194,11 +404,11 @@ func TestWhatBecameWellInTimeHasTheTimeToStaySo(t *testing.T) {
 			r.proved()
 			began := time.Now()
 			r.judge = func(string) Verdict {
-				since := time.Since(began) - proveWithin + holdFor/2
-				return Verdict{Healthy: since > 0 && (lasts || since < holdFor*3/4), Reason: "ProbeFailed", Message: "slow"}
+				since := time.Since(began) - proveWithin + HoldFor/2
+				return Verdict{Healthy: since > 0 && (lasts || since < HoldFor*3/4), Reason: "ProbeFailed", Message: "slow"}
 			}
 			r.Want(revision("r2", 2))
-			r.after(proveWithin + holdFor)
+			r.after(proveWithin + HoldFor)
 			if lasts && r.good() != "r2" {
 				t.Errorf("it %s", r.state())
 			} else if !lasts {
@@ -634,5 +844,147 @@ func TestAFullDiskDoesNotKeepANodeFromItsComponents(t *testing.T) {
 				t.Errorf("it is %s, and the journal has %+v", r.phase(), r.kept())
 			}
 		})
+	}
+}
+
+// Nothing depends on it how such a generation is, and each look takes from the machine what its components need to come up.
+func TestWhatHasNothingToGoBackToIsLookedAtRarely(t *testing.T) {
+	bubble(t, false, func(r *rig) {
+		looks := 0
+		r.judge = func(string) Verdict { looks++; return Verdict{Reason: "Starting"} }
+		r.start()
+		r.after(20 * judgeLoneEvery)
+		if looks < 15 || looks > 20 {
+			t.Errorf("it was looked at %d times in %s", looks, 20*judgeLoneEvery)
+		}
+	})
+}
+
+// The Node's pods would be taken out of their Services before the whole time has passed.
+func TestWhatKeepsTheLeaseFromBeingRenewedIsRolledBackInTime(t *testing.T) {
+	for reason, c := range map[string]struct {
+		ill  func(since time.Duration) Verdict
+		back bool
+	}{
+		"the kubelet does not come up": {func(time.Duration) Verdict { return Verdict{Urgent: true, Component: "kubelet"} }, true},
+		"the kubelet comes up late": {func(since time.Duration) Verdict {
+			return Verdict{Healthy: since > leaseWithin/2, Urgent: since <= leaseWithin/2}
+		}, false},
+		"it is urgent now and then": {func(since time.Duration) Verdict {
+			return Verdict{Urgent: since%(leaseWithin/2) > 2*judgeEvery, Component: "kubelet"}
+		}, false},
+		"kube-proxy does not come up": {func(time.Duration) Verdict { return Verdict{Component: "kube-proxy"} }, false},
+	} {
+		t.Run(reason, func(t *testing.T) {
+			bubble(t, false, func(r *rig) {
+				r.proved()
+				began := time.Now()
+				r.judge = func(revision string) Verdict {
+					if revision != "r2" {
+						return Verdict{Healthy: true}
+					}
+					return c.ill(time.Since(began))
+				}
+				r.Want(revision("r2", 2))
+				r.after(leaseWithin + 3*judgeEvery)
+				if back := r.phase() == v1alpha1.PhaseRolledBack; back != c.back {
+					t.Errorf("after %s it is %s", leaseWithin+3*judgeEvery, r.phase())
+				}
+			})
+		})
+	}
+}
+
+// It ends and is up again between two looks.
+func TestWhatEndsAgainAndAgainIsNotWellWithoutABreak(t *testing.T) {
+	const lives = HoldFor - 2*judgeEvery
+	bubble(t, false, func(r *rig) {
+		r.proved()
+		began := time.Now()
+		r.judge = func(string) Verdict {
+			return Verdict{Healthy: true, Started: began.Add(time.Since(began).Truncate(lives))}
+		}
+		r.Want(revision("r2", 2))
+		r.after(5 * HoldFor)
+		if r.phase() != v1alpha1.PhaseProbation || r.good() != "r1" {
+			t.Errorf("it is %s, and %q is good", r.phase(), r.good())
+		}
+	})
+}
+
+// The agent may be changed at the very moment at which a try is due.
+func TestATryThatGivesWayToAnotherAgentIsMadeAfterIt(t *testing.T) {
+	bubble(t, true, func(r *rig) {
+		r.stop = func() {} // nothing runs
+		l := &loop{Installer: r.Installer, collect: stopped()}
+		l.next = l.stage(r.t.Context(), &Generation{}, &l.staging)
+		defer l.drop(&l.next)
+		l.next.tried = true
+		r.Hold()
+		l.install(r.t.Context(), l.next)
+		r.Release()
+		select {
+		case <-l.successor().again():
+		case <-time.After(time.Hour):
+			t.Error("nobody tries again")
+		}
+	})
+}
+
+func TestASuccessorThatTheDiskDoesNotTakeIsGoneBackFrom(t *testing.T) {
+	bubble(t, false, func(r *rig) {
+		r.proved()
+		r.fail["r2 settle"] = errNoRoom
+		r.Want(revision("r2", 2))
+		r.after(proveWithin - time.Second)
+		if r.phase() != v1alpha1.PhaseProbation {
+			t.Errorf("before its time is over it is %s", r.phase())
+		}
+		r.after(5 * time.Second)
+		r.want("runs r1 (generation 0); RolledBack: its bundle could not be made durable: " + errNoRoom.Error())
+		if failed := r.kept().Failed; failed == nil || failed.Reason != v1alpha1.ReasonBundleFetchFailed {
+			t.Errorf("the journal has %+v", failed)
+		}
+	})
+}
+
+func TestTheBundleOfAGenerationToGoBackToIsDurableWhenItIsFetchedAnew(t *testing.T) {
+	bubble(t, true, func(r *rig) {
+		r.fail["r1 settle"] = errNoRoom // which does not keep the node from its components
+		r.start()
+		r.after(time.Second)
+		r.want("runs r1 (generation 0)")
+		if got := strings.Join(r.settled, ", "); got != "r1" {
+			t.Errorf("the bundles made durable are those of %q", got)
+		}
+		r.Want(revision("r2", 2))
+		r.after(5 * time.Second)
+		if got := strings.Join(r.settled, ", "); got != "r1" {
+			t.Errorf("before it has proved itself the bundles made durable are those of %q", got)
+		}
+	})
+}
+
+func TestADeniedRevisionIsToldOfWhileTheGoodOneTakesOtherFacts(t *testing.T) {
+	bubble(t, false, func(r *rig) {
+		r.proved()
+		r.ill("r2", Verdict{Hopeless: true, Message: "no"})
+		r.Want(revision("r2", 2))
+		r.after(time.Minute)
+		r.fail["r1 check"], r.slow["r1 fetch"] = errNoRoute, time.Minute
+		r.Want(with(revision("r2", 3), "b"))
+		r.after(time.Second)
+		r.want("runs r1 (generation 0); PreflightFailed: " + errNoRoute.Error())
+		delete(r.fail, "r1 check")
+		r.after(2 * mendEvery)
+		r.want("runs r1 (generation 0); RolledBack: no")
+	})
+}
+
+func TestBothReasonsAreToldHoweverLongTheyAre(t *testing.T) {
+	long := strings.Repeat("no ", v1alpha1.MaxMessage)
+	state := State{Failed: &Failure{Message: "first: " + long}, FailedFacts: &Failure{Message: "second: " + long}}
+	if told := v1alpha1.BoundMessage(state.Refusal()); !strings.HasPrefix(told, "first: no") || !strings.Contains(told, "facts of the cluster as they are now: second: no") {
+		t.Errorf("it is told: %s", told)
 	}
 }

@@ -66,32 +66,36 @@ func (i *Installer) run(ctx context.Context, mend, look <-chan time.Time) {
 }
 
 // successor is the next generation, when its turn may have come: what ran before goes first, unless something is in its way,
-// which the successor may mend.
+// which the successor may mend; so does another change of the machine; and so does the first generation that is well, for there is
+// nothing else to go back to.
 func (l *loop) successor() *candidate {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.back != nil && l.upkeep == nil {
+	if l.back != nil && l.upkeep == nil || l.next != nil && !l.next.turned && (!l.mayChangeLocked() || l.state.Good == nil && l.trial.promises(time.Now())) {
 		return nil
 	}
 	return l.next
 }
 
-// turn has the wanted generation for its candidate, if it does not run already.
+// turn has the wanted generation for its candidate, or what the machine is brought to in its place, if that does not run already.
 func (l *loop) turn(ctx context.Context) {
 	wanted := l.Wanted()
-	if l.next != nil && Same(l.next.generation, wanted) {
+	l.allow(wanted)
+	state := l.now()
+	target, denied := state.Target(wanted), state.Denies(wanted)
+	if l.next != nil && Same(l.next.generation, target) {
 		return
 	}
 	between := l.drop(&l.next)
-	l.allow(wanted)
-	switch state := l.now(); {
-	case state.Denies(wanted):
-		l.hinder(&l.staging, v1alpha1.ReasonRolledBack, errors.New(state.Failed.Message))
-	case l.there(wanted):
+	if denied {
+		l.hinder(&l.staging, v1alpha1.ReasonRolledBack, errors.New(state.Refusal()))
+	}
+	switch {
+	case !l.there(target):
+		l.next = l.stage(ctx, target, &l.staging)
+	case !denied:
 		l.keep(wanted)
 		l.overcome(&l.staging, "")
-	default:
-		l.next = l.stage(ctx, wanted, &l.staging)
 	}
 	if between {
 		l.retreat(ctx)
@@ -100,10 +104,10 @@ func (l *loop) turn(ctx context.Context) {
 
 // allow lifts what is denied when something else is wanted. That an agent begins with what runs is no wish of anybody's.
 func (l *loop) allow(wanted *Generation) {
-	if failed := l.now().Failed; !l.isTold() || failed == nil || !failed.Denied || failed.ID == wanted.ID() {
+	if !l.isTold() || !l.now().allows(wanted) {
 		return
 	}
-	if err := l.write((*State).allowed); err != nil {
+	if err := l.write(func(s *State) State { return s.allowed(wanted) }); err != nil {
 		l.Log.Error(err, "Could not take down that another generation is wanted")
 	}
 }
@@ -133,6 +137,15 @@ func (l *loop) drop(c **candidate) (touched bool) {
 // install makes a candidate the generation that runs, or tries that again later.
 func (l *loop) install(ctx context.Context, c *candidate) {
 	first := !c.turned
+	if c == l.next && first {
+		if !l.begin() {
+			if c.tried {
+				c.retry.Reset(0) // it was spent, and is looked at when its turn comes
+			}
+			return
+		}
+		defer l.end()
+	}
 	c.tried = true
 	var aside *Generation
 	touched := func() {
@@ -216,7 +229,7 @@ func (l *loop) again(ctx context.Context, check bool) {
 	}
 	var err error
 	if check {
-		err = work.Check(ctx, g, l.before(g))
+		err = l.survive("check", func() error { return work.Check(ctx, g, l.before(g)) })
 	}
 	if err == nil {
 		err = l.activate(ctx, g, work, false, func() { l.prove(ctx, g, false) })

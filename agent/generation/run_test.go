@@ -29,6 +29,7 @@ type rig struct {
 	slow    map[string]time.Duration
 	done    []string
 	over    []string // those of done that came to their end
+	settled []string // the revisions whose bundles were made durable, or were to be
 	asked   bool     // done begins with what was asked for last
 	changes int
 	changed func()
@@ -166,6 +167,9 @@ func (r *rig) full() (room func()) {
 	}
 }
 
+// errPanic has a step panic.
+var errPanic = errors.New("a panic")
+
 type fakeWork struct{ *rig }
 
 func (w *fakeWork) step(ctx context.Context, g *Generation, name string) error {
@@ -179,6 +183,9 @@ func (w *fakeWork) step(ctx context.Context, g *Generation, name string) error {
 		w.seen.Lock()
 		defer w.seen.Unlock()
 		w.over = append(w.over, name)
+		if errors.Is(w.fail[name], errPanic) {
+			panic("nobody thought of it")
+		}
 		return w.fail[name]
 	case <-ctx.Done():
 		return ctx.Err()
@@ -192,8 +199,14 @@ func (w *fakeWork) Check(ctx context.Context, g, before *Generation) error {
 	return w.step(ctx, g, "check")
 }
 func (w *fakeWork) Fetch(ctx context.Context, g *Generation) error { return w.step(ctx, g, "fetch") }
-func (w *fakeWork) Look(ctx context.Context, g *Generation)        { _ = w.step(ctx, g, "look") }
-func (w *fakeWork) Collect(ctx context.Context, g *Generation)     { _ = w.step(ctx, g, "collect") }
+func (w *fakeWork) Settle(g *Generation) error {
+	w.seen.Lock()
+	defer w.seen.Unlock()
+	w.settled = append(w.settled, g.Spec.Revision)
+	return w.fail[g.Spec.Revision+" settle"]
+}
+func (w *fakeWork) Look(ctx context.Context, g *Generation)    { _ = w.step(ctx, g, "look") }
+func (w *fakeWork) Collect(ctx context.Context, g *Generation) { _ = w.step(ctx, g, "collect") }
 func (w *fakeWork) Flawed() bool {
 	w.seen.Lock()
 	defer w.seen.Unlock()
@@ -202,8 +215,41 @@ func (w *fakeWork) Flawed() bool {
 func (w *fakeWork) Plan(ctx context.Context, g *Generation) (Change, error) {
 	change := Change{Generation: g.At("10.0.0.1", 1500), Apply: func() error { return w.step(ctx, g, "apply") }}
 	w.seen.Lock()
+	takes := w.slow[g.Spec.Revision+" plan"]
+	w.seen.Unlock()
+	time.Sleep(takes)
+	w.seen.Lock()
 	defer w.seen.Unlock()
-	return change, w.fail[g.Spec.Revision+" plan"]
+	err := w.fail[g.Spec.Revision+" plan"]
+	if errors.Is(err, errPanic) {
+		panic("nobody thought of it")
+	}
+	return change, err
+}
+
+func TestAStepThatPanicsLeavesWhatRuns(t *testing.T) {
+	for _, step := range []string{"check", "fetch", "plan"} {
+		bubble(t, true, func(r *rig) {
+			r.start()
+			r.after(time.Second)
+			r.fail["r2 "+step] = errPanic
+			r.Want(revision("r2", 2))
+			r.after(time.Minute)
+			if got := r.state(); !strings.HasPrefix(got, "runs r1 ") || !strings.Contains(got, "the agent has a fault in its "+step+": nobody thought of it") {
+				t.Errorf("it %s", got)
+			}
+			if state := r.kept(); state.Candidate != nil || state.Failed != nil {
+				t.Errorf("the journal has %+v", state)
+			}
+			r.Rebuild()
+			if got := r.after(time.Second); !strings.Contains(got, "r1 apply") {
+				t.Errorf("what runs is not kept: %s", got)
+			}
+			delete(r.fail, "r2 "+step)
+			r.after(2 * time.Minute)
+			r.want("runs r2 (generation 2)")
+		})
+	}
 }
 
 func bubble(t *testing.T, kept bool, test func(r *rig)) {

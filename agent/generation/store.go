@@ -53,6 +53,8 @@ type entry struct {
 	Attempts  int       `json:"attempts,omitempty"`
 	Previous  string    `json:"previous,omitempty"`
 	Failed    *Failure  `json:"failed,omitempty"`
+	// FailedFacts is nothing to an agent that knows it not, which tries them again.
+	FailedFacts *Failure `json:"failedFacts,omitempty"`
 }
 
 // timeless is what tells an entry from one that says the same.
@@ -96,7 +98,7 @@ func Open(stateDir, node string) (*Store, State, error) {
 	if err != nil {
 		return nil, State{}, err
 	}
-	state := State{Attempts: last.Attempts, Previous: last.Previous, Failed: last.Failed}
+	state := State{Attempts: last.Attempts, Previous: last.Previous, Failed: last.Failed, FailedFacts: last.FailedFacts}
 	if state.Good, err = s.load(last.Good); err == nil {
 		state.Candidate, err = s.load(last.Candidate)
 	}
@@ -199,7 +201,7 @@ func (s *Store) Write(state State) error {
 	}
 	e := entry{
 		Schema: schema, Time: time.Now().UTC().Truncate(time.Millisecond), Good: good, Candidate: candidate,
-		Attempts: state.Attempts, Previous: state.Previous, Failed: state.Failed,
+		Attempts: state.Attempts, Previous: state.Previous, Failed: state.Failed, FailedFacts: state.FailedFacts,
 	}
 	says, err := e.timeless()
 	if err != nil {

@@ -8,17 +8,22 @@ import (
 )
 
 const (
-	// holdFor is how long a generation must be healthy without a break to have proved itself.
-	holdFor = 10 * time.Second
+	// HoldFor is how long a generation must be healthy without a break to have proved itself.
+	HoldFor = 10 * time.Second
 	// proveWithin is how long it may take for that from the first try to activate it, the time its images take included.
-	proveWithin = 5 * time.Minute
+	proveWithin = 2 * time.Minute
+	// leaseWithin is how long nobody may renew the Node's Lease. It ends 40 seconds after the last time, and soon after that the
+	// node's pods are taken out of their Services; what goes back until then disturbs none.
+	leaseWithin = 30 * time.Second
 	// sightWithin is the least time that it has after the API server could not be reached.
 	sightWithin = time.Minute
 	// maxAttempts is how many agents may begin to activate a generation that has a predecessor to go back to: one that brings
 	// the agent down with it is not tried for ever.
 	maxAttempts = 3
-	// judgeEvery is how often a generation on probation is looked at.
-	judgeEvery = time.Second
+	// judgeEvery is how often a generation on probation is looked at, and judgeLoneEvery one that has nothing to go back to: what it
+	// is like changes nothing, and a machine that joins has better things to do.
+	judgeEvery     = time.Second
+	judgeLoneEvery = HoldFor / 2
 )
 
 // Verdict is what the machine itself says of the generation that runs. Whether the API server can be reached is no part of it.
@@ -27,6 +32,10 @@ type Verdict struct {
 	Healthy bool
 	// Hopeless says that waiting will not mend it.
 	Hopeless bool
+	// Started is when the youngest of its processes was started. One that ended between two looks has not been well without a break.
+	Started time.Time
+	// Urgent says that nobody renews the Node's Lease while this is so.
+	Urgent bool
 	// Blind says that it may be well: the API server, which it needs for that, cannot be reached. That fails nothing.
 	Blind bool
 	// Component is what is not well, Reason a condition's reason, and Message what to read; Exit is how it ended last.
@@ -39,6 +48,7 @@ type trial struct {
 	generation *Generation
 	deadline   time.Time
 	since      time.Time // when it was healthy first without a break, zero while it is not
+	urgent     time.Time // when it was urgent first without a break, zero while it is not
 	last       Verdict
 	verdicts   chan judgment
 	end        func()
@@ -54,11 +64,15 @@ type judgment struct {
 func (i *Installer) try(ctx context.Context, g *Generation) *trial {
 	ctx, cancel := context.WithCancel(ctx)
 	t := &trial{generation: g, deadline: time.Now().Add(proveWithin), verdicts: make(chan judgment)}
+	every := judgeEvery
+	if !i.now().retreat() {
+		every = judgeLoneEvery
+	}
 	ended := make(chan struct{})
 	t.end = func() { cancel(); <-ended }
 	go func() {
 		defer close(ended)
-		tick := time.NewTicker(judgeEvery)
+		tick := time.NewTicker(every)
 		defer tick.Stop()
 		for {
 			select {
@@ -108,15 +122,29 @@ func (t *trial) hear(v Verdict, retreat bool, now time.Time) outcome {
 		t.since, t.last = time.Time{}, v
 	case t.since.IsZero():
 		t.since = now
+	case v.Started.After(t.since):
+		t.since = v.Started
 	}
 	switch {
-	case v.Healthy && now.Sub(t.since) >= holdFor:
+	case v.Healthy || !v.Urgent:
+		t.urgent = time.Time{}
+	case t.urgent.IsZero():
+		t.urgent = now
+	}
+	late := now.After(t.deadline) || !t.urgent.IsZero() && now.Sub(t.urgent) > leaseWithin
+	switch {
+	case v.Healthy && now.Sub(t.since) >= HoldFor:
 		return proved
-	case retreat && !v.Healthy && (v.Hopeless || now.After(t.deadline)):
+	case retreat && !v.Healthy && (v.Hopeless || late):
 		return failed
 	default:
 		return undecided
 	}
+}
+
+// promises says that it is well, and in time for what follows from that.
+func (t *trial) promises(now time.Time) bool {
+	return t != nil && !t.since.IsZero() && now.Before(t.deadline)
 }
 
 // failure is why a trial failed, by the last thing that was not well.

@@ -9,10 +9,12 @@ type Work interface {
 	// Check looks whether the machine can have the generation. before is this same state as it was installed last, nil where
 	// it never was: what the preflight finds keeps a new state from being installed, but not an old one from going on.
 	Check(ctx context.Context, g, before *Generation) error
-	// Fetch makes sure of the generation's bundle.
+	// Fetch makes sure of the generation's bundle. The disk may have it later, see Settle.
 	Fetch(ctx context.Context, g *Generation) error
 	// Plan is how the machine gets to the generation, by what Check and Fetch found.
 	Plan(ctx context.Context, g *Generation) (Change, error)
+	// Settle has what Fetch brought outlive a power cut, before the generation is one to go back to.
+	Settle(g *Generation) error
 	// Look looks again at the machine of a state that is installed, for what was changed on it since.
 	Look(ctx context.Context, g *Generation)
 	// Flawed says whether the state was installed in spite of what Check or Look found, so that the machine is to be checked

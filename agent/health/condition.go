@@ -3,6 +3,8 @@ package health
 import (
 	"errors"
 	"fmt"
+	"strconv"
+	"strings"
 	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -13,6 +15,13 @@ import (
 // startingFor is how long a component that was just started may be unhealthy without its answers being shown: they
 // change from one attempt to the next.
 const startingFor = 10 * time.Second
+
+const (
+	// provenAfter is how long a component must have run since it was started to be well again that restarts did not mend before.
+	provenAfter = time.Minute
+	// maxLastWords is how much of a component's last words is quoted: what is on the pool is bounded, and says more than these.
+	maxLastWords = 200
+)
 
 // Evidence is all that a condition is derived from.
 type Evidence struct {
@@ -27,13 +36,18 @@ type Evidence struct {
 	Started bool
 	// Silence is what becomes of a process that does not answer at all, empty when it does.
 	Silence string
-	Now     time.Time
+	// Exhausted says that restarts did not mend the component, empty for while they may.
+	Exhausted string
+	Now       time.Time
 }
 
 // Judge derives a condition, without its transition time. The state of the process comes before what its probe said,
 // because it is known sooner.
 func (p *Probe) Judge(e Evidence) metav1.Condition {
 	status, reason, message := p.judge(e)
+	if e.unmended(status) {
+		status, reason, message = metav1.ConditionFalse, fleetv1.ReasonRepairExhausted, e.lastSeen()+"; "+e.Exhausted
+	}
 	return metav1.Condition{Type: p.Condition, Status: status, Reason: reason, Message: fleetv1.BoundMessage(message)}
 }
 
@@ -73,6 +87,37 @@ func (p *Probe) judge(e Evidence) (metav1.ConditionStatus, string, string) {
 		return metav1.ConditionFalse, reason, e.Err.Error() + e.silence()
 	}
 	return metav1.ConditionTrue, fleetv1.ReasonHealthy, p.Healthy
+}
+
+// unmended says whether a component is one that restarts did not mend. One that was just started again has yet to prove that
+// this time they did, or it would be well and ill by turns.
+func (e *Evidence) unmended(status metav1.ConditionStatus) bool {
+	if e.Exhausted == "" || e.Component == nil || e.Component.State == fleetv1.ComponentStopped {
+		return false
+	}
+	return status == metav1.ConditionFalse || status == metav1.ConditionTrue && e.Now.Sub(e.Component.StartedAt.Time) < provenAfter
+}
+
+// lastSeen is what is wrong with a component that restarts did not mend.
+func (e *Evidence) lastSeen() string {
+	switch {
+	case e.Component.State == fleetv1.ComponentRunning && e.Err != nil:
+		return e.Err.Error()
+	case e.Component.LastExit == nil:
+		return e.Component.Name + " keeps losing what it keeps in the kernel"
+	default:
+		return e.Component.Name + " " + howItEnded(e.Component.LastExit) + lastWords(e.Component.LastExit)
+	}
+}
+
+// lastWords are the last line that a process logged before its end.
+func lastWords(exit *fleetv1.ComponentExit) string {
+	lines := strings.Split(strings.TrimSpace(exit.LogTail), "\n")
+	last := lines[len(lines)-1]
+	if last == "" {
+		return ""
+	}
+	return ", after saying " + strconv.Quote(fleetv1.Shorten(last, maxLastWords))
 }
 
 // cause is what to add about a component that takes its time to get ready.

@@ -19,6 +19,7 @@ func TestAConditionFollowsFromTheEvidence(t *testing.T) {
 	machine := Probe{Condition: fleetv1.DiskHealthyCondition, Healthy: "there is room"}
 	off := process
 	off.Disabled = true
+	const spent = "10 restarts within 2m0s did not mend it"
 	in := func(state fleetv1.ComponentState, age time.Duration) *fleetv1.ComponentStatus {
 		return &fleetv1.ComponentStatus{Name: fleetv1.ComponentKubelet, State: state, StartedAt: metav1.NewTime(now.Add(-age))}
 	}
@@ -54,6 +55,17 @@ func TestAConditionFollowsFromTheEvidence(t *testing.T) {
 
 		{"one that hung was ended by us", process, Evidence{Component: ended(&fleetv1.ComponentExit{Signal: "SIGKILL", Reason: fleetv1.ReasonHung})}, "False Exited: kubelet hung, was ended by the agent and is about to be started again"},
 		{"one that does not answer says what becomes of it", process, Evidence{Component: in(fleetv1.ComponentRunning, time.Hour), Asked: true, Err: refused, Silence: "it is restarted soon"}, "False ProbeFailed: connection refused; it is restarted soon"},
+
+		{"one that restarts do not mend says how it ended last, and how often that was tried", process,
+			Evidence{Component: ended(&fleetv1.ComponentExit{Code: ptr.To(int32(1)), LogTail: "starting\nno such \"flag\"\n"}), Exhausted: spent},
+			`False RepairExhausted: kubelet ended with code 1, after saying "no such \"flag\""; 10 restarts within 2m0s did not mend it`},
+		{"or what is wrong with it as it runs", process, Evidence{Component: in(fleetv1.ComponentRunning, time.Hour), Asked: true, Err: refused, Exhausted: spent}, "False RepairExhausted: connection refused; " + spent},
+		{"one that was just restarted has not proved itself", process, Evidence{Component: in(fleetv1.ComponentRunning, 59*time.Second), Asked: true, Exhausted: spent},
+			"False RepairExhausted: kubelet keeps losing what it keeps in the kernel; " + spent},
+		{"a minute later it has", process, Evidence{Component: in(fleetv1.ComponentRunning, time.Minute), Asked: true, Exhausted: spent}, "True Healthy: kubelet syncs pods"},
+		{"of one that was adopted still nothing is known", process, Evidence{Component: in(fleetv1.ComponentRunning, time.Hour), Exhausted: spent}, "Unknown Starting: not looked at yet"},
+		{"one that gets another configuration may be mended by it", process, Evidence{Component: in(fleetv1.ComponentStopped, time.Hour), Exhausted: spent},
+			"False Starting: kubelet was stopped to be started with another configuration"},
 
 		{"one that was seen to start is not well before it was asked", process, Evidence{Component: in(fleetv1.ComponentRunning, time.Second), Started: true}, "False Starting: kubelet was started and is not healthy yet"},
 		{"of one that was adopted nothing is known", process, Evidence{Component: in(fleetv1.ComponentRunning, time.Hour)}, "Unknown Starting: not looked at yet"},

@@ -106,32 +106,41 @@ func ClockMatches(date func(context.Context) (time.Time, error), now func() time
 // exist is no failure: the certificate has yet to be issued.
 func CertificateValid(path string, atLeast time.Duration, now func() time.Time) func(context.Context) error {
 	return func(context.Context) error {
-		data, err := os.ReadFile(path)
+		certificate, err := ReadCertificate(path)
 		if errors.Is(err, os.ErrNotExist) {
 			return nil
 		}
 		if err != nil {
-			return fmt.Errorf("check a certificate's expiry: %w", err)
+			return err
 		}
-		for block, rest := pem.Decode(data); block != nil; block, rest = pem.Decode(rest) {
-			if block.Type != "CERTIFICATE" {
-				continue
-			}
-			certificate, err := x509.ParseCertificate(block.Bytes)
-			if err != nil {
-				return fmt.Errorf("check the expiry of %s: %w", path, err)
-			}
-			margin := min(atLeast, certificate.NotAfter.Sub(certificate.NotBefore)/10)
-			if now().After(certificate.NotAfter) {
-				return fmt.Errorf("certificate %s ended %s by this machine's clock and was not renewed: see whether its request is approved, and whether the clock is right", path, certificate.NotAfter.UTC().Format(time.RFC3339))
-			}
-			if now().Add(margin).After(certificate.NotAfter) {
-				return fmt.Errorf("certificate %s ends %s and was not renewed: see whether its request is approved", path, certificate.NotAfter.UTC().Format(time.RFC3339))
-			}
-			return nil
+		margin := min(atLeast, certificate.NotAfter.Sub(certificate.NotBefore)/10)
+		if now().After(certificate.NotAfter) {
+			return fmt.Errorf("certificate %s ended %s by this machine's clock and was not renewed: see whether its request is approved, and whether the clock is right", path, certificate.NotAfter.UTC().Format(time.RFC3339))
 		}
-		return fmt.Errorf("check the expiry of %s: it holds no certificate", path)
+		if now().Add(margin).After(certificate.NotAfter) {
+			return fmt.Errorf("certificate %s ends %s and was not renewed: see whether its request is approved", path, certificate.NotAfter.UTC().Format(time.RFC3339))
+		}
+		return nil
 	}
+}
+
+// ReadCertificate reads the first certificate in a PEM file.
+func ReadCertificate(path string) (*x509.Certificate, error) {
+	data, err := os.ReadFile(path)
+	if err != nil {
+		return nil, fmt.Errorf("check a certificate's expiry: %w", err)
+	}
+	for block, rest := pem.Decode(data); block != nil; block, rest = pem.Decode(rest) {
+		if block.Type != "CERTIFICATE" {
+			continue
+		}
+		certificate, err := x509.ParseCertificate(block.Bytes)
+		if err != nil {
+			return nil, fmt.Errorf("check the expiry of %s: %w", path, err)
+		}
+		return certificate, nil
+	}
+	return nil, fmt.Errorf("check the expiry of %s: it holds no certificate", path)
 }
 
 // All checks one after the other and returns the first failure.

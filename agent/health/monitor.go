@@ -50,6 +50,8 @@ type Processes interface {
 	Changed() <-chan struct{}
 	// Hangs is how often in a row a component was restarted because it hung, and when the last time.
 	Hangs(component string) (inARow int, last time.Time)
+	// Exhausted says that restarts did not mend a component, and is empty while they may.
+	Exhausted(component string) string
 	// RestartHung has a process ended and started again because it hangs, unless it is another one by now.
 	RestartHung(component string, pid int32, inARow int, message string)
 }
@@ -344,7 +346,7 @@ func (m *Monitor) settle() []*Hang {
 		}
 		c := p.Judge(Evidence{
 			Component: components[p.Component], NotReady: m.notReady(components[p.Component]),
-			Asked: p.asked, Err: p.err, Started: p.started, Silence: life.Notice(), Now: now,
+			Asked: p.asked, Err: p.err, Started: p.started, Silence: life.Notice(), Exhausted: m.exhausted(components[p.Component]), Now: now,
 		})
 		c.LastTransitionTime = metav1.NewTime(now.Truncate(time.Second)) // which changes only with the status
 		meta.SetStatusCondition(&next, c)
@@ -377,6 +379,13 @@ func (m *Monitor) notReady(component *fleetv1.ComponentStatus) string {
 		return ""
 	}
 	return m.processes.NotReady(component.Name)
+}
+
+func (m *Monitor) exhausted(component *fleetv1.ComponentStatus) string {
+	if component == nil {
+		return ""
+	}
+	return m.processes.Exhausted(component.Name)
 }
 
 // unhealthy are the conditions that are not True.

@@ -18,11 +18,13 @@ import (
 
 // fakeProcesses is a supervisor whose processes the test moves.
 type fakeProcesses struct {
-	mu      sync.Mutex
-	states  []fleetv1.ComponentStatus
-	cause   string
-	hung    []string
-	changed chan struct{}
+	mu     sync.Mutex
+	states []fleetv1.ComponentStatus
+	cause  string
+	hung   []string
+	// exhausted is what is said of every process's repairs.
+	exhausted string
+	changed   chan struct{}
 }
 
 func (f *fakeProcesses) Status() []fleetv1.ComponentStatus {
@@ -36,6 +38,8 @@ func (f *fakeProcesses) NotReady(string) string { return f.cause }
 func (f *fakeProcesses) Changed() <-chan struct{} { return f.changed }
 
 func (f *fakeProcesses) Hangs(string) (int, time.Time) { return 0, time.Time{} }
+
+func (f *fakeProcesses) Exhausted(string) string { return f.exhausted }
 
 func (f *fakeProcesses) RestartHung(_ string, _ int32, _ int, message string) {
 	f.mu.Lock()
@@ -293,6 +297,14 @@ func TestAComponentThatIsSlowToGetReadySaysWhy(t *testing.T) {
 	if want := "containerd was started and is not healthy yet: import image pause:3.10: no space left on device"; got.Message != want {
 		t.Errorf("message is %q, want %q", got.Message, want)
 	}
+}
+
+func TestThatRestartsDoNotMendAComponentReachesItsCondition(t *testing.T) {
+	processes := &fakeProcesses{changed: make(chan struct{}, 1), exhausted: "10 restarts did not mend it", states: []fleetv1.ComponentStatus{kubelet(fleetv1.ComponentBackOff)}}
+	m := startMonitor(t, processes, Probe{
+		Condition: fleetv1.KubeletHealthyCondition, Component: fleetv1.ComponentKubelet, Check: func(context.Context) error { return nil },
+	})
+	becomes(t, m, fleetv1.KubeletHealthyCondition, metav1.ConditionFalse, fleetv1.ReasonRepairExhausted)
 }
 
 // A restart mends no certificate.

@@ -69,7 +69,7 @@ func podRoot(own string) string {
 
 // ownCgroup is the agent's cgroup: on version 1 in the memory controller's hierarchy, see cgroups(7).
 func (s *System) ownCgroup(version int) string {
-	for _, line := range s.lines("/proc/self/cgroup") {
+	for _, line := range s.lines(s.own("cgroup")) {
 		parts := strings.SplitN(line, ":", 3)
 		if len(parts) != 3 {
 			continue

@@ -213,13 +213,21 @@ const (
 )
 
 func (s *System) hasCapability(bit uint) bool {
-	for _, line := range s.lines("/proc/self/status") {
+	for _, line := range s.lines(s.own("status")) {
 		if rest, ok := strings.CutPrefix(line, "CapEff:"); ok {
 			set, err := strconv.ParseUint(strings.TrimSpace(rest), 16, 64)
 			return err == nil && set&(1<<bit) != 0
 		}
 	}
 	return false
+}
+
+// own is a file of the agent's process.
+func (s *System) own(file string) string {
+	if s.Agent != 0 {
+		return fmt.Sprintf("/proc/%d/%s", s.Agent, file)
+	}
+	return "/proc/self/" + file
 }
 
 func (s *System) hasFilesystem(name string) bool {

@@ -342,3 +342,19 @@ func TestPreflight(t *testing.T) {
 		})
 	}
 }
+
+func TestTheAgentsCgroupAndCapabilitiesAreReadByWhoLooksBesideIt(t *testing.T) {
+	files := with(v1("/user.slice"), map[string]string{
+		"proc/42/cgroup":   v1("/drover/m1/system")["proc/self/cgroup"],
+		"proc/self/status": "CapEff:\t0000000000000000\n", "proc/42/status": "CapEff:\t000001ffffffffff\n",
+	})
+	s := machine(t, files)
+	s.Agent = 42
+	facts, err := s.Gather(t.Context(), GatherOptions{Server: "https://10.88.0.1:6443"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if facts.CgroupRoot != "/drover/m1" || !facts.SharesHost || !facts.CanRaiseOOMScore {
+		t.Errorf("the facts are those of another process: %+v", facts)
+	}
+}

@@ -17,6 +17,8 @@ import (
 type System struct {
 	// Root goes before every path; "/" for the machine itself.
 	Root string
+	// Agent is the process whose cgroup and capabilities are the agent's, for who looks at the machine beside it; 0 for this one.
+	Agent int
 	// Hostname is the kernel's host name.
 	Hostname func() (string, error)
 	// LookupHost finds a name's addresses.

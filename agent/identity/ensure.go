@@ -27,6 +27,8 @@ type Joiner struct {
 	Paths Paths
 	// Bootstrap has the node's name, the cluster and the token.
 	Bootstrap *node.Bootstrap
+	// Through is what the kubeconfig names in the place of the API server, as WriteKubeconfig has it.
+	Through string
 	// BootstrapPath is the file the token is taken out of afterwards.
 	BootstrapPath string
 	// Connect makes a client that authenticates with the token. Default: a real one.
@@ -52,6 +54,15 @@ func (j *Joiner) Ensure(ctx context.Context) (*Identity, error) {
 		if id, err = j.join(ctx); err != nil {
 			return nil, err
 		}
+	}
+	return id, j.finish()
+}
+
+// Again joins whatever there is on disk, which it replaces: it tries until it has an identity or the context ends.
+func (j *Joiner) Again(ctx context.Context) (*Identity, error) {
+	id, err := j.join(ctx)
+	if err != nil {
+		return nil, err
 	}
 	return id, j.finish()
 }
@@ -122,7 +133,7 @@ func (j *Joiner) failed(err error) {
 
 // finish does what comes after the certificate is safe; each step may be done twice.
 func (j *Joiner) finish() error {
-	if err := j.Paths.WriteKubeconfig(j.Bootstrap.Spec.Cluster); err != nil {
+	if err := j.Paths.WriteKubeconfig(j.Bootstrap.Spec.Cluster, j.Through); err != nil {
 		return err
 	}
 	if err := os.Remove(j.Paths.Key()); err != nil && !errors.Is(err, os.ErrNotExist) {

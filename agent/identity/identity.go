@@ -7,6 +7,7 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"net/url"
 	"os"
 	"slices"
 	"time"
@@ -90,13 +91,14 @@ func save(paths Paths, node string, cert []byte, key *ecdsa.PrivateKey) (*Identi
 }
 
 // WriteKubeconfig makes the kubeconfig and the CA file say what the cluster settings say. Both name files, so a
-// renewed certificate needs no new kubeconfig.
-func (p Paths) WriteKubeconfig(cluster v1alpha1.ClusterSettings) error {
+// renewed certificate needs no new kubeconfig. through is host and port of what passes connections on to the API server, empty for
+// nothing.
+func (p Paths) WriteKubeconfig(cluster v1alpha1.ClusterSettings, through string) error {
 	if _, err := atomicfile.WriteIfChanged(p.ServerCA(), []byte(cluster.ServerCA), 0o644); err != nil {
 		return err
 	}
 	config := clientcmdapi.NewConfig()
-	config.Clusters["drover"] = &clientcmdapi.Cluster{Server: cluster.Server, CertificateAuthority: p.ServerCA()}
+	config.Clusters["drover"] = p.server(cluster, through)
 	config.AuthInfos["agent"] = &clientcmdapi.AuthInfo{ClientCertificate: p.Pair(), ClientKey: p.Pair()}
 	config.Contexts["agent"] = &clientcmdapi.Context{Cluster: "drover", AuthInfo: "agent"}
 	config.CurrentContext = "agent"
@@ -106,6 +108,17 @@ func (p Paths) WriteKubeconfig(cluster v1alpha1.ClusterSettings) error {
 	}
 	_, err = atomicfile.WriteIfChanged(p.Kubeconfig(), data, 0o600)
 	return err
+}
+
+// server is how a kubeconfig names the API server. Its certificate is for the host that the settings name, wherever a connection goes.
+func (p Paths) server(cluster v1alpha1.ClusterSettings, through string) *clientcmdapi.Cluster {
+	c := &clientcmdapi.Cluster{Server: cluster.Server, CertificateAuthority: p.ServerCA()}
+	if u, err := url.Parse(cluster.Server); through != "" && err == nil {
+		c.TLSServerName = u.Hostname()
+		u.Host = through
+		c.Server = u.String()
+	}
+	return c
 }
 
 // RESTConfig authenticates with the certificate, which client-go reads again when it changes. The authority is the settings' own: the

@@ -42,6 +42,12 @@ func newWorld(t *testing.T) *world {
 	t.Helper()
 	server := apiserver.Shared(t)
 	server.StartControllerManager(t, "certificatesigningrequest-signing-controller")
+	return newWorldOn(t, server)
+}
+
+// newWorldOn is a world whose requests somebody else signs.
+func newWorldOn(t *testing.T, server *apiserver.Server) *world {
+	t.Helper()
 	client, err := kubernetes.NewForConfig(server.Config)
 	if err != nil {
 		t.Fatal(err)
@@ -275,17 +281,7 @@ func TestRenewalTakesANewKey(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	api, err := kubeapi.New(id.RESTConfig(j.Bootstrap.Spec.Cluster))
-	if err != nil {
-		t.Fatal(err)
-	}
-	due := *id
-	due.NotBefore, due.NotAfter = time.Now().Add(-time.Hour), time.Now().Add(time.Minute)
-	ctx, stop := context.WithCancel(t.Context())
-	done := make(chan struct{})
-	r := &Renewer{API: api, Clock: clock.RealClock{}, Log: logr.Discard()}
-	go func() { defer close(done); r.Run(ctx, &due) }()
-	defer func() { stop(); <-done }()
+	renews(t, id, j)
 	err = wait.PollUntilContextTimeout(t.Context(), 20*time.Millisecond, time.Minute, true, func(context.Context) (bool, error) {
 		now, err := os.ReadFile(id.Pair())
 		return string(now) != string(before), err

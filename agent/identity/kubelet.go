@@ -34,7 +34,7 @@ type Kubelet struct {
 
 // Introduce gets the certificate and writes it, then the kubeconfig, as the kubelet itself would. It leaves a
 // kubeconfig alone that is there: whether it is of use the kubelet decides.
-func (k *Kubelet) Introduce(ctx context.Context, api API, cluster v1alpha1.ClusterSettings) error {
+func (k *Kubelet) Introduce(ctx context.Context, api API, cluster v1alpha1.ClusterSettings, through string) error {
 	if _, err := os.Lstat(k.Kubeconfig); !errors.Is(err, os.ErrNotExist) {
 		return err
 	}
@@ -54,7 +54,7 @@ func (k *Kubelet) Introduce(ctx context.Context, api API, cluster v1alpha1.Clust
 	if err != nil {
 		return fmt.Errorf("store the kubelet's certificate: %w", err)
 	}
-	return k.writeKubeconfig(cluster, pair)
+	return k.writeKubeconfig(cluster, through, pair)
 }
 
 func kubeletOf(node string) holder {
@@ -75,16 +75,16 @@ func (k *Kubelet) store(cert, key []byte) (string, error) {
 	if err := atomicfile.Write(file, pair, 0o600); err != nil {
 		return "", err
 	}
-	current := filepath.Join(k.CertDir, kubeletPair+"-current.pem")
+	current := k.Pair()
 	if err := os.Remove(current); err != nil && !errors.Is(err, os.ErrNotExist) {
 		return "", err
 	}
 	return current, os.Symlink(file, current)
 }
 
-func (k *Kubelet) writeKubeconfig(cluster v1alpha1.ClusterSettings, pair string) error {
+func (k *Kubelet) writeKubeconfig(cluster v1alpha1.ClusterSettings, through, pair string) error {
 	config := clientcmdapi.NewConfig()
-	config.Clusters["drover"] = &clientcmdapi.Cluster{Server: cluster.Server, CertificateAuthority: k.ServerCA()}
+	config.Clusters["drover"] = k.server(cluster, through)
 	config.AuthInfos["kubelet"] = &clientcmdapi.AuthInfo{ClientCertificate: pair, ClientKey: pair}
 	config.Contexts["kubelet"] = &clientcmdapi.Context{Cluster: "drover", AuthInfo: "kubelet"}
 	config.CurrentContext = "kubelet"
@@ -92,5 +92,20 @@ func (k *Kubelet) writeKubeconfig(cluster v1alpha1.ClusterSettings, pair string)
 	if err != nil {
 		return fmt.Errorf("encode the kubelet's kubeconfig: %w", err)
 	}
-	return atomicfile.Write(k.Kubeconfig, data, 0o600)
+	_, err = atomicfile.WriteIfChanged(k.Kubeconfig, data, 0o600)
+	return err
 }
+
+// Follow has the kubeconfig of a kubelet that was introduced, or has introduced itself, name another API server, or another way to
+// it. The kubelet reads it when it starts.
+func (k *Kubelet) Follow(cluster v1alpha1.ClusterSettings, through string) error {
+	if _, err := os.Lstat(k.Kubeconfig); errors.Is(err, os.ErrNotExist) {
+		return nil
+	} else if err != nil {
+		return err
+	}
+	return k.writeKubeconfig(cluster, through, k.Pair())
+}
+
+// Pair is the kubelet's certificate and its key in one PEM file: a link to those that it has now.
+func (k *Kubelet) Pair() string { return filepath.Join(k.CertDir, kubeletPair+"-current.pem") }

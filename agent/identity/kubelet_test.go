@@ -30,7 +30,7 @@ func TestIntroduceGivesTheKubeletWhatItWouldGetItself(t *testing.T) {
 	}
 	dir := t.TempDir()
 	k := Kubelet{Paths: id.Paths, Node: "introduces", Kubeconfig: filepath.Join(dir, "kubelet.kubeconfig"), CertDir: filepath.Join(dir, "kubelet", "pki")}
-	if err := k.Introduce(t.Context(), api, cluster); err != nil {
+	if err := k.Introduce(t.Context(), api, cluster, ""); err != nil {
 		t.Fatal(err)
 	}
 	store, err := certificate.NewFileStore("kubelet-client", k.CertDir, k.CertDir, "", "")
@@ -55,7 +55,7 @@ func TestIntroduceGivesTheKubeletWhatItWouldGetItself(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := k.Introduce(t.Context(), nil, cluster); err != nil {
+	if err := k.Introduce(t.Context(), nil, cluster, ""); err != nil {
 		t.Errorf("a kubelet that was introduced was not left alone: %v", err)
 	}
 	if after, err := os.ReadFile(k.Kubeconfig); err != nil || string(after) != string(before) {
@@ -72,7 +72,7 @@ func TestIntroduceWritesNothingWhenItIsDenied(t *testing.T) {
 	}
 	dir := t.TempDir()
 	k := Kubelet{Paths: Paths{StateDir: dir}, Node: "refused", Kubeconfig: filepath.Join(dir, "kubelet.kubeconfig"), CertDir: filepath.Join(dir, "pki")}
-	if err := k.Introduce(t.Context(), api, v1alpha1.ClusterSettings{}); err == nil {
+	if err := k.Introduce(t.Context(), api, v1alpha1.ClusterSettings{}, ""); err == nil {
 		t.Fatal("a denied request is no error")
 	}
 	if entries, err := os.ReadDir(dir); err != nil || len(entries) > 0 {

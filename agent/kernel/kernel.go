@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"os/exec"
 	"strings"
+	"sync"
 
 	"github.com/drover-dev/drover/agent/host"
 )
@@ -17,12 +18,20 @@ import (
 type Kernel struct {
 	// Host is the machine, and where its files are.
 	Host *host.System
+	// RunDir is the agent's, where it takes down what the parameters were before it set them. Default: nowhere.
+	RunDir string
 	// Run runs a program of the machine to its end.
 	Run func(ctx context.Context, program string, args ...string) error
+
+	mu    sync.Mutex
+	owned map[string]Owned // nil until it was read
+	unset []failure        // what could not be set last
 }
 
 // Of is a machine's kernel itself.
-func Of(system *host.System) *Kernel { return &Kernel{Host: system, Run: run} }
+func Of(system *host.System, runDir string) *Kernel {
+	return &Kernel{Host: system, RunDir: runDir, Run: run}
+}
 
 func run(ctx context.Context, program string, args ...string) error {
 	out, err := exec.CommandContext(ctx, program, args...).CombinedOutput()

@@ -94,6 +94,7 @@ func TestSysctlNames(t *testing.T) {
 	for name, want := range map[string]string{
 		"net.ipv4.ip_forward":              "/proc/sys/net/ipv4/ip_forward",
 		"net.ipv4.conf.eth0/100.rp_filter": "/proc/sys/net/ipv4/conf/eth0.100/rp_filter",
+		"net/ipv4/conf/eth0.100/rp_filter": "/proc/sys/net/ipv4/conf/eth0.100/rp_filter",
 	} {
 		if got := sysctlPath(name); got != want {
 			t.Errorf("%s is %s, want %s", name, got, want)

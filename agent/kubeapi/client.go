@@ -7,6 +7,7 @@ import (
 
 	certificatesv1 "k8s.io/api/certificates/v1"
 	corev1 "k8s.io/api/core/v1"
+	discoveryv1 "k8s.io/api/discovery/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/fields"
 	"k8s.io/apimachinery/pkg/runtime"
@@ -27,7 +28,7 @@ var (
 )
 
 func init() {
-	for _, add := range []func(*runtime.Scheme) error{v1alpha1.AddToScheme, addCore, addCertificates} {
+	for _, add := range []func(*runtime.Scheme) error{v1alpha1.AddToScheme, addCore, addCertificates, addDiscovery} {
 		if err := add(scheme); err != nil {
 			panic(err) // a kind registered twice is a mistake in this file
 		}
@@ -46,9 +47,15 @@ func addCertificates(s *runtime.Scheme) error {
 	return nil
 }
 
+func addDiscovery(s *runtime.Scheme) error {
+	s.AddKnownTypes(discoveryv1.SchemeGroupVersion, &discoveryv1.EndpointSlice{}, &discoveryv1.EndpointSliceList{})
+	metav1.AddToGroupVersion(s, discoveryv1.SchemeGroupVersion)
+	return nil
+}
+
 // Client makes the agent's requests.
 type Client struct {
-	core, fleet, certificates rest.Interface
+	core, fleet, certificates, discovery rest.Interface
 
 	router *router
 }
@@ -72,6 +79,7 @@ func New(config *rest.Config) (*Client, error) {
 		{&c.core, "/api", corev1.SchemeGroupVersion, runtime.ContentTypeProtobuf},
 		{&c.fleet, "/apis", v1alpha1.GroupVersion, runtime.ContentTypeJSON},
 		{&c.certificates, "/apis", certificatesv1.SchemeGroupVersion, runtime.ContentTypeJSON},
+		{&c.discovery, "/apis", discoveryv1.SchemeGroupVersion, runtime.ContentTypeProtobuf},
 	} {
 		conf := rest.CopyConfig(shared)
 		conf.APIPath, conf.GroupVersion, conf.ContentType = group.path, &group.version, group.content

@@ -30,7 +30,11 @@ func newWay(config *rest.Config) (*way, error) {
 	if err != nil {
 		return nil, fmt.Errorf("make a client for %s: %w", config.Host, err)
 	}
-	w := &way{base: base, dialer: connrotation.NewDialer((&net.Dialer{Timeout: dialTimeout, KeepAlive: keepAlive}).DialContext)}
+	dial := config.Dial
+	if dial == nil {
+		dial = (&net.Dialer{Timeout: dialTimeout, KeepAlive: keepAlive}).DialContext
+	}
+	w := &way{base: base, dialer: connrotation.NewDialer(dial)}
 	dialed := rest.CopyConfig(config)
 	dialed.Dial = w.dialer.DialContext
 	if w.transport, err = rest.TransportFor(dialed); err != nil {
@@ -70,6 +74,9 @@ func (r *router) RoundTrip(request *http.Request) (*http.Response, error) {
 
 // WrappedRoundTripper is for client-go, which looks for what it wrapped.
 func (r *router) WrappedRoundTripper() http.RoundTripper { return r.present.Load().transport }
+
+// Close ends the connections that the client has.
+func (c *Client) Close() { c.router.present.Load().dialer.CloseAll() }
 
 // Follow has the client speak to the API server of another client from now on. What is under way, such as a watch, is cut off and
 // begun anew there by whoever asked.

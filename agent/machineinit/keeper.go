@@ -22,13 +22,18 @@ type keeper struct {
 	stopTime time.Duration
 	signals  chan os.Signal
 	restarts restarts
+	vigil    vigil
 
 	pid     int
 	started time.Time
 }
 
-func newKeeper(boot *node.LocalBoot) *keeper {
-	k := &keeper{agent: boot.Agent, stopTime: time.Duration(boot.StopSeconds) * time.Second, signals: make(chan os.Signal, 16)}
+// newKeeper is init for a machine that stands, whose agent is heard of at socket.
+func newKeeper(boot *node.LocalBoot, socket string) *keeper {
+	k := &keeper{
+		agent: boot.Agent, stopTime: time.Duration(boot.StopSeconds) * time.Second, signals: make(chan os.Signal, 16),
+		vigil: newVigil(time.Duration(boot.PatienceSeconds)*time.Second, socket),
+	}
 	signal.Notify(k.signals, unix.SIGCHLD, unix.SIGTERM, unix.SIGINT)
 	return k
 }
@@ -46,6 +51,15 @@ func (k *keeper) run() int {
 				var delay time.Duration
 				delay, previous = k.restarts.next(0, false, hasPrevious())
 				again.Reset(delay)
+			}
+		case w := <-k.vigil.heard():
+			if w.PID == k.pid {
+				k.vigil.hear(w.Text)
+			}
+		case <-k.vigil.overdue.C:
+			if k.pid > 0 {
+				say("The agent was not heard of for %s and is ended", k.vigil.patience)
+				_ = unix.Kill(k.pid, unix.SIGKILL) // its end is told by the signal
 			}
 		case s := <-k.signals:
 			if s != unix.SIGCHLD {
@@ -73,7 +87,7 @@ func (k *keeper) start(previous bool) error {
 	}
 	pid, err := syscall.ForkExec(binary, k.agent, &syscall.ProcAttr{
 		Dir:   "/",
-		Env:   []string{"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "HOME=/root"},
+		Env:   append([]string{"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "HOME=/root"}, k.vigil.environment()...),
 		Files: []uintptr{0, 1, 2},
 		Sys:   &syscall.SysProcAttr{Setsid: true},
 	})
@@ -81,6 +95,7 @@ func (k *keeper) start(previous bool) error {
 		return fmt.Errorf("start %s: %w", binary, err)
 	}
 	k.pid, k.started = pid, time.Now()
+	k.vigil.begin()
 	return nil
 }
 
@@ -97,6 +112,7 @@ func (k *keeper) reap() (ended bool, agent syscall.WaitStatus) {
 		}
 		if pid == k.pid {
 			ended, agent, k.pid = true, status, 0
+			k.vigil.begin() // of nobody
 		}
 	}
 }

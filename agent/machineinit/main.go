@@ -53,7 +53,7 @@ func Main(args []string) int {
 		_, _ = unix.Write(answerFD, []byte(err.Error()))
 		return 1
 	}
-	return newKeeper(boot).run()
+	return newKeeper(boot, node.InitSocketPath).run()
 }
 
 var errProviderGone = errors.New("the provider ended before it gave the word to start")

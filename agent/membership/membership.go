@@ -19,6 +19,8 @@ const (
 	askAgain = 30 * time.Second
 	// askTimeout is how long an answer may take.
 	askTimeout = 10 * time.Second
+	// patience is how long a machine that boots waits for the first answer: longer than an API server that is there takes.
+	patience = 3 * time.Second
 )
 
 // unanswered are the waits between two questions that got no answer.
@@ -34,12 +36,14 @@ type Register interface {
 	HasNode(ctx context.Context, name string) (bool, error)
 }
 
-// place is whether the kubelet may run. It registers its Node when it starts, and only then.
+// place is whether the kubelet may run. It registers its Node when it starts, and only then, if it is to.
 type place string
 
 const (
 	// placeUnasked: no kubelet runs, and nobody was asked yet.
 	placeUnasked place = "unasked"
+	// placeUnheard: nobody answered, so that it may, for what needs no API server. It registers no Node, which may be unwanted.
+	placeUnheard place = "unheard"
 	// placeHeld: it may.
 	placeHeld place = "held"
 	// placeLost: it may not: nobody wants the Node.
@@ -52,13 +56,19 @@ type Options struct {
 	Node string
 	// Ask says that the kubelet must ask before it runs: it does not run yet, and has not only now been given the right to join.
 	Ask bool
+	// Unheard says that the kubelet runs, but was started without leave to register its Node.
+	Unheard bool
+	// Patience is how long the first answer may take. Default: 3 seconds.
+	Patience time.Duration
 	// Machine is the UID of the Machine that this machine joined as, empty when it is not known.
 	Machine func() string
 	// Again makes a kubelet that runs register its Node.
 	Again func()
-	// Changed is called after MayRun has changed, with why the Node is not wanted, or nothing.
+	// Changed is called after an answer has changed MayRun or MayRegister, with why the Node is not wanted, or nothing.
 	Changed func(unwanted string)
-	Log     logr.Logger
+	// Unanswered is called when the kubelet may run because no answer came.
+	Unanswered func()
+	Log        logr.Logger
 }
 
 // Membership decides whether the kubelet may run.
@@ -69,13 +79,24 @@ type Membership struct {
 	place   place
 	missing bool // the Node was there and is no more
 	news    chan struct{}
+	heard   chan struct{} // closed when what was open at the start is settled
 }
 
 // New is a membership about which nothing was asked yet.
 func New(opts Options) *Membership {
-	m := &Membership{opts: opts, place: placeHeld, news: make(chan struct{}, 1)}
+	m := &Membership{opts: opts, place: placeHeld, news: make(chan struct{}, 1), heard: make(chan struct{})}
+	if opts.Patience == 0 {
+		m.opts.Patience = patience
+	}
+	if opts.Unheard {
+		m.place = placeUnheard
+	}
 	if opts.Ask {
 		m.place = placeUnasked
+	}
+	if m.place == placeHeld {
+		close(m.heard)
+	} else {
 		m.wake()
 	}
 	return m
@@ -93,7 +114,43 @@ func (m *Membership) wake() {
 func (m *Membership) MayRun() bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	return m.place == placeHeld || m.place == placeUnheard
+}
+
+// MayRegister says whether the kubelet may register its Node.
+func (m *Membership) MayRegister() bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
 	return m.place == placeHeld
+}
+
+// Heard waits until what was open at the start is settled, so that the API server answers. False says that the context ended before.
+func (m *Membership) Heard(ctx context.Context) bool {
+	select {
+	case <-ctx.Done():
+		return false
+	case <-m.heard:
+		return true
+	}
+}
+
+// Await lets the kubelet run when no answer has come for a while, be it that the API server is away or that there is no identity
+// to ask it with.
+func (m *Membership) Await(ctx context.Context) {
+	select {
+	case <-ctx.Done():
+		return
+	case <-time.After(m.opts.Patience):
+	}
+	m.mu.Lock()
+	waited := m.place == placeUnasked
+	if waited {
+		m.place = placeUnheard
+	}
+	m.mu.Unlock()
+	if waited {
+		m.opts.Unanswered()
+	}
 }
 
 // SawNode says that the Node is there.
@@ -113,7 +170,7 @@ func (m *Membership) MissNode() {
 
 // SawAgent says that there is a NodeAgent.
 func (m *Membership) SawAgent() {
-	if !m.MayRun() {
+	if !m.MayRegister() {
 		m.wake()
 	}
 }
@@ -143,6 +200,7 @@ func (m *Membership) Decide(ctx context.Context, api Register) bool {
 	m.mu.Lock()
 	was, open := m.place, m.place != placeHeld || m.missing
 	m.mu.Unlock()
+	undecided := was == placeUnasked || was == placeUnheard
 	if !open {
 		return true
 	}
@@ -154,11 +212,11 @@ func (m *Membership) Decide(ctx context.Context, api Register) bool {
 		unwanted = notWanted(agents, m.opts.Node, m.opts.Machine())
 	}
 	there := false
-	if unwanted != "" && was == placeUnasked {
+	if unwanted != "" && undecided {
 		there, err = api.HasNode(ctx, m.opts.Node)
 	}
 	switch {
-	case err != nil && was == placeUnasked && answered(err):
+	case err != nil && undecided && answered(err):
 		// An API server that answers, but not this, has nothing to say against a kubelet that was at work here.
 		m.opts.Log.Error(err, "Started the kubelet without knowing whether its Node is wanted", "node", m.opts.Node)
 		m.settle(placeHeld, "")
@@ -180,6 +238,11 @@ func (m *Membership) settle(now place, unwanted string) {
 	m.mu.Lock()
 	was := m.place
 	m.place, m.missing = now, false
+	select {
+	case <-m.heard:
+	default:
+		close(m.heard)
+	}
 	m.mu.Unlock()
 	if now != was {
 		m.opts.Changed(unwanted)

@@ -105,6 +105,91 @@ func TestWhetherTheKubeletMayRegister(t *testing.T) {
 	}
 }
 
+func TestAMachineThatBootsWithoutTheAPIServerRunsItsKubeletButRegistersNoNode(t *testing.T) {
+	for name, c := range map[string]struct {
+		reason string
+		is     *fakeRegister
+
+		runs, registers bool
+	}{
+		"still away": {"static pods need none, and the Node may be unwanted", &fakeRegister{err: errUnreachable}, true, false},
+		"wanted":     {"the kubelet is started anew, with leave to register", &fakeRegister{agents: []v1alpha1.NodeAgent{nodeAgent("m")}}, true, true},
+		"released":   {"a machine that was released while it was off does not rejoin", &fakeRegister{}, false, false},
+		"its Node":   {"is there, so that it registers nothing that is not", &fakeRegister{node: true}, true, true},
+		"forbidden":  {"who took the agent's rights away does not end the node", &fakeRegister{err: forbidden}, true, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			unanswered, changed := 0, 0
+			m := New(Options{
+				Node: "n", Ask: true, Patience: time.Millisecond, Log: logr.Discard(), Machine: func() string { return "m" },
+				Again: func() { t.Error("it was restarted as one whose Node is missing") }, Changed: func(string) { changed++ }, Unanswered: func() { unanswered++ },
+			})
+			if m.MayRun() {
+				t.Error("it runs before anybody was asked")
+			}
+			m.Await(t.Context())
+			if !m.MayRun() || m.MayRegister() || unanswered != 1 {
+				t.Fatalf("without an answer it runs: %t, registers: %t, and that was told %d times", m.MayRun(), m.MayRegister(), unanswered)
+			}
+			settled := m.Decide(t.Context(), c.is)
+			if heard := hears(t, m, settled); heard != settled {
+				t.Errorf("an answer was heard: %t, but it was settled: %t", heard, settled)
+			}
+			if m.MayRun() != c.runs || m.MayRegister() != c.registers {
+				t.Errorf("then it runs: %t, registers: %t; want %t, %t: %s", m.MayRun(), m.MayRegister(), c.runs, c.registers, c.reason)
+			}
+			if told := changed == 1; told != (c.registers || !c.runs) {
+				t.Errorf("a change was told %d times", changed)
+			}
+		})
+	}
+}
+
+// hears says whether an answer was heard, which is waited for if it should have been.
+func hears(t *testing.T, m *Membership, should bool) bool {
+	t.Helper()
+	patience := 10 * time.Millisecond
+	if should {
+		patience = 10 * time.Second
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	return m.Heard(ctx)
+}
+
+func TestNobodyWaitsForAnAnswerToWhatIsNotOpen(t *testing.T) {
+	if !hears(t, New(Options{Node: "n", Log: logr.Discard()}), true) {
+		t.Error("an agent whose kubelet runs waits before it watches")
+	}
+}
+
+func TestAnAnswerThatCameInTimeStands(t *testing.T) {
+	for name, is := range map[string]*fakeRegister{"wanted": {agents: []v1alpha1.NodeAgent{nodeAgent("m")}}, "released": {}} {
+		m := New(Options{
+			Node: "n", Ask: true, Patience: time.Millisecond, Log: logr.Discard(), Machine: func() string { return "m" },
+			Changed: func(string) {}, Unanswered: func() { t.Errorf("%s: the kubelet was started without an answer", name) },
+		})
+		m.Decide(t.Context(), is)
+		before := m.MayRun()
+		m.Await(t.Context())
+		if m.MayRun() != before || m.MayRegister() != before {
+			t.Errorf("%s: it runs: %t, registers: %t, by an answer that said %t", name, m.MayRun(), m.MayRegister(), before)
+		}
+	}
+}
+
+// As the next agent finds it, whose kubelet goes on meanwhile.
+func TestAKubeletThatRunsWithoutLeaveToRegisterGetsItByTheAnswer(t *testing.T) {
+	changed := 0
+	m := New(Options{Node: "n", Unheard: true, Log: logr.Discard(), Machine: func() string { return "m" }, Changed: func(string) { changed++ }})
+	if !m.MayRun() || m.MayRegister() {
+		t.Fatalf("it runs: %t, registers: %t", m.MayRun(), m.MayRegister())
+	}
+	if !m.Decide(t.Context(), &fakeRegister{agents: []v1alpha1.NodeAgent{nodeAgent("m")}}) || !m.MayRegister() || changed != 1 {
+		t.Errorf("it registers: %t, told %d times", m.MayRegister(), changed)
+	}
+}
+
 func TestANodeThatCameBackByItselfIsLeftAlone(t *testing.T) {
 	m := New(Options{Node: "n", Log: logr.Discard(), Machine: func() string { return "" }, Again: func() { t.Error("the kubelet was restarted") }})
 	m.MissNode()

@@ -7,8 +7,6 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
-
-	"github.com/drover-dev/drover/internal/atomicfile"
 )
 
 const (
@@ -16,6 +14,7 @@ const (
 	Bridge = "cni0"
 	// ConflistName is the file of the CNI configuration.
 	ConflistName = "10-drover.conflist"
+	conflistMode = 0o644
 	// networkName is the network's in the CNI configuration, and of its directory in leaseDir.
 	networkName = "drover"
 	// leaseDir holds host-local's leases. No pod outlives a reboot, and neither do they.
@@ -55,16 +54,6 @@ func Conflist(own []netip.Prefix, mtu int) ([]byte, error) {
 		return nil, fmt.Errorf("encode the CNI configuration: %w", err)
 	}
 	return append(data, '\n'), nil
-}
-
-// writeConflist puts the CNI configuration where containerd looks for it.
-func writeConflist(dir string, own []netip.Prefix, mtu int) error {
-	data, err := Conflist(own, mtu)
-	if err != nil {
-		return err
-	}
-	_, err = atomicfile.WriteDerived(filepath.Join(dir, ConflistName), data, 0o644)
-	return err
 }
 
 func removeConflist(dir string) error {

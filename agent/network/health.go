@@ -96,6 +96,12 @@ func (m *Manager) faults() ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
+	if config.Drift.Rules == v1alpha1.DriftIgnore {
+		seen.masquerades = true
+	}
+	if config.Drift.Sysctls == v1alpha1.DriftIgnore {
+		seen.closed = nil
+	}
 	after, err := m.attachments()
 	pods := lasting(before, after)
 	want.gateways = gateways(pods, done.own, taken(config.Node, nodes))

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"os"
+	"path/filepath"
 	"reflect"
 	"slices"
 	"sync"
@@ -15,6 +17,7 @@ import (
 	"github.com/drover-dev/drover/agent/backoff"
 	"github.com/drover-dev/drover/agent/netevents"
 	"github.com/drover-dev/drover/api/v1alpha1"
+	"github.com/drover-dev/drover/internal/atomicfile"
 )
 
 // Config is what a Manager works from.
@@ -31,6 +34,10 @@ type Config struct {
 	MTU int
 	// Sysctls are the template's, by their dotted names.
 	Sysctls map[string]string
+	// Drift says what is put back that others have changed.
+	Drift v1alpha1.DriftSettings
+	// Of names whose configuration it is. What another one brings is made whatever Drift says.
+	Of string
 }
 
 // Manager keeps the pod network as the Nodes have it.
@@ -62,9 +69,12 @@ type Manager struct {
 	started time.Time
 	mended  mended
 
-	read  sync.Mutex
-	known map[string]attachment // by the names of their files
-	gone  map[string]time.Time  // since when the rules of a sandbox's host ports are
+	applying sync.Mutex        // held by a run
+	made     map[string]string // what runs made last, of what others' changes may be left in
+	conflist []byte            // the CNI configuration that was written last, nil for none
+	read     sync.Mutex
+	known    map[string]attachment // by the names of their files
+	gone     map[string]time.Time  // since when the rules of a sandbox's host ports are
 }
 
 // applied is what a run made of the machine.
@@ -189,6 +199,8 @@ func (m *Manager) trouble() string {
 
 // Apply makes the machine as the Nodes have it, once.
 func (m *Manager) Apply() error {
+	m.applying.Lock()
+	defer m.applying.Unlock()
 	m.mu.Lock()
 	config, own, nodes, synced, maintained := m.config, m.own, m.nodes, m.synced, m.ready
 	m.mu.Unlock()
@@ -266,10 +278,10 @@ func (m *Manager) apply(config Config, own []netip.Prefix, nodes []Node, synced 
 	did := applied{former: former, pods: slices.Concat(config.PodCIDRs, own)}
 	errs := []error{
 		unbridged,
-		writeConflist(m.CNIDir, own, mtu),
+		m.unlessMade(config.Drift.Files, "conflist", fmt.Sprint(config.Of, own, mtu), func() error { return m.writeConflist(own, mtu) }),
 		storePodCIDRs(m.StateDir, config.Node, own),
-		m.Kernel.Masquerade(own, former, did.pods),
-		m.forward(config, own),
+		m.unlessMade(config.Drift.Rules, "rules", fmt.Sprint(config.Of, own, former, did.pods), func() error { return m.Kernel.Masquerade(own, former, did.pods) }),
+		m.unlessMade(config.Drift.Sysctls, "forwarding", fmt.Sprint(config.Of, forwarding(own, config.Sysctls)), func() error { return m.forward(config, own) }),
 	}
 	did.portsLost, err = m.hostPortsLost(time.Now())
 	errs = append(errs, err)
@@ -277,6 +289,46 @@ func (m *Manager) apply(config Config, own []netip.Prefix, nodes []Node, synced 
 		errs = append(errs, m.route(config, own, nodes, &did))
 	}
 	return did, errors.Join(errs...)
+}
+
+// unlessMade makes a part, unless it was made so already and what others have changed of it since is to be left.
+func (m *Manager) unlessMade(policy v1alpha1.DriftPolicy, part, as string, make func() error) error {
+	if m.made == nil {
+		m.made = map[string]string{}
+	}
+	if leaves(policy) && m.made[part] == as {
+		return nil
+	}
+	err := make()
+	if err == nil {
+		m.made[part] = as
+	}
+	return err
+}
+
+func leaves(policy v1alpha1.DriftPolicy) bool {
+	return policy == v1alpha1.DriftReport || policy == v1alpha1.DriftIgnore
+}
+
+// writeConflist puts the CNI configuration where containerd looks for it.
+func (m *Manager) writeConflist(own []netip.Prefix, mtu int) error {
+	data, err := Conflist(own, mtu)
+	if err != nil {
+		return err
+	}
+	m.conflist = data
+	_, err = atomicfile.WriteDerived(filepath.Join(m.CNIDir, ConflistName), data, conflistMode)
+	return err
+}
+
+// CheckCNI has the file of the CNI configuration compared with what it is to hold, which no run writes meanwhile. It does
+// nothing where there is to be none of ours, or none yet.
+func (m *Manager) CheckCNI(check func(path string, content []byte, mode os.FileMode)) {
+	m.applying.Lock()
+	defer m.applying.Unlock()
+	if m.conflist != nil {
+		check(filepath.Join(m.CNIDir, ConflistName), m.conflist, conflistMode)
+	}
 }
 
 // forward turns on what somebody turned off.
@@ -306,6 +358,7 @@ func (m *Manager) route(config Config, own []netip.Prefix, nodes []Node, did *ap
 
 // Remove takes back everything the manager made, but for the bridge that pods are attached to.
 func (m *Manager) Remove() error {
+	m.conflist, m.made = nil, nil
 	_, _, err := syncRoutes(m.Kernel, nil)
 	return errors.Join(removeConflist(m.CNIDir), err, m.Kernel.Masquerade(nil, nil, nil))
 }

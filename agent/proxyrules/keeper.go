@@ -21,6 +21,9 @@ const (
 	lookEvery = 2 * time.Second
 	// confirmAfter is how long the rules must be gone: whoever takes them away may be about to put them back.
 	confirmAfter = 500 * time.Millisecond
+	// firstWrite is how long a kube-proxy that was started may take to write its rules: by its own word it has written them when it
+	// is about to. A slow machine that is busy with its boot was seen to take a minute.
+	firstWrite = 2 * time.Minute
 	// lookTimeout bounds one look.
 	lookTimeout = 5 * time.Second
 	// peace is how long the rules must have been left alone until the next restart is as prompt as the first.
@@ -39,15 +42,23 @@ type Keeper struct {
 	Missing func(context.Context) (string, error)
 	// Runs says whether kube-proxy runs.
 	Runs func() bool
+	// Started is when the one that runs was started.
+	Started func() time.Time
 	// Wrote says whether it has written its rules since it was started, by its own word. One that has not waits for the API
 	// server, and is not helped by a restart.
 	Wrote func(context.Context) (bool, error)
+	// Leaves says whether to leave it at telling of rules that are gone; nil for no.
+	Leaves func() bool
 	// Restart has it started again.
 	Restart func(reason string)
+	// Wait, when it is set, is how long kube-proxy may not be started again, because that was done too often.
+	Wait func() time.Duration
 	// Changed is called at each change of what Failure and Findings say, and must not ask for either itself.
 	Changed func()
 	Clock   clock.WithTicker
 	Log     logr.Logger
+
+	there time.Time // when the kube-proxy was started that had its rules in the kernel
 
 	mu       sync.Mutex
 	missing  string
@@ -92,10 +103,15 @@ func (k *Keeper) look(ctx context.Context) time.Duration {
 	}
 	bounded, cancel := context.WithTimeout(ctx, lookTimeout)
 	defer cancel()
+	started := k.Started()
 	missing, err := k.Missing(bounded)
 	wrote := false
-	if missing != "" {
+	switch {
+	case missing != "":
 		wrote, err = k.Wrote(bounded)
+		wrote = wrote && (k.there.Equal(started) || k.Clock.Since(started) >= firstWrite)
+	case err == nil:
+		k.there = started
 	}
 	if ctx.Err() != nil {
 		return lookEvery
@@ -119,11 +135,17 @@ func (k *Keeper) take(missing string, wrote bool, err error) (reason string, aga
 		k.since = time.Time{}
 		return "", lookEvery
 	}
+	if k.leaves() {
+		return "", lookEvery
+	}
 	if k.since.IsZero() {
 		k.since = now
 		if now.Sub(k.last) > peace {
 			k.restarts, k.waits = 0, patience
 		}
+	}
+	if k.Wait != nil {
+		k.next = later(k.next, now.Add(k.Wait()))
 	}
 	if due := later(k.since.Add(confirmAfter), k.next); now.Before(due) {
 		return "", min(due.Sub(now), lookEvery)
@@ -132,6 +154,8 @@ func (k *Keeper) take(missing string, wrote bool, err error) (reason string, aga
 	k.last, k.lost, k.since, k.next = now, missing, time.Time{}, now.Add(k.waits.Step())
 	return missing + " is gone from the kernel", lookEvery
 }
+
+func (k *Keeper) leaves() bool { return k.Leaves != nil && k.Leaves() }
 
 // tell calls Changed when there is something new to be said.
 func (k *Keeper) tell() {
@@ -158,6 +182,8 @@ func (k *Keeper) Failure() error {
 		return nil
 	case !k.wrote:
 		return &health.Failure{Reason: v1alpha1.ReasonStarting, Message: "kube-proxy has not written its rules yet, for which it needs the API server: the kernel lacks " + k.missing}
+	case k.leaves():
+		return fmt.Errorf("%s is gone from the kernel, and Services do not answer: it is left so, as the policy for rules is Report", k.missing)
 	case k.restarts > 1 && k.next.After(k.last.Add(patience.Duration*2)):
 		return fmt.Errorf("%s is gone from the kernel, and Services do not answer: after %d restarts kube-proxy writes it again at %s at the earliest", k.missing, k.restarts, k.next.UTC().Format(time.TimeOnly))
 	default:

@@ -22,6 +22,7 @@ import (
 
 // bench is a keeper with a clock, and a kube-proxy that writes its rules a second after it was restarted.
 type bench struct {
+	started time.Time // of the kube-proxy, long ago if it is zero
 	*Keeper
 	clock    *clocktesting.FakeClock
 	missing  string
@@ -38,6 +39,7 @@ func newBench() *bench {
 	b.Keeper = &Keeper{
 		Missing: func(context.Context) (string, error) { return b.missing, b.failure },
 		Runs:    func() bool { return !b.stopped },
+		Started: func() time.Time { return b.started },
 		Wrote:   func(context.Context) (bool, error) { return !b.unsynced, nil },
 		Restart: func(string) { b.restarts = append(b.restarts, b.clock.Since(start)) },
 		Changed: func() { b.changes++ },
@@ -135,6 +137,21 @@ func TestAFirewallThatFlushesEveryMinuteDoesNotKillKubeProxyForEver(t *testing.T
 	}
 }
 
+func TestAKubeProxyThatWasRestartedTooOftenIsLeftAloneForAsLongAsItMust(t *testing.T) {
+	b := newBench()
+	free := b.clock.Now().Add(5 * time.Minute)
+	b.Wait = func() time.Duration { return max(0, free.Sub(b.clock.Now())) }
+	b.missing = table
+	b.pass(t, 4*time.Minute+59*time.Second)
+	if len(b.restarts) > 0 {
+		t.Errorf("restarted %v", b.restarts)
+	}
+	b.pass(t, 4*time.Second)
+	if len(b.restarts) != 1 {
+		t.Errorf("restarted %v, want it once that is over", b.restarts)
+	}
+}
+
 func TestAKubeProxyThatDoesNotRunIsLeftToItsSupervisor(t *testing.T) {
 	b := newBench()
 	b.missing, b.stopped = table, true
@@ -185,6 +202,7 @@ func TestAFlushIsMendedWithinSeconds(t *testing.T) {
 	k := &Keeper{
 		Missing: func(ctx context.Context) (string, error) { return Missing(ctx, v1alpha1.ProxyModeNFTables, four) },
 		Runs:    func() bool { return true },
+		Started: func() time.Time { return time.Now().Add(-time.Hour) },
 		Wrote:   func(context.Context) (bool, error) { return true, nil },
 		Restart: func(reason string) { restart <- reason },
 		Clock:   clock.RealClock{}, Log: logr.Discard(),
@@ -216,5 +234,44 @@ func TestAFlushIsMendedWithinSeconds(t *testing.T) {
 	p.awaits(v1alpha1.ProxyModeNFTables, four, "")
 	if took := time.Since(begun); took > 10*time.Second {
 		t.Errorf("the rules were gone for %s", took)
+	}
+}
+
+func TestRulesThatAreToBeLeftGoneAreOnlyTold(t *testing.T) {
+	b := newBench()
+	b.Leaves = func() bool { return true }
+	b.missing = "the table"
+	b.pass(t, time.Minute)
+	if err := b.Failure(); len(b.restarts) > 0 || err == nil || !strings.Contains(err.Error(), "the policy for rules is Report") {
+		t.Errorf("kube-proxy was restarted %d times, and is told %v", len(b.restarts), err)
+	}
+}
+
+// By its own word it has written them as soon as it begins to.
+func TestOneThatWasJustStartedIsGivenTimeToWriteItsRules(t *testing.T) {
+	b := newBench()
+	b.started = b.clock.Now()
+	b.missing = "the nftables table ip kube-proxy"
+	b.pass(t, firstWrite-lookEvery)
+	if len(b.restarts) > 0 {
+		t.Fatalf("it was started again after %s", b.restarts)
+	}
+	if f := b.Failure(); f == nil || !strings.Contains(f.Error(), "has not written its rules yet") {
+		t.Errorf("meanwhile it says %v", f)
+	}
+	b.pass(t, 3*lookEvery)
+	if len(b.restarts) != 1 {
+		t.Errorf("after %s it was started again %d times", firstWrite, len(b.restarts))
+	}
+}
+
+func TestOneThatHadItsRulesIsStartedAgainAtOnceForThem(t *testing.T) {
+	b := newBench()
+	b.started = b.clock.Now()
+	b.pass(t, lookEvery)
+	b.missing = "the nftables table ip kube-proxy"
+	b.pass(t, 2*lookEvery)
+	if len(b.restarts) != 1 {
+		t.Errorf("it was started again %d times", len(b.restarts))
 	}
 }

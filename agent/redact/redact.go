@@ -12,7 +12,11 @@ var (
 	jwt       = regexp.MustCompile(`eyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]*`)
 	joinToken = regexp.MustCompile(`\b[a-z0-9]{6}\.[a-z0-9]{16}\b`)
 	authValue = regexp.MustCompile(`(?i)\b(bearer|basic)(\s+)[A-Za-z0-9._~+/=-]{16,}`)
-	keyValue  = regexp.MustCompile(`(?i)((?:token|password|passwd|secret|api[_-]?key|(?:client-)?key-data)\\?["']?\s*[=:]\s*\\?["']?)([^\s"'\\,;&]{6,})`)
+	// The values of these are a secret's whatever they look like; one in quotes is so with all that is between them.
+	authHeader  = regexp.MustCompile(`(?i)(authorization\\?["']?[ \t]*[=:][ \t]*\[?[ \t]*\\?["']?(?:bearer|basic|token|negotiate)[ \t]+)[^\s"'\\,;\]]+`)
+	quotedValue = regexp.MustCompile(`(?i)((?:token|password|passwd|secret|api[_-]?key|key-data|\bauth)\\?["']?[ \t]*[=:][ \t]*)(\\?")[^"\n]+?(\\?")`)
+	bareValue   = regexp.MustCompile(`(?i)((?:\b|[._-])(?:password|passwd)["']?[ \t]*[=:][ \t]*|\bauth:[ \t]+)([^\s"'\\,;&\[]+)`)
+	keyValue    = regexp.MustCompile(`(?i)((?:token|password|passwd|secret|api[_-]?key|(?:client-)?key-data)\\?["']?\s*[=:]\s*\\?["']?)([^\s"'\\,;&]{6,})`)
 )
 
 // Text takes out of text what looks like a secret: PEM blocks, bearer and basic credentials, JSON web tokens, join
@@ -21,8 +25,11 @@ func Text(text string) string {
 	text = pemBlock.ReplaceAllString(text, redacted)
 	text = pemEnd.ReplaceAllString(text, redacted) // a block that began before the text
 	text = urlUser.ReplaceAllString(text, "${1}"+redacted+"@")
+	text = authHeader.ReplaceAllString(text, "${1}"+redacted)
 	text = authValue.ReplaceAllString(text, "${1}${2}"+redacted)
 	text = jwt.ReplaceAllString(text, redacted)
 	text = joinToken.ReplaceAllString(text, redacted)
+	text = quotedValue.ReplaceAllString(text, "${1}${2}"+redacted+"${3}")
+	text = bareValue.ReplaceAllString(text, "${1}"+redacted)
 	return keyValue.ReplaceAllString(text, "${1}"+redacted)
 }

@@ -20,6 +20,14 @@ func TestWhatLooksLikeASecretIsTakenOut(t *testing.T) {
 		{"a URL without a user", "GET https://host:5443/v2/?a=b@c failed", "GET https://host:5443/v2/?a=b@c failed"},
 		{"a value by its key", `{"token": "s3cr3t-value","x":1}`, `{"token": "[redacted]","x":1}`},
 		{"key data of a kubeconfig", "client-key-data: LS0tLS1CRUdJTg==", "client-key-data: [redacted]"},
+		{"a bearer token of a header, however short", "> Authorization: Bearer abc.def", "> Authorization: Bearer [redacted]"},
+		{"a header of containerd's hosts.toml", `authorization = ["Basic dTpw"]`, `authorization = ["Basic [redacted]"]`},
+		{"a password of containerd's configuration", "username = \"u\"\npassword = \"a b,c\"", "username = \"u\"\npassword = \"[redacted]\""},
+		{"a short one without quotes", "password: abc", "password: [redacted]"},
+		{"credentials as Docker keeps them", `{"auths":{"r.io":{"auth":"dTpw"}}}`, `{"auths":{"r.io":{"auth":"[redacted]"}}}`},
+		{"the same as YAML", "auth: dTpw", "auth: [redacted]"},
+		{"within a string of JSON", `"{\"token\":\"a b\"}"`, `"{\"token\":\"[redacted]\"}"`},
+		{"what is just named alike", "authentication:\n  webhook: {}\nauthorization:\n  mode: Webhook\n", "authentication:\n  webhook: {}\nauthorization:\n  mode: Webhook\n"},
 		{"an ordinary line", `E1123 kubelet.go:1 "Failed" err="open /x: no such file" digest=sha256:0a1b`, `E1123 kubelet.go:1 "Failed" err="open /x: no such file" digest=sha256:0a1b`},
 	}
 	for _, c := range cases {

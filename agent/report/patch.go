@@ -22,7 +22,7 @@ func patch(from *v1alpha1.NodeAgentStatus, to v1alpha1.NodeAgentStatus, altered 
 			return nil, err
 		}
 	} else {
-		for _, name := range names {
+		for name := range statusTypes {
 			have[name] = nil
 		}
 	}
@@ -33,7 +33,9 @@ func patch(from *v1alpha1.NodeAgentStatus, to v1alpha1.NodeAgentStatus, altered 
 	changes := map[string]json.RawMessage{}
 	for name, value := range want {
 		if !bytes.Equal(have[name], value) && !altered[name].is(value, have[name]) {
-			changes[name] = value
+			if changes[name], err = whole(statusTypes[name], value); err != nil {
+				return nil, err
+			}
 		}
 	}
 	for name := range have {
@@ -51,6 +53,37 @@ func patch(from *v1alpha1.NodeAgentStatus, to v1alpha1.NodeAgentStatus, altered 
 	return data, nil
 }
 
+// whole is a value of a merge patch that leaves nothing of what was there before: an object of the patch is merged into that, so
+// it says null of whatever it lacks.
+func whole(t reflect.Type, value json.RawMessage) (json.RawMessage, error) {
+	if t.Kind() == reflect.Pointer {
+		t = t.Elem()
+	}
+	if t.Kind() != reflect.Struct || reflect.PointerTo(t).Implements(reflect.TypeFor[json.Marshaler]()) {
+		return value, nil
+	}
+	parts := map[string]json.RawMessage{}
+	if err := json.Unmarshal(value, &parts); err != nil {
+		return nil, fmt.Errorf("encode the status: %w", err)
+	}
+	for name, of := range typesIn(t) {
+		part, there := parts[name]
+		if !there {
+			parts[name] = json.RawMessage("null")
+			continue
+		}
+		var err error
+		if parts[name], err = whole(of, part); err != nil {
+			return nil, err
+		}
+	}
+	data, err := json.Marshal(parts)
+	if err != nil {
+		return nil, fmt.Errorf("encode the status: %w", err)
+	}
+	return data, nil
+}
+
 // alteration is that the API server stores a field otherwise than it is sent, or not at all.
 type alteration struct{ sent, stored json.RawMessage }
 
@@ -58,27 +91,31 @@ func (a alteration) is(sent, stored json.RawMessage) bool {
 	return a.sent != nil && bytes.Equal(a.sent, sent) && bytes.Equal(a.stored, stored)
 }
 
-// sentFields are the fields that a patch sets; those that it removes are gone for certain.
-func sentFields(data []byte) (map[string]json.RawMessage, error) {
+// sentFields are the fields of a status that a patch sets; those that it removes are gone for certain.
+func sentFields(data []byte, status v1alpha1.NodeAgentStatus) (map[string]json.RawMessage, error) {
 	var body struct {
 		Status map[string]json.RawMessage `json:"status"`
 	}
 	if err := json.Unmarshal(data, &body); err != nil {
 		return nil, fmt.Errorf("decode the patch: %w", err)
 	}
-	maps.DeleteFunc(body.Status, func(_ string, value json.RawMessage) bool { return string(value) == "null" })
-	return body.Status, nil
+	sent, err := fields(status)
+	maps.DeleteFunc(sent, func(name string, _ json.RawMessage) bool { return body.Status[name] == nil })
+	return sent, err
 }
 
-// names are those of all fields of a status.
-var names = func() []string {
-	var all []string
-	for _, field := range reflect.VisibleFields(reflect.TypeFor[v1alpha1.NodeAgentStatus]()) {
+// statusTypes are those of all fields of a status.
+var statusTypes = typesIn(reflect.TypeFor[v1alpha1.NodeAgentStatus]())
+
+// typesIn are those of a type's fields, by their names.
+func typesIn(t reflect.Type) map[string]reflect.Type {
+	all := map[string]reflect.Type{}
+	for _, field := range reflect.VisibleFields(t) {
 		name, _, _ := strings.Cut(field.Tag.Get("json"), ",")
-		all = append(all, name)
+		all[name] = field.Type
 	}
 	return all
-}()
+}
 
 func fields(status v1alpha1.NodeAgentStatus) (map[string]json.RawMessage, error) {
 	data, err := json.Marshal(status)

@@ -21,7 +21,9 @@ var reductions = []func(*v1alpha1.NodeAgentStatus){
 			failed.Message, failed.Exit = "", nil
 		}
 	},
-	func(s *v1alpha1.NodeAgentStatus) { s.Components, s.BootTimeline, s.FailedRevision = nil, nil, nil },
+	func(s *v1alpha1.NodeAgentStatus) {
+		s.Components, s.BootTimeline, s.FailedRevision, s.Certificates = nil, nil, nil, nil
+	},
 	func(s *v1alpha1.NodeAgentStatus) {
 		*s = v1alpha1.NodeAgentStatus{ObservedGeneration: s.ObservedGeneration, HeartbeatTime: s.HeartbeatTime}
 	},

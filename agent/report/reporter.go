@@ -3,13 +3,14 @@ package report
 import (
 	"bytes"
 	"context"
+	"errors"
 	"math/rand/v2"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/go-logr/logr"
-	"golang.org/x/time/rate"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
@@ -20,10 +21,8 @@ import (
 )
 
 const (
-	// writeEvery and writeBurst are the write budget: a node that flaps writes 12 times a minute at most.
-	writeEvery = 5 * time.Second
-	writeBurst = 10
-	// heartbeatEvery is the mean time between heartbeats; each comes up to a tenth earlier or later.
+	// heartbeatEvery is the mean time between a write and the heartbeat after it when there is nothing else to be written; each
+	// comes up to a tenth earlier or later.
 	heartbeatEvery = 5 * time.Minute
 	// gather is how long changes that come together are waited for; nobody notices, and joining needs fewer writes.
 	gather = 50 * time.Millisecond
@@ -49,6 +48,13 @@ type Reporter struct {
 	Clock clock.Clock
 	// Written, when set, is called after each write with the number of bytes.
 	Written func(bytes int)
+	// Answered, when it is set, is called when the API server takes a write again after tries that it did not answer.
+	Answered func()
+
+	budget     *budget // of another size in tests
+	unanswered atomic.Bool
+	refusal    atomic.Pointer[error] // what the last try was refused with, nil for it was not
+	away       bool                  // there was no answer since the last write that was taken; Run's alone
 
 	mu     sync.Mutex
 	status v1alpha1.NodeAgentStatus
@@ -62,7 +68,41 @@ type Reporter struct {
 }
 
 func (r *Reporter) init() {
-	r.once.Do(func() { r.changed, r.retry = make(chan struct{}, 1), make(chan struct{}, 1) })
+	r.once.Do(func() {
+		r.changed, r.retry = make(chan struct{}, 1), make(chan struct{}, 1)
+		if r.budget == nil {
+			r.budget = newBudget()
+		}
+	})
+}
+
+// Unanswered says that the last try to write had no answer from the API server.
+func (r *Reporter) Unanswered() bool { return r.unanswered.Load() }
+
+// Refused is what the API server refused the last try to write with; nil where it took that, or did not answer.
+func (r *Reporter) Refused() error {
+	if err := r.refusal.Load(); err != nil {
+		return *err
+	}
+	return nil
+}
+
+// tried takes down whether the API server answered.
+func (r *Reporter) tried(err error) {
+	silent := err != nil && !errors.As(err, new(apierrors.APIStatus))
+	r.unanswered.Store(silent)
+	r.refusal.Store(nil)
+	if err != nil && !silent {
+		r.refusal.Store(&err)
+	}
+	r.away = r.away || silent
+	if err != nil || !r.away {
+		return // one that is just back may refuse the first tries
+	}
+	r.away = false
+	if r.Answered != nil {
+		r.Answered()
+	}
 }
 
 // Update changes the status and has it written. It never blocks on the network.
@@ -114,7 +154,7 @@ func signal(c chan struct{}) {
 // Run writes until the context ends.
 func (r *Reporter) Run(ctx context.Context, api Writer) {
 	r.init()
-	w := writer{Reporter: r, api: api, limit: rate.NewLimiter(rate.Every(writeEvery), writeBurst), altered: map[string]alteration{}}
+	w := writer{Reporter: r, api: api, altered: map[string]alteration{}}
 	beat := r.Clock.NewTimer(0)
 	defer beat.Stop()
 	doubt := r.Clock.NewTimer(watchPatience)
@@ -132,10 +172,11 @@ func (r *Reporter) Run(ctx context.Context, api Writer) {
 		case <-beat.C():
 			heartbeat = true
 		}
+		before := w.wrote
 		if !w.write(ctx, heartbeat) {
 			return
 		}
-		if heartbeat {
+		if heartbeat || w.wrote != before { // which is as good as one
 			beat.Reset(jittered(heartbeatEvery))
 		}
 		if w.awaited != "" {
@@ -149,8 +190,7 @@ func jittered(d time.Duration) time.Duration { return d - d/10 + rand.N(d/5) }
 // writer is one Run of a Reporter.
 type writer struct {
 	*Reporter
-	api   Writer
-	limit *rate.Limiter
+	api Writer
 	// last is what the object has as far as is known; nil for nothing.
 	last *v1alpha1.NodeAgentStatus
 	// heartbeat is the last one written.
@@ -181,10 +221,12 @@ func (w *writer) write(ctx context.Context, heartbeat bool) bool {
 		if data == nil && !heartbeat {
 			return true
 		}
-		if !w.sleep(ctx, w.limit.ReserveN(w.Clock.Now(), 1).DelayFrom(w.Clock.Now())) {
-			return false
+		if wait := w.budget.wait(w.Clock.Now()); wait > 0 {
+			if !w.sleep(ctx, wait) {
+				return false
+			}
+			continue // it may have gone on while the budget was short, or back
 		}
-		status, known = w.newest() // it may have gone on while the budget was short
 		status.HeartbeatTime = metav1.NewTime(w.Clock.Now().Truncate(time.Second))
 		if err = w.send(ctx, w.fit(status), known); err == nil {
 			return true
@@ -212,13 +254,15 @@ func (w *writer) send(ctx context.Context, status v1alpha1.NodeAgentStatus, know
 		return err
 	}
 	agent, err := w.api.PatchNodeAgentStatus(ctx, w.Node, data)
+	w.tried(err)
 	if err != nil {
 		return err
 	}
+	w.budget.spend(w.Clock.Now())
 	w.heartbeat, w.uid, w.awaited, w.wrote = status.HeartbeatTime, agent.UID, agent.ResourceVersion, w.Clock.Now()
 	if known {
 		w.last = &agent.Status
-		err = w.compare(data)
+		err = w.compare(data, status)
 	}
 	if w.Written != nil {
 		w.Written(len(data))
@@ -228,8 +272,8 @@ func (w *writer) send(ctx context.Context, status v1alpha1.NodeAgentStatus, know
 
 // compare takes down which fields of a patch the API server stored otherwise, such as those that its definition of the
 // kind does not know yet. To send them again would change nothing, however often.
-func (w *writer) compare(data []byte) error {
-	sent, err := sentFields(data)
+func (w *writer) compare(data []byte, status v1alpha1.NodeAgentStatus) error {
+	sent, err := sentFields(data, status)
 	if err != nil {
 		return err
 	}

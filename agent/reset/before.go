@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -13,6 +14,8 @@ import (
 	"github.com/google/nftables"
 
 	"github.com/drover-dev/drover/agent/baseline"
+	"github.com/drover-dev/drover/agent/kernel"
+	"github.com/drover-dev/drover/api/node"
 )
 
 // logindConf is where the kubelet asks logind for time at a shutdown.
@@ -56,12 +59,24 @@ func (r *resetter) removeDirectories(context.Context) error {
 			r.say("Removed %s", path)
 		}
 	}
+	return r.tellOfStaticPods()
+}
+
+// tellOfStaticPods names the static pods that somebody gave this machine: they are not Drover's to delete, and would run on the
+// next node that it becomes.
+func (r *resetter) tellOfStaticPods() error {
+	manifests, err := matches(r.Root+node.StaticPodDir, "*")
+	if err != nil || len(manifests) == 0 {
+		return err
+	}
+	r.say("Kept static pods that somebody put here, which run again should this machine become another node: %s", strings.Join(manifests, ", "))
 	return nil
 }
 
 func (r *resetter) restoreSysctls() error {
-	var errs []error
-	for name, value := range r.before.Sysctls {
+	values, err := r.formerSysctls()
+	errs := []error{err}
+	for name, value := range values {
 		path := filepath.Join(r.Root, "/proc/sys", name)
 		data, err := os.ReadFile(path)
 		if isGone(err) || errors.Is(err, os.ErrPermission) || err == nil && strings.TrimSpace(string(data)) == value {
@@ -78,6 +93,29 @@ func (r *resetter) restoreSysctls() error {
 		r.say("Set %s back to %s", strings.ReplaceAll(name, "/", "."), value)
 	}
 	return errors.Join(errs...)
+}
+
+// formerSysctls are the values to set parameters back to: what the agent set itself, unless somebody else has set it since, and
+// of what its components set, what it was before the agent came.
+func (r *resetter) formerSysctls() (map[string]string, error) {
+	owned, err := kernel.LoadOwned(r.RunDir)
+	values := maps.Clone(r.before.Sysctls)
+	if values == nil {
+		values = map[string]string{}
+	}
+	for name, o := range owned {
+		data, err := os.ReadFile(filepath.Join(r.Root, "/proc/sys", name))
+		now := strings.TrimSpace(string(data))
+		if err != nil || o.IsOurs(now) {
+			values[name] = o.Before
+			continue
+		}
+		delete(values, name)
+		if now != o.Before {
+			r.say("Left %s at %s, which somebody else has set it to since", strings.ReplaceAll(name, "/", "."), now)
+		}
+	}
+	return values, err
 }
 
 // removeEmptyTables removes iptables' own tables if there were none before and nothing is in them now.

@@ -11,7 +11,10 @@ import (
 	"github.com/google/nftables"
 
 	"github.com/drover-dev/drover/agent/baseline"
+	"github.com/drover-dev/drover/agent/host"
+	"github.com/drover-dev/drover/agent/kernel"
 	"github.com/drover-dev/drover/api/node"
+	"github.com/drover-dev/drover/api/v1alpha1"
 )
 
 func put(t *testing.T, path, content string) {
@@ -121,6 +124,42 @@ func TestResetGivesBackAMachineWhoseAgentClaimedNothingYet(t *testing.T) {
 	}
 }
 
+func TestResetKeepsTheStaticPodsOfOthersAndSaysSo(t *testing.T) {
+	for name, c := range map[string]struct {
+		manifest bool
+	}{
+		"somebody put one there": {true},
+		"there is none":          {false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			o, out := machine(t)
+			if err := (baseline.Recorder{Root: o.Root, StateDir: o.StateDir, RunDir: o.RunDir}).Record(); err != nil {
+				t.Fatal(err)
+			}
+			put(t, o.Root+node.BootstrapPath, "")
+			dir := o.Root + node.StaticPodDir
+			if err := os.MkdirAll(dir, 0o755); err != nil {
+				t.Fatal(err)
+			}
+			if c.manifest {
+				put(t, dir+"/web.yaml", "kind: Pod")
+			}
+			if err := Run(t.Context(), o); err != nil {
+				t.Fatal(err)
+			}
+			if exists(dir+"/web.yaml") != c.manifest || exists(dir) != c.manifest {
+				t.Errorf("the manifest is there: %t, its directory: %t; it said:\n%s", exists(dir+"/web.yaml"), exists(dir), out)
+			}
+			if told := strings.Contains(out.String(), "Kept static pods") && strings.Contains(out.String(), dir+"/web.yaml"); told != c.manifest {
+				t.Errorf("it said:\n%s", out)
+			}
+			if left, err := Left(o); err != nil || len(left) > 0 {
+				t.Errorf("left is %v, %v: static pods are nothing of Drover's", left, err)
+			}
+		})
+	}
+}
+
 func TestABootstrapDocumentThatIsLeftIsSeenWithoutABaseline(t *testing.T) {
 	o, _ := unclaimed(t)
 	put(t, o.Root+node.BootstrapPath, "")
@@ -172,5 +211,35 @@ func TestATreeIsNotRemovedAcrossAMount(t *testing.T) {
 	}
 	if !exists(dir+"/a/volume/theirs") || exists(dir+"/b") {
 		t.Error("what is mounted must stay, and what is not must go")
+	}
+}
+
+// What the agent set is what it was before, unless somebody else has set it since: then it is theirs.
+func TestResetGivesBackTheParametersThatTheAgentSet(t *testing.T) {
+	o, out := machine(t)
+	parameters := map[string]string{"net/ipv4/ip_forward": "0", "net/core/somaxconn": "4096", "net/ipv4/tcp_syncookies": "1"}
+	for name, value := range parameters {
+		put(t, filepath.Join(o.Root, "/proc/sys", name), value+"\n")
+	}
+	if err := (baseline.Recorder{Root: o.Root, StateDir: o.StateDir, RunDir: o.RunDir}).Record(); err != nil {
+		t.Fatal(err)
+	}
+	k := &kernel.Kernel{Host: &host.System{Root: o.Root}, RunDir: o.RunDir}
+	if found := k.ApplySysctls(map[string]v1alpha1.SysctlValue{"net.core.somaxconn": "8192", "net.ipv4.tcp_syncookies": "0"}, false); len(found) > 0 {
+		t.Fatal(found)
+	}
+	put(t, o.Root+"/proc/sys/net/ipv4/tcp_syncookies", "2\n")
+	if err := Run(t.Context(), o); err != nil {
+		t.Fatal(err)
+	}
+	parameters["net/ipv4/tcp_syncookies"] = "2"
+	for name, want := range parameters {
+		data, err := os.ReadFile(filepath.Join(o.Root, "/proc/sys", name))
+		if got := strings.TrimSpace(string(data)); got != want || err != nil {
+			t.Errorf("%s is %s, want %s: %v", name, got, want, err)
+		}
+	}
+	if !strings.Contains(out.String(), "Left net.ipv4.tcp_syncookies at 2") {
+		t.Errorf("it does not say what it left:\n%s", out)
 	}
 }

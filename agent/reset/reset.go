@@ -13,6 +13,7 @@ import (
 
 	"github.com/drover-dev/drover/agent/baseline"
 	"github.com/drover-dev/drover/agent/component"
+	"github.com/drover-dev/drover/agent/kernel"
 	"github.com/drover-dev/drover/agent/network"
 	"github.com/drover-dev/drover/agent/service"
 	"github.com/drover-dev/drover/agent/supervise"
@@ -184,7 +185,7 @@ func (r *resetter) removeFiles(context.Context) error {
 	paths, err := matches(r.RunDir, "*")
 	cutShort, unread := matches(r.Root+filepath.Dir(node.BootstrapPath), "."+filepath.Base(node.BootstrapPath)+".*")
 	paths = slices.DeleteFunc(paths, func(path string) bool {
-		return slices.Contains([]string{service.LockName, baseline.FileName}, filepath.Base(path))
+		return slices.Contains([]string{service.LockName, baseline.FileName, kernel.OwnedName}, filepath.Base(path))
 	})
 	paths = append(append(paths, cutShort...), r.Root+node.BootstrapPath, r.Paths.ConfigDir, r.Paths.LogDir, filepath.Join(r.Paths.CNIConfDir, network.ConflistName))
 	if r.isOurs(r.Paths.KubeletDir) {

@@ -15,6 +15,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/drover-dev/drover/agent/baseline"
+	"github.com/drover-dev/drover/agent/selfupdate"
 	"github.com/drover-dev/drover/api/node"
 	"github.com/drover-dev/drover/internal/atomicfile"
 )
@@ -69,11 +70,14 @@ func Install(ctx context.Context, o Options) error {
 
 func (o *Options) installAgent(ctx context.Context) error {
 	binary, err := o.installBinary()
+	if err == nil {
+		err = selfupdate.Install(o.path(node.AgentDir), filepath.Base(filepath.Dir(binary)))
+	}
 	if err != nil {
 		return err
 	}
 	fresh := true
-	for path, text := range map[string]string{SlicePath: sliceUnit, NodeUnitPath: unit(nodeUnit, binary), UnitPath: unit(agentUnit, binary)} {
+	for path, text := range Units() {
 		if _, err := os.Lstat(o.path(path)); !errors.Is(err, os.ErrNotExist) {
 			fresh = false
 		}
@@ -136,17 +140,16 @@ func (o *Options) copyBinary() (string, error) {
 }
 
 // binaryPath is where the program of a digest is installed.
-func binaryPath(digest string) string { return filepath.Join(agentDir, digest[:16], binaryName) }
+func binaryPath(digest string) string {
+	return filepath.Join(node.AgentDir, digest[:16], selfupdate.ProgramName)
+}
 
-// agentDir has a directory for each version of the agent.
-const agentDir = node.StateDir + "/agent"
-
-// removeOthers removes the agents that were installed before. One that stays is no harm.
+// removeOthers removes the agents that were installed, or had installed themselves, before. One that stays is no harm.
 func (o *Options) removeOthers(binary string) {
-	entries, _ := os.ReadDir(o.path(agentDir))
+	entries, _ := os.ReadDir(o.path(node.AgentDir))
 	for _, entry := range entries {
-		if entry.Name() != filepath.Base(filepath.Dir(binary)) {
-			_ = os.RemoveAll(o.path(filepath.Join(agentDir, entry.Name())))
+		if name := entry.Name(); entry.IsDir() && !strings.HasPrefix(name, ".") && name != filepath.Base(filepath.Dir(binary)) {
+			_ = os.RemoveAll(o.path(filepath.Join(node.AgentDir, name)))
 		}
 	}
 }

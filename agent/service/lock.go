@@ -157,6 +157,23 @@ func holder(path string) (int, error) {
 	return pid, nil
 }
 
+// Agent is the process that runs as the agent, 0 for none. It is looked for without the lock, which an agent that is about to
+// start would then not get.
+func Agent(runDir string) int {
+	path := filepath.Join(runDir, LockName)
+	pid, err := holder(path)
+	if err != nil || pid == 0 {
+		return 0
+	}
+	files, _ := filepath.Glob(fmt.Sprintf("/proc/%d/fd/*", pid)) // the pattern is valid
+	for _, file := range files {
+		if there, err := os.Readlink(file); err == nil && there == path {
+			return pid
+		}
+	}
+	return 0
+}
+
 func terminate(pid int) error {
 	if err := unix.Kill(pid, unix.SIGTERM); err != nil && !errors.Is(err, unix.ESRCH) {
 		return fmt.Errorf("stop process %d: %w", pid, err)

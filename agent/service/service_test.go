@@ -13,7 +13,7 @@ import (
 func TestUnitsAreGolden(t *testing.T) {
 	for name, text := range map[string]string{"drover-agent.service": agentUnit, "drover-node.service": nodeUnit, "drover.slice": sliceUnit} {
 		golden := filepath.Join("testdata", name)
-		got := unit(text, "/var/lib/drover/agent/0123456789abcdef/drover-agent")
+		got := unit(text)
 		if os.Getenv("UPDATE_GOLDEN") != "" {
 			if err := os.WriteFile(golden, []byte(got), 0o644); err != nil {
 				t.Fatal(err)
@@ -157,11 +157,34 @@ func TestAnAgentGoesByTheDigestThatItIsGiven(t *testing.T) {
 // installed are the agents on a machine.
 func installed(t *testing.T, o Options) []string {
 	t.Helper()
-	found, err := filepath.Glob(o.path("/var/lib/drover/agent/*/drover-agent"))
+	found, err := filepath.Glob(o.path("/var/lib/drover/agent/[0-9a-f]*[0-9a-f]/drover-agent"))
 	if err != nil {
 		t.Fatal(err)
 	}
 	return found
+}
+
+func TestAnInstallTakesOverFromWhateverRan(t *testing.T) {
+	o, _ := prepared(t)
+	write(t, o.path("/etc/drover/bootstrap.json"), "{}")
+	write(t, o.path(UnitPath), "[Service]\nType=exec\nExecStart=/var/lib/drover/agent/fedcba9876543210/drover-agent run\n")
+	write(t, o.path("/var/lib/drover/agent/fedcba9876543210/drover-agent"), "one without a link to it")
+	updated := strings.Repeat("0123456789abcdef", 4)
+	write(t, o.path("/var/lib/drover/agent/"+updated+"/drover-agent"), "one that had installed itself")
+	write(t, o.path("/var/lib/drover/agent/update.json"), `{"schema":1,"trial":{"version":"v2","digest":"sha256:`+updated+`"}}`)
+	if err := Install(t.Context(), o); err != nil {
+		t.Fatal(err)
+	}
+	found := installed(t, o)
+	if got, err := os.ReadFile(o.path("/var/lib/drover/agent/current/drover-agent")); err != nil || string(got) != "a program" || len(found) != 1 {
+		t.Errorf("the link leads to %q (%v), and there are %v", got, err, found)
+	}
+	if text, err := os.ReadFile(o.path(UnitPath)); err != nil || !strings.Contains(string(text), "ExecStart=/var/lib/drover/agent/current/drover-agent run\n") {
+		t.Errorf("the unit does not go by the link (%v):\n%s", err, text)
+	}
+	if _, err := os.Stat(o.path("/var/lib/drover/agent/update.json")); err == nil {
+		t.Error("the other is still on trial")
+	}
 }
 
 func TestOneAgentRunsAtATime(t *testing.T) {

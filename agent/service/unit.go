@@ -1,6 +1,11 @@
 package service
 
-import "strings"
+import (
+	"strings"
+
+	"github.com/drover-dev/drover/agent/selfupdate"
+	"github.com/drover-dev/drover/api/node"
+)
 
 // What Install writes. The components are in NodeUnit's cgroup, each in one of its own, so that the agent's unit can be
 // stopped, replaced and accounted for by itself.
@@ -9,7 +14,6 @@ const (
 	NodeUnitPath  = "/etc/systemd/system/drover-node.service"
 	SlicePath     = "/etc/systemd/system/drover.slice"
 	NetworkdPath  = "/etc/systemd/networkd.conf.d/50-drover.conf"
-	binaryName    = "drover-agent"
 	binaryPattern = "@binary@"
 )
 
@@ -28,6 +32,12 @@ TasksAccounting=yes
 // agentUnit runs the agent. KillMode=process leaves alone what an agent from before NodeUnit started in its own cgroup.
 // The soft limit on open files is the kernel's customary one: containers inherit it, and programs in them that close or
 // clear every possible descriptor take minutes over a million; Go raises its own to the hard one.
+//
+// The agent says that it is ready at once, but for a new version of it, which is when it has proved itself: what is not by then
+// is ended, and the one before it comes back. One that is ready says that it lives as long as it can look at its own state, which
+// it cannot while it writes that to a disk: one that is overloaded or loses a path takes minutes over it, and an agent that was
+// ended for that would have to read from the same disk to start. A hung agent is in nobody's way meanwhile, as pods and
+// components go on; five minutes are what a node's conditions take to grow old.
 const agentUnit = `[Unit]
 Description=Drover node agent
 Documentation=https://github.com/drover-dev/drover
@@ -37,7 +47,10 @@ After=network-online.target drover-node.service
 StartLimitIntervalSec=0
 
 [Service]
-Type=exec
+Type=notify
+NotifyAccess=main
+TimeoutStartSec=300
+WatchdogSec=300
 Slice=drover.slice
 ExecStart=@binary@ run
 Restart=always
@@ -85,4 +98,12 @@ ManageForeignRoutes=no
 ManageForeignRoutingPolicyRules=no
 `
 
-func unit(text, binary string) string { return strings.ReplaceAll(text, binaryPattern, binary) }
+// unit is the text of a unit, which runs the agent by the link that leads to the one that proved itself last.
+func unit(text string) string {
+	return strings.ReplaceAll(text, binaryPattern, selfupdate.CurrentPath(node.AgentDir))
+}
+
+// Units are the systemd units that run the agent, by their paths.
+func Units() map[string]string {
+	return map[string]string{SlicePath: sliceUnit, NodeUnitPath: unit(nodeUnit), UnitPath: unit(agentUnit)}
+}

@@ -2,6 +2,7 @@ package status
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -85,18 +86,25 @@ func ready(all []metav1.Condition, obstacle *generation.Obstacle) metav1.Conditi
 		return c
 	}
 	var bad []string
-	starting := true
+	starting, exhausted := true, false
 	for i := range all {
 		if all[i].Status == metav1.ConditionTrue {
 			continue
 		}
 		starting = starting && starts(&all[i])
-		bad = append(bad, fmt.Sprintf("%s: %s", all[i].Type, all[i].Message))
+		text := fmt.Sprintf("%s: %s", all[i].Type, all[i].Message)
+		if all[i].Reason == v1alpha1.ReasonRepairExhausted { // first, as whoever quotes it cuts the end off
+			bad, exhausted = slices.Insert(bad, 0, text), true
+			continue
+		}
+		bad = append(bad, text)
 	}
 	c.Reason, c.Message = v1alpha1.ReasonComponentsUnhealthy, strings.Join(bad, "; ")
 	switch {
 	case len(bad) == 0:
 		c.Status, c.Reason, c.Message = metav1.ConditionTrue, v1alpha1.ReasonHealthy, "Every component is healthy"
+	case exhausted:
+		c.Reason = v1alpha1.ReasonRepairExhausted
 	case starting:
 		c.Reason = v1alpha1.ReasonStarting
 	}

@@ -21,6 +21,24 @@ func servingCertificate(o *Observed) *v1alpha1.Finding {
 	return &f
 }
 
+// remarkOf is what is said beside the sum of the conditions: that the agent is not the one that is asked for.
+func remarkOf(found []v1alpha1.Finding) string {
+	for _, f := range found {
+		if f.Name == finding.AgentUpdate {
+			return f.Message
+		}
+	}
+	return ""
+}
+
+// join puts two remarks together.
+func join(a, b string) string {
+	if a == "" {
+		return b
+	}
+	return a + "; " + b
+}
+
 // agentCertificate is the finding of an agent's certificate that ends before long, nil while it is renewed in time. It is no
 // condition's failure yet: the node works, and a machine that counts as unhealthy is in the way of others. An agent whose
 // certificate has ended has nobody to tell.

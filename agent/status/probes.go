@@ -23,6 +23,11 @@ type Checks struct {
 
 // Probes are what the conditions rest on in a state of the node.
 func Probes(spec *v1alpha1.NodeAgentSpec, ask Checks) []health.Probe {
+	proxy, network := "kube-proxy keeps Services' rules", "pods' routes and rules are in place"
+	if spec.Drift.Rules == v1alpha1.DriftIgnore {
+		const unseen = "are not looked at, as the policy for rules is Ignore"
+		proxy, network = "kube-proxy answers; Services' rules "+unseen, "pods' routes are in place; their rules "+unseen
+	}
 	return []health.Probe{
 		{
 			Condition: v1alpha1.RuntimeHealthyCondition, Component: v1alpha1.ComponentContainerd,
@@ -34,11 +39,11 @@ func Probes(spec *v1alpha1.NodeAgentSpec, ask Checks) []health.Probe {
 		},
 		{
 			Condition: v1alpha1.ProxyHealthyCondition, Component: v1alpha1.ComponentKubeProxy, Disabled: spec.Proxy.Mode == v1alpha1.ProxyModeNone,
-			Check: ask.Proxy, Alive: ask.ProxyAlive, Healthy: "kube-proxy keeps Services' rules",
+			Check: ask.Proxy, Alive: ask.ProxyAlive, Healthy: proxy,
 		},
 		{
 			Condition: v1alpha1.NetworkHealthyCondition, Disabled: spec.Network.Mode == v1alpha1.NetworkModeExternal,
-			Every: kernelEvery, Check: ask.Network, Healthy: "pods' routes and rules are in place",
+			Every: kernelEvery, Check: ask.Network, Healthy: network,
 		},
 		{
 			Condition: v1alpha1.DiskHealthyCondition, Check: ask.Disk, Healthy: "there is room for pods and images",

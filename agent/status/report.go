@@ -11,15 +11,22 @@ import (
 	"github.com/drover-dev/drover/api/v1alpha1"
 )
 
+// maxFindings is how many the API takes. The worst come first.
+const maxFindings = 32
+
 // Observed is all that a status is made from, as it was at one moment.
 type Observed struct {
 	Now          time.Time
 	AgentVersion string
+	// Agent is where the agent's program is from, nil for what the machine was set up with.
+	Agent *v1alpha1.AgentProgram
 	// Generation is that of the NodeAgent that is wanted. Revision is that of the state that is installed or, on a new machine,
 	// being installed, and Proxy is what keeps Services there.
 	Generation int64
 	Revision   string
 	Proxy      v1alpha1.ProxyMode
+	// ClusterHash is that of the facts of the cluster in the state that Revision is of.
+	ClusterHash string
 	// Progress is where the machine is between its generations, and Phase how far the wanted one is.
 	Progress generation.State
 	Phase    v1alpha1.NodeAgentPhase
@@ -33,6 +40,8 @@ type Observed struct {
 	Findings []v1alpha1.Finding
 	// Certificate is the agent's, nil when it has none that is good.
 	Certificate *Certificate
+	// Certificates are all that the node has.
+	Certificates []v1alpha1.CertificateStatus
 	// Serving says that the kubelet has a certificate to serve with.
 	Serving bool
 	// Steps are those of joining that are done.
@@ -51,20 +60,21 @@ type Certificate struct {
 // Report is a status that follows another one. It keeps the transition time of a condition whose status is what it was.
 func Report(last v1alpha1.NodeAgentStatus, o Observed) v1alpha1.NodeAgentStatus {
 	s := last
-	s.ObservedGeneration, s.AgentVersion = o.Generation, o.AgentVersion
-	s.Phase, s.CurrentRevision, s.PreviousRevision = o.Phase, o.Revision, previous(&o)
-	s.FailedRevision = failed(o.Progress.Failed)
+	s.ObservedGeneration, s.AgentVersion, s.Agent = o.Generation, o.AgentVersion, o.Agent
+	s.Phase, s.CurrentRevision, s.PreviousRevision, s.ClusterHash = o.Phase, o.Revision, previous(&o), o.ClusterHash
+	s.FailedRevision = failed(&o.Progress)
 	s.Components = components(o.Components, o.Proxy)
-	s.BootTimeline = o.Steps
+	s.BootTimeline, s.Certificates = o.Steps, o.Certificates
 	s.Findings = slices.Clone(o.Findings)
-	remark := ""
+	remark := remarkOf(o.Findings)
 	if f := servingCertificate(&o); f != nil {
 		s.Findings = append(s.Findings, *f)
 	}
 	if f := agentCertificate(&o); f != nil {
-		s.Findings, remark = append(s.Findings, *f), f.Message
+		s.Findings, remark = append(s.Findings, *f), join(remark, f.Message)
 	}
 	finding.Sort(s.Findings)
+	s.Findings = s.Findings[:min(len(s.Findings), maxFindings)]
 	s.Conditions = conditions(last.Conditions, &o, remark)
 	return s
 }
@@ -78,11 +88,12 @@ func previous(o *Observed) string {
 	return o.Progress.Previous
 }
 
-func failed(f *generation.Failure) *v1alpha1.FailedRevision {
+func failed(s *generation.State) *v1alpha1.FailedRevision {
+	f := s.Failed
 	if f == nil {
 		return nil
 	}
 	return &v1alpha1.FailedRevision{
-		Revision: f.Revision, Reason: f.Reason, Message: v1alpha1.BoundMessage(f.Message), Component: f.Component, Exit: f.Exit, Time: f.Time,
+		Revision: f.Revision, Reason: f.Reason, Message: v1alpha1.BoundMessage(s.Refusal()), Component: f.Component, Exit: f.Exit, Time: f.Time,
 	}
 }

@@ -2,6 +2,7 @@ package status
 
 import (
 	"errors"
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -22,11 +23,15 @@ func TestAReportIsMadeOfAllThatWasObserved(t *testing.T) {
 	machine := []v1alpha1.Finding{finding.Info(finding.CgroupV1, "old"), finding.Warning(finding.DiskSpace, "little")}
 	o := Observed{
 		Now: now, AgentVersion: "v0.1.0", Generation: 3, Revision: "r1", Components: processes(), Serving: true, Steps: steps,
-		Findings: slices.Grow(slices.Clone(machine), 2), Certificate: &Certificate{Overdue: true, NotAfter: now},
+		Certificates: []v1alpha1.CertificateStatus{{Name: v1alpha1.CertificateAgent, NotAfter: metav1.NewTime(now)}},
+		Findings:     slices.Grow(slices.Clone(machine), 2), Certificate: &Certificate{Overdue: true, NotAfter: now},
 	}
 	got := Report(last, o)
 	if got.ObservedGeneration != 3 || got.CurrentRevision != "r1" || got.AgentVersion != "v0.1.0" || !got.HeartbeatTime.Equal(&last.HeartbeatTime) {
 		t.Errorf("got %+v", got)
+	}
+	if diff := cmp.Diff(o.Certificates, got.Certificates); diff != "" {
+		t.Errorf("the certificates (-want +got):\n%s", diff)
 	}
 	if diff := cmp.Diff(steps, got.BootTimeline); diff != "" {
 		t.Errorf("the steps (-want +got):\n%s", diff)
@@ -40,6 +45,20 @@ func TestAReportIsMadeOfAllThatWasObserved(t *testing.T) {
 	}
 	if diff := cmp.Diff(machine, o.Findings); diff != "" {
 		t.Errorf("what was observed is changed by the report of it (-want +got):\n%s", diff)
+	}
+}
+
+func TestAnAgentThatWasGivenUpIsNamed(t *testing.T) {
+	o := situation{processes: processes()}.observe()
+	o.Agent = &v1alpha1.AgentProgram{Failed: &v1alpha1.FailedAgent{Version: "v2"}}
+	o.Findings = append(o.Findings, finding.Warning(finding.AgentUpdate, "the agent v2 was given up"))
+	o.Certificate = &Certificate{Overdue: true, NotAfter: now}
+	got := Report(v1alpha1.NodeAgentStatus{}, o)
+	if got.Agent != o.Agent {
+		t.Errorf("the status has %+v", got.Agent)
+	}
+	if message := got.Conditions[0].Message; !strings.Contains(message, "; the agent v2 was given up; the agent's certificate ends") {
+		t.Errorf("the sum of the conditions says %q", message)
 	}
 }
 
@@ -177,18 +196,36 @@ func TestAReportTellsWhichRevisionsThereAre(t *testing.T) {
 		"the first":       {generation.State{Candidate: revision("r1")}, "r1", "", nil},
 		"being activated": {generation.State{Good: revision("r1"), Candidate: revision("r2"), Previous: "r0"}, "r1", "r0", nil},
 		"on probation":    {generation.State{Good: revision("r1"), Candidate: revision("r2"), Previous: "r0"}, "r2", "r1", nil},
-		"committed":       {generation.State{Good: revision("r2"), Previous: "r1"}, "r2", "r1", nil},
+		"on probation with other facts of the cluster": {generation.State{Good: revision("r1"), Candidate: revision("r1"), Previous: "r0"}, "r1", "r0", nil},
+		"committed": {generation.State{Good: revision("r2"), Previous: "r1"}, "r2", "r1", nil},
+		"rolled back, and from other facts of the cluster": {generation.State{Good: revision("r2"), Previous: "r1", Failed: failure, FailedFacts: &generation.Failure{Message: "no DNS"}}, "r2", "r1",
+			&v1alpha1.FailedRevision{Revision: "r3", Reason: "Exited", Message: "it ended; nor did the node work with the facts of the cluster as they are now: no DNS", Component: "kubelet", Exit: exit, Time: metav1.NewTime(now)}},
 		"rolled back": {generation.State{Good: revision("r2"), Previous: "r1", Failed: failure}, "r2", "r1",
 			&v1alpha1.FailedRevision{Revision: "r3", Reason: "Exited", Message: "it ended", Component: "kubelet", Exit: exit, Time: metav1.NewTime(now)}},
 	} {
 		got := Report(v1alpha1.NodeAgentStatus{PreviousRevision: "old", FailedRevision: &v1alpha1.FailedRevision{}}, Observed{
-			Now: now, Revision: c.runs, Phase: v1alpha1.PhaseProbation, Progress: c.progress,
+			Now: now, Revision: c.runs, ClusterHash: "facts", Phase: v1alpha1.PhaseProbation, Progress: c.progress,
 		})
+		if got.ClusterHash != "facts" {
+			t.Errorf("%s: the facts of the cluster are %q", name, got.ClusterHash)
+		}
 		if got.Phase != v1alpha1.PhaseProbation || got.CurrentRevision != c.runs || got.PreviousRevision != c.previous {
 			t.Errorf("%s: it is %s, runs %s and ran %q, want %q", name, got.Phase, got.CurrentRevision, got.PreviousRevision, c.previous)
 		}
 		if diff := cmp.Diff(c.failed, got.FailedRevision); diff != "" {
 			t.Errorf("%s: what failed (-want +got):\n%s", name, diff)
 		}
+	}
+}
+
+func TestMoreFindingsThanTheAPITakesLeaveTheWorst(t *testing.T) {
+	o := Observed{}
+	for i := range 40 {
+		o.Findings = append(o.Findings, finding.Warning(fmt.Sprintf("Warning%d", i), "it is so"))
+	}
+	o.Findings = append(o.Findings, finding.Error("Worst", "it is so"))
+	s := Report(v1alpha1.NodeAgentStatus{}, o)
+	if len(s.Findings) != 32 || s.Findings[0].Name != "Worst" {
+		t.Errorf("%d findings are told, the first is %s", len(s.Findings), s.Findings[0].Name)
 	}
 }

@@ -68,6 +68,8 @@ type situation struct {
 	unprobed bool
 	obstacle *generation.Obstacle
 	cert     *Certificate
+	// exhausted is the process that restarts did not mend.
+	exhausted string
 }
 
 func (s situation) observe() Observed {
@@ -83,6 +85,9 @@ func (s situation) observe() Observed {
 		for _, c := range s.processes {
 			if c.Name == p.Component {
 				e.Component = &c
+				if c.Name == s.exhausted {
+					e.Exhausted = "10 restarts did not mend it"
+				}
 			}
 		}
 		o.Probed = append(o.Probed, p.Judge(e))
@@ -167,6 +172,13 @@ func TestWhichConditionHoldsAndWhy(t *testing.T) {
 			isReady: "False ComponentsUnhealthy: RuntimeHealthy: containerd was ended by SIGKILL and is about to be started again; KubeletHealthy: kubelet says 500: syncloop",
 			runtime: "False Exited: containerd was ended by SIGKILL and is about to be started again",
 			kubelet: "False ProbeFailed: kubelet says 500: syncloop",
+		}},
+		"one that restarts do not mend": {reason: "it comes first, with its reason, as whoever quotes the sum cuts its end off", situation: situation{
+			processes: processes(killed(v1alpha1.ComponentKubeProxy)), answers: map[string]error{kubelet: errors.New("kubelet says 500")}, exhausted: v1alpha1.ComponentKubeProxy,
+		}, want: map[string]string{
+			isReady: "False RepairExhausted: ProxyHealthy: kube-proxy was ended by SIGKILL; 10 restarts did not mend it; KubeletHealthy: kubelet says 500",
+			kubelet: "False ProbeFailed: kubelet says 500",
+			proxy:   "False RepairExhausted: kube-proxy was ended by SIGKILL; 10 restarts did not mend it",
 		}},
 		"one that starts beside one that failed": {reason: "in whichever order they are listed", situation: situation{
 			processes: processes(killed(v1alpha1.ComponentKubelet), process(v1alpha1.ComponentKubeProxy, v1alpha1.ComponentStopped)),

@@ -65,7 +65,7 @@ func TestBackoffIsForgottenAfterAWhileOfHealth(t *testing.T) {
 	s, _ := b.start(b.sleeper("kubelet"))
 	pid := runs(t, s, "kubelet")
 	s.mu.Lock()
-	s.units["kubelet"].failures = 7
+	s.units["kubelet"].record.Failures = 7
 	s.mu.Unlock()
 	clock.Step(31 * time.Second)
 	h, err := openHandle(pid)

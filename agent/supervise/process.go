@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"path/filepath"
 	"slices"
 	"strings"
 	"time"
@@ -42,6 +43,9 @@ type Process struct {
 	After []string
 	// ConfigDigest stands for the files the process reads at its start: another digest is another process.
 	ConfigDigest string
+	// Prepare, when it is set, is called before each start, when no earlier process of the name runs any more. One that fails is
+	// logged: the process says itself what it lacks.
+	Prepare func() error
 	// Ready says whether the process does its work; nil means as soon as it runs. It is asked every few
 	// milliseconds after a start until it returns nil once.
 	Ready func(context.Context) error
@@ -56,15 +60,23 @@ type Process struct {
 	Cgroup string
 }
 
-// digest names everything about a process that takes a restart to change. Another agent's must be the same for the same
+// Digest names everything about a process that takes a restart to change. Another agent's must be the same for the same
 // process, or an upgrade of the agent would restart it: the nil was a field that no process had.
-func (p *Process) digest() string {
+func (p *Process) Digest() string {
 	data, err := json.Marshal([]any{p.Path, p.Args, p.Env, p.Dir, p.LogFile, p.ConfigDigest, nil, p.OOMScoreAdj})
 	if err != nil {
 		panic(err) // strings and numbers always marshal
 	}
 	sum := sha256.Sum256(data)
 	return hex.EncodeToString(sum[:])
+}
+
+// executable is the file that the path leads to now, which /proc says is run; a link in it may be another one later.
+func (p *Process) executable() string {
+	if resolved, err := filepath.EvalSymlinks(p.Path); err == nil {
+		return resolved
+	}
+	return p.Path
 }
 
 func (p *Process) argv() []string {

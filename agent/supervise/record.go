@@ -39,6 +39,17 @@ type record struct {
 	// Hangs is how often in a row it was ended because it hung, the last time at HungAt.
 	Hangs  int       `json:"hangs,omitempty"`
 	HungAt time.Time `json:"hungAt,omitzero"`
+	// Failures is how often in a row it ended, the last time at EndedAt. ReadyAt is when it was first ready since it was
+	// started.
+	Failures int       `json:"failures,omitempty"`
+	EndedAt  time.Time `json:"endedAt,omitzero"`
+	ReadyAt  time.Time `json:"readyAt,omitzero"`
+	// Repairs are the restarts that were to mend it, as far as they count.
+	Repairs []repair `json:"repairs,omitempty"`
+	// Replace is why the process that runs is to be replaced though it is as it is wanted; empty for no reason.
+	Replace string `json:"replace,omitempty"`
+	// Mend is why it is to be replaced as soon as the budget of repairs allows it; empty for no reason.
+	Mend string `json:"mend,omitempty"`
 }
 
 // store keeps the records. They are in a directory that does not outlive a reboot, so they are renamed into place

@@ -26,11 +26,14 @@ func (s *Supervisor) Status() []fleetv1.ComponentStatus {
 func (s *Supervisor) Failures(name string) int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if rec, earlier := s.records[name]; earlier { // a supervisor's before this one
+		return rec.Failures
+	}
 	u := s.units[name]
-	if u == nil || u.want == nil || u.want.digest() != u.record.Digest {
+	if u == nil || u.want == nil || u.want.Digest() != u.record.Digest {
 		return 0
 	}
-	return u.failures
+	return u.record.Failures
 }
 
 // NotReady is why a process that runs is not ready, by its last answer; empty when it is, or has not been asked.

@@ -6,6 +6,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"sync"
 	"time"
@@ -26,6 +27,11 @@ type Options struct {
 	Log logr.Logger
 	// Backoff is the wait before restarts.
 	Backoff Backoff
+	// Budget is how many restarts are made to mend a process.
+	Budget Budget
+	// Excused says that a process cannot do its work for want of something that no restart brings, so that those that it needs
+	// meanwhile do not count. Default: none ever is.
+	Excused func(name string) bool
 	// Rotation is how logs are rotated.
 	Rotation Rotation
 	// OwnLog, when it is set, has standard error rotated as well where it is a file that is appended to; the old parts are
@@ -66,7 +72,10 @@ func New(opts Options) (*Supervisor, error) {
 	if opts.Chance == nil {
 		opts.Chance = rand.Float64
 	}
-	opts.Backoff = opts.Backoff.withDefaults()
+	if opts.Excused == nil {
+		opts.Excused = func(string) bool { return false }
+	}
+	opts.Backoff, opts.Budget = opts.Backoff.withDefaults(), opts.Budget.withDefaults()
 	opts.Rotation = opts.Rotation.withDefaults()
 	s := &Supervisor{opts: opts, store: store{dir: filepath.Join(opts.RunDir, "processes")}, units: map[string]*unit{}, changed: make(chan struct{})}
 	var err error
@@ -103,29 +112,61 @@ func (s *Supervisor) Apply(processes []Process) error {
 }
 
 // Restart replaces the process of a name, for a reason that the log tells. It is no failure: neither the backoff nor the count
-// of restarts is touched. Where none runs, there is nothing to do.
+// of restarts is touched. Where none runs, there is nothing to do. It is on disk when Restart returns: the next supervisor does
+// it if this one ends before.
 func (s *Supervisor) Restart(name, reason string) {
+	s.replace(name, func(rec *record) { rec.Replace = reason })
+}
+
+// Mend is a Restart that is to give a process back what it had lost. It counts as a repair, and is made when the budget of repairs
+// allows it, unless the process is started anew before.
+func (s *Supervisor) Mend(name, reason string) {
+	s.replace(name, func(rec *record) {
+		now := s.opts.Clock.Now()
+		if s.opts.Budget.wait(rec.Repairs, now) > 0 {
+			rec.Mend = reason
+			return
+		}
+		rec.Replace, rec.Mend, rec.Repairs = reason, "", s.opts.Budget.add(rec.Repairs, now, afterLoss)
+	})
+}
+
+// replace has the process that runs under a name replaced, now or later, as change takes it down.
+func (s *Supervisor) replace(name string, change func(*record)) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if rec, unclaimed := s.records[name]; unclaimed && rec.Running {
+		change(&rec)
+		s.records[name] = rec
+		s.saveLocked(rec)
+		return
+	}
 	u := s.units[name]
 	if u == nil || u.want == nil || !u.record.Running {
 		return
 	}
-	u.restart = reason
+	change(&u.record)
+	s.saveLocked(u.record)
 	if u.interrupt != nil {
 		u.interrupt()
 	}
 	s.changedLocked()
 }
 
+func (s *Supervisor) saveLocked(rec record) {
+	if err := s.store.write(rec); err != nil {
+		s.opts.Log.Error(err, "Failed to record that a process is to be replaced, so the next agent will not do it", "component", rec.Name)
+	}
+}
+
 // RestartHung has a process ended that does not answer, and started again after its backoff: that is a failure like any other end.
 // inARow is how often in a row it hangs, for Hangs, and message becomes that of its exit. Where the process of that number does not
-// run any more, there is nothing to do.
+// run any more, there is nothing to do, nor where the budget of repairs has it wait: it is asked again.
 func (s *Supervisor) RestartHung(name string, pid int32, inARow int, message string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	u := s.units[name]
-	if u == nil || u.hung != nil || !u.record.Running || u.record.PID != int(pid) {
+	if u == nil || u.hung != nil || !u.record.Running || u.record.PID != int(pid) || s.opts.Budget.wait(u.record.Repairs, s.opts.Clock.Now()) > 0 {
 		return
 	}
 	u.hung = &hang{inARow: inARow, message: message}
@@ -155,6 +196,32 @@ func (s *Supervisor) Knows(name string) bool {
 	}
 	_, err := os.Stat(filepath.Join("/proc", strconv.Itoa(rec.PID)))
 	return err == nil
+}
+
+// Arguments are those that the process of a name was last started with, by this supervisor or an earlier one; none where it has
+// ended.
+func (s *Supervisor) Arguments(name string) []string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	rec := s.records[name]
+	if u := s.units[name]; u != nil {
+		rec = u.record
+	}
+	if !rec.Running || len(rec.Argv) == 0 {
+		return nil
+	}
+	return slices.Clone(rec.Argv[1:])
+}
+
+// Has says whether the process of a name was last started as p is, by this supervisor or an earlier one.
+func (s *Supervisor) Has(p Process) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	rec := s.records[p.Name]
+	if u := s.units[p.Name]; u != nil {
+		rec = u.record
+	}
+	return rec.Running && rec.Digest == p.Digest()
 }
 
 // unitLocked makes the unit of a name unless it exists, and starts its goroutine if Run runs.

@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -110,6 +111,54 @@ func TestAdoptionWhenTheRecordHasNoPIDYet(t *testing.T) {
 	}
 }
 
+// A program's path may lead to another directory by the time that the next agent looks for the process.
+func TestAProcessIsFoundThoughTheLinkThatItWasStartedByLeadsElsewhere(t *testing.T) {
+	b := newBench(t)
+	process := b.sleeper("containerd")
+	link := filepath.Join(b.dir, "current")
+	if err := os.Symlink(filepath.Dir(process.Path), link); err != nil {
+		t.Fatal(err)
+	}
+	process.Path = filepath.Join(link, "sleep")
+	first, end := b.start(process)
+	pid := runs(t, first, "containerd")
+	end()
+	begun := first.units["containerd"].record
+	begun.PID, begun.StartTime, begun.Exe = 0, 0, process.executable() // as it is written before the start
+	if err := errors.Join(os.Remove(link), os.Symlink(b.dir, link), first.store.write(begun)); err != nil {
+		t.Fatal(err)
+	}
+	second, err := New(b.opts)
+	if err != nil {
+		t.Fatal(err)
+	}
+	found := second.records["containerd"]
+	h, err := found.find()
+	if err != nil || h == nil || h.pid != pid {
+		t.Fatalf("found %+v (%v), want process %d", h, err, pid)
+	}
+	h.close()
+}
+
+func TestWhatWasStartedIsKnownByTheNextSupervisor(t *testing.T) {
+	b := newBench(t)
+	process := b.sleeper("containerd")
+	first, end := b.start(process)
+	runs(t, first, "containerd")
+	end()
+	second, err := New(b.opts)
+	if err != nil {
+		t.Fatal(err)
+	}
+	other := process
+	other.ConfigDigest = "other"
+	for _, s := range []*Supervisor{first, second} {
+		if !s.Has(process) || s.Has(other) || s.Has(b.sleeper("kubelet")) {
+			t.Errorf("has the process: %v, another of its name: %v, one that never was: %v", s.Has(process), s.Has(other), s.Has(b.sleeper("kubelet")))
+		}
+	}
+}
+
 func TestAProcessWhoseRestartWasNotRecordedIsAdopted(t *testing.T) {
 	for name, running := range map[string]bool{"nor its end": true, "but its end": false} {
 		t.Run(name, func(t *testing.T) {
@@ -175,7 +224,7 @@ func TestRecordOfAnotherProcessIsNotAdopted(t *testing.T) {
 	process := b.sleeper("kubelet")
 	rec := first.units["kubelet"].record
 	rec.StartTime++ // as if the PID had been given to another process
-	rec.Argv, rec.Digest = process.argv(), process.digest()
+	rec.Argv, rec.Digest = process.argv(), process.Digest()
 	if err := first.store.write(rec); err != nil {
 		t.Fatal(err)
 	}
@@ -226,6 +275,33 @@ func TestChangeRestartsOnlyWhatDiffers(t *testing.T) {
 	})
 }
 
+func TestAStartIsPreparedWhenTheProcessBeforeHasEnded(t *testing.T) {
+	b := newBench(t)
+	process := b.sleeper("kubelet")
+	var before atomic.Int64
+	var found, prepared atomic.Int64
+	process.Prepare = func() error {
+		prepared.Add(1)
+		if pid := int(before.Load()); pid != 0 && alive(pid) {
+			found.Store(int64(pid))
+		}
+		return errors.New("which keeps no process from being started")
+	}
+	s, _ := b.start(process)
+	before.Store(int64(runs(t, s, "kubelet")))
+	process.ConfigDigest = "other"
+	if err := s.Apply([]Process{process}); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "it was replaced", func() bool {
+		got := status(s, "kubelet")
+		return got.State == fleetv1.ComponentRunning && got.PID != nil && int64(*got.PID) != before.Load()
+	})
+	if prepared.Load() != 2 || found.Load() != 0 {
+		t.Errorf("prepared %d times, want 2; process %d still ran then, want none", prepared.Load(), found.Load())
+	}
+}
+
 func TestAProcessThatIsRestartedHasNotFailed(t *testing.T) {
 	b := newBench(t)
 	var log logLines
@@ -249,6 +325,32 @@ func TestAProcessThatIsRestartedHasNotFailed(t *testing.T) {
 }
 
 // It may end between the two.
+// An agent may be killed while the process that it is to replace still ends, or before it has looked after it at all.
+func TestARestartIsMadeByTheNextSupervisor(t *testing.T) {
+	b := newBench(t)
+	process := b.sleeper("one")
+	first, end := b.start(process)
+	pid := runs(t, first, "one")
+	end()
+	second, err := New(b.opts)
+	if err != nil {
+		t.Fatal(err)
+	}
+	second.Restart("one", "it read another file")
+	third, _ := b.start(process)
+	eventually(t, "it was replaced", func() bool {
+		got := status(third, "one")
+		return got.State == fleetv1.ComponentRunning && got.PID != nil && int(*got.PID) != pid
+	})
+	again := runs(t, third, "one")
+	if err := third.Apply([]Process{process}); err != nil {
+		t.Fatal(err)
+	}
+	if got := runs(t, third, "one"); got != again {
+		t.Error("it is replaced time and again")
+	}
+}
+
 func TestAProcessThatEndsBeforeItIsRestartedIsStartedOnce(t *testing.T) {
 	b := newBench(t)
 	var log logLines
@@ -256,7 +358,7 @@ func TestAProcessThatEndsBeforeItIsRestartedIsStartedOnce(t *testing.T) {
 	s, _ := b.start(b.sleeper("one"))
 	pid := runs(t, s, "one")
 	s.mu.Lock()
-	s.units["one"].record.Running, s.units["one"].restart = false, "its Node is gone" // as it is when it has just been seen to end
+	s.units["one"].record.Running, s.units["one"].record.Replace = false, "its Node is gone" // as it is when it has just been seen to end
 	s.mu.Unlock()
 	if err := syscall.Kill(pid, syscall.SIGKILL); err != nil {
 		t.Fatal(err)
@@ -282,7 +384,7 @@ func TestTheEndsOfAnotherConfigurationDoNotCount(t *testing.T) {
 	if err := s.Apply([]Process{before}); err != nil {
 		t.Fatal(err)
 	}
-	s.units["one"].failures, s.units["one"].record.Digest = 7, before.digest()
+	s.units["one"].record.Failures, s.units["one"].record.Digest = 7, before.Digest()
 	if got := s.Failures("one"); got != 7 {
 		t.Errorf("it ended %d times", got)
 	}
@@ -361,6 +463,12 @@ func TestWhatIsReplacedTogetherIsStoppedAndStartedInOrder(t *testing.T) {
 		return p
 	}
 	runtime, kubelet, other := traced("containerd", "0.3"), traced("kubelet", "0.3", "containerd"), traced("other", "0", "containerd")
+	runtime.Ready = func(context.Context) error {
+		if !strings.Contains(read(order), "start-containerd") {
+			return errors.New("it has not begun yet")
+		}
+		return nil
+	}
 	s, _ := b.start(kubelet, runtime, other)
 	for _, name := range []string{"containerd", "kubelet", "other"} {
 		runs(t, s, name)

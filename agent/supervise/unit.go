@@ -14,14 +14,14 @@ type unit struct {
 	name       string
 
 	want      *Process // nil: it is to be stopped and forgotten
-	restart   string   // why the process that runs is to be replaced though it is as it is wanted; empty for no reason
 	hung      *hang    // the process that runs does not answer; nil for nothing is known of that
 	interrupt context.CancelFunc
 	state     fleetv1.ComponentState
 	record    record
 	readyAt   time.Time // zero until the process was ready once
 	notReady  string    // why it is not, by its last answer
-	failures  int       // ends in a row
+	hurried   bool      // the next start does not wait
+	excused   bool      // it ended for want of something that no restart brings
 }
 
 // hang is what is taken down of a process that is ended because it does not answer.
@@ -33,7 +33,7 @@ type hang struct {
 // setWantLocked changes what is wanted, and interrupts the goroutine if that makes a difference: otherwise it would
 // begin its backoff anew each time.
 func (u *unit) setWantLocked(want *Process) {
-	same := u.want != nil && want != nil && u.want.digest() == want.digest() && slices.Equal(u.want.DependsOn, want.DependsOn) &&
+	same := u.want != nil && want != nil && u.want.Digest() == want.Digest() && slices.Equal(u.want.DependsOn, want.DependsOn) &&
 		slices.Equal(u.want.After, want.After)
 	u.want = want
 	if !same && u.interrupt != nil {
@@ -93,7 +93,10 @@ func (u *unit) update(change func()) {
 
 // save writes the record. A node without records still works; only adoption is lost.
 func (u *unit) save() {
-	if err := u.supervisor.store.write(u.record); err != nil {
+	u.supervisor.mu.Lock()
+	rec := u.record
+	u.supervisor.mu.Unlock()
+	if err := u.supervisor.store.write(rec); err != nil {
 		u.supervisor.opts.Log.Error(err, "Failed to record a process, so the next agent will not adopt it", "component", u.name)
 	}
 }
@@ -101,7 +104,9 @@ func (u *unit) save() {
 // adopt takes hold of the process that an earlier supervisor started, if it runs. As long as nobody knows whether it does,
 // it looks again: another one beside it would be worse than none.
 func (u *unit) adopt(ctx context.Context) *handle {
+	u.supervisor.mu.Lock()
 	rec := u.record
+	u.supervisor.mu.Unlock()
 	log := u.supervisor.opts.Log.WithValues("component", u.name)
 	h, err := rec.find()
 	for ; err != nil && ctx.Err() == nil; h, err = rec.find() {
@@ -113,7 +118,12 @@ func (u *unit) adopt(ctx context.Context) *handle {
 	case h != nil:
 		log.Info("Adopted a running process", "pid", rec.PID)
 		rec.Running = true
-		u.update(func() { u.record, u.state = rec, fleetv1.ComponentStarting })
+		u.update(func() {
+			rec.Replace, rec.Mend, rec.Repairs = u.record.Replace, u.record.Mend, u.record.Repairs // a restart may have been asked for meanwhile
+			u.record, u.state = rec, fleetv1.ComponentStarting
+		})
+	case !rec.Running && rec.Failures > 0:
+		u.update(func() { u.state = fleetv1.ComponentBackOff })
 	case rec.Running:
 		log.Info("Found that a process ended while no agent ran", "pid", rec.PID)
 		u.ended(&fleetv1.ComponentExit{})
@@ -137,8 +147,8 @@ func (u *unit) replace(ctx context.Context, want *Process, h *handle) *handle {
 	}
 	h.close()
 	u.update(func() {
-		u.record.Running, u.restart, u.hung = false, "", nil
-		u.failures = 0
+		u.record.Running, u.record.Replace, u.record.Mend, u.hung = false, "", "", nil
+		u.record.Failures = 0
 		u.readyAt = time.Time{}
 		u.state = fleetv1.ComponentStopped
 	})
@@ -187,26 +197,34 @@ func (u *unit) forget() bool {
 // start waits for the process's dependencies and its backoff, then starts it.
 func (u *unit) start(step context.Context, want *Process) *handle {
 	s := u.supervisor
-	if want.digest() != u.record.Digest {
-		u.update(func() { u.failures = 0 }) // they were another configuration's
+	if want.Digest() != u.record.Digest {
+		u.update(func() { u.record.Failures, u.record.Repairs = 0, nil }) // they were another configuration's
 	}
 	if !u.awaitBackoff(step) || !u.awaitDependencies(step, want) {
 		return nil
 	}
 	rec := u.record
-	rec.Name, rec.PID, rec.StartTime, rec.Exe, rec.Argv = u.name, 0, 0, want.Path, want.argv()
-	if want.digest() != rec.Digest {
+	rec.Name, rec.PID, rec.StartTime, rec.Exe, rec.Argv = u.name, 0, 0, want.executable(), want.argv()
+	if want.Digest() != rec.Digest {
 		rec.Hangs = 0
 	}
-	rec.Digest, rec.Running, rec.LogFile = want.digest(), true, want.LogFile
+	rec.Digest, rec.Running, rec.LogFile = want.Digest(), true, want.LogFile
 	rec.DependsOn, rec.StopTimeout = want.DependsOn, want.stopTimeout()
 	rec.StartedAt = s.opts.Clock.Now()
-	if u.failures > 0 {
+	rec.ReadyAt = time.Time{}
+	if rec.Failures > 0 {
 		rec.Restarts++
+		rec.Repairs = u.repaired(rec)
 	}
 	// A restart that was asked for while the process ended is made by this start.
-	u.update(func() { u.record, u.readyAt, u.notReady, u.restart = rec, time.Time{}, "", "" })
+	rec.Replace, rec.Mend = "", ""
+	u.update(func() { u.record, u.readyAt, u.notReady, u.hurried = rec, time.Time{}, "", false })
 	u.save()
+	if want.Prepare != nil {
+		if err := want.Prepare(); err != nil {
+			s.opts.Log.Error(err, "Failed to prepare the start of a process", "component", u.name)
+		}
+	}
 	h, offset, err := spawn(want)
 	if err != nil {
 		s.opts.Log.Error(err, "Failed to start a process", "component", u.name)
@@ -237,7 +255,7 @@ func (u *unit) pause(ctx context.Context) {
 // awaitBackoff waits until it is time for the next start; false means that the step ended first.
 func (u *unit) awaitBackoff(step context.Context) bool {
 	s := u.supervisor
-	delay := s.opts.Backoff.delay(u.failures, s.opts.Chance())
+	delay := u.untilStart()
 	if delay == 0 {
 		return step.Err() == nil
 	}
@@ -249,6 +267,33 @@ func (u *unit) awaitBackoff(step context.Context) bool {
 	case <-step.Done():
 		return false
 	}
+}
+
+// untilStart is how long it is until the next start. What an earlier agent waited counts, but no clock that was set makes the
+// wait longer than it is from the beginning.
+func (u *unit) untilStart() time.Duration {
+	s := u.supervisor
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	now, rec := s.opts.Clock.Now(), &u.record
+	if u.hurried || rec.Failures == 0 {
+		return 0
+	}
+	delay := s.opts.Backoff.delay(rec.Failures, s.opts.Chance())
+	left := min(max(0, rec.EndedAt.Add(delay).Sub(now)), delay)
+	return max(left, s.opts.Budget.wait(rec.Repairs, now))
+}
+
+// repaired are the repairs of a process that is started again after it ended.
+func (u *unit) repaired(rec record) []repair {
+	if u.excused || u.supervisor.opts.Excused(u.name) { // it may be back, which is what it is started for
+		return rec.Repairs
+	}
+	cause := afterEnd
+	if rec.LastExit != nil && rec.LastExit.Reason == fleetv1.ReasonHung {
+		cause = afterHang
+	}
+	return u.supervisor.opts.Budget.add(rec.Repairs, u.supervisor.opts.Clock.Now(), cause)
 }
 
 // afterPatience is how long a process waits for those it is better started after.
@@ -289,8 +334,8 @@ func (u *unit) reason(want *Process) string {
 	switch {
 	case want == nil:
 		return "no longer wanted"
-	case u.restart != "":
-		return u.restart
+	case u.record.Replace != "":
+		return u.record.Replace
 	default:
 		return "configuration changed"
 	}
@@ -298,7 +343,7 @@ func (u *unit) reason(want *Process) string {
 
 // outdatedLocked says whether the process that runs is to be stopped or replaced.
 func (u *unit) outdatedLocked() bool {
-	return u.record.Running && (u.want == nil || u.restart != "" || u.want.digest() != u.record.Digest)
+	return u.record.Running && (u.want == nil || u.record.Replace != "" || u.want.Digest() != u.record.Digest)
 }
 
 func (u *unit) isOutdated() bool {

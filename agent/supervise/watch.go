@@ -15,11 +15,11 @@ import (
 )
 
 const (
-	// readyEvery is how often a process is asked at first whether it is ready: it decides how soon a node joins.
-	readyEvery = 25 * time.Millisecond
-	// readySlowEvery is how often it is asked after readyEagerFor.
+	// readyEvery is how often a process is asked at first whether it is ready: it decides how soon a node joins. From then on
+	// it is asked when a tenth of the time that it has taken so far has passed, readySlowEvery at the latest: on a slow machine
+	// the questions would take from the process the time that it needs to be ready.
+	readyEvery     = 25 * time.Millisecond
 	readySlowEvery = time.Second
-	readyEagerFor  = 20 * time.Second
 	// notReadyAfter is how long after a start an answer is worth a line in the log; until then it is just early.
 	notReadyAfter = time.Second
 )
@@ -31,6 +31,7 @@ func (u *unit) watch(step context.Context, want *Process, h *handle) *handle {
 	if u.readyAt.IsZero() {
 		probing.Go(func() { u.awaitReady(alive, want) })
 	}
+	probing.Go(func() { u.awaitMend(alive) })
 	err := h.wait(alive)
 	cancel()
 	probing.Wait()
@@ -62,23 +63,50 @@ func (u *unit) awaitReady(ctx context.Context, want *Process) {
 			u.answered(err)
 			log.say(err)
 		}
-		every := readyEvery
-		if time.Since(began) > readyEagerFor {
-			every = readySlowEvery
-		}
 		select {
 		case <-ctx.Done():
 			return
-		case <-time.After(every):
+		case <-time.After(askAgain(time.Since(began))):
 		}
 	}
-	if ctx.Err() == nil {
-		u.update(func() {
-			u.readyAt = u.supervisor.opts.Clock.Now()
-			u.notReady = ""
-			u.state = fleetv1.ComponentRunning
-		})
+	if ctx.Err() != nil {
+		return
 	}
+	first := false
+	u.update(func() {
+		u.readyAt = u.supervisor.opts.Clock.Now()
+		if first = u.record.ReadyAt.IsZero(); first {
+			u.record.ReadyAt = u.readyAt
+		}
+		u.notReady = ""
+		u.state = fleetv1.ComponentRunning
+	})
+	if first {
+		u.save()
+	}
+}
+
+// awaitMend has the process replaced that is to be mended, when the budget of repairs allows it.
+func (u *unit) awaitMend(ctx context.Context) {
+	s := u.supervisor
+	s.mu.Lock()
+	reason, wait := u.record.Mend, s.opts.Budget.wait(u.record.Repairs, s.opts.Clock.Now())
+	s.mu.Unlock()
+	if reason == "" {
+		return
+	}
+	timer := s.opts.Clock.NewTimer(wait)
+	defer timer.Stop()
+	select {
+	case <-timer.C():
+		s.Mend(u.name, reason) // which asks again, where the clock was set
+	case <-ctx.Done():
+	}
+}
+
+// askAgain is how long to wait with the next question to a process that was not ready for a while.
+func askAgain(waited time.Duration) time.Duration {
+	return min(max(waited/10, readyEvery), readySlowEvery)
 }
 
 // answered keeps why the process is not ready. Nobody is woken for it: answers follow each other quickly, and whoever
@@ -113,11 +141,14 @@ func (u *unit) ended(exit *fleetv1.ComponentExit) {
 	if exit.LogTail == "" {
 		exit.LogTail = logTail(u.record.LogFile, u.record.LogOffset)
 	}
+	excused := s.opts.Excused(u.name)
 	u.update(func() {
-		if !u.readyAt.IsZero() && now.Sub(u.readyAt) >= s.opts.Backoff.ResetAfter {
-			u.failures = 0
+		u.excused = excused
+		if ready := u.record.ReadyAt; !ready.IsZero() && now.Sub(ready) >= s.opts.Backoff.ResetAfter {
+			u.record.Failures = 0
 		}
-		u.failures++
+		u.record.Failures++
+		u.record.EndedAt = now
 		if u.hung != nil {
 			exit.Reason, exit.Message = fleetv1.ReasonHung, u.hung.message
 			u.record.Hangs, u.record.HungAt, u.hung = u.hung.inARow, now, nil

@@ -37,7 +37,7 @@ func newCommand() *cobra.Command {
 		SilenceUsage:  true,
 		SilenceErrors: true,
 	}
-	root.AddCommand(newRun(), newReset(), newInstall(), newPreflight(), newRoutes(), newHalt(), newVersion(), newInit())
+	root.AddCommand(newRun(), newReset(), newInstall(), newPreflight(), newPlan(), newDiagnose(), newRoutes(), newHalt(), newVersion(), newInit())
 	return root
 }
 

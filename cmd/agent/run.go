@@ -1,6 +1,8 @@
 package main
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net/netip"
@@ -11,6 +13,8 @@ import (
 	"k8s.io/klog/v2"
 
 	"github.com/drover-dev/drover/agent"
+	"github.com/drover-dev/drover/agent/notify"
+	"github.com/drover-dev/drover/agent/selfupdate"
 	"github.com/drover-dev/drover/agent/service"
 	"github.com/drover-dev/drover/api/node"
 )
@@ -30,18 +34,8 @@ func newRun() *cobra.Command {
 					return fmt.Errorf("--node-ip: %w", err)
 				}
 			}
-			unlock, err := service.Lock(opts.RunDir)
-			if err != nil {
-				return err
-			}
-			defer unlock()
 			opts.Version, opts.Log = version, log
-			a, err := agent.New(opts)
-			if err != nil {
-				return err
-			}
-			go saveMemory(cmd.Context())
-			return a.Run(cmd.Context())
+			return run(cmd.Context(), opts)
 		},
 	}
 	flags := cmd.Flags()
@@ -51,6 +45,47 @@ func newRun() *cobra.Command {
 	flags.StringVar(&nodeIP, "node-ip", "", "the node's address (default: the source address of packets to the API server)")
 	flags.StringVar(&level, "log-level", "info", "debug, info, warn or error")
 	return cmd
+}
+
+// run is the agent, or the one that is to run in its place.
+func run(ctx context.Context, opts agent.Options) error {
+	runner, programs := notify.FromEnvironment(), agent.Programs(opts.StateDir, opts.Log)
+	programs.Become(runner)
+	opts.Ready = func() {
+		if err := runner.Say(notify.Ready); err != nil {
+			opts.Log.Error(err, "Could not say that the agent is ready")
+		}
+	}
+	if programs.OnTrial() == "" {
+		opts.Ready() // whatever comes of it, it is this one that has to deal with it
+	}
+	err := live(ctx, opts, runner)
+	switch {
+	case errors.Is(err, selfupdate.ErrRestart):
+		return nil
+	case errors.Is(err, selfupdate.ErrGivenUp) || programs.OnTrial() == "":
+	case ctx.Err() != nil:
+		programs.Excuse()
+	case err != nil:
+		programs.Said(err)
+	}
+	return err
+}
+
+// live is the agent.
+func live(ctx context.Context, opts agent.Options, runner notify.Runner) error {
+	unlock, err := service.Lock(opts.RunDir)
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	a, err := agent.New(opts)
+	if err != nil {
+		return err
+	}
+	go saveMemory(ctx)
+	go runner.KeepSaying(ctx, a.Look)
+	return a.Run(ctx)
 }
 
 // newLogger writes lines of text to standard error, client-go's included.

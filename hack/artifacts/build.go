@@ -52,7 +52,7 @@ func newBuildCommand() *cobra.Command {
 
 func (o *buildOptions) run() (digests, error) {
 	pause := cmp.Or(o.pause, filepath.Join(o.bin, "pause"))
-	programs := fromDirectory(o.bin)
+	programs := fromDirectories(o.bin, o.bin)
 	versions, err := programs.versions()
 	if err != nil {
 		return nil, err
@@ -85,7 +85,7 @@ func (o *buildOptions) images(pause string) map[string]program {
 		return program{architecture: o.architecture, compression: oci.Gzip, files: []oci.File{{Path: name, Source: source}}, entrypoint: []string{"/" + name}}
 	}
 	agent := one("drover-agent", bin("drover-agent"))
-	agent.compression = oci.Zstd
+	agent.compression, agent.listed = oci.Zstd, true
 	images := map[string]program{
 		agentRepository:         agent,
 		imagePrefix + "pause":   one("pause", pause),

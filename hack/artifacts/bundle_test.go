@@ -33,6 +33,20 @@ func endpoint(t *testing.T, root string) (string, *x509.CertPool) {
 	return strings.TrimPrefix(server.URL, "https://"), pool
 }
 
+func TestAnAgentReachesANodeWhole(t *testing.T) {
+	root := t.TempDir()
+	o := buildOptions{architecture: "amd64", bin: filepath.Dir(write(t, filepath.Join(t.TempDir(), "drover-agent"), "an agent"))}
+	digest, err := o.images("")[agentRepository].write(filepath.Join(root, agentRepository), developmentTag)
+	must(t, err)
+	address, roots := endpoint(t, root)
+	store := &agentbundle.Store{Root: t.TempDir(), Roots: func() *x509.CertPool { return roots }, Log: testr.New(t)}
+	unpacked, err := store.Ensure(t.Context(), address+"/"+agentRepository+"@"+digest.String())
+	must(t, err)
+	if content, err := os.ReadFile(filepath.Join(unpacked.Dir, "drover-agent")); err != nil || string(content) != "an agent" {
+		t.Errorf("got %q, %v", content, err)
+	}
+}
+
 func TestBundleReachesANodeWhole(t *testing.T) {
 	tests := map[string]struct {
 		reason string
@@ -55,7 +69,7 @@ func TestBundleReachesANodeWhole(t *testing.T) {
 			if diff := cmp.Diff(b.versions, unpacked.Versions); diff != "" {
 				t.Errorf("%s: versions (-want +got):\n%s", tc.reason, diff)
 			}
-			if diff := cmp.Diff(tc.bin, list(t, unpacked.BinDir())); diff != "" {
+			if diff := cmp.Diff(tc.bin, list(t, filepath.Join(unpacked.Dir, "bin"))); diff != "" {
 				t.Errorf("%s: programs (-want +got):\n%s", tc.reason, diff)
 			}
 			if diff := cmp.Diff([]string{"bridge", "host-local", "loopback", "portmap"}, list(t, unpacked.CNIDir())); diff != "" {

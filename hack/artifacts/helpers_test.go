@@ -32,7 +32,7 @@ func sum(content string) string {
 func testBundle(t *testing.T, linked bool) *bundle {
 	t.Helper()
 	dir := t.TempDir()
-	b := &bundle{programs: fromDirectory(dir), architecture: "amd64", pause: write(t, filepath.Join(dir, "pause"), "pause"),
+	b := &bundle{programs: fromDirectories(dir, dir), architecture: "amd64", pause: write(t, filepath.Join(dir, "pause"), "pause"),
 		versions: map[string]string{"kubelet": "v1.36.3", "kube-proxy": "v1.36.3", "containerd": "v2.4.2", "runc": "v1.5.2", "cni": "v1.9.1", "pause": "3.10.2"}}
 	for path, source := range b.programs {
 		if !linked || path != "bin/kube-proxy" {

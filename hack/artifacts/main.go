@@ -2,6 +2,7 @@
 // images on an empty base, from programs that are built already (or released by their upstreams).
 //
 //	artifacts build    everything a development cluster needs, into a directory the manager serves
+//	artifacts bundle   a node bundle of another Kubernetes version beside it, and the NodeBundle to apply
 //	artifacts release  a node bundle of upstreams' released binaries, from a list of URLs with SHA-256
 //	artifacts image    one program as an image, such as the manager
 package main
@@ -30,6 +31,6 @@ func run() int {
 
 func newCommand() *cobra.Command {
 	command := &cobra.Command{Use: "artifacts", Short: "Makes bundles and images", SilenceUsage: true, SilenceErrors: true}
-	command.AddCommand(newBuildCommand(), newReleaseCommand(), newImageCommand())
+	command.AddCommand(newBuildCommand(), newBundleCommand(), newReleaseCommand(), newImageCommand())
 	return command
 }

@@ -12,6 +12,7 @@ import (
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/spf13/cobra"
 
+	agentbundle "github.com/drover-dev/drover/agent/bundle"
 	"github.com/drover-dev/drover/hack/artifacts/oci"
 )
 
@@ -24,6 +25,7 @@ type program struct {
 	entrypoint   []string
 	command      []string
 	user         string
+	listed       bool // its files are proved on a machine's disk, as a bundle's are
 }
 
 func (p program) write(dir, tag string) (v1.Hash, error) {
@@ -43,9 +45,15 @@ func (p program) write(dir, tag string) (v1.Hash, error) {
 	if err != nil {
 		return v1.Hash{}, err
 	}
-	return layout.Add(tag, oci.Image{Architecture: p.architecture, Layers: []oci.Layer{layer}, Config: v1.Config{
-		Entrypoint: p.entrypoint, Cmd: p.command, User: p.user, Env: []string{"PATH=/bin:/usr/bin:/sbin:/usr/sbin"},
-	}})
+	config := v1.Config{Entrypoint: p.entrypoint, Cmd: p.command, User: p.user, Env: []string{"PATH=/bin:/usr/bin:/sbin:/usr/sbin"}}
+	if p.listed {
+		list, err := fileList([]oci.Layer{layer})
+		if err != nil {
+			return v1.Hash{}, err
+		}
+		config.Labels = map[string]string{agentbundle.FilesLabel: list}
+	}
+	return layout.Add(tag, oci.Image{Architecture: p.architecture, Layers: []oci.Layer{layer}, Config: config})
 }
 
 // busyboxFiles are busybox and a link to it for each tool it says it has, and what a shell expects to be there.
@@ -91,6 +99,7 @@ func newImageCommand() *cobra.Command {
 	flags.StringVar(&o.out, "out", ".drover/artifacts", "directory of image layouts to write into")
 	flags.StringVar(&o.repository, "repository", "", "the repository below --out, such as images/manager")
 	flags.StringVar(&o.name, "name", "", "the image's name and tag, in an archive")
+	flags.BoolVar(&o.listed, "listed", false, "list the files in the image, by which an agent proves what it fetched: for a version of the agent")
 	flags.StringVar(&o.tar, "archive", "", "file to write an OCI archive to, for `ctr images import` or `docker load`")
 	for _, required := range []string{"file", "name", "repository"} {
 		_ = command.MarkFlagRequired(required) // the flags exist

@@ -25,21 +25,27 @@ const (
 	nodeLayer    = "node"
 )
 
+const kubernetesModule = "k8s.io/kubernetes"
+
 var components = []component{
 	{name: "containerd", module: "github.com/containerd/containerd/v2", layer: runtimeLayer, paths: []string{"bin/containerd", "bin/containerd-shim-runc-v2"}},
 	{name: "runc", module: "github.com/opencontainers/runc", layer: runtimeLayer, paths: []string{"bin/runc"}},
 	{name: "cni", module: "github.com/containernetworking/plugins", layer: cniLayer, paths: []string{"cni/bridge", "cni/host-local", "cni/loopback", "cni/portmap"}},
-	{name: "kubelet", module: "k8s.io/kubernetes", layer: nodeLayer, paths: []string{"bin/kubelet"}},
-	{name: "kube-proxy", module: "k8s.io/kubernetes", layer: nodeLayer, paths: []string{"bin/kube-proxy"}},
+	{name: "kubelet", module: kubernetesModule, layer: nodeLayer, paths: []string{"bin/kubelet"}},
+	{name: "kube-proxy", module: kubernetesModule, layer: nodeLayer, paths: []string{"bin/kube-proxy"}},
 }
 
 // programs maps a path in the bundle to the file on disk.
 type programs map[string]string
 
-// fromDirectory takes all programs from one directory, by name.
-func fromDirectory(dir string) programs {
+// fromDirectories takes all programs by name, Kubernetes' from a directory of their own: it is what bundles differ in.
+func fromDirectories(bin, kubernetes string) programs {
 	found := programs{}
 	for _, component := range components {
+		dir := bin
+		if component.module == kubernetesModule {
+			dir = kubernetes
+		}
 		for _, path := range component.paths {
 			found[path] = filepath.Join(dir, filepath.Base(path))
 		}

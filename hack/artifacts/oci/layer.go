@@ -63,33 +63,56 @@ const (
 	Gzip = Compression(types.OCILayer)
 )
 
-// AddLayer writes a layer's blob.
+const zstdLevel = zstd.SpeedBestCompression
+
+// AddLayer writes a layer's blob, unless the layout has one of the same content: to compress takes far longer than to read.
 func (l Layout) AddLayer(files []File, compression Compression) (Layer, error) {
-	layer := Layer{Descriptor: v1.Descriptor{MediaType: types.MediaType(compression)}}
+	layer := Layer{}
+	plain := sha256.New()
+	var err error
+	if layer.Entries, err = writeTar(plain, files); err != nil {
+		return Layer{}, err
+	}
+	layer.DiffID = hashOf(plain)
+	if known, is := l.recall(layer.DiffID, compression); is {
+		layer.Descriptor = known
+		return layer, nil
+	}
+	if layer.Descriptor, err = l.writeLayer(files, compression, layer.DiffID); err != nil {
+		return Layer{}, err
+	}
+	return layer, l.remember(layer.DiffID, compression, layer.Descriptor)
+}
+
+// writeLayer writes the blob of a layer whose content is known.
+func (l Layout) writeLayer(files []File, compression Compression, content v1.Hash) (v1.Descriptor, error) {
+	written := v1.Descriptor{MediaType: types.MediaType(compression)}
 	blob, err := l.newBlob()
 	if err != nil {
-		return Layer{}, err
+		return v1.Descriptor{}, err
 	}
 	defer blob.discard()
 	compressor, err := compress(blob, compression)
 	if err != nil {
-		return Layer{}, err
+		return v1.Descriptor{}, err
 	}
 	plain := sha256.New()
-	layer.Entries, err = writeTar(io.MultiWriter(compressor, plain), files)
+	_, err = writeTar(io.MultiWriter(compressor, plain), files)
 	if err := errors.Join(err, compressor.Close()); err != nil {
-		return Layer{}, err
+		return v1.Descriptor{}, err
 	}
-	layer.DiffID = hashOf(plain)
-	layer.Descriptor.Digest, layer.Descriptor.Size, err = blob.commit()
-	return layer, err
+	if got := hashOf(plain); got != content {
+		return v1.Descriptor{}, fmt.Errorf("a file of a layer changed while it was read: the content was %s and is %s", content, got)
+	}
+	written.Digest, written.Size, err = blob.commit()
+	return written, err
 }
 
 func compress(w io.Writer, compression Compression) (io.WriteCloser, error) {
 	if compression == Gzip {
 		return gzip.NewWriterLevel(w, gzip.DefaultCompression)
 	}
-	return zstd.NewWriter(w, zstd.WithEncoderLevel(zstd.SpeedBetterCompression), zstd.WithEncoderConcurrency(1))
+	return zstd.NewWriter(w, zstd.WithEncoderLevel(zstdLevel), zstd.WithEncoderConcurrency(1))
 }
 
 func writeTar(w io.Writer, files []File) ([]Entry, error) {

@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"hash"
 	"io"
 	"os"
@@ -13,6 +14,7 @@ import (
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/types"
+	"golang.org/x/sys/unix"
 
 	"github.com/drover-dev/drover/internal/atomicfile"
 )
@@ -50,8 +52,25 @@ func (l Layout) index() (*v1.IndexManifest, error) {
 	return index, json.Unmarshal(content, index)
 }
 
+// lock waits until nobody else, of this process or another, changes the index, and keeps it until the function is called.
+func (l Layout) lock() (unlock func(), err error) {
+	dir, err := os.Open(l.dir)
+	if err != nil {
+		return nil, err
+	}
+	if err := unix.Flock(int(dir.Fd()), unix.LOCK_EX); err != nil { //nolint:gosec // a descriptor is small
+		return nil, errors.Join(fmt.Errorf("lock %s: %w", l.dir, err), dir.Close())
+	}
+	return func() { _ = dir.Close() }, nil
+}
+
 // tag makes an image known by a tag, which it takes from any other.
 func (l Layout) tag(tag string, image v1.Descriptor) error {
+	unlock, err := l.lock()
+	if err != nil {
+		return err
+	}
+	defer unlock()
 	index, err := l.index()
 	if err != nil {
 		return err

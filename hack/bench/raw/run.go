@@ -76,7 +76,7 @@ func (d *Document) prepare(ctx context.Context) (*component.Plan, *bundle.Bundle
 	if err != nil {
 		return nil, nil, err
 	}
-	if err := kernel.Of(system).PrepareCgroups(facts); err != nil {
+	if err := kernel.Of(system, "").PrepareCgroups(facts); err != nil {
 		return nil, nil, err
 	}
 	b, err := d.bundle(ctx)
