@@ -1,6 +1,7 @@
 package consistency
 
 import (
+	"maps"
 	"sync"
 	"time"
 
@@ -13,14 +14,17 @@ import (
 // event may never come, as when a Machine that was made is gone again, or the API server's data was restored.
 const Patience = 10 * time.Second
 
-// Objects remembers the version of each object that our last write made. All objects are of one kind, or are told apart
-// by their names. The zero value is ready for use.
+// Objects remembers the version of each object that our last write made, until it is seen, or for Patience and a little: an
+// object that goes before it is looked at again is not remembered for ever. All objects are of one kind, or are told apart by
+// their names. The zero value is ready for use.
 type Objects struct {
 	// Now is the clock. Default: time.Now.
 	Now func() time.Time
 
 	mu     sync.Mutex
 	writes map[types.NamespacedName]write
+	// swept is when writes were gone through last, for those that count no more.
+	swept time.Time
 }
 
 type write struct {
@@ -36,10 +40,22 @@ func (o *Objects) Wrote(object client.Object) {
 	}
 	o.mu.Lock()
 	defer o.mu.Unlock()
+	now := o.now()
+	o.sweep(now)
 	if o.writes == nil {
 		o.writes = map[types.NamespacedName]write{}
 	}
-	o.writes[client.ObjectKeyFromObject(object)] = write{uid: object.GetUID(), version: object.GetResourceVersion(), at: o.now()}
+	o.writes[client.ObjectKeyFromObject(object)] = write{uid: object.GetUID(), version: object.GetResourceVersion(), at: now}
+}
+
+// sweep drops the writes that count no more. It goes through them once in Patience, so that a write costs no more where they
+// are many.
+func (o *Objects) sweep(now time.Time) {
+	if now.Sub(o.swept) <= Patience {
+		return
+	}
+	maps.DeleteFunc(o.writes, func(_ types.NamespacedName, w write) bool { return now.Sub(w.at) > Patience })
+	o.swept = now
 }
 
 // IsOlder says whether the object is from before our last write to it, whose event will come. It forgets the write once

@@ -1,6 +1,7 @@
 package consistency
 
 import (
+	"strconv"
 	"testing"
 	"time"
 
@@ -53,5 +54,22 @@ func TestAWriteIsForgottenOnceSeen(t *testing.T) {
 	}
 	if o.Wrote(pod("p", "a", "")); len(o.writes) != 0 {
 		t.Errorf("a write without a result is remembered: %v", o.writes)
+	}
+}
+
+// TestWritesToWhatIsGoneAreForgotten although nobody looks at it again or says that it is gone.
+func TestWritesToWhatIsGoneAreForgotten(t *testing.T) {
+	now := time.Unix(1000, 0)
+	o := Objects{Now: func() time.Time { return now }}
+	const perPatience = 10
+	for i := range 100 * perPatience {
+		o.Wrote(pod(strconv.Itoa(i), "a", "11"))
+		if len(o.writes) > 3*perPatience {
+			t.Fatalf("%d writes are remembered, of which %d are younger than %s", len(o.writes), perPatience, Patience)
+		}
+		if !o.IsOlder(pod(strconv.Itoa(max(0, i-perPatience+1)), "a", "10")) {
+			t.Fatalf("a write that the cache may still be behind of was forgotten after %d more", perPatience-1)
+		}
+		now = now.Add(Patience / perPatience)
 	}
 }

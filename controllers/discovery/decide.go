@@ -21,7 +21,13 @@ import (
 	"github.com/drover-dev/drover/api/v1alpha1"
 )
 
-const defaultDomain = "cluster.local"
+const (
+	defaultDomain = "cluster.local"
+	// defaultPort is that of an API server by kubeadm's convention.
+	defaultPort = "6443"
+	// mostListed is how many API servers are named in an error.
+	mostListed = 5
+)
 
 // decide makes all decisions and returns all errors at once, so that one look tells every flag that is missing.
 func decide(given given, found evidence) (v1alpha1.ClusterSettings, error) {
@@ -37,7 +43,8 @@ func decide(given given, found evidence) (v1alpha1.ClusterSettings, error) {
 	return settings, errors.Join(errs[:]...)
 }
 
-// server prefers the published endpoint, which may be a load balancer, to the address of one API server.
+// server prefers an endpoint with a name, which may be a load balancer, to the address of the one API server. Of several none
+// is taken: nodes would have nobody to speak to while that one is away.
 func server(given given, found evidence) (string, error) {
 	if given.Server != "" {
 		parsed, err := url.Parse(given.Server)
@@ -46,18 +53,44 @@ func server(given given, found evidence) (string, error) {
 		}
 		return strings.TrimSuffix(given.Server, "/"), nil
 	}
-	if info := published(found); info != nil && strings.HasPrefix(info.Server, "https://") {
-		return strings.TrimSuffix(info.Server, "/"), nil
+	if named := namedServer(found); named != "" {
+		return named, nil
 	}
-	if address := endpoint(found.endpoints); address != "" {
-		return "https://" + address, nil
+	switch servers := endpoints(found.endpoints); len(servers) {
+	case 0:
+		return "", errors.New("no API server address that nodes reach was found (neither ConfigMap kube-public/cluster-info " +
+			"nor EndpointSlices of default/kubernetes have one): set --api-server-url")
+	case 1:
+		return "https://" + servers[0].String(), nil
+	default:
+		return "", fmt.Errorf("the cluster has %d API servers (%s) and names no address that is there when one of them is not (neither ConfigMap "+
+			"kube-public/cluster-info nor kubeadm's controlPlaneEndpoint has one): set --api-server-url to the URL of what stands before "+
+			"all of them, such as a load balancer, a virtual address or a DNS name", len(servers), listed(servers))
 	}
-	return "", errors.New("no API server address that nodes reach was found (neither ConfigMap kube-public/cluster-info " +
-		"nor EndpointSlices of default/kubernetes have one): set --api-server-url")
 }
 
-// endpoint is the lowest address that is not of the API server's machine only, so that every manager finds the same.
-func endpoint(endpointSlices []discoveryv1.EndpointSlice) string {
+// namedServer is what the cluster calls its endpoint; empty where it does not.
+func namedServer(found evidence) string {
+	if info := published(found); info != nil && strings.HasPrefix(info.Server, "https://") {
+		return strings.TrimSuffix(info.Server, "/")
+	}
+	// It is also where somebody took cluster-info away, which anybody may read.
+	endpoint := kubeadmConfiguration(found).ControlPlaneEndpoint
+	if endpoint == "" {
+		return ""
+	}
+	if host, port, err := net.SplitHostPort(endpoint); err == nil && port != "" {
+		return "https://" + net.JoinHostPort(host, port)
+	}
+	port := defaultPort
+	if servers := endpoints(found.endpoints); len(servers) > 0 {
+		port = strconv.Itoa(int(servers[0].Port()))
+	}
+	return "https://" + net.JoinHostPort(strings.Trim(strings.TrimSuffix(endpoint, ":"), "[]"), port)
+}
+
+// endpoints are the API servers' addresses that are not of their own machines only, each once and sorted.
+func endpoints(endpointSlices []discoveryv1.EndpointSlice) []netip.AddrPort {
 	var found []netip.AddrPort
 	for _, slice := range endpointSlices {
 		for _, port := range slice.Ports {
@@ -69,11 +102,19 @@ func endpoint(endpointSlices []discoveryv1.EndpointSlice) string {
 			}
 		}
 	}
-	if len(found) == 0 {
-		return ""
-	}
 	slices.SortFunc(found, netip.AddrPort.Compare)
-	return net.JoinHostPort(found[0].Addr().String(), strconv.Itoa(int(found[0].Port())))
+	return slices.CompactFunc(found, func(a, b netip.AddrPort) bool { return a.Addr() == b.Addr() })
+}
+
+func listed(servers []netip.AddrPort) string {
+	var names []string
+	for _, s := range servers[:min(len(servers), mostListed)] {
+		names = append(names, s.Addr().String())
+	}
+	if len(servers) > mostListed {
+		names = append(names, "…")
+	}
+	return strings.Join(names, ", ")
 }
 
 func addresses(slice discoveryv1.EndpointSlice) []netip.Addr {
@@ -159,14 +200,19 @@ type networking struct {
 	ServiceSubnet string `json:"serviceSubnet"`
 }
 
-// kubeadmNetworking is the part of kubeadm's ClusterConfiguration about addresses, which has not changed over its
+type clusterConfiguration struct {
+	ControlPlaneEndpoint string     `json:"controlPlaneEndpoint"`
+	Networking           networking `json:"networking"`
+}
+
+func kubeadmNetworking(found evidence) networking { return kubeadmConfiguration(found).Networking }
+
+// kubeadmConfiguration is the part of kubeadm's ClusterConfiguration about addresses, which has not changed over its
 // versions. What cannot be read counts as absent.
-func kubeadmNetworking(found evidence) networking {
-	var configuration struct {
-		Networking networking `json:"networking"`
-	}
+func kubeadmConfiguration(found evidence) clusterConfiguration {
+	var configuration clusterConfiguration
 	if err := yaml.Unmarshal([]byte(found.kubeadm), &configuration); err != nil {
-		return networking{}
+		return clusterConfiguration{}
 	}
-	return configuration.Networking
+	return configuration
 }

@@ -38,7 +38,7 @@ func TestDiscoverAsksARealCluster(t *testing.T) {
 		t.Fatal(err)
 	}
 	reader := &countingReader{Reader: server.Client}
-	d := New(reader, server.Config, Overrides{Server: "https://10.88.0.1:6443"})
+	d := New(reader, server.Client, server.Config, Overrides{Server: "https://10.88.0.1:6443"})
 	now := time.Now()
 	d.now = func() time.Time { return now }
 	got, err := d.Discover(t.Context())
@@ -54,11 +54,34 @@ func TestDiscoverAsksARealCluster(t *testing.T) {
 	}
 	reads := reader.reads
 	if _, err := d.Discover(t.Context()); err != nil || reader.reads != reads {
-		t.Errorf("asked again within %s (%v)", freshness, err)
+		t.Errorf("asked again within %s (%v)", Freshness, err)
 	}
-	now = now.Add(freshness)
+	now = now.Add(Freshness)
 	if _, err := d.Discover(t.Context()); err != nil || reader.reads == reads {
-		t.Errorf("did not ask again after %s (%v)", freshness, err)
+		t.Errorf("did not ask again after %s (%v)", Freshness, err)
+	}
+}
+
+// TestAFailureIsRememberedForAMoment and no longer, and leaves no half of what was found.
+func TestAFailureIsRememberedForAMoment(t *testing.T) {
+	server := apiserver.Shared(t)
+	file := filepath.Join(t.TempDir(), "ca.crt")
+	reader := &countingReader{Reader: server.Client}
+	d := New(reader, server.Client, server.Config, Overrides{Server: "https://10.88.0.1:6443", PodCIDRs: []string{"10.42.0.0/16"}, ServerCAFile: file})
+	now := time.Now()
+	d.now = func() time.Time { return now }
+	if got, err := d.Discover(t.Context()); err == nil || got.Server != "" {
+		t.Fatalf("got %+v (%v), want an error and nothing else", got, err)
+	}
+	if err := os.WriteFile(file, server.ClientCA.CertPEM, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := d.Discover(t.Context()); err == nil || reader.reads > 0 {
+		t.Error("asked again at once")
+	}
+	now = now.Add(failedFor)
+	if got, err := d.Discover(t.Context()); err != nil || got.ServerCA != string(server.ClientCA.CertPEM) {
+		t.Errorf("did not ask again after %s (%v)", failedFor, err)
 	}
 }
 
@@ -71,7 +94,7 @@ func TestDiscoverNamesTheFlagOfABadFile(t *testing.T) {
 		"--server-ca-file": {ServerCAFile: junk},
 		"--client-ca-file": {ClientCAFile: filepath.Join(t.TempDir(), "missing")},
 	} {
-		if _, err := New(nil, nil, overrides).Discover(t.Context()); err == nil || !strings.Contains(err.Error(), flag) {
+		if _, err := New(nil, nil, nil, overrides).Discover(t.Context()); err == nil || !strings.Contains(err.Error(), flag) {
 			t.Errorf("got %v, want an error that names %s", err, flag)
 		}
 	}

@@ -18,12 +18,9 @@ import (
 // +kubebuilder:rbac:groups="",resources=services,namespace=kube-system,resourceNames=kube-dns,verbs=get
 // +kubebuilder:rbac:groups=discovery.k8s.io,resources=endpointslices,namespace=default,verbs=list
 // +kubebuilder:rbac:groups=networking.k8s.io,resources=servicecidrs,verbs=get
-// +kubebuilder:rbac:groups="",resources=nodes,verbs=list
+// +kubebuilder:rbac:groups="",resources=nodes,verbs=list;watch
 
-const (
-	serviceName  = "kubernetes"
-	nodePageSize = 500
-)
+const serviceName = "kubernetes"
 
 // evidence is what the cluster says about itself. Whatever is not there is empty.
 type evidence struct {
@@ -53,9 +50,6 @@ func (d *Discoverer) gather(ctx context.Context, given given) (evidence, error) 
 	if found.clientCA, err = d.configMapKey(ctx, metav1.NamespaceSystem, "extension-apiserver-authentication", "client-ca-file"); err != nil {
 		return evidence{}, err
 	}
-	if found.kubeadm, err = d.configMapKey(ctx, metav1.NamespaceSystem, "kubeadm-config", "ClusterConfiguration"); err != nil {
-		return evidence{}, err
-	}
 	dns := &corev1.Service{}
 	if err := d.get(ctx, metav1.NamespaceSystem, "kube-dns", dns); err != nil {
 		return evidence{}, err
@@ -76,6 +70,9 @@ func (d *Discoverer) gather(ctx context.Context, given given) (evidence, error) 
 
 func (d *Discoverer) gatherServer(ctx context.Context) (found evidence, err error) {
 	if found.clusterInfo, err = d.configMapKey(ctx, metav1.NamespacePublic, "cluster-info", "kubeconfig"); err != nil {
+		return evidence{}, err
+	}
+	if found.kubeadm, err = d.configMapKey(ctx, metav1.NamespaceSystem, "kubeadm-config", "ClusterConfiguration"); err != nil {
 		return evidence{}, err
 	}
 	slices := &discoveryv1.EndpointSliceList{}
@@ -117,17 +114,13 @@ func (d *Discoverer) get(ctx context.Context, namespace, name string, object cli
 }
 
 func (d *Discoverer) nodePodCIDRs(ctx context.Context) ([]string, error) {
-	var cidrs []string
 	nodes := &corev1.NodeList{}
-	for {
-		if err := d.reader.List(ctx, nodes, client.Limit(nodePageSize), client.Continue(nodes.Continue)); err != nil {
-			return nil, fmt.Errorf("list Nodes for their pod ranges: %w", err)
-		}
-		for i := range nodes.Items {
-			cidrs = append(cidrs, nodes.Items[i].Spec.PodCIDRs...)
-		}
-		if nodes.Continue == "" {
-			return cidrs, nil
-		}
+	if err := d.nodes.List(ctx, nodes, client.UnsafeDisableDeepCopy); err != nil {
+		return nil, fmt.Errorf("list Nodes for their pod ranges: %w", err)
 	}
+	var cidrs []string
+	for i := range nodes.Items {
+		cidrs = append(cidrs, nodes.Items[i].Spec.PodCIDRs...)
+	}
+	return cidrs, nil
 }

@@ -12,6 +12,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/util/workqueue"
 	"k8s.io/utils/ptr"
 	clusterv1 "sigs.k8s.io/cluster-api/api/core/v1beta2"
 	"sigs.k8s.io/cluster-api/controllers/clustercache"
@@ -161,6 +162,48 @@ func TestSpacingDelaysOnlyWhatWasReconciledJustNow(t *testing.T) {
 	}
 }
 
+// TestADrainIsLookedAtSoonUnlessItIsStuck, by what Cluster API asks for and what the Machine says of its drain.
+func TestADrainIsLookedAtSoonUnlessItIsStuck(t *testing.T) {
+	const (
+		leaves  = "x:\n* Pod a/b: deletionTimestamp set, but still not removed from the Node"
+		refused = "x:\n* Pod a/c: failed to evict Pod, admission webhook \"w\" denied the request: no"
+	)
+	for _, c := range []struct {
+		reason, because, message string
+		asked, want              time.Duration
+	}{
+		{"pods leave", clusterv1.MachineDeletingDrainingNodeReason, leaves, 20 * time.Second, 5 * time.Second},
+		{"they may be what another waits for", clusterv1.MachineDeletingDrainingNodeReason, leaves + refused[2:], 20 * time.Second, 5 * time.Second},
+		{"an eviction was refused", clusterv1.MachineDeletingDrainingNodeReason, refused, 20 * time.Second, 20 * time.Second},
+		{"it does not wait for longer than it asks for", clusterv1.MachineDeletingDrainingNodeReason, refused, time.Second, time.Second},
+		{"nor for longer than Cluster API waits today", clusterv1.MachineDeletingDrainingNodeReason, refused, time.Hour, 20 * time.Second},
+		{"the drain is over", clusterv1.MachineDeletingWaitingForVolumeDetachReason, refused, 20 * time.Second, 5 * time.Second},
+		{"another Machine waits for an object", "", "", 30 * time.Second, 5 * time.Second},
+	} {
+		waits := &recordedWaits{}
+		reader := deletedSaying(t, c.because, c.message).Build()
+		made := waitingForDrains(t.Context(), reader, func(string, workqueue.TypedRateLimiter[reconcile.Request]) workqueue.TypedRateLimitingInterface[reconcile.Request] {
+			return &queue{TypedRateLimitingInterface: waits}
+		})("machine", nil)
+		item := reconcile.Request{NamespacedName: types.NamespacedName{Namespace: "n", Name: "m"}}
+		if c.because == "" {
+			item.Name = "another"
+		}
+		made.AddAfter(item, c.asked)
+		if waits.last != c.want {
+			t.Errorf("%s: it is looked at after %s, want %s", c.reason, waits.last, c.want)
+		}
+	}
+}
+
+// recordedWaits is a queue that only remembers the last wait.
+type recordedWaits struct {
+	workqueue.TypedRateLimitingInterface[reconcile.Request]
+	last time.Duration
+}
+
+func (r *recordedWaits) AddAfter(_ reconcile.Request, wait time.Duration) { r.last = wait }
+
 func request(name string) reconcile.Request {
 	return reconcile.Request{NamespacedName: types.NamespacedName{Namespace: "default", Name: name}}
 }
@@ -179,11 +222,13 @@ func TestWrittenReadsLiveOnceAfterAConflict(t *testing.T) {
 }
 
 // deleted is a LocalMachine n/m that is deleted, and its Machine, which says that of its deletion.
-func deleted(t *testing.T, reason string) *fake.ClientBuilder {
+func deleted(t *testing.T, reason string) *fake.ClientBuilder { return deletedSaying(t, reason, "") }
+
+func deletedSaying(t *testing.T, reason, message string) *fake.ClientBuilder {
 	t.Helper()
 	now := metav1.NewTime(time.Unix(1, 0))
 	machine := &clusterv1.Machine{ObjectMeta: metav1.ObjectMeta{Namespace: "n", Name: "m", UID: "u", DeletionTimestamp: &now, Finalizers: []string{"a/b"}}}
-	machine.Status.Conditions = []metav1.Condition{{Type: clusterv1.MachineDeletingCondition, Status: metav1.ConditionTrue, Reason: reason, LastTransitionTime: now}}
+	machine.Status.Conditions = []metav1.Condition{{Type: clusterv1.MachineDeletingCondition, Status: metav1.ConditionTrue, Reason: reason, Message: message, LastTransitionTime: now}}
 	local := &v1alpha1.LocalMachine{ObjectMeta: metav1.ObjectMeta{Namespace: "n", Name: "m", DeletionTimestamp: &now, Finalizers: []string{"a/b"},
 		OwnerReferences: []metav1.OwnerReference{{APIVersion: clusterv1.GroupVersion.String(), Kind: "Machine", Name: "m", UID: "u", Controller: ptr.To(true)}}}}
 	scheme := runtime.NewScheme()

@@ -21,6 +21,7 @@ const (
 	machineSpacing = 500 * time.Millisecond
 	// longestWait bounds the time until Cluster API looks at an object again. A drain waits 20 seconds by its own
 	// account before it looks whether the last pod is gone, and 30 seconds for an object that is not in the cache yet.
+	// Of a drain that is stuck, longestDrainWait speaks.
 	longestWait = 5 * time.Second
 
 	// A Cluster counts its Machines in its status, and each count is an event: it gets few reconciles at once, enough
@@ -35,6 +36,9 @@ type queue struct {
 	// delay is how long an event waits, taken is told when a reconcile begins.
 	delay func(reconcile.Request) time.Duration
 	taken func(reconcile.Request)
+	// longest bounds the wait of an object that is to be looked at again. It is asked of those that would wait for longer
+	// than longestWait. Default: that.
+	longest func(reconcile.Request) time.Duration
 }
 
 // machineQueue makes the queue of Machines.
@@ -81,7 +85,14 @@ func (q *queue) Get() (reconcile.Request, bool) {
 
 // AddAfter implements workqueue.TypedDelayingInterface.
 func (q *queue) AddAfter(item reconcile.Request, wait time.Duration) {
-	q.TypedRateLimitingInterface.AddAfter(item, min(wait, longestWait))
+	if wait > longestWait {
+		longest := longestWait
+		if q.longest != nil {
+			longest = q.longest(item)
+		}
+		wait = min(wait, longest)
+	}
+	q.TypedRateLimitingInterface.AddAfter(item, wait)
 }
 
 // budget spreads the reconciles of each item over time.

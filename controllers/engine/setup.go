@@ -43,6 +43,10 @@ func setupReconcilers(ctx context.Context, mgr manager.Manager, options Options)
 	if err := indexer.IndexField(ctx, &corev1.Node{}, index.NodeProviderIDField, index.NodeByProviderID); err != nil {
 		return err
 	}
+	checks := &healthChecks{client: mgr.GetClient(), recorder: mgr.GetEventRecorder("drover-engine")}
+	if err := checks.setup(mgr); err != nil {
+		return err
+	}
 	local, err := newLocalCluster(mgr, options.ProbeInterval)
 	if err != nil {
 		return err
@@ -71,6 +75,6 @@ func setupReconcilers(ctx context.Context, mgr manager.Manager, options Options)
 		RemoteConditionsGracePeriod: remoteConditionsGracePeriod,
 	}).SetupWithManager(ctx, mgr, controller.Options{
 		MaxConcurrentReconciles: options.MachineConcurrency,
-		NewQueue:                machineQueue,
+		NewQueue:                waitingForDrains(ctx, mgr.GetClient(), machineQueue),
 	})
 }

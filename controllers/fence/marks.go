@@ -3,7 +3,6 @@ package fence
 import (
 	"context"
 	"fmt"
-	"regexp"
 	"slices"
 	"strings"
 
@@ -12,6 +11,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/drover-dev/drover/api/v1alpha1"
+	"github.com/drover-dev/drover/controllers/lookup"
 	"github.com/drover-dev/drover/controllers/sides"
 )
 
@@ -21,11 +21,6 @@ const (
 	// pageSize is how many Machines are read from the API server at a time.
 	pageSize = 500
 )
-
-// machineName matches what v1alpha1.MachineName makes.
-var machineName = regexp.MustCompile(`-[0-9a-f]{5}-[0-9]+$`)
-
-func looksLikeOurs(node string) bool { return machineName.MatchString(node) }
 
 // IsMarked says that a Node has the provider ID of a provider of Drover's, or what only the manager can have written.
 func IsMarked(node *corev1.Node) bool {
@@ -61,7 +56,7 @@ func standsFor(machine *clusterv1.Machine, node *corev1.Node) bool {
 	if machineID != "" && nodeID != "" {
 		return machineID == nodeID
 	}
-	return machine.Name == node.Name && machine.Labels[v1alpha1.PoolUIDLabel] != ""
+	return machine.Name == node.Name && lookup.MayBeOfPool(machine)
 }
 
 func isOurTaint(taint corev1.Taint) bool { return taint.Key == taintKey }

@@ -97,7 +97,7 @@ func (r *Reconciler) isOurs(ctx context.Context, node *corev1.Node) (bool, error
 	if IsMarked(node) {
 		return true, nil
 	}
-	if !looksLikeOurs(node.Name) {
+	if !v1alpha1.IsMachineName(node.Name) {
 		return false, nil
 	}
 	return List{Workload: r.Workload}.Has(ctx, node.Name)

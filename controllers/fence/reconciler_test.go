@@ -133,6 +133,11 @@ func machine(name, providerID string) *clusterv1.Machine {
 	return m
 }
 
+func unlabelled(m *clusterv1.Machine) *clusterv1.Machine {
+	m.Labels = nil
+	return m
+}
+
 func agent() *v1alpha1.NodeAgent {
 	return &v1alpha1.NodeAgent{ObjectMeta: metav1.ObjectMeta{Name: nodeX}}
 }
@@ -166,6 +171,7 @@ func TestANodeIsRemovedOnlyWhenNoMachineStandsForIt(t *testing.T) {
 		{reason: "it has a NodeAgent", both: []client.Object{node(), agent()}},
 		{reason: "a Machine has its provider ID", both: []client.Object{node(), machine("named-otherwise", providerIDX)}},
 		{reason: "a Machine has its name and no provider ID yet", both: []client.Object{node(foreign, pooled), machine(nodeX, "")}},
+		{reason: "the same, and somebody took its labels", both: []client.Object{node(foreign, pooled), unlabelled(machine(nodeX, ""))}},
 		{reason: "the cache does not show the NodeAgent yet", both: []client.Object{node()}, moreLive: []client.Object{agent()}},
 		{reason: "the cache does not show the Machine yet", both: []client.Object{node()}, moreLive: []client.Object{machine(nodeX, providerIDX)}},
 	} {

@@ -1,6 +1,7 @@
 package host
 
 import (
+	"bytes"
 	"crypto/sha256"
 	"debug/elf"
 	"encoding/hex"
@@ -10,6 +11,9 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"sync"
+
+	"github.com/klauspost/compress/gzip"
 
 	"github.com/drover-dev/drover/api/v1alpha1"
 	"github.com/drover-dev/drover/controllers/infra"
@@ -19,6 +23,8 @@ import (
 type agentFile struct {
 	path, digest string
 	size         int64
+	// packed is the program as it goes over the line. It is made when the first server asks for it, and kept for all.
+	packed func() ([]byte, error)
 }
 
 // agentFiles are the agents that there are, by architecture, in Go's names.
@@ -80,7 +86,26 @@ func readAgent(path string) (agentFile, error) {
 	if err != nil {
 		return agentFile{}, fmt.Errorf("read the agent's program: %w", err)
 	}
-	return agentFile{path: path, digest: hex.EncodeToString(sum.Sum(nil)), size: size}, nil
+	packed := sync.OnceValues(func() ([]byte, error) { return pack(path) })
+	return agentFile{path: path, digest: hex.EncodeToString(sum.Sum(nil)), size: size, packed: packed}, nil
+}
+
+// pack is a file as gzip makes it, which every server can read.
+func pack(path string) ([]byte, error) {
+	file, err := os.Open(path)
+	if err != nil {
+		return nil, fmt.Errorf("read the agent's program: %w", err)
+	}
+	defer func() { _ = file.Close() }()
+	packed := &bytes.Buffer{}
+	w := gzip.NewWriter(packed)
+	if _, err = io.Copy(w, file); err == nil {
+		err = w.Close()
+	}
+	if err != nil {
+		return nil, fmt.Errorf("pack the agent's program: %w", err)
+	}
+	return packed.Bytes(), nil
 }
 
 // of is the agent for a server, by what uname says there.

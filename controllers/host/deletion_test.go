@@ -1,7 +1,6 @@
 package host
 
 import (
-	"strings"
 	"testing"
 	"time"
 
@@ -13,7 +12,7 @@ func TestADeletionEndsTheCopyThatIsUnderWay(t *testing.T) {
 	s := newSite(t)
 	// What is on its way when the server stalls, and is taken when it goes on, is 2 MiB at most: an SSH channel's window.
 	const mib = 1 << 20
-	s.agents = agentFiles{"amd64": script(t, agentScript+"exit\n"+strings.Repeat("#", 8*mib))}
+	s.agents = agentFiles{"amd64": script(t, agentScript+"exit\n"+noise(8*mib))}
 	s.limits.Silence = time.Hour // the server is not given up for its slowness
 	b := s.box("a")
 	s.start()

@@ -143,7 +143,7 @@ func (b *box) wantNothing(t *testing.T) {
 func TestAServerThatHangsInMidTransfer(t *testing.T) {
 	s := newSite(t)
 	const half = 1 << 20
-	s.agents = agentFiles{"amd64": script(t, agentScript+"exit\n"+strings.Repeat("#", 2*half))}
+	s.agents = agentFiles{"amd64": script(t, agentScript+"exit\n"+noise(2*half))}
 	s.limits.Silence = 2 * time.Second
 	s.hosts, s.machines = s.manager()
 	b := s.box("a")

@@ -2,6 +2,7 @@ package host
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"os"
@@ -71,6 +72,13 @@ type site struct {
 	agents agentFiles
 	limits remote.Limits
 	steps  steps
+}
+
+// noise is what has as many bytes when it is packed.
+func noise(size int) string {
+	bytes := make([]byte, size)
+	_, _ = rand.Read(bytes)
+	return string(bytes)
 }
 
 // script writes an agent.

@@ -74,7 +74,7 @@ func TestAnAgentMayBeCopiedForLongerThanOtherThingsTake(t *testing.T) {
 	s.steps.short = 4 * time.Second
 	s.hosts, s.machines = s.manager()
 	b := s.box("a")
-	b.program(t, "sync", "sleep 2.5") // twice for each file
+	b.program(t, "sync", "sleep 5") // once for each file
 	begun := time.Now()
 	if h := s.look("a"); h.Status.State != v1alpha1.HostAvailable || time.Since(begun) < s.steps.short {
 		t.Errorf("after %s the server is %s: %+v", time.Since(begun), h.Status.State, h.Status.Conditions)

@@ -155,7 +155,7 @@ func (p *Provider) install(ctx context.Context, h *v1alpha1.Host, m *v1alpha1.Ho
 	if err := s.lock(ctx, who); err != nil {
 		return err
 	}
-	agent, err := s.putAgent(ctx)
+	agent, err := s.putAgent(ctx, h.Status.Facts.Architecture)
 	if err != nil {
 		return err
 	}

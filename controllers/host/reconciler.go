@@ -281,7 +281,7 @@ func (r *Reconciler) clean(ctx context.Context, h *v1alpha1.Host, s *server, cla
 	}
 	// Where nothing was begun, over a slow link the copy of the agent would be all that this takes.
 	if begun {
-		if _, err := s.putAgent(ctx); err != nil {
+		if _, err := s.putAgent(ctx, ""); err != nil {
 			return failed(err)
 		}
 		if err := s.reset(ctx); err != nil {

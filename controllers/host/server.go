@@ -4,11 +4,9 @@ import (
 	"bytes"
 	"context"
 	"crypto/sha256"
-	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"os"
 	"strings"
 	"time"
 
@@ -54,30 +52,31 @@ func (s *server) visit() *server {
 
 func (s *server) program() string { return s.dir + "/drover-agent" }
 
-// putAgent sees that the agent's program is there, and says which it is. On a server that there is none for it leaves
-// nothing.
-func (s *server) putAgent(ctx context.Context) (agentFile, error) {
-	uname, err := s.run(ctx, "uname", "uname -m", nil)
+// putAgent sees that the agent's program is there, and says which it is: that of a known architecture, in Go's names, or with none
+// of what the server says. On a server that there is none for it leaves nothing.
+func (s *server) putAgent(ctx context.Context, known string) (agentFile, error) {
+	agent, there := s.agents[known]
+	if !there {
+		uname, err := s.run(ctx, "uname", "uname -m", nil)
+		if err != nil {
+			return agentFile{}, err
+		}
+		if agent, err = s.agents.of(strings.TrimSpace(string(uname))); err != nil {
+			return agentFile{}, err
+		}
+	}
+	packed, err := agent.packed()
 	if err != nil {
 		return agentFile{}, err
 	}
-	agent, err := s.agents.of(strings.TrimSpace(string(uname)))
-	if err != nil {
-		return agentFile{}, err
-	}
-	file, err := os.Open(agent.path)
-	if err != nil {
-		return agentFile{}, fmt.Errorf("read the agent's program: %w", err)
-	}
-	defer func() { _ = file.Close() }()
 	return agent, within(ctx, s.steps.copy, "the agent's copying", func(ctx context.Context) error {
-		return s.Put(ctx, s.program(), 0o700, file, agent.size, agent.digest)
+		return s.Put(ctx, remote.File{Path: s.program(), Mode: 0o700, Size: agent.size, SHA256: agent.digest, Content: bytes.NewReader(packed), Packed: true})
 	})
 }
 
 // ask has the agent say what the server is like, and finds out how far its clock is ahead of the manager's.
 func (s *server) ask(ctx context.Context) (*node.HostReport, time.Duration, error) {
-	if _, err := s.putAgent(ctx); err != nil {
+	if _, err := s.putAgent(ctx, ""); err != nil {
 		return nil, 0, err
 	}
 	asked := time.Now()
@@ -104,7 +103,7 @@ func (s *server) preflight(ctx context.Context) (*node.HostReport, error) {
 // cannotRun says of a program that the shell may not execute what that means.
 func cannotRun(err error) error {
 	var failed *remote.Error
-	if errors.As(err, &failed) && failed.ExitCode == 126 {
+	if errors.As(err, &failed) && failed.ExitCode == 126 && !strings.Contains(failed.Message, "format error") {
 		return &infra.Problem{Reason: v1alpha1.ReasonPreflightFailed,
 			Message: "Programs below /var/lib cannot be run on the server: mount the file system without noexec."}
 	}
@@ -118,7 +117,7 @@ func (s *server) lock(ctx context.Context, want owner) error {
 		return fmt.Errorf("write the lock file: %w", err)
 	}
 	// The link is made only where there is none: of two managers one succeeds.
-	script := fmt.Sprintf("set -e; umask 077; cd '%s'; t=$(mktemp lock.XXXXXX); cat >\"$t\"; sync \"$t\" 2>/dev/null || sync; ln \"$t\" lock 2>/dev/null || true; rm -f \"$t\"; cat lock", s.dir)
+	script := fmt.Sprintf("set -e; umask 077; cd '%s'; t=lock.$$; cat >\"$t\"; sync \"$t\" 2>/dev/null || sync; ln \"$t\" lock 2>/dev/null || true; rm -f \"$t\"; cat lock", s.dir)
 	out, err := s.run(ctx, "taking the lock file", "mkdir -p '"+s.dir+"' && { "+script+"; }", bytes.NewReader(text))
 	if err != nil {
 		return err
@@ -163,16 +162,20 @@ func byHand() string {
 // install makes the server a node with the agent that was put there. The document is secret, and stays on the server only
 // where the agent keeps it.
 func (s *server) install(ctx context.Context, agent agentFile, document []byte) error {
-	sum := sha256.Sum256(document)
-	file := s.dir + "/bootstrap.json"
-	if err := within(ctx, s.steps.short, "the bootstrap document's copying", func(ctx context.Context) error {
-		return s.Put(ctx, file, 0o600, bytes.NewReader(document), int64(len(document)), hex.EncodeToString(sum[:]))
-	}); err != nil {
-		return err
-	}
-	_, err := s.run(ctx, "the agent's installation", fmt.Sprintf("'%s' install --bootstrap '%s' --sha256 %s; code=$?; rm -f '%[2]s'; exit $code", s.program(), file, agent.digest), nil)
+	script := fmt.Sprintf(installScript, s.dir, sha256.Sum256(document), agent.digest)
+	_, err := s.run(ctx, "the agent's installation", script, bytes.NewReader(document))
 	return cannotRun(err)
 }
+
+// installScript takes the document from standard input, whole or not at all. Nobody but root may read that; of the directories that
+// the agent makes, others must see into some, such as networkd, which is not root, into that of its configuration.
+const installScript = `cd '%[1]s' || exit
+trap 'rm -f bootstrap.json' EXIT; trap 'exit 143' HUP INT TERM
+umask 077; cat >bootstrap.json || exit; umask 022
+sum=$(sha256sum <bootstrap.json)
+if [ "${sum%%%% *}" != %[2]x ]; then echo 'half of the bootstrap document came' >&2; exit 1; fi
+'%[1]s/drover-agent' install --bootstrap '%[1]s/bootstrap.json' --sha256 %[3]s
+`
 
 // bootReport is what the agent left while it has no identity, empty if there is nothing.
 func (s *server) bootReport(ctx context.Context) ([]byte, error) {

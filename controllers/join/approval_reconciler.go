@@ -9,11 +9,13 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/tools/events"
 	"k8s.io/utils/clock"
 	ctrl "sigs.k8s.io/controller-runtime"
 
 	"github.com/drover-dev/drover/api/v1alpha1"
+	"github.com/drover-dev/drover/controllers/firstseen"
 	"github.com/drover-dev/drover/controllers/lookup"
 	"github.com/drover-dev/drover/controllers/sides"
 )
@@ -28,8 +30,14 @@ import (
 // +kubebuilder:rbac:groups=fleet.drover.dev,resources=hostmachines;localmachines,verbs=get
 // +kubebuilder:rbac:groups=events.k8s.io,resources=events,verbs=create;patch;update
 
-// retryWait is how soon a request that waits for something is looked at again.
-const retryWait = time.Second
+const (
+	// retryTaken is how soon a request is judged anew whose token another one used in the same moment.
+	retryTaken = time.Second
+	// A request that waits is looked at again when its Machine changes. Should no event come, it is after as long as it has
+	// waited, within these bounds: each look costs half a dozen reads.
+	leastWait = 10 * time.Second
+	mostWait  = 5 * time.Minute
+)
 
 // ApprovalReconciler approves or denies the certificate requests of agents and kubelets.
 type ApprovalReconciler struct {
@@ -44,33 +52,42 @@ type ApprovalReconciler struct {
 	Clock clock.PassiveClock
 
 	keys usedKeys
+	// waiting has since when each request, by its name, waits. Each that is in it is looked at again.
+	waiting firstseen.Times[string, types.UID]
 }
 
 // Reconcile answers one certificate request.
 func (r *ApprovalReconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Result, error) {
 	csr, err := lookup.GetOrNil(ctx, r.Workload, req.NamespacedName, &certificatesv1.CertificateSigningRequest{})
-	if err != nil || csr == nil || !isUndecided(csr) || claimOf(csr) == claimNone {
+	if err != nil {
 		return ctrl.Result{}, err
+	}
+	if csr == nil || !isUndecided(csr) || claimOf(csr) == claimNone {
+		r.waiting.Forget(req.Name)
+		return ctrl.Result{}, nil
 	}
 	f, v, err := r.judge(ctx, csr)
 	if err != nil {
 		return ctrl.Result{}, fmt.Errorf("judge certificate request %s: %w", csr.Name, err)
 	}
 	if v.decision == approve && f.token != nil && !r.keys.claim(f.token.UID, f.request.keyHash, r.Clock.Now()) {
-		return ctrl.Result{RequeueAfter: retryWait}, nil // Another request with this token was faster: judge anew.
+		return ctrl.Result{RequeueAfter: retryTaken}, nil // Another request with this token was faster: judge anew.
 	}
 	log := ctrl.LoggerFrom(ctx).WithValues("requester", csr.Spec.Username, "signer", csr.Spec.SignerName, "message", v.String())
 	switch v.decision {
 	case wait:
 		log.V(1).Info("Waited with a certificate request")
-		return ctrl.Result{RequeueAfter: retryWait}, nil
+		now := r.Clock.Now()
+		return ctrl.Result{RequeueAfter: min(max(now.Sub(r.waiting.At(csr.Name, csr.UID, now)), leastWait), mostWait)}, nil
 	case ignore:
+		r.waiting.Forget(csr.Name)
 		return ctrl.Result{}, nil
 	case approve, deny:
 	}
 	if err := r.answer(ctx, csr, v); err != nil {
 		return ctrl.Result{}, err
 	}
+	r.waiting.Forget(csr.Name)
 	log.Info("Answered a certificate request", "decision", v.decision)
 	if v.decision == deny {
 		r.tell(f, v)

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"strings"
 
-	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	clusterv1 "sigs.k8s.io/cluster-api/api/core/v1beta2"
@@ -15,17 +14,14 @@ import (
 )
 
 // newBootstrap is the document that makes a machine a node of its pool.
-func newBootstrap(machine *clusterv1.Machine, pool *v1alpha1.NodePool, revision *appsv1.ControllerRevision, t *token) (*node.Bootstrap, error) {
-	bootstrap := &node.Bootstrap{
+func newBootstrap(machine *clusterv1.Machine, pool *v1alpha1.NodePool, spec v1alpha1.NodeAgentSpec, t *token) *node.Bootstrap {
+	return &node.Bootstrap{
 		TypeMeta: metav1.TypeMeta{APIVersion: v1alpha1.GroupVersion.String(), Kind: node.BootstrapKind},
 		NodeName: machine.Name,
 		Token:    t.String(),
 		Taints:   pool.Spec.Template.Spec.Taints,
+		Spec:     spec,
 	}
-	if err := json.Unmarshal(revision.Data.Raw, &bootstrap.Spec); err != nil {
-		return nil, fmt.Errorf("read ControllerRevision %s/%s: %w", revision.Namespace, revision.Name, err)
-	}
-	return bootstrap, nil
 }
 
 // newBootstrapSecret is the Secret that the Machine's spec.bootstrap.dataSecretName names.

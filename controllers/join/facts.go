@@ -16,6 +16,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/drover-dev/drover/api/v1alpha1"
+	"github.com/drover-dev/drover/controllers/fence"
 	"github.com/drover-dev/drover/controllers/lookup"
 )
 
@@ -81,7 +82,7 @@ func (r *ApprovalReconciler) gatherMachine(ctx context.Context, f *facts, live b
 }
 
 // machineOf finds the Machine of ours that stands for a node. The token, or else the NodeAgent, says in which
-// namespace it is; asked live, all namespaces are searched.
+// namespace it is; asked live, all namespaces are searched where neither does.
 func (r *ApprovalReconciler) machineOf(ctx context.Context, f *facts, live bool) (*clusterv1.Machine, error) {
 	name := types.NamespacedName{Name: f.nodeName()}
 	switch {
@@ -91,27 +92,36 @@ func (r *ApprovalReconciler) machineOf(ctx context.Context, f *facts, live bool)
 		name.Namespace = f.agent.Labels[v1alpha1.PoolNamespaceLabel]
 	}
 	if live && name.Namespace == "" {
-		return r.searchMachine(ctx, name.Name)
+		return r.searchMachine(ctx, f)
 	}
 	if name.Namespace == "" {
 		return nil, nil
 	}
 	machine, err := lookup.GetOrNil(ctx, r.Management.Reader(live), name, &clusterv1.Machine{})
-	if err != nil || machine == nil || !lookup.OfPool(machine) {
+	if err != nil || machine == nil || !lookup.MayBeOfPool(machine) {
 		return nil, err
 	}
 	return machine, nil
 }
 
-func (r *ApprovalReconciler) searchMachine(ctx context.Context, name string) (*clusterv1.Machine, error) {
+// searchMachine looks for the Machine of a node that has no NodeAgent, which is that of most nodes that are not ours: their
+// kubelets ask for certificates all the time where nobody approves them. For these the cache knows well enough. It may lag
+// behind where a machine of ours has just been made, but then there is a NodeAgent; and where somebody deleted that, the
+// Machine has long been in the cache.
+func (r *ApprovalReconciler) searchMachine(ctx context.Context, f *facts) (*clusterv1.Machine, error) {
+	live := claimOf(f.csr) != claimNode || f.node != nil && fence.IsMarked(f.node)
 	machines := &clusterv1.MachineList{}
-	if err := r.Management.Live.List(ctx, machines, client.HasLabels{v1alpha1.PoolUIDLabel}, client.MatchingFields{"metadata.name": name}); err != nil {
-		return nil, fmt.Errorf("search for Machine %s: %w", name, err)
+	err := r.Management.Reader(live).List(ctx, machines, client.HasLabels{v1alpha1.PoolUIDLabel}, client.MatchingFields{nameField: f.nodeName()})
+	if err != nil {
+		return nil, fmt.Errorf("search for Machine %s: %w", f.nodeName(), err)
 	}
 	if len(machines.Items) != 1 {
 		return nil, nil
 	}
-	return &machines.Items[0], nil
+	if live {
+		return &machines.Items[0], nil
+	}
+	return lookup.GetOrNil(ctx, r.Management.Live, client.ObjectKeyFromObject(&machines.Items[0]), &clusterv1.Machine{})
 }
 
 // infraAddresses are the addresses in the status of the Machine's infrastructure machine, from which Cluster API copies

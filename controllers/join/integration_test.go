@@ -26,6 +26,10 @@ func TestARealAPIServer(t *testing.T) {
 	c := startCluster(t)
 	for name, test := range map[string]func(*testing.T, *cluster){
 		"lets a machine join, within its rights and ours": aMachineJoins,
+		"tells all nodes what changed of the cluster":     otherFactsReachAllNodes,
+		"makes a NodeAgent anew with what it asked for":   aNodeAgentThatSomebodyDeletedAsksForTheSame,
+		"puts back what somebody edited in a NodeAgent":   whatSomebodyEditedInANodeAgentIsPutBack,
+		"writes no NodeAgent for what is added to it":     whatTheAPIServerAddsIsNoEdit,
 		"opens one door for a token":                      aTokenOpensOneDoorOnly,
 		"hears why a machine does not join":               aFailureToJoinReachesThePool,
 		"refuses a node name that is taken":               aNodeNameThatIsTakenIsRefused,
@@ -35,6 +39,11 @@ func TestARealAPIServer(t *testing.T) {
 		"refuses a kubelet's choice of pod ranges":        aKubeletMayNotChooseItsPodRanges,
 		"refuses a Machine for another's Node":            aTenantMayNotTakeAnothersNode,
 		"keeps out a machine that was released":           aReleasedMachineStaysOut,
+		"spends nothing on kubelets that are not ours":    aKubeletThatIsNotOursCostsNothing,
+		"names a machine that is nobody's":                aMachineOfNobodyIsNamed,
+		"names a machine whose pool is gone":              aMachineWhosePoolIsGoneIsNamed,
+		"knows a NodeAgent that lost its labels":          aNodeAgentThatLostItsLabelsIsItsMachines,
+		"leaves alone a Machine of no pool":               aMachineThatNeverWasAPoolsIsLeftAlone,
 	} {
 		t.Run(name, func(t *testing.T) { test(t, c) })
 	}
@@ -56,6 +65,22 @@ func (m *machine) register(t *testing.T, kubelet client.Client) {
 	node.Spec.Taints = []corev1.Taint{{Key: "gpu", Value: "yes", Effect: corev1.TaintEffectNoSchedule}}
 	must(t, kubelet.Create(t.Context(), node))
 	m.status(t, func(s *clusterv1.MachineStatus) { s.NodeRef.Name = node.Name })
+}
+
+// comesUp has the machine's agent say that all is well and its kubelet register, as one who may do either.
+func (m *machine) comesUp(t *testing.T, as client.Client) {
+	t.Helper()
+	eventually(t, "the agent may write its status", func(ctx context.Context) error {
+		return report(ctx, as, m.object.Name, "True", v1alpha1.ReasonHealthy)
+	})
+	m.register(t, as)
+	m.wantHealth(t, "True", v1alpha1.ReasonHealthy)
+}
+
+// searches is how often a Machine was looked for by its name in all namespaces.
+func (c *cluster) searches(machine string) int {
+	path := "/apis/cluster.x-k8s.io/v1beta2/machines?metadata.name=" + machine
+	return c.reads.of(path)[path]
 }
 
 func (m *machine) health(ctx context.Context) (*metav1.Condition, error) {
@@ -399,4 +424,40 @@ func aKubeletMayNotChooseItsPodRanges(t *testing.T, c *cluster) {
 	// What kube-controller-manager gave it, the kubelet may go on writing its Node with.
 	must(t, c.Client.Patch(t.Context(), nodeNamed("ranged"), client.RawPatch(types.MergePatchType, []byte(`{"spec":{"podCIDR":"10.244.7.0/24","podCIDRs":["10.244.7.0/24"]}}`))))
 	must(t, kubelet.Patch(t.Context(), nodeNamed("ranged"), client.RawPatch(types.MergePatchType, []byte(`{"metadata":{"annotations":{"a":"b"}}}`))))
+}
+
+// aKubeletThatIsNotOursCostsNothing after the first look, and at that no list of all Machines.
+func aKubeletThatIsNotOursCostsNothing(t *testing.T, c *cluster) {
+	t.Helper()
+	m := c.newMachine(t, c.newPool(t, "ours"), 0)
+	ask := func(node string) *certificatesv1.CertificateSigningRequest {
+		user := c.as(t, c.User(t, v1alpha1.NodeUserPrefix+node, v1alpha1.NodesGroup))
+		application := m.servingApplication(t, "10.0.0.1")
+		application.commonName, application.dns = v1alpha1.NodeUserPrefix+node, []string{node}
+		request := application.request(t)
+		must(t, user.Create(t.Context(), request))
+		eventually(t, "the request is looked at", func(context.Context) error {
+			if len(c.reads.of("/nodeagents/"+node+"?")) == 0 {
+				return errNotYet
+			}
+			return nil
+		})
+		return request
+	}
+	request := ask("elsewhere-0")
+	for i := range 5 {
+		patch := client.MergeFrom(request.DeepCopy())
+		request.Labels = map[string]string{"seen": fmt.Sprint(i)}
+		must(t, c.Client.Patch(t.Context(), request, patch))
+		ask(fmt.Sprintf("elsewhere-%d", i+1))
+	}
+	for read, times := range c.reads.of("elsewhere-") {
+		if times > 1 || strings.Contains(read, "/machines") {
+			t.Errorf("%s was read %d times", read, times)
+		}
+	}
+	must(t, c.Client.Get(t.Context(), client.ObjectKeyFromObject(request), request))
+	if len(request.Status.Conditions) > 0 {
+		t.Errorf("it was answered: %+v", request.Status.Conditions)
+	}
 }

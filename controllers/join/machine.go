@@ -29,7 +29,7 @@ func hasJoined(machine *clusterv1.Machine, agent *v1alpha1.NodeAgent) bool {
 var BeforeReport = []string{
 	v1alpha1.ReasonNotReported, v1alpha1.ReasonBootFailed, v1alpha1.ReasonProvisionFailed,
 	v1alpha1.ReasonAddressesExhausted, v1alpha1.ReasonStopped, v1alpha1.ReasonNodeNameTaken,
-	v1alpha1.ReasonRevisionUnusable, v1alpha1.ReasonNodeAgentRefused,
+	v1alpha1.ReasonRevisionUnusable, v1alpha1.ReasonNodeAgentRefused, v1alpha1.ReasonDiscoveryFailed,
 }
 
 // hasReported is true once the agent has written its status for the first time.

@@ -127,6 +127,7 @@ func TestAMachineJoinsWithItsToken(t *testing.T) {
 		{reason: "only its agent has reported", know: func(f *facts) { f.agent.Status.AgentVersion = "v1" }, want: deny, field: "spec.username"},
 		{reason: "its agent reported and the NodeAgent was deleted", know: func(f *facts) { f.agent = nil; setHealth(f, v1alpha1.ReasonProbeFailed) }, want: deny, field: "spec.username"},
 		{reason: "the provider said why it did not boot, then it did", know: func(f *facts) { setHealth(f, v1alpha1.ReasonBootFailed) }, want: approve},
+		{reason: "its cluster could not be found out for a while", know: func(f *facts) { setHealth(f, v1alpha1.ReasonDiscoveryFailed) }, want: approve},
 		{reason: "its revision was gone for a while", know: func(f *facts) { setHealth(f, v1alpha1.ReasonRevisionUnusable) }, want: approve},
 		{reason: "its NodeAgent was refused at first", know: func(f *facts) { setHealth(f, v1alpha1.ReasonNodeAgentRefused) }, want: approve},
 		{reason: "its labels and taints are refused, which are put there after its report", know: func(f *facts) { setHealth(f, v1alpha1.ReasonTemplateNotApplied) }, want: deny, field: "spec.username"},

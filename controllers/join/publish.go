@@ -15,7 +15,9 @@ import (
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
+	"github.com/drover-dev/drover/api/node"
 	"github.com/drover-dev/drover/api/v1alpha1"
+	"github.com/drover-dev/drover/controllers/desired"
 	"github.com/drover-dev/drover/controllers/lookup"
 )
 
@@ -29,7 +31,7 @@ func (r *TokenReconciler) publish(ctx context.Context, machine *clusterv1.Machin
 	if existing != nil && !ownedBy(existing, machine) {
 		return nil, fmt.Errorf("the Secret %s %w", name, errNotOurs)
 	}
-	revision, err := r.revisionOf(ctx, machine)
+	spec, err := r.specOf(ctx, machine)
 	if err != nil {
 		return nil, err
 	}
@@ -39,13 +41,58 @@ func (r *TokenReconciler) publish(ctx context.Context, machine *clusterv1.Machin
 		}
 		r.book.put(t)
 	}
+	t.facts = clusterOf(existing).Hash()
 	if existing == nil || bootstrapToken(existing) != t.String() {
-		if err := r.writeBootstrap(ctx, machine, pool, revision, existing, t); err != nil {
+		if err := r.writeBootstrap(ctx, machine, pool, spec, existing, t); err != nil {
 			return nil, err
 		}
+		t.facts = spec.Cluster.Hash()
 	}
 	t.published = true
 	return t, nil
+}
+
+// refresh brings the facts of the cluster in a bootstrap Secret up to date: a machine may wait for its server for long. The rest
+// stays as it was written, as some of it is compared with what became of it.
+func (r *TokenReconciler) refresh(ctx context.Context, machine *clusterv1.Machine, t *token) error {
+	facts, err := r.Facts.Discover(ctx)
+	if err != nil || facts.Hash() == t.facts {
+		return nil //nolint:nilerr // it keeps what it has
+	}
+	name := types.NamespacedName{Namespace: machine.Namespace, Name: machine.Name + v1alpha1.BootstrapSecretSuffix}
+	secret, err := lookup.GetOrNil(ctx, r.Management.Live, name, &corev1.Secret{})
+	if err != nil || secret == nil || !ownedBy(secret, machine) {
+		return err
+	}
+	bootstrap := &node.Bootstrap{}
+	if err := json.Unmarshal(secret.Data[v1alpha1.BootstrapSecretKey], bootstrap); err != nil {
+		return nil //nolint:nilerr // its provider says so
+	}
+	bootstrap.Spec.Cluster = facts
+	renewed, err := newBootstrapSecret(machine, bootstrap)
+	if err != nil {
+		return err
+	}
+	patch := client.MergeFrom(secret.DeepCopy())
+	secret.Data = renewed.Data
+	if err := r.Management.Patch(ctx, secret, patch); err != nil {
+		return fmt.Errorf("write other facts of the cluster to the bootstrap Secret of Machine %s: %w", t.machine, err)
+	}
+	t.facts = facts.Hash()
+	ctrl.LoggerFrom(ctx).Info("Wrote other facts of the cluster to the bootstrap Secret", "facts", t.facts)
+	if r.Published != nil {
+		r.Published(t.machine)
+	}
+	return nil
+}
+
+// clusterOf are the facts of the cluster in a bootstrap Secret; none where there is no Secret.
+func clusterOf(secret *corev1.Secret) v1alpha1.ClusterSettings {
+	bootstrap := &node.Bootstrap{}
+	if secret == nil || json.Unmarshal(secret.Data[v1alpha1.BootstrapSecretKey], bootstrap) != nil {
+		return v1alpha1.ClusterSettings{}
+	}
+	return bootstrap.Spec.Cluster
 }
 
 // makeToken creates the token's Secret, or adopts the one that an earlier manager made for this Machine.
@@ -91,13 +138,9 @@ func (r *TokenReconciler) adoptToken(ctx context.Context, machine *clusterv1.Mac
 }
 
 func (r *TokenReconciler) writeBootstrap(ctx context.Context, machine *clusterv1.Machine, pool *v1alpha1.NodePool,
-	revision *appsv1.ControllerRevision, existing *corev1.Secret, t *token,
+	spec v1alpha1.NodeAgentSpec, existing *corev1.Secret, t *token,
 ) error {
-	bootstrap, err := newBootstrap(machine, pool, revision, t)
-	if err != nil {
-		return err
-	}
-	secret, err := newBootstrapSecret(machine, bootstrap)
+	secret, err := newBootstrapSecret(machine, newBootstrap(machine, pool, spec, t))
 	if err != nil {
 		return err
 	}
@@ -117,9 +160,22 @@ func (r *TokenReconciler) writeBootstrap(ctx context.Context, machine *clusterv1
 	return nil
 }
 
+// specOf is what a Machine's node is to run when it joins: what the Machine was made from, in the cluster as it is now.
+func (r *TokenReconciler) specOf(ctx context.Context, machine *clusterv1.Machine) (v1alpha1.NodeAgentSpec, error) {
+	revision, err := r.revisionOf(ctx, machine)
+	if err != nil {
+		return v1alpha1.NodeAgentSpec{}, err
+	}
+	cluster, err := r.Facts.Discover(ctx)
+	if err != nil {
+		return v1alpha1.NodeAgentSpec{}, fmt.Errorf("find out what Machine %s must know about this cluster: %w: %w", machine.Name, errNoFacts, err)
+	}
+	return desired.SpecOf(ctx, r.Management, revision, cluster)
+}
+
 // revisionOf reads the ControllerRevision that a Machine was made from.
 func (r *TokenReconciler) revisionOf(ctx context.Context, machine *clusterv1.Machine) (*appsv1.ControllerRevision, error) {
-	revision, err := lookup.RevisionOf(ctx, r.Management, r.Management.Live, machine)
+	revision, err := lookup.RevisionOf(ctx, r.Management, r.Management.Live, lookup.RevisionName(machine))
 	if revision != nil || err != nil {
 		return revision, err
 	}

@@ -41,6 +41,8 @@ type token struct {
 	expires    time.Time
 	// published: the bootstrap Secret is known to have this token.
 	published bool
+	// facts is the hash of the facts of the cluster in that Secret.
+	facts string
 }
 
 // String is the token as a client presents it. Secret.

@@ -16,13 +16,14 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/drover-dev/drover/api/v1alpha1"
+	"github.com/drover-dev/drover/controllers/desired"
 	"github.com/drover-dev/drover/controllers/lookup"
 	"github.com/drover-dev/drover/controllers/sides"
 )
 
 // +kubebuilder:rbac:groups="",namespace=kube-system,resources=secrets,verbs=get;list;create;patch;delete
 // +kubebuilder:rbac:groups=cluster.x-k8s.io,resources=machines,verbs=get;list;watch
-// +kubebuilder:rbac:groups=fleet.drover.dev,resources=nodeagents;nodepools,verbs=get;list;watch
+// +kubebuilder:rbac:groups=fleet.drover.dev,resources=nodeagents;nodepools;nodebundles,verbs=get;list;watch
 // +kubebuilder:rbac:groups=apps,resources=controllerrevisions,verbs=get;list;watch
 // +kubebuilder:rbac:groups=certificates.k8s.io,resources=certificatesigningrequests,verbs=get;list;watch
 // +kubebuilder:rbac:groups=events.k8s.io,resources=events,verbs=create;patch;update
@@ -38,6 +39,10 @@ type TokenReconciler struct {
 	// Workload has the token Secrets, certificate requests and NodeAgents. Default: the manager's. On both sides Secrets
 	// are read live alone, so no Secret needs to be cached.
 	Workload sides.Side
+	// Facts finds out what nodes must know about their cluster.
+	Facts desired.Facts
+	// FactsEvery is how often it is asked for what has changed. Default: 30 seconds.
+	FactsEvery time.Duration
 	// Recorder tells users what keeps a machine from getting its bootstrap data. Default: the manager's.
 	Recorder events.EventRecorder
 	// Published is told of each Machine whose bootstrap Secret was written, if it is set.
@@ -47,6 +52,9 @@ type TokenReconciler struct {
 
 	book tokenBook
 }
+
+// errNoFacts says that a machine could not be told about its cluster.
+var errNoFacts = errors.New("some of it is missing")
 
 // errNotOurs says that somebody else's object has the name that one of ours needs.
 var errNotOurs = errors.New("exists and was not made for this Machine: delete it")
@@ -132,6 +140,9 @@ func (r *TokenReconciler) letIn(ctx context.Context, machine *clusterv1.Machine)
 			return ctrl.Result{}, err
 		}
 	}
+	if err := r.refresh(ctx, machine, t); err != nil {
+		return ctrl.Result{}, err
+	}
 	return ctrl.Result{RequeueAfter: max(t.expires.Sub(r.Clock.Now())-extendBefore(pool), time.Second)}, nil
 }
 
@@ -140,6 +151,8 @@ func (r *TokenReconciler) tell(pool *v1alpha1.NodePool, machine *clusterv1.Machi
 	switch {
 	case errors.Is(err, errNotOurs):
 		r.Recorder.Eventf(pool, machine, corev1.EventTypeWarning, v1alpha1.ReasonJoinFailed, "MakeBootstrapData", "%s", v1alpha1.BoundMessage(err.Error()))
+	case errors.Is(err, errNoFacts):
+		r.Recorder.Eventf(pool, machine, corev1.EventTypeWarning, v1alpha1.ReasonDiscoveryFailed, "MakeBootstrapData", "%s", v1alpha1.BoundMessage(err.Error()))
 	case apierrors.IsForbidden(err):
 		r.Recorder.Eventf(pool, machine, corev1.EventTypeWarning, v1alpha1.ReasonSecretForbidden, "MakeBootstrapData", "%s",
 			v1alpha1.BoundMessage(v1alpha1.SecretsForbidden(machine.Namespace, err)))

@@ -67,6 +67,7 @@ func newWorld(t *testing.T, objects ...client.Object) *world {
 		WithObjects(append(objects, testPool(), revision)...).
 		WithStatusSubresource(&clusterv1.Machine{}).
 		WithIndex(&certificatesv1.CertificateSigningRequest{}, requesterField, byRequester).
+		WithIndex(&clusterv1.Machine{}, nameField, byName).
 		WithInterceptorFuncs(interceptor.Funcs{
 			Create: func(ctx context.Context, c client.WithWatch, o client.Object, opts ...client.CreateOption) error {
 				return write("create", o, func() error { return c.Create(ctx, o, opts...) })
@@ -84,7 +85,18 @@ func newWorld(t *testing.T, objects ...client.Object) *world {
 // manager is one that has just started: it remembers nothing.
 func (w *world) manager() *TokenReconciler {
 	side := sides.Side{Client: w, Live: w}
-	return &TokenReconciler{Management: side, Workload: side, Recorder: events.NewFakeRecorder(10), Clock: w.clock}
+	return &TokenReconciler{Management: side, Workload: side, Facts: someFacts{}, Recorder: events.NewFakeRecorder(10), Clock: w.clock}
+}
+
+// someFacts are found out without asking anybody.
+type someFacts struct{}
+
+func (someFacts) Discover(context.Context) (v1alpha1.ClusterSettings, error) {
+	return v1alpha1.ClusterSettings{Server: "https://10.88.0.1:6443"}, nil
+}
+
+func (f someFacts) Update(ctx context.Context, _ v1alpha1.ClusterSettings) (v1alpha1.ClusterSettings, error) {
+	return f.Discover(ctx)
 }
 
 func (w *world) reconcile(t *testing.T, r *TokenReconciler) time.Duration {

@@ -26,6 +26,12 @@ func aMachineWithoutANodeAgentSaysWhy(t *testing.T, c *cluster) {
 	must(t, json.Unmarshal(revision.Data.Raw, &foreign.Spec))
 	must(t, c.Client.Create(t.Context(), foreign))
 	must(t, report(t.Context(), c.Client, foreign.Name, "True", v1alpha1.ReasonHealthy))
+	eventually(t, "its Machine is looked for, in vain", func(context.Context) error {
+		if c.searches(foreign.Name) == 0 {
+			return errNotYet
+		}
+		return nil
+	})
 
 	m := c.newMachine(t, pool, 0)
 	m.wantHealth(t, "False", v1alpha1.ReasonNodeNameTaken)
@@ -53,11 +59,7 @@ func aMachineWithoutANodeAgentSaysWhy(t *testing.T, c *cluster) {
 func aNodeWithoutThePoolsLabelsSaysWhy(t *testing.T, c *cluster) {
 	t.Helper()
 	m := c.newMachine(t, c.newPool(t, "bare"), 0)
-	eventually(t, "the agent may write its status", func(ctx context.Context) error {
-		return report(ctx, c.Client, m.object.Name, "True", v1alpha1.ReasonHealthy)
-	})
-	m.register(t, c.Client)
-	m.wantHealth(t, "True", v1alpha1.ReasonHealthy)
+	m.comesUp(t, c.Client)
 
 	// The record is the reconciler's first: it would write over what is put there before.
 	eventually(t, "the Node has the pool's record", func(ctx context.Context) error {

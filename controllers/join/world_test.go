@@ -52,13 +52,44 @@ const patience = 30 * time.Second
 // cluster is a control plane with our rules installed and our controllers running.
 type cluster struct {
 	*apiserver.Server
-	writes *writeLog
+	writes, reads *writeLog
+	facts         *facts
+	// cache is the manager's.
+	cache client.Reader
+}
+
+// facts are those of the cluster, as the manager finds them out.
+type facts struct {
+	sync.Mutex
+	settings v1alpha1.ClusterSettings
+	err      error
+}
+
+func (f *facts) set(change func(*v1alpha1.ClusterSettings), err error) {
+	f.Lock()
+	defer f.Unlock()
+	change(&f.settings)
+	f.err = err
+}
+
+// Discover implements desired.Facts.
+func (f *facts) Discover(context.Context) (v1alpha1.ClusterSettings, error) {
+	f.Lock()
+	defer f.Unlock()
+	return *f.settings.DeepCopy(), f.err
+}
+
+// Update implements desired.Facts.
+func (f *facts) Update(ctx context.Context, _ v1alpha1.ClusterSettings) (v1alpha1.ClusterSettings, error) {
+	return f.Discover(ctx)
 }
 
 func startCluster(t *testing.T) *cluster {
 	t.Helper()
 	log.SetLogger(klog.Background())
-	c := &cluster{Server: apiserver.Shared(t), writes: &writeLog{seen: map[string]int{}}}
+	c := &cluster{Server: apiserver.Shared(t), writes: &writeLog{seen: map[string]int{}}, reads: &writeLog{seen: map[string]int{}}, facts: &facts{
+		settings: v1alpha1.ClusterSettings{Server: "https://10.88.0.1:6443", ServerCA: "x", ClientCA: "x"},
+	}}
 	c.StartControllerManager(t, "certificatesigningrequest-signing-controller")
 	for _, pattern := range []string{"../../config/rbac/agents.yaml", "../../config/admission/*_*.yaml"} {
 		c.install(t, pattern)
@@ -91,13 +122,16 @@ func (c *cluster) install(t *testing.T, pattern string) {
 func (c *cluster) startManager(t *testing.T) {
 	t.Helper()
 	config := rest.CopyConfig(c.Config)
-	config.Wrap(func(next http.RoundTripper) http.RoundTripper { return &countingTransport{next: next, log: c.writes} })
+	config.Wrap(func(next http.RoundTripper) http.RoundTripper {
+		return &countingTransport{next: next, writes: c.writes, reads: c.reads}
+	})
 	manager, err := ctrl.NewManager(config, ctrl.Options{Scheme: c.Scheme, Metrics: metricsserver.Options{BindAddress: "0"}})
 	must(t, err)
-	must(t, (&join.TokenReconciler{}).SetupWithManager(t.Context(), manager))
+	must(t, (&join.TokenReconciler{Facts: c.facts, FactsEvery: 50 * time.Millisecond}).SetupWithManager(t.Context(), manager))
 	must(t, (&join.ApprovalReconciler{}).SetupWithManager(t.Context(), manager))
-	must(t, (&nodeagent.Reconciler{}).SetupWithManager(t.Context(), manager))
+	must(t, (&nodeagent.Reconciler{Facts: c.facts, FactsEvery: 50 * time.Millisecond}).SetupWithManager(t.Context(), manager))
 	must(t, (&fence.Reconciler{}).SetupWithManager(t.Context(), manager))
+	c.cache = manager.GetCache()
 	ended := make(chan error, 1)
 	go func() { ended <- manager.Start(t.Context()) }()
 	t.Cleanup(func() { must(t, <-ended) }) // The test's context has ended by then.
@@ -106,7 +140,7 @@ func (c *cluster) startManager(t *testing.T) {
 	}
 }
 
-// writeLog counts the manager's writes by object.
+// writeLog counts the manager's writes, or its reads, by object.
 type writeLog struct {
 	sync.Mutex
 	seen map[string]int
@@ -126,18 +160,26 @@ func (l *writeLog) of(fragment string) map[string]int {
 }
 
 type countingTransport struct {
-	next http.RoundTripper
-	log  *writeLog
+	next          http.RoundTripper
+	writes, reads *writeLog
 }
 
 func (c *countingTransport) RoundTrip(request *http.Request) (*http.Response, error) {
 	response, err := c.next.RoundTrip(request)
-	if request.Method != http.MethodGet && err == nil && !strings.Contains(request.URL.Path, "/events") {
-		c.log.Lock()
-		c.log.seen[request.Method+" "+request.URL.Path]++
-		c.log.Unlock()
+	switch {
+	case err != nil || strings.Contains(request.URL.Path, "/events"):
+	case request.Method == http.MethodGet:
+		c.reads.add(request.URL.Path + "?" + request.URL.Query().Get("fieldSelector"))
+	default:
+		c.writes.add(request.Method + " " + request.URL.Path)
 	}
 	return response, err
+}
+
+func (l *writeLog) add(what string) {
+	l.Lock()
+	defer l.Unlock()
+	l.seen[what]++
 }
 
 // machine is one Machine of a pool, and what plays the part of the machine itself.
@@ -157,9 +199,10 @@ func (c *cluster) newPool(t *testing.T, name string) *v1alpha1.NodePool {
 	pool.Spec.Template.Spec.Taints = []v1alpha1.Taint{{Key: "gpu", Value: "yes", Effect: corev1.TaintEffectNoSchedule}}
 	must(t, c.Client.Create(t.Context(), pool))
 	spec, err := json.Marshal(v1alpha1.NodeAgentSpec{
-		Revision: "abc", Version: "v1.36.3",
+		NodeSettings: pool.Spec.Template.Spec.NodeSettings,
+		Revision:     "abc", Version: "v1.36.3",
 		Artifacts: []v1alpha1.Artifact{{Architecture: "amd64", Image: "10.88.0.1:5443/bundles/kubernetes@sha256:" + strings.Repeat("a", 64)}},
-		Cluster:   v1alpha1.ClusterSettings{Server: "https://10.88.0.1:6443", ServerCA: "x", ClientCA: "x"},
+		Cluster:   v1alpha1.ClusterSettings{Server: "https://10.88.0.1:6443", ServerCA: "as an earlier Drover stored it", ClientCA: "x"},
 	})
 	must(t, err)
 	revision := &appsv1.ControllerRevision{ObjectMeta: metav1.ObjectMeta{
@@ -171,7 +214,7 @@ func (c *cluster) newPool(t *testing.T, name string) *v1alpha1.NodePool {
 }
 
 // newMachine makes a Machine as the nodepool controller does and says of it what Cluster API would.
-func (c *cluster) newMachine(t *testing.T, pool *v1alpha1.NodePool, ordinal int64) *machine {
+func (c *cluster) newMachine(t *testing.T, pool *v1alpha1.NodePool, ordinal int64, edits ...func(*clusterv1.Machine)) *machine {
 	t.Helper()
 	name := v1alpha1.MachineName(pool, ordinal)
 	object := &clusterv1.Machine{ObjectMeta: metav1.ObjectMeta{
@@ -185,6 +228,9 @@ func (c *cluster) newMachine(t *testing.T, pool *v1alpha1.NodePool, ordinal int6
 	object.Spec.ProviderID = v1alpha1.LocalProviderIDPrefix + pool.Namespace + "/" + name
 	object.Spec.Bootstrap.DataSecretName = ptr.To(name + v1alpha1.BootstrapSecretSuffix)
 	object.Spec.InfrastructureRef = clusterv1.ContractVersionedObjectReference{APIGroup: "fleet.drover.dev", Kind: "LocalMachine", Name: name}
+	for _, edit := range edits {
+		edit(object)
+	}
 	must(t, c.Client.Create(t.Context(), object))
 	m := &machine{cluster: c, pool: pool, object: object, address: "10.88.0.77"}
 	m.status(t, func(s *clusterv1.MachineStatus) {
@@ -256,8 +302,8 @@ func (m *machine) servingApplication(t *testing.T, ip string) *application {
 	return a
 }
 
-// send makes the request and returns it as soon as it is answered, and when it was approved also signed.
-func (a *application) send(t *testing.T, c *cluster, user client.Client) (*certificatesv1.CertificateSigningRequest, error) {
+// request is the application, signed.
+func (a *application) request(t *testing.T) *certificatesv1.CertificateSigningRequest {
 	t.Helper()
 	der, err := x509.CreateCertificateRequest(rand.Reader, &x509.CertificateRequest{
 		Subject:  pkix.Name{CommonName: a.commonName, Organization: []string{a.organization}},
@@ -268,6 +314,13 @@ func (a *application) send(t *testing.T, c *cluster, user client.Client) (*certi
 	csr.Spec.Request = pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE REQUEST", Bytes: der})
 	csr.Spec.SignerName = a.signer
 	csr.Spec.Usages = []certificatesv1.KeyUsage{certificatesv1.UsageDigitalSignature, a.usage}
+	return csr
+}
+
+// send makes the request and returns it as soon as it is answered, and when it was approved also signed.
+func (a *application) send(t *testing.T, c *cluster, user client.Client) (*certificatesv1.CertificateSigningRequest, error) {
+	t.Helper()
+	csr := a.request(t)
 	if err := user.Create(t.Context(), csr); err != nil {
 		return nil, err
 	}

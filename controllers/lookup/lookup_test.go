@@ -38,7 +38,7 @@ func TestARevisionIsReadLiveWhenTheCacheLagsBehind(t *testing.T) {
 		{"a cache that does not answer is not asked around", broken, with, false, "no answer"},
 	}
 	for _, c := range cases {
-		got, err := RevisionOf(t.Context(), c.cached, c.live, machine)
+		got, err := RevisionOf(t.Context(), c.cached, c.live, RevisionName(machine))
 		if (got != nil) != c.found || (err != nil) != (c.fails != "") || err != nil && !strings.Contains(err.Error(), c.fails) {
 			t.Errorf("%s: got %v, %v", c.reason, got, err)
 		}

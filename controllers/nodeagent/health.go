@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"slices"
 	"strconv"
-	"strings"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -15,6 +14,7 @@ import (
 
 	"github.com/drover-dev/drover/api/node"
 	"github.com/drover-dev/drover/api/v1alpha1"
+	nodes "github.com/drover-dev/drover/controllers/node"
 )
 
 const (
@@ -68,6 +68,11 @@ func agentHealth(o *observed) *metav1.Condition {
 	if health == nil {
 		return nil
 	}
+	return o.finish(health)
+}
+
+// finish makes a condition of what there is to say.
+func (o *observed) finish(health *metav1.Condition) *metav1.Condition {
 	health.Type = v1alpha1.MachineAgentHealthyCondition
 	health.ObservedGeneration = o.machine.Generation
 	health.Message = v1alpha1.BoundMessage(health.Message)
@@ -212,10 +217,8 @@ func lastWords(exit *v1alpha1.ComponentExit) string {
 	case exit.Code != nil:
 		text = fmt.Sprintf(", with code %d", *exit.Code)
 	}
-	lines := strings.Split(strings.TrimSpace(exit.LogTail), "\n")
 	const most = 300
-	last := v1alpha1.Shorten(lines[len(lines)-1], most)
-	if last != "" {
+	if last := exit.LastWords(most); last != "" {
 		text += ", after saying " + strconv.Quote(last)
 	}
 	return text
@@ -260,19 +263,8 @@ func onlyStarting(conditions []metav1.Condition) bool {
 	return true
 }
 
-// foreignNode says why the Node of the machine's name is somebody else's, or "". Both creations are by the API server's
-// clock. Once Cluster API has found the Node by its provider ID, its age says nothing: that clock may have been set back
-// in between.
-func (o *observed) foreignNode() string {
-	nodeID, machineID := o.node.Spec.ProviderID, o.machine.Spec.ProviderID
-	switch {
-	case !o.joined() && o.node.CreationTimestamp.Before(&o.machine.CreationTimestamp):
-		return "it is older"
-	case nodeID != "" && machineID != "" && nodeID != machineID:
-		return fmt.Sprintf("it has provider ID %s, not %s", nodeID, machineID)
-	}
-	return ""
-}
+// foreignNode says why the Node of the machine's name is somebody else's, or "".
+func (o *observed) foreignNode() string { return nodes.Foreign(o.machine, o.node) }
 
 // recheckAfter is when a machine must be looked at again although nothing happens to it; zero for never.
 func recheckAfter(o *observed) time.Duration {

@@ -103,6 +103,11 @@ func TestAgentHealth(t *testing.T) {
 			o.agent.Status.Conditions = append(o.agent.Status.Conditions, metav1.Condition{
 				Type: v1alpha1.RuntimeHealthyCondition, Status: "False", Reason: v1alpha1.ReasonProbeFailed})
 		}, want: "False ComponentsUnhealthy RuntimeHealthy: containerd does not answer"},
+		{reason: "that restarts do not mend a component is passed on with its reason", set: func(o *observed) {
+			o.join(corev1.ConditionTrue)
+			o.had("True", v1alpha1.ReasonHealthy, "Every component is healthy")
+			o.says("False", v1alpha1.ReasonRepairExhausted, "KubeletHealthy: kubelet ended with code 1; 10 restarts did not mend it")
+		}, want: "False RepairExhausted KubeletHealthy: kubelet ended with code 1; 10 restarts did not mend it"},
 		{reason: "nor a pod range that has yet to be given", set: func(o *observed) {
 			o.says("False", v1alpha1.ReasonStarting, "NetworkHealthy: The Node has no pod range yet")
 		}},
@@ -365,23 +370,6 @@ func TestAMachineThatNeverReportedMayStillJoin(t *testing.T) {
 		if !slices.Contains(join.BeforeReport, health.Reason) {
 			t.Errorf("%s counts as a report of the agent", reason)
 		}
-	}
-}
-
-func TestAClockThatWasSetBackMakesNoNodeForeign(t *testing.T) {
-	o := booting()
-	o.join(corev1.ConditionTrue)
-	o.node.CreationTimestamp = metav1.NewTime(made.Add(-time.Hour))
-	if got := o.foreignNode(); got != "" {
-		t.Errorf("the Node that Cluster API found is foreign: %s", got)
-	}
-	o.node.Spec.ProviderID = "aws:///i-1"
-	if o.foreignNode() == "" {
-		t.Error("a Node of another provider ID is taken for the machine's")
-	}
-	o.node.Spec.ProviderID, o.machine.Status.NodeRef = o.machine.Spec.ProviderID, clusterv1.MachineNodeReference{}
-	if o.foreignNode() == "" {
-		t.Error("an older Node that Cluster API did not find is taken for the machine's")
 	}
 }
 

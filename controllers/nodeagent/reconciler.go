@@ -3,6 +3,7 @@ package nodeagent
 import (
 	"context"
 	"errors"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/types"
@@ -14,13 +15,16 @@ import (
 
 	"github.com/drover-dev/drover/api/v1alpha1"
 	"github.com/drover-dev/drover/controllers/consistency"
+	"github.com/drover-dev/drover/controllers/desired"
 	"github.com/drover-dev/drover/controllers/join"
 	"github.com/drover-dev/drover/controllers/lookup"
+	nodes "github.com/drover-dev/drover/controllers/node"
+	"github.com/drover-dev/drover/controllers/ownership"
 	"github.com/drover-dev/drover/controllers/sides"
 )
 
-// +kubebuilder:rbac:groups=fleet.drover.dev,resources=nodeagents,verbs=get;list;watch;create;delete
-// +kubebuilder:rbac:groups=fleet.drover.dev,resources=nodepools;hostmachines;localmachines,verbs=get;list;watch
+// +kubebuilder:rbac:groups=fleet.drover.dev,resources=nodeagents,verbs=get;list;watch;create;patch;delete
+// +kubebuilder:rbac:groups=fleet.drover.dev,resources=nodepools;nodebundles;hostmachines;localmachines,verbs=get;list;watch
 // +kubebuilder:rbac:groups=cluster.x-k8s.io,resources=machines,verbs=get;list;watch
 // +kubebuilder:rbac:groups=cluster.x-k8s.io,resources=machines/status,verbs=patch
 // +kubebuilder:rbac:groups=apps,resources=controllerrevisions,verbs=get;list;watch
@@ -33,12 +37,18 @@ type Reconciler struct {
 	Management sides.Side
 	// Workload has the Nodes and NodeAgents. Default: the manager's.
 	Workload sides.Side
+	// Facts finds out what nodes must know about their cluster.
+	Facts desired.Facts
+	// FactsEvery is how often it is asked for what has changed. Default: 30 seconds.
+	FactsEvery time.Duration
 	// Recorder tells a pool's users who joins and who does not. Default: the manager's.
 	Recorder events.EventRecorder
 	// Clock tells how old a report is. Default: the real one.
 	Clock clock.PassiveClock
 
-	written consistency.Objects
+	written consistency.Objects // Machines
+	told    consistency.Objects // NodeAgents, which have the names of Nodes
+	marks   nodes.Marks
 	seen    seen
 }
 
@@ -50,11 +60,23 @@ func (r *Reconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Resu
 	}
 	if machine == nil {
 		r.written.Forget(req.NamespacedName)
+		r.told.Forget(types.NamespacedName{Name: req.Name})
 		r.seen.forget(req.NamespacedName)
 		return ctrl.Result{}, r.collect(ctx, req.NamespacedName)
 	}
-	o, err := r.observe(ctx, machine)
-	if err != nil || o.pool == nil {
+	pool, err := ownership.PoolOf(ctx, r.Management, machine)
+	if err != nil {
+		return ctrl.Result{}, err
+	}
+	if pool == nil {
+		return ctrl.Result{}, r.disown(ctx, machine)
+	}
+	if err := join.BelongsTo(machine, pool); err != nil {
+		ctrl.LoggerFrom(ctx).Info("Left a Machine alone until its labels are put back", "reason", err.Error())
+		return ctrl.Result{}, nil
+	}
+	o, err := r.observe(ctx, machine, pool)
+	if err != nil {
 		return ctrl.Result{}, err
 	}
 	if !machine.DeletionTimestamp.IsZero() {
@@ -70,26 +92,18 @@ func (r *Reconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Resu
 	return ctrl.Result{RequeueAfter: recheckAfter(o)}, nil
 }
 
-// equip gives a machine its NodeAgent and its Node the pool's labels and taints.
+// equip gives a machine its NodeAgent, with the facts of the cluster as they are, and its Node the pool's labels and taints.
 func (r *Reconciler) equip(ctx context.Context, o *observed) error {
 	if err := r.ensureNodeAgent(ctx, o); err != nil {
 		return err
 	}
-	return r.syncNode(ctx, o)
+	return r.markNode(ctx, o)
 }
 
-// observe reads all that is known about a Machine. Its pool stays nil when no pool made it.
-func (r *Reconciler) observe(ctx context.Context, machine *clusterv1.Machine) (*observed, error) {
-	o := &observed{machine: machine, now: r.Clock.Now()}
-	pool, err := lookup.PoolOf(ctx, r.Management, machine)
-	if err != nil || pool == nil {
-		return o, err
-	}
-	if err := join.BelongsTo(machine, pool); err != nil {
-		ctrl.LoggerFrom(ctx).Info("Left a Machine alone: it is not of the pool it names", "reason", err.Error())
-		return o, nil
-	}
-	o.pool, o.awaited = pool, r.seen.awaitedSince(o)
+// observe reads all that is known about a Machine of a pool.
+func (r *Reconciler) observe(ctx context.Context, machine *clusterv1.Machine, pool *v1alpha1.NodePool) (o *observed, err error) {
+	o = &observed{machine: machine, pool: pool, now: r.Clock.Now()}
+	o.awaited = r.seen.awaitedSince(o)
 	name := types.NamespacedName{Name: machine.Name}
 	if o.agent, err = lookup.GetOrNil(ctx, r.Workload, name, &v1alpha1.NodeAgent{}); err != nil {
 		return nil, err
@@ -127,34 +141,22 @@ func (r *Reconciler) mirror(ctx context.Context, o *observed) error {
 	return nil
 }
 
-// syncNode puts the pool's labels and taints onto the Node, with one write and only when something differs.
-func (r *Reconciler) syncNode(ctx context.Context, o *observed) error {
-	if o.node == nil || o.foreignNode() != "" || ptr.Deref(o.pool.Spec.Paused, false) || r.written.IsOlder(o.node) {
+// markNode puts the pool's labels and taints onto the Node, and tells the pool of one that has just joined.
+func (r *Reconciler) markNode(ctx context.Context, o *observed) error {
+	if o.node == nil || o.foreignNode() != "" || ptr.Deref(o.pool.Spec.Paused, false) {
 		return nil
 	}
-	previous, known, err := readApplied(o.node)
-	if err != nil {
+	marked, err := r.marks.Put(ctx, r.Management, r.Workload, nodes.Target{Machine: o.machine, Pool: o.pool, Node: o.node})
+	if errors.As(err, new(*nodes.NotAppliedError)) {
+		return &trouble{reason: v1alpha1.ReasonTemplateNotApplied, err: err}
+	}
+	if err != nil || marked.Node == nil {
 		return err
 	}
-	if !known {
-		if previous.Taints, err = r.registeredTaints(ctx, o.machine); err != nil {
-			return err
-		}
-	}
-	node := o.node.DeepCopy()
-	if err := applyTemplate(node, o.pool, previous); err != nil {
-		return err
-	}
-	changed, err := patchNode(ctx, r.Workload, o.node, node)
-	if err != nil || !changed {
-		return err
-	}
-	r.written.Wrote(node)
-	ctrl.LoggerFrom(ctx).Info("Put the pool's labels and taints onto the Node")
-	if !known {
-		took := node.CreationTimestamp.Sub(o.machine.CreationTimestamp.Time) // both by the API server's clock
+	if marked.First {
+		took := marked.Node.CreationTimestamp.Sub(o.machine.CreationTimestamp.Time) // both by the API server's clock
 		r.Recorder.Eventf(o.pool, o.machine, corev1.EventTypeNormal, v1alpha1.ReasonJoined, "Join",
-			"Machine %s joined as Node %s %s after it was made", o.machine.Name, node.Name, took)
+			"Machine %s joined as Node %s %s after it was made", o.machine.Name, marked.Node.Name, took)
 	}
 	return nil
 }

@@ -2,6 +2,7 @@ package nodeagent
 
 import (
 	"strings"
+	"sync"
 	"time"
 
 	"k8s.io/apimachinery/pkg/types"
@@ -15,6 +16,24 @@ type seen struct {
 	machines   firstseen.Times[types.NamespacedName, types.UID]
 	heartbeats firstseen.Times[types.NamespacedName, heartbeat]
 	troubles   firstseen.Times[types.NamespacedName, string]
+	// specs has the generation of each machine's NodeAgent whose spec is what its revision stands for.
+	specs sync.Map
+}
+
+// generation is one of one NodeAgent's spec.
+type generation struct {
+	agent  types.UID
+	number int64
+}
+
+// restored notes that a NodeAgent's spec is what its revision stands for.
+func (s *seen) restored(o *observed) {
+	s.specs.Store(o.name(), generation{o.agent.UID, o.agent.Generation})
+}
+
+func (s *seen) isRestored(o *observed) bool {
+	last, ok := s.specs.Load(o.name())
+	return ok && last == generation{o.agent.UID, o.agent.Generation}
 }
 
 // heartbeat is one of one agent, compared with nothing but its last one.
@@ -47,6 +66,7 @@ func (s *seen) forget(machine types.NamespacedName) {
 	s.machines.Forget(machine)
 	s.heartbeats.Forget(machine)
 	s.troubles.Forget(machine)
+	s.specs.Delete(machine)
 }
 
 func (o *observed) name() types.NamespacedName {

@@ -1,6 +1,7 @@
 package nodeagent
 
 import (
+	"context"
 	"testing"
 	"time"
 
@@ -18,6 +19,17 @@ import (
 	"github.com/drover-dev/drover/api/v1alpha1"
 	"github.com/drover-dev/drover/controllers/sides"
 )
+
+// none are the facts of a cluster that nothing is known of.
+type none struct{}
+
+func (none) Discover(context.Context) (v1alpha1.ClusterSettings, error) {
+	return v1alpha1.ClusterSettings{}, nil
+}
+
+func (none) Update(_ context.Context, has v1alpha1.ClusterSettings) (v1alpha1.ClusterSettings, error) {
+	return has, nil
+}
 
 // TestAMachineIsAwaitedFromWhenItIsFirstSeen and not from when the API server's clock, which is an hour behind ours or
 // ahead of it, says that it was made.
@@ -37,7 +49,7 @@ func TestAMachineIsAwaitedFromWhenItIsFirstSeen(t *testing.T) {
 		c := fake.NewClientBuilder().WithScheme(scheme).WithObjects(pool, machine, agent).WithStatusSubresource(machine).Build()
 		clock := clocktesting.NewFakePassiveClock(made)
 		side := sides.Side{Client: c, Live: c}
-		r := &Reconciler{Management: side, Workload: side, Recorder: events.NewFakeRecorder(8), Clock: clock}
+		r := &Reconciler{Management: side, Workload: side, Facts: none{}, Recorder: events.NewFakeRecorder(8), Clock: clock}
 		look := func() (ctrl.Result, *metav1.Condition) {
 			result, err := r.Reconcile(t.Context(), ctrl.Request{NamespacedName: client.ObjectKeyFromObject(machine)})
 			if err != nil {

@@ -17,6 +17,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	"github.com/drover-dev/drover/api/v1alpha1"
+	"github.com/drover-dev/drover/controllers/desired"
 	"github.com/drover-dev/drover/controllers/lookup"
 	"github.com/drover-dev/drover/controllers/queueing"
 )
@@ -34,13 +35,23 @@ func (r *Reconciler) SetupWithManager(_ context.Context, mgr ctrl.Manager) error
 		r.Clock = clock.RealClock{}
 	}
 	return ctrl.NewControllerManagedBy(mgr).Named("nodeagent").
-		For(&clusterv1.Machine{}, builder.WithPredicates(predicate.NewPredicateFuncs(lookup.OfPool))).
-		Watches(&v1alpha1.NodeAgent{}, handler.EnqueueRequestsFromMapFunc(lookup.MachineOfAgent)).
+		For(&clusterv1.Machine{}, builder.WithPredicates(predicate.NewPredicateFuncs(lookup.MayBeOfPool))).
+		Watches(&v1alpha1.NodeAgent{}, handler.EnqueueRequestsFromMapFunc(machineOfAgent)).
 		Watches(&corev1.Node{}, handler.EnqueueRequestsFromMapFunc(r.machineOfNode), builder.WithPredicates(nodeChanged)).
 		Watches(&v1alpha1.NodePool{}, handler.EnqueueRequestsFromMapFunc(r.machinesOfPool), builder.WithPredicates(predicate.GenerationChangedPredicate{})).
 		Watches(&v1alpha1.LocalMachine{}, handler.EnqueueRequestsFromMapFunc(machineOfLocalMachine)).
+		WatchesRawSource(desired.Changes(r.Facts, r.FactsEvery, r.allMachines)).
 		WithOptions(queueing.Options(workers)).
 		Complete(r)
+}
+
+// machineOfAgent is also a Machine of the name in no namespace, where somebody took away the label that has that: there is none,
+// and the NodeAgent is looked at all the same.
+func machineOfAgent(ctx context.Context, object client.Object) []reconcile.Request {
+	if requests := lookup.MachineOfAgent(ctx, object); len(requests) > 0 {
+		return requests
+	}
+	return []reconcile.Request{{NamespacedName: types.NamespacedName{Name: object.GetName()}}}
 }
 
 // machineOfNode goes by the NodeAgent of the Node's name: a Node's own labels are the kubelet's to write.
@@ -60,18 +71,8 @@ func machineOfLocalMachine(_ context.Context, object client.Object) []reconcile.
 }
 
 func (r *Reconciler) machinesOfPool(ctx context.Context, object client.Object) []reconcile.Request {
-	machines := &clusterv1.MachineList{}
-	err := r.Management.List(ctx, machines, client.InNamespace(object.GetNamespace()),
+	return lookup.Requests(ctx, r.Management, &clusterv1.MachineList{}, client.InNamespace(object.GetNamespace()),
 		client.MatchingLabels{v1alpha1.PoolUIDLabel: string(object.GetUID())}, client.UnsafeDisableDeepCopy)
-	if err != nil {
-		ctrl.LoggerFrom(ctx).Error(err, "Failed to list the Machines of a NodePool", "pool", object.GetName())
-		return nil
-	}
-	requests := make([]reconcile.Request, 0, len(machines.Items))
-	for i := range machines.Items {
-		requests = append(requests, reconcile.Request{NamespacedName: client.ObjectKeyFromObject(&machines.Items[i])})
-	}
-	return requests
 }
 
 // nodeChanged passes over what kubelets write all the time: heartbeats, images, addresses, allocatable.

@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"time"
 
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
@@ -27,11 +26,6 @@ func (t *trouble) Unwrap() error { return t.err }
 
 func troublef(reason, format string, args ...any) error {
 	return &trouble{reason: reason, err: fmt.Errorf(format, args...)}
-}
-
-// refused tells an API server that understood and said no from one that is busy, down or ahead of our cache.
-func refused(err error) bool {
-	return apierrors.IsInvalid(err) || apierrors.IsForbidden(err) || apierrors.IsBadRequest(err) || apierrors.IsRequestEntityTooLargeError(err)
 }
 
 // shows says whether the trouble, rather than the agent's word, is what the Machine's condition tells. Without a

@@ -26,8 +26,8 @@ import (
 // the outcome.
 func (r *Reconciler) apply(ctx context.Context, seen *observation, plan planner.Result) (planner.Outcome, error) {
 	var outcome planner.Outcome
-	creates := plan.Of(planner.Create)
-	if len(creates) > 0 {
+	creates, updates := plan.Of(planner.Create), plan.Of(planner.Update)
+	if len(creates)+len(updates) > 0 {
 		if err := r.storeRevision(ctx, seen); err != nil {
 			return outcome, err
 		}
@@ -40,7 +40,7 @@ func (r *Reconciler) apply(ctx context.Context, seen *observation, plan planner.
 	}
 	created, createErrs := r.forEach(ctx, creates, func(ctx context.Context, action planner.Action) error {
 		return r.createMachine(ctx, seen, action)
-	}, refused)
+	}, refusedToAll)
 	outcome.Created = created
 	outcome.Failures = failures(creates, createErrs)
 	r.refusals.remember(seen, outcome.Failures)
@@ -51,11 +51,16 @@ func (r *Reconciler) apply(ctx context.Context, seen *observation, plan planner.
 		return r.deleteMachine(ctx, seen.Pool, action)
 	}, never)
 	outcome.Deleted = deleted
+	_, uncordonErrs := r.forEach(ctx, plan.Of(planner.Uncordon), r.uncordon, never)
+	updated, updateErrs, beginErr := r.update(ctx, seen, plan)
+	outcome.Updated, outcome.Drains = updated, drains(updates, updateErrs)
+	outcome.UpdateFailures = failures(updates, updateErrs)
 	releaseErr := r.release(ctx, seen.Machines, plan.Of(planner.Release))
 	pruneErr := r.prune(ctx, seen, plan.PruneRevisions)
+	noteErr := r.noteMissing(ctx, seen)
 
 	r.log(ctx, outcome)
-	return outcome, errors.Join(worthRetrying(createErrs), discardErr, errors.Join(deleteErrs...), releaseErr, pruneErr)
+	return outcome, errors.Join(worthRetrying(createErrs), discardErr, errors.Join(deleteErrs...), errors.Join(uncordonErrs...), beginErr, worthRetrying(updateErrs), releaseErr, pruneErr, noteErr)
 }
 
 // errNotTried is the error of an action that came after one whose error ended the batch.
@@ -191,6 +196,12 @@ func worthRetrying(errs []error) error {
 
 // refused says that the API server will give the same answer until somebody changes something.
 func refused(err error) bool {
+	var foreign *foreignError
+	return refusedToAll(err) || errors.As(err, &foreign)
+}
+
+// refusedToAll says that it gives that answer for the other machines of a pool, too.
+func refusedToAll(err error) bool {
 	if apierrors.HasStatusCause(err, corev1.NamespaceTerminatingCause) {
 		return false
 	}
@@ -200,10 +211,13 @@ func refused(err error) bool {
 func (r *Reconciler) log(ctx context.Context, outcome planner.Outcome) {
 	logger := ctrl.LoggerFrom(ctx)
 	for _, action := range outcome.Created {
-		logger.Info("Created a machine", "machine", action.Name, "reason", action.Reason)
+		logger.Info("Created a machine", "machine", action.Name, "cause", action.Cause, "reason", action.Reason)
 	}
 	for _, action := range outcome.Deleted {
-		logger.Info("Deleted a machine", "machine", action.Name, "reason", action.Reason)
+		logger.Info("Deleted a machine", "machine", action.Name, "cause", action.Cause, "reason", action.Reason)
+	}
+	for _, action := range outcome.Updated {
+		logger.Info("Changed a machine", "machine", action.Name, "cause", action.Cause, "revision", action.Revision, "class", action.Class.String(), "reason", action.Reason)
 	}
 	for _, failure := range outcome.Failures {
 		logger.Info("Failed to create a machine", "machine", failure.Name, "reason", failure.Message)

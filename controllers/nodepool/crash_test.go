@@ -30,7 +30,8 @@ const crashReplicas = 2
 
 var errDead = errors.New("the process died")
 
-func newDying(s *site, writes int, after bool) *dying {
+// watcher is a client that a test can put itself in the way of.
+func (s *site) watcher() client.WithWatch {
 	s.t.Helper()
 	if s.watching == nil {
 		var err error
@@ -38,8 +39,13 @@ func newDying(s *site, writes int, after bool) *dying {
 			s.t.Fatal(err)
 		}
 	}
+	return s.watching
+}
+
+func newDying(s *site, writes int, after bool) *dying {
+	s.t.Helper()
 	d := &dying{left: writes, after: after}
-	d.Client = interceptor.NewClient(s.watching, interceptor.Funcs{
+	d.Client = interceptor.NewClient(s.watcher(), interceptor.Funcs{
 		Create: func(ctx context.Context, c client.WithWatch, o client.Object, opts ...client.CreateOption) error {
 			return d.write(func() error { return c.Create(ctx, o, opts...) })
 		},

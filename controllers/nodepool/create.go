@@ -15,6 +15,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/drover-dev/drover/api/v1alpha1"
+	"github.com/drover-dev/drover/controllers/ownership"
 	"github.com/drover-dev/drover/controllers/planner"
 )
 
@@ -40,6 +41,13 @@ func (r *Reconciler) createMachine(ctx context.Context, seen *observation, actio
 	return nil
 }
 
+// foreignError is an object of a name that the pool needs, and that somebody else made.
+type foreignError struct{ kind, name string }
+
+func (e *foreignError) Error() string {
+	return fmt.Sprintf("%s %s exists and is not this pool's: delete it if nothing uses it", e.kind, e.name)
+}
+
 // createOnce creates an object. One of its name that is there already must be the pool's.
 func (r *Reconciler) createOnce(ctx context.Context, pool *v1alpha1.NodePool, object client.Object) error {
 	kind, key := kindOf(object), client.ObjectKeyFromObject(object)
@@ -54,7 +62,7 @@ func (r *Reconciler) createOnce(ctx context.Context, pool *v1alpha1.NodePool, ob
 		return fmt.Errorf("read %s %s: %w", kind, key.Name, err)
 	}
 	if object.GetLabels()[v1alpha1.PoolUIDLabel] != string(pool.UID) {
-		return fmt.Errorf("%s %s exists and is not this pool's: delete it if nothing uses it", kind, key.Name)
+		return &foreignError{kind: kind, name: key.Name}
 	}
 	if _, isMachine := object.(*clusterv1.Machine); !isMachine && !object.GetDeletionTimestamp().IsZero() {
 		return fmt.Errorf("%s %s is being deleted: it is made again when it is gone", kind, key.Name)
@@ -96,7 +104,7 @@ func infrastructureMachine(seen *observation, action planner.Action) *unstructur
 	infra.SetName(action.Name)
 	infra.SetLabels(metadata)
 	infra.SetAnnotations(annotations)
-	infra.SetOwnerReferences([]metav1.OwnerReference{poolOwner(seen.Pool)})
+	infra.SetOwnerReferences([]metav1.OwnerReference{ownership.Reference(seen.Pool)})
 	return infra
 }
 
@@ -113,7 +121,7 @@ func newMachine(seen *observation, action planner.Action, infra *unstructured.Un
 		},
 		Spec: clusterv1.MachineSpec{
 			ClusterName: seen.cluster.Name,
-			Version:     seen.Pool.Spec.Template.Spec.Version,
+			Version:     seen.versionOf(action.Revision),
 			ProviderID:  providerID(infra),
 			Bootstrap:   clusterv1.Bootstrap{DataSecretName: ptr.To(action.Name + v1alpha1.BootstrapSecretSuffix)},
 			InfrastructureRef: clusterv1.ContractVersionedObjectReference{
@@ -148,7 +156,7 @@ func poolLabels(pool *v1alpha1.NodePool, revision string) map[string]string {
 }
 
 func machineLabels(seen *observation, action planner.Action) map[string]string {
-	labels := poolLabels(seen.Pool, seen.Revision)
+	labels := poolLabels(seen.Pool, action.Revision)
 	labels[v1alpha1.OrdinalLabel] = strconv.FormatInt(action.Ordinal, 10)
 	labels[clusterv1.ClusterNameLabel] = v1alpha1.AdoptedClusterName
 	labels[v1alpha1.WatchFilterLabel] = v1alpha1.WatchFilterValue
@@ -158,7 +166,7 @@ func machineLabels(seen *observation, action planner.Action) map[string]string {
 // owners are the pool and the Cluster. The Cluster stays when the pool is deleted in the foreground, so that the garbage
 // collector takes the reference to the pool away and leaves the object to our finalizer.
 func owners(seen *observation) []metav1.OwnerReference {
-	return append([]metav1.OwnerReference{poolOwner(seen.Pool)}, clusterOwner(seen)...)
+	return append([]metav1.OwnerReference{ownership.Reference(seen.Pool)}, clusterOwner(seen)...)
 }
 
 func clusterOwner(seen *observation) []metav1.OwnerReference {
@@ -168,10 +176,4 @@ func clusterOwner(seen *observation) []metav1.OwnerReference {
 	return []metav1.OwnerReference{{
 		APIVersion: clusterv1.GroupVersion.String(), Kind: "Cluster", Name: seen.cluster.Name, UID: seen.cluster.UID,
 	}}
-}
-
-func poolOwner(pool *v1alpha1.NodePool) metav1.OwnerReference {
-	return metav1.OwnerReference{
-		APIVersion: v1alpha1.GroupVersion.String(), Kind: "NodePool", Name: pool.Name, UID: pool.UID, BlockOwnerDeletion: ptr.To(true),
-	}
 }

@@ -3,6 +3,8 @@
 //   - observe.go, resolve.go and revision.go read everything a decision depends on into one planner.Snapshot. They
 //     write nothing.
 //   - Package planner decides.
+//   - agents.go and serverversion.go read what the plan for nodes that are there depends on.
+//   - update.go and drain.go change these nodes.
 //   - apply.go, create.go and finalize.go do what it decided. Each write may be repeated after a crash.
 //   - report.go writes the status, if it changed, and the events.
 //

@@ -50,7 +50,7 @@ func TestLifeOfAPool(t *testing.T) {
 		s.clusterAPI()
 		return s.hasCondition(pool, v1alpha1.ReadyCondition, v1alpha1.ReasonAllReplicasReady)
 	})
-	if pool.Status.Reserved != nil || *pool.Status.ReadyReplicas != 2 || *pool.Status.UpdatedReplicas != 2 || *pool.Status.NextOrdinal != 2 {
+	if pool.Status.Reserved != nil || *pool.Status.ReadyReplicas != 2 || *pool.Status.NextOrdinal != 2 {
 		t.Errorf("the status counts: %+v", pool.Status)
 	}
 
@@ -172,7 +172,7 @@ func (s *site) checkRevision(pool *v1alpha1.NodePool) {
 	if err := json.Unmarshal(stored.Data.Raw, &spec); err != nil {
 		s.t.Fatal(err)
 	}
-	if spec.Revision != pool.Status.Revision || spec.Version != s.version || len(spec.Artifacts) != 1 || spec.Cluster.ServerCA != "server" ||
+	if spec.Revision != pool.Status.Revision || spec.Version != s.version || len(spec.Artifacts) != 1 || spec.Cluster.Server != "" ||
 		spec.Network.Mode != v1alpha1.NetworkModeRoutes || stored.Labels[v1alpha1.PoolUIDLabel] != string(pool.UID) {
 		s.t.Errorf("the revision holds what a node needs: %+v, labels %v", spec, stored.Labels)
 	}
@@ -295,11 +295,14 @@ func TestMachinesThatNoPoolCounts(t *testing.T) {
 				s.create(s.pool(pool.Name, 0))
 			},
 		},
-		"labels edited": {
-			reason: "without the pool's UID the pool does not know it, and makes another",
+		"taken out of it": {
+			reason: "without the pool's UID in a label or an owner the pool does not know it, and makes another",
 			leave: func(s *site, _ *v1alpha1.NodePool) {
 				machine := s.machines()[0]
-				update(s, &machine, func(m *clusterv1.Machine) { delete(m.Labels, v1alpha1.PoolUIDLabel) })
+				update(s, &machine, func(m *clusterv1.Machine) {
+					delete(m.Labels, v1alpha1.PoolUIDLabel)
+					m.OwnerReferences = nil
+				})
 			},
 			active: 1,
 		},

@@ -15,6 +15,7 @@ import (
 	"github.com/drover-dev/drover/api/v1alpha1"
 	"github.com/drover-dev/drover/controllers/fence"
 	"github.com/drover-dev/drover/controllers/planner"
+	"github.com/drover-dev/drover/controllers/revision"
 	"github.com/drover-dev/drover/controllers/sides"
 )
 
@@ -25,15 +26,26 @@ type observation struct {
 	cluster *clusterv1.Cluster
 	// template is what infrastructure machines are cloned from; nil when it was not found.
 	template *unstructured.Unstructured
+	// identity is that of the pool's template; nil while its bundle is not known.
+	identity *revision.Identity
+	// known is the template's revision as it is stored, nil when it is not; learned is the same with what is to be stored of
+	// it besides, nil for nothing.
+	known, learned *appsv1.ControllerRevision
 	// rendered is the ControllerRevision to store before the first Machine of the revision; nil when it is stored.
 	rendered *appsv1.ControllerRevision
 	// stored are the pool's ControllerRevisions.
 	stored []appsv1.ControllerRevision
+	// bundle is what the template's version stands for; nil when it was not found.
+	bundle *v1alpha1.NodeBundle
 }
 
-// observe reads what the next decision depends on.
-func (r *Reconciler) observe(ctx context.Context, pool *v1alpha1.NodePool) (*observation, error) {
+// observe reads what the next decision depends on. With machines to confirm, the pool, these machines and their NodeAgents come
+// from the API server.
+func (r *Reconciler) observe(ctx context.Context, pool *v1alpha1.NodePool, confirm []string) (*observation, error) {
 	seen := &observation{Snapshot: planner.Snapshot{Now: r.now(), Pool: pool}}
+	if err := r.confirmPool(ctx, seen, confirm); err != nil {
+		return nil, err
+	}
 	if err := r.observeMachines(ctx, seen); err != nil {
 		return nil, err
 	}
@@ -50,9 +62,19 @@ func (r *Reconciler) observe(ctx context.Context, pool *v1alpha1.NodePool) (*obs
 	if err := r.observeNodes(ctx, seen); err != nil {
 		return nil, err
 	}
+	if err := r.observeAgents(ctx, seen, confirm); err != nil {
+		return nil, err
+	}
+	if err := r.confirmMachines(ctx, seen, confirm); err != nil {
+		return nil, err
+	}
+	if err := r.observeCordoned(ctx, seen, confirm); err != nil {
+		return nil, err
+	}
 	if err := r.resolve(ctx, seen); err != nil {
 		return nil, err
 	}
+	seen.readRevisions()
 	seen.Refused = r.refusals.lately(seen)
 	return seen, nil
 }
@@ -64,6 +86,11 @@ func (r *Reconciler) observeMachines(ctx context.Context, seen *observation) err
 	if err != nil {
 		return err
 	}
+	strays, err := r.strays(ctx, seen.Pool)
+	if err != nil {
+		return err
+	}
+	machines = append(machines, strays...)
 	seen.Machines = machines
 	behind, overdue := r.written.Behind(seen.Pool, machines, seen.Now)
 	if behind != "" && !overdue {
@@ -94,6 +121,14 @@ func numberChanges(seen *observation) bool {
 	return !ptr.Deref(seen.Pool.Spec.Paused, false) && active(seen.Machines) != want
 }
 
+// wantsMachines says that machines are about to be made.
+func wantsMachines(seen *observation) bool {
+	if !seen.Pool.DeletionTimestamp.IsZero() || ptr.Deref(seen.Pool.Spec.Paused, false) {
+		return false
+	}
+	return seen.Pool.Status.Reserved != nil || active(seen.Machines) < int(ptr.Deref(seen.Pool.Spec.Replicas, 1))
+}
+
 func active(machines []*clusterv1.Machine) int {
 	n := 0
 	for _, m := range machines {
@@ -114,6 +149,11 @@ func (r *Reconciler) observeLive(ctx context.Context, seen *observation) error {
 	if err != nil {
 		return err
 	}
+	strays, err := r.liveStrays(ctx, live, seen.Machines, machines)
+	if err != nil {
+		return err
+	}
+	machines = append(machines, strays...)
 	r.written.Confirm(live, machines)
 	seen.Pool, seen.Machines, seen.Live = live, machines, true
 	return nil

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -19,18 +20,20 @@ import (
 	"github.com/drover-dev/drover/controllers/consistency"
 	"github.com/drover-dev/drover/controllers/firstseen"
 	"github.com/drover-dev/drover/controllers/planner"
+	"github.com/drover-dev/drover/controllers/sides"
 )
 
 // +kubebuilder:rbac:groups=fleet.drover.dev,resources=nodepools,verbs=get;list;watch;patch
 // +kubebuilder:rbac:groups=fleet.drover.dev,resources=nodepools/status,verbs=patch
 // +kubebuilder:rbac:groups=fleet.drover.dev,resources=nodepools/finalizers,verbs=update
-// +kubebuilder:rbac:groups=fleet.drover.dev,resources=nodeagents;nodebundles,verbs=get;list;watch
+// +kubebuilder:rbac:groups=fleet.drover.dev,resources=nodebundles,verbs=get;list;watch
+// +kubebuilder:rbac:groups=fleet.drover.dev,resources=nodeagents,verbs=get;list;watch;patch
 // +kubebuilder:rbac:groups=fleet.drover.dev,resources=hostmachinetemplates;localmachinetemplates,verbs=get;list;watch
 // +kubebuilder:rbac:groups=fleet.drover.dev,resources=hostmachines;localmachines,verbs=get;list;watch;create;delete
 // +kubebuilder:rbac:groups=cluster.x-k8s.io,resources=clusters,verbs=get;list;watch
 // +kubebuilder:rbac:groups=cluster.x-k8s.io,resources=machines,verbs=get;list;watch;create;patch;delete
-// +kubebuilder:rbac:groups=apps,resources=controllerrevisions,verbs=get;list;watch;create;delete
-// +kubebuilder:rbac:groups="",resources=nodes,verbs=get;list;watch
+// +kubebuilder:rbac:groups=apps,resources=controllerrevisions,verbs=get;list;watch;create;patch;delete
+// +kubebuilder:rbac:groups="",resources=nodes,verbs=get;list;watch;patch
 // +kubebuilder:rbac:groups=events.k8s.io,resources=events,verbs=create;patch
 
 // Discoverer finds out what nodes must know about their cluster.
@@ -60,12 +63,18 @@ const (
 
 // Reconciler brings the machines of NodePools to what their specs say.
 type Reconciler struct {
-	// Client reads from the manager's cache and writes.
+	// Client reads from the manager's cache and writes. This is the management side.
 	Client client.Client
 	// APIReader reads from the API server.
 	APIReader client.Reader
-	// Discoverer is asked when a revision is made.
+	// Workload has the NodeAgents. Default: the management side.
+	Workload sides.Side
+	// Discoverer is asked whether machines that are to be made can be told about their cluster.
 	Discoverer Discoverer
+	// Drainer empties nodes that are changed in a way that pods do not survive.
+	Drainer Drainer
+	// ServerVersion knows how new the nodes' API server is. Default: it is new enough.
+	ServerVersion *ServerVersion
 	// Recorder gets the pools' events.
 	Recorder events.EventRecorder
 	// Clock is the time. Default: the real one.
@@ -74,11 +83,16 @@ type Reconciler struct {
 	CreateConcurrency int
 
 	written  consistency.Children[*clusterv1.Machine]
+	agents   consistency.Objects
 	refusals refusals
 	// clusterless has since when each pool, by its UID, is without the Cluster that it needs.
 	clusterless firstseen.Times[types.NamespacedName, types.UID]
 	said        consistency.Statuses[v1alpha1.NodePoolStatus]
+	untold      untold
+	stuck       stuckDrains
 	templates   *templateWatches
+	// indexed says that Client has the index strayField.
+	indexed bool
 }
 
 // Reconcile runs one round for one pool.
@@ -90,16 +104,19 @@ func (r *Reconciler) Reconcile(ctx context.Context, request ctrl.Request) (ctrl.
 			r.refusals.forget(request.NamespacedName)
 			r.clusterless.Forget(request.NamespacedName)
 			r.said.Forget(request.NamespacedName)
+			deferredActions.set(request.NamespacedName, nil)
+			r.untold.forget(request.NamespacedName)
 			return ctrl.Result{}, r.releaseOrphans(ctx, request.NamespacedName, nil)
 		}
 		return ctrl.Result{}, fmt.Errorf("read NodePool %s: %w", request, err)
 	}
 	if !pool.DeletionTimestamp.IsZero() && !controllerutil.ContainsFinalizer(pool, v1alpha1.NodePoolFinalizer) {
 		// Somebody took our finalizer. What else keeps the pool may be that its Machines must go first.
+		deferredActions.set(request.NamespacedName, nil)
 		return ctrl.Result{}, r.releaseOrphans(ctx, request.NamespacedName, nil)
 	}
 	result, err := r.round(ctx, pool)
-	if apierrors.IsConflict(err) {
+	if err != nil && onlyConflicts(err) {
 		// Somebody else wrote first. What he wrote may be nothing that an event is raised for.
 		return ctrl.Result{RequeueAfter: retryBehind}, nil
 	}
@@ -111,11 +128,10 @@ func (r *Reconciler) round(ctx context.Context, pool *v1alpha1.NodePool) (ctrl.R
 	if err := r.ensureFinalizer(ctx, pool); err != nil {
 		return ctrl.Result{}, err
 	}
-	seen, err := r.observe(ctx, pool)
+	seen, plan, err := r.decide(ctx, pool)
 	if err != nil {
 		return ctrl.Result{}, err
 	}
-	plan := planner.Plan(seen.Snapshot)
 	if seen.CacheBehind != "" {
 		ctrl.LoggerFrom(ctx).V(1).Info("Deferred until the cache shows our own writes", "behind", seen.CacheBehind)
 		return ctrl.Result{RequeueAfter: retryBehind}, nil
@@ -126,18 +142,50 @@ func (r *Reconciler) round(ctx context.Context, pool *v1alpha1.NodePool) (ctrl.R
 	if err := r.releaseOrphans(ctx, client.ObjectKeyFromObject(seen.Pool), seen.Pool); err != nil {
 		return ctrl.Result{}, err
 	}
-	outcome, applyErr := r.apply(ctx, seen, plan)
-	if apierrors.IsConflict(applyErr) {
-		return ctrl.Result{}, applyErr
+	if err := r.learn(ctx, seen); err != nil {
+		return ctrl.Result{}, err
 	}
+	outcome, applyErr := r.apply(ctx, seen, plan)
+	// Should somebody else have written first, what was done besides is told all the same.
 	if err := errors.Join(applyErr, r.report(ctx, seen, plan, outcome)); err != nil {
 		return ctrl.Result{}, err
 	}
 	after := plan.RequeueAfter
-	if len(outcome.Failures) > 0 {
+	switch {
+	case len(outcome.Drains) > 0:
+		after = drainAgain(outcome.Drains)
+	case len(plan.Of(planner.Uncordon)) > 0:
+		after = retryBehind // what we read of Nodes raises no event here
+	}
+	if len(outcome.Failures)+len(outcome.UpdateFailures) > 0 {
 		after = retryRefused
 	}
 	return ctrl.Result{RequeueAfter: after}, nil
+}
+
+// onlyConflicts says that somebody else wrote first, and that nothing else is wrong.
+func onlyConflicts(err error) bool {
+	var joined interface{ Unwrap() []error }
+	if !errors.As(err, &joined) {
+		return apierrors.IsConflict(err)
+	}
+	return !slices.ContainsFunc(joined.Unwrap(), func(one error) bool { return !onlyConflicts(one) })
+}
+
+// decide observes and plans, and does so again with what has to be confirmed.
+func (r *Reconciler) decide(ctx context.Context, pool *v1alpha1.NodePool) (*observation, planner.Result, error) {
+	seen, err := r.observe(ctx, pool, nil)
+	if err != nil {
+		return nil, planner.Result{}, err
+	}
+	plan := planner.Plan(seen.Snapshot)
+	if len(plan.Confirm) == 0 {
+		return seen, plan, nil
+	}
+	if seen, err = r.observe(ctx, seen.Pool, plan.Confirm); err != nil {
+		return nil, planner.Result{}, err
+	}
+	return seen, planner.Plan(seen.Snapshot), nil
 }
 
 func (r *Reconciler) ensureFinalizer(ctx context.Context, pool *v1alpha1.NodePool) error {

@@ -59,7 +59,7 @@ func (r *refusals) lately(seen *observation) *planner.Refusal {
 	if !ok || left <= 0 || last.asked != asked(seen) {
 		return nil
 	}
-	return &planner.Refusal{Name: last.name, Message: last.message, RetryAfter: left}
+	return &planner.Refusal{Name: last.name, Message: last.message, Until: last.until}
 }
 
 // forget drops what is remembered about a pool that is gone.

@@ -3,10 +3,14 @@ package nodepool_test
 import (
 	"context"
 	"errors"
+	"fmt"
+	"strings"
 	"testing"
 	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	clocktesting "k8s.io/utils/clock/testing"
 	"k8s.io/utils/ptr"
@@ -94,5 +98,55 @@ func TestAMachineThatLeavesIsLetGoAtTheQuota(t *testing.T) {
 	now := s.machines()
 	if len(now) != 2 || now[0].Name == first[0].Name || now[1].Name == first[0].Name {
 		t.Errorf("machines are %v and %v, want another one in the place of %s", now[0].Name, now[1].Name, first[0].Name)
+	}
+}
+
+// TestAForeignObjectOfANeededNameStallsThePool and keeps no other machine from being made, until somebody deletes it.
+func TestAForeignObjectOfANeededNameStallsThePool(t *testing.T) {
+	for _, kind := range []string{"LocalMachine", "Machine"} {
+		s := newSite(t)
+		clock := clocktesting.NewFakePassiveClock(time.Now())
+		r := s.reconciler(s.Client)
+		r.Clock = clock
+		pool := s.pool("workers", 3)
+		s.create(pool)
+		var foreign client.Object = &v1alpha1.LocalMachine{ObjectMeta: metav1.ObjectMeta{Namespace: s.namespace, Name: v1alpha1.MachineName(pool, 0)}}
+		if kind == "Machine" {
+			machine := &clusterv1.Machine{ObjectMeta: metav1.ObjectMeta{Namespace: s.namespace, Name: v1alpha1.MachineName(pool, 0)}}
+			machine.Spec.ClusterName = "another"
+			machine.Spec.Bootstrap.DataSecretName = ptr.To("none")
+			machine.Spec.InfrastructureRef = clusterv1.ContractVersionedObjectReference{APIGroup: v1alpha1.GroupVersion.Group, Kind: "LocalMachine", Name: "none"}
+			foreign = machine
+		}
+		s.create(foreign)
+		round := func() {
+			t.Helper()
+			result, err := r.Reconcile(t.Context(), ctrl.Request{NamespacedName: client.ObjectKeyFromObject(pool)})
+			if err != nil || result.RequeueAfter > 30*time.Second {
+				t.Fatalf("%s: again after %s, error %v", kind, result.RequeueAfter, err)
+			}
+		}
+		for range 2 {
+			round()
+			if err := s.hasCondition(pool, v1alpha1.StalledCondition, v1alpha1.ReasonMachineCreateFailed); err != nil {
+				t.Fatalf("%s: %v", kind, err)
+			}
+			want := fmt.Sprintf("%s: %s %s exists and is not this pool's: delete it if nothing uses it", foreign.GetName(), kind, foreign.GetName())
+			if said := meta.FindStatusCondition(pool.Status.Conditions, v1alpha1.StalledCondition).Message; !strings.Contains(said, want) {
+				t.Errorf("%s: the pool says %q, want %q", kind, said, want)
+			}
+		}
+		if got := ptr.Deref(pool.Status.Replicas, 0); got != 2 {
+			t.Errorf("%s: %d machines were made, want the two of other names", kind, got)
+		}
+
+		if err := s.Client.Delete(t.Context(), foreign); err != nil {
+			t.Fatal(err)
+		}
+		clock.SetTime(clock.Now().Add(30 * time.Second))
+		round()
+		if err := s.hasCondition(pool, v1alpha1.ReconcilingCondition, v1alpha1.ReasonWaitingForMachines); err != nil || ptr.Deref(pool.Status.Replicas, 0) != 3 {
+			t.Errorf("%s: the pool goes on when it is gone: %v, %d machines", kind, err, ptr.Deref(pool.Status.Replicas, 0))
+		}
 	}
 }

@@ -13,19 +13,37 @@ import (
 	"github.com/drover-dev/drover/controllers/planner"
 )
 
-// report writes the pool's status, if it changed, and raises the events.
+// report writes the pool's status, if it changed, raises the events, and counts what is deferred. What was done is told at
+// once, as it is never done again; what is new in the status when that is written, as the next round would find it new again
+// otherwise.
 func (r *Reconciler) report(ctx context.Context, seen *observation, plan planner.Result, outcome planner.Outcome) error {
 	status, events := planner.Report(seen.Snapshot, plan, outcome)
-	r.record(seen.Pool, events)
-	if equality.Semantic.DeepEqual(status, seen.Pool.Status) {
+	key := client.ObjectKeyFromObject(seen.Pool)
+	deferredActions.set(key, status.Disruption)
+	told, news := r.untold.take(key, seen.Pool.Status), []planner.Event(nil)
+	for _, e := range events {
+		if e.OfStatus {
+			news = append(news, e)
+		} else {
+			told = append(told, e)
+		}
+	}
+	r.record(seen.Pool, told)
+	if err := r.writeStatus(ctx, seen.Pool, status); err != nil {
+		r.untold.keep(key, status, news)
+		return ignoreGone(err, "write the status of NodePool %s", key)
+	}
+	r.record(seen.Pool, news)
+	return nil
+}
+
+func (r *Reconciler) writeStatus(ctx context.Context, base *v1alpha1.NodePool, status v1alpha1.NodePoolStatus) error {
+	if equality.Semantic.DeepEqual(status, base.Status) {
 		return nil
 	}
-	pool := seen.Pool.DeepCopy()
+	pool := base.DeepCopy()
 	pool.Status = status
-	if err := r.patchStatus(ctx, seen.Pool, pool); err != nil {
-		return ignoreGone(err, "write the status of NodePool %s", client.ObjectKeyFromObject(pool))
-	}
-	return nil
+	return r.patchStatus(ctx, base, pool)
 }
 
 // patchStatus writes a pool's status. The lock is for the reservation: it must not be cleared on the ground of an old

@@ -17,6 +17,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/controller/controllerutil"
 
 	"github.com/drover-dev/drover/api/v1alpha1"
+	"github.com/drover-dev/drover/controllers/lookup"
 	"github.com/drover-dev/drover/controllers/planner"
 )
 
@@ -35,22 +36,28 @@ func (r *Reconciler) resolve(ctx context.Context, seen *observation) error {
 	if err != nil {
 		return err
 	}
+	r.checkVersion(seen)
 	if err := r.resolveTemplate(ctx, seen); err != nil {
 		return err
 	}
+	r.resolveFacts(ctx, seen) // before the Cluster, which needs one of them
 	if err := r.resolveCluster(ctx, seen); err != nil {
 		return err
 	}
 	if bundle == nil {
 		return nil
 	}
-	return r.resolveRevision(ctx, seen, bundle)
+	seen.bundle = bundle
+	return r.resolveRevision(seen, bundle)
 }
 
 func (o *observation) problem(p planner.Problem) { o.Problems = append(o.Problems, p) }
 
-// resolveBundle finds the one NodeBundle with the template's version.
+// resolveBundle finds the NodeBundle that the template names, or else the one with its version.
 func (r *Reconciler) resolveBundle(ctx context.Context, seen *observation) (*v1alpha1.NodeBundle, error) {
+	if seen.Pool.Spec.Template.Spec.Bundle != "" {
+		return r.resolveNamedBundle(ctx, seen)
+	}
 	list := &v1alpha1.NodeBundleList{}
 	if err := r.Client.List(ctx, list); err != nil {
 		return nil, fmt.Errorf("list NodeBundles: %w", err)
@@ -73,9 +80,33 @@ func (r *Reconciler) resolveBundle(ctx context.Context, seen *observation) (*v1a
 	default:
 		slices.Sort(names)
 		seen.problem(planner.Problem{
-			Reason:  v1alpha1.ReasonBundleAmbiguous,
-			Message: fmt.Sprintf("%d NodeBundles have version %s (%s): delete all but one", len(found), version, strings.Join(names[:min(len(names), 5)], ", ")),
+			Reason: v1alpha1.ReasonBundleAmbiguous,
+			Message: fmt.Sprintf("%d NodeBundles have version %s (%s): name one in spec.template.spec.bundle, or delete all but one",
+				len(found), version, strings.Join(names[:min(len(names), 5)], ", ")),
 		})
+	}
+	return nil, nil
+}
+
+func (r *Reconciler) resolveNamedBundle(ctx context.Context, seen *observation) (*v1alpha1.NodeBundle, error) {
+	name, version := seen.Pool.Spec.Template.Spec.Bundle, seen.Pool.Spec.Template.Spec.Version
+	bundle, err := lookup.GetOrNil(ctx, r.Client, client.ObjectKey{Name: name}, &v1alpha1.NodeBundle{})
+	switch {
+	case err != nil:
+		return nil, err
+	case bundle == nil:
+		seen.problem(planner.Problem{
+			Reason:  v1alpha1.ReasonBundleNotFound,
+			Message: fmt.Sprintf("There is no NodeBundle %s: apply it, or correct spec.template.spec.bundle", name),
+		})
+	case bundle.Spec.KubernetesVersion != version:
+		seen.problem(planner.Problem{
+			Reason: v1alpha1.ReasonBundleMismatch,
+			Message: fmt.Sprintf("NodeBundle %s has version %s, and spec.template.spec.version is %s: make that the same, or name another bundle in spec.template.spec.bundle",
+				name, bundle.Spec.KubernetesVersion, version),
+		})
+	default:
+		return bundle, nil
 	}
 	return nil, nil
 }

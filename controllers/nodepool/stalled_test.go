@@ -42,7 +42,22 @@ func TestStalled(t *testing.T) {
 				s.create(bundle("second-"+s.version, s.version))
 			},
 			want:    v1alpha1.ReasonBundleAmbiguous,
-			message: "delete all but one",
+			message: "name one in spec.template.spec.bundle, or delete all but one",
+		},
+		"no bundle of that name": {
+			reason:  "a bundle that is not there is named",
+			spoil:   func(_ *site, p *v1alpha1.NodePool, _ *nodepool.Reconciler) { p.Spec.Template.Spec.Bundle = "mended" },
+			want:    v1alpha1.ReasonBundleNotFound,
+			message: "There is no NodeBundle mended: apply it, or correct spec.template.spec.bundle",
+		},
+		"a bundle of another version": {
+			reason: "the version is the user's word, and the bundle's has to be the same",
+			spoil: func(s *site, p *v1alpha1.NodePool, _ *nodepool.Reconciler) {
+				p.Spec.Template.Spec.Bundle = s.version
+				p.Spec.Template.Spec.Version = "v1.99.9"
+			},
+			want:    v1alpha1.ReasonBundleMismatch,
+			message: ", and spec.template.spec.version is v1.99.9: make that the same, or name another bundle in spec.template.spec.bundle",
 		},
 		"no template": {
 			reason: "a template that is not there is named",

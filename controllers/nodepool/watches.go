@@ -1,6 +1,7 @@
 package nodepool
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"sync"
@@ -26,6 +27,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/source"
 
 	"github.com/drover-dev/drover/api/v1alpha1"
+	"github.com/drover-dev/drover/controllers/ownership"
 	"github.com/drover-dev/drover/controllers/planner"
 	"github.com/drover-dev/drover/controllers/queueing"
 )
@@ -39,13 +41,19 @@ const (
 )
 
 // SetupWithManager registers the controller and its watches.
-func (r *Reconciler) SetupWithManager(_ context.Context, mgr ctrl.Manager) error {
+func (r *Reconciler) SetupWithManager(ctx context.Context, mgr ctrl.Manager) error {
+	if err := mgr.GetFieldIndexer().IndexField(ctx, &clusterv1.Machine{}, strayField, byStray); err != nil {
+		return fmt.Errorf("index Machines by the pool that their labels do not name: %w", err)
+	}
+	r.indexed = true
+	seen := func(kind client.Object) builder.Predicates { return builder.WithPredicates(r.looksAt(kind)) }
 	c, err := ctrl.NewControllerManagedBy(mgr).
 		Named("nodepool").
-		For(&v1alpha1.NodePool{}, builder.WithPredicates(r.poolChanged())).
-		Watches(&clusterv1.Machine{}, gathered(), builder.WithPredicates(machineChanged())).
-		Watches(&v1alpha1.NodeBundle{}, handler.EnqueueRequestsFromMapFunc(r.poolsOfBundle)).
-		Watches(&clusterv1.Cluster{}, handler.EnqueueRequestsFromMapFunc(r.poolsOfCluster), builder.WithPredicates(clusterChanged())).
+		For(&v1alpha1.NodePool{}, seen(&v1alpha1.NodePool{})).
+		Watches(&clusterv1.Machine{}, gathered(), seen(&clusterv1.Machine{})).
+		Watches(&v1alpha1.NodeAgent{}, gathered(), seen(&v1alpha1.NodeAgent{})).
+		Watches(&v1alpha1.NodeBundle{}, handler.EnqueueRequestsFromMapFunc(r.poolsOfBundle), seen(&v1alpha1.NodeBundle{})).
+		Watches(&clusterv1.Cluster{}, handler.EnqueueRequestsFromMapFunc(r.poolsOfCluster), seen(&clusterv1.Cluster{})).
 		WithOptions(queueing.Options(concurrentPools)).
 		Build(r)
 	if err != nil {
@@ -53,6 +61,45 @@ func (r *Reconciler) SetupWithManager(_ context.Context, mgr ctrl.Manager) error
 	}
 	r.templates = &templateWatches{controller: c, cache: mgr.GetCache(), pools: r.poolsOfTemplate}
 	return nil
+}
+
+// Notices says whether the controller looks at a pool because of what became of an object: before is nil for one that was made,
+// after for one that is gone. The simulation, which has no manager to watch for it, asks this, by the very predicates of the
+// watches, and so loses no wake-up that the real controller has, nor has one more.
+func (r *Reconciler) Notices(before, after client.Object) bool {
+	subject := after
+	if subject == nil {
+		subject = before
+	}
+	changed := r.looksAt(subject)
+	switch {
+	case changed == nil:
+		return false
+	case before == nil:
+		return changed.Create(event.CreateEvent{Object: after})
+	case after == nil:
+		return changed.Delete(event.DeleteEvent{Object: before})
+	default:
+		return changed.Update(event.UpdateEvent{ObjectOld: before, ObjectNew: after})
+	}
+}
+
+// looksAt is what lets events of an object's kind through; nil for a kind that raises none.
+func (r *Reconciler) looksAt(object client.Object) predicate.Predicate {
+	switch object.(type) {
+	case *v1alpha1.NodePool:
+		return r.poolChanged()
+	case *clusterv1.Machine:
+		return machineChanged()
+	case *v1alpha1.NodeAgent:
+		return agentChanged()
+	case *clusterv1.Cluster:
+		return clusterChanged()
+	case *v1alpha1.NodeBundle:
+		return predicate.Funcs{} // all of them
+	default:
+		return nil
+	}
 }
 
 // poolChanged lets through what others do to a pool, to its status as well, and not our own writes of it.
@@ -73,7 +120,10 @@ func (r *Reconciler) poolChanged() predicate.Predicate {
 
 // machineChanged lets through what the planner looks at in a Machine.
 func machineChanged() predicate.Predicate {
-	ofAPool := predicate.NewPredicateFuncs(func(o client.Object) bool { return o.GetLabels()[v1alpha1.PoolLabel] != "" })
+	ofAPool := predicate.NewPredicateFuncs(func(o client.Object) bool { return len(ownership.PoolNames(o)) > 0 })
+	ofAPool.UpdateFunc = func(e event.UpdateEvent) bool {
+		return len(ownership.PoolNames(e.ObjectOld)) > 0 || len(ownership.PoolNames(e.ObjectNew)) > 0
+	}
 	changed := predicate.Funcs{UpdateFunc: func(e event.UpdateEvent) bool {
 		before, ok := e.ObjectOld.(*clusterv1.Machine)
 		after, ok2 := e.ObjectNew.(*clusterv1.Machine)
@@ -84,9 +134,29 @@ func machineChanged() predicate.Predicate {
 			!equality.Semantic.DeepEqual(before.Labels, after.Labels) ||
 			!equality.Semantic.DeepEqual(before.Annotations, after.Annotations) ||
 			!equality.Semantic.DeepEqual(before.Finalizers, after.Finalizers) ||
+			!equality.Semantic.DeepEqual(before.OwnerReferences, after.OwnerReferences) ||
 			planner.Complaint(before) != planner.Complaint(after) ||
 			conditionsChanged(before.Status.Conditions, after.Status.Conditions)
 	}}
+	return predicate.And[client.Object](ofAPool, changed)
+}
+
+// agentChanged lets through what the planner looks at in a NodeAgent, and no heartbeat. One that is made is no news: the
+// Machine that it is made for was.
+func agentChanged() predicate.Predicate {
+	ofAPool := predicate.NewPredicateFuncs(func(o client.Object) bool { return o.GetLabels()[v1alpha1.PoolLabel] != "" })
+	changed := predicate.Funcs{
+		CreateFunc: func(e event.CreateEvent) bool {
+			agent, ok := e.Object.(*v1alpha1.NodeAgent)
+			return !ok || agent.Status.Phase != ""
+		},
+		UpdateFunc: func(e event.UpdateEvent) bool {
+			before, ok := e.ObjectOld.(*v1alpha1.NodeAgent)
+			after, ok2 := e.ObjectNew.(*v1alpha1.NodeAgent)
+			return !ok || !ok2 || before.Generation != after.Generation || !equality.Semantic.DeepEqual(before.Labels, after.Labels) ||
+				!equality.Semantic.DeepEqual(planner.Progress(before), planner.Progress(after))
+		},
+	}
 	return predicate.And[client.Object](ofAPool, changed)
 }
 
@@ -115,17 +185,21 @@ func clusterChanged() predicate.Predicate {
 	}}
 }
 
-// gathered enqueues a Machine's pool a moment later, so that what happens meanwhile is seen in the same round.
+// gathered enqueues the pool of a Machine or a NodeAgent a moment later, so that what happens meanwhile is seen in the same round.
+// Where somebody has just made it another's, that is the pool it was, too.
 func gathered() handler.EventHandler {
 	add := func(o client.Object, q workqueue.TypedRateLimitingInterface[reconcile.Request]) {
-		name := types.NamespacedName{Namespace: o.GetNamespace(), Name: o.GetLabels()[v1alpha1.PoolLabel]}
-		q.AddAfter(reconcile.Request{NamespacedName: name}, machineEventsDelay)
+		namespace := cmp.Or(o.GetNamespace(), o.GetLabels()[v1alpha1.PoolNamespaceLabel])
+		for _, name := range ownership.PoolNames(o) {
+			q.AddAfter(reconcile.Request{NamespacedName: types.NamespacedName{Namespace: namespace, Name: name}}, machineEventsDelay)
+		}
 	}
 	return handler.Funcs{
 		CreateFunc: func(_ context.Context, e event.CreateEvent, q workqueue.TypedRateLimitingInterface[reconcile.Request]) {
 			add(e.Object, q)
 		},
 		UpdateFunc: func(_ context.Context, e event.UpdateEvent, q workqueue.TypedRateLimitingInterface[reconcile.Request]) {
+			add(e.ObjectOld, q)
 			add(e.ObjectNew, q)
 		},
 		DeleteFunc: func(_ context.Context, e event.DeleteEvent, q workqueue.TypedRateLimitingInterface[reconcile.Request]) {
@@ -139,7 +213,9 @@ func (r *Reconciler) poolsOfBundle(ctx context.Context, o client.Object) []recon
 	if !ok {
 		return nil
 	}
-	return r.poolsThat(ctx, "", func(p *v1alpha1.NodePool) bool { return p.Spec.Template.Spec.Version == bundle.Spec.KubernetesVersion })
+	return r.poolsThat(ctx, "", func(p *v1alpha1.NodePool) bool {
+		return p.Spec.Template.Spec.Version == bundle.Spec.KubernetesVersion || p.Spec.Template.Spec.Bundle == bundle.Name
+	})
 }
 
 func (r *Reconciler) poolsOfCluster(ctx context.Context, o client.Object) []reconcile.Request {

@@ -5,6 +5,7 @@ import (
 
 	"k8s.io/apimachinery/pkg/types"
 
+	"github.com/drover-dev/drover/api/disruption"
 	"github.com/drover-dev/drover/api/v1alpha1"
 )
 
@@ -20,6 +21,10 @@ const (
 	Release Verb = "Release"
 	// Discard deletes the infrastructure machine of an ordinal that is given up, if it was made.
 	Discard Verb = "Discard"
+	// Update has a machine's agent run another revision, in place.
+	Update Verb = "Update"
+	// Uncordon lets pods onto a node again that was drained for an Update.
+	Uncordon Verb = "Uncordon"
 )
 
 // Action is one change to one machine. It is safe to repeat.
@@ -30,35 +35,17 @@ type Action struct {
 	Name string
 	// Ordinal is the number in that name; for Create and Discard.
 	Ordinal int64
-	// UID is the Machine's UID; for Delete and Release.
+	// UID is the Machine's UID; for Delete, Release and Update.
 	UID types.UID
+	// Revision is what the machine is to run, for Update, or is made from, for Create.
+	Revision string
+	// Class is what that does to its pods; for Update.
+	Class disruption.Class
+	// Cause is what makes it necessary.
+	Cause Cause
 	// Reason says why this, and why this machine, in the words of an event.
 	Reason string
 }
-
-// Deferral says why actions were not taken.
-type Deferral struct {
-	// Verb is what would have been done.
-	Verb Verb
-	// Count is to how many machines.
-	Count int
-	// Reason is stable and in CamelCase.
-	Reason string
-	// Message says what has to happen first.
-	Message string
-}
-
-// Reasons of a Deferral.
-const (
-	DeferredCacheBehind = "CacheBehind"
-	DeferredUnconfirmed = "CacheUnconfirmed"
-	DeferredPaused      = "Paused"
-	DeferredDeleting    = "Deleting"
-	DeferredStalled     = "Stalled"
-	DeferredRefused     = "Refused"
-	DeferredReservation = "ReservationOpen"
-	DeferredBatch       = "BatchFull"
-)
 
 // Result is what to do.
 type Result struct {
@@ -76,6 +63,12 @@ type Result struct {
 	FinishReservation bool
 	// Taken are the machine names that were passed over because Nodes have them.
 	Taken []string
+	// Updating is the status' updating. It is written before the first Update, and lets go of no machine unless the snapshot was
+	// confirmed.
+	Updating []string
+	// Confirm are the machines whose NodeAgents a confirmed snapshot has from the API server. With it there is something to do:
+	// a change to begin, or one that is over. Empty: there is not.
+	Confirm []string
 	// Problems are the snapshot's and the planner's own.
 	Problems []Problem
 	// PruneRevisions are stored revisions that nothing uses any more.
@@ -95,14 +88,4 @@ func (r Result) Of(verb Verb) []Action {
 		}
 	}
 	return actions
-}
-
-// deferredFor finds out whether anything was deferred for a reason.
-func (r Result) deferredFor(reason string) bool {
-	for _, d := range r.Deferred {
-		if d.Reason == reason {
-			return true
-		}
-	}
-	return false
 }

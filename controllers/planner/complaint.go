@@ -10,6 +10,7 @@ import (
 	clusterv1 "sigs.k8s.io/cluster-api/api/core/v1beta2"
 
 	"github.com/drover-dev/drover/api/v1alpha1"
+	"github.com/drover-dev/drover/controllers/evictions"
 )
 
 // maxComplaint is how much of what holds a machine up is quoted on its pool: a drain names each of its pods.
@@ -19,18 +20,18 @@ const maxComplaint = 512
 var complaints = []func(*clusterv1.Machine) string{infrastructureGone, unwell, infrastructureFailed, nodeUnwell, held}
 
 // firstComplaint is what is wrong with the first machine, by name, of which something is known to be.
-func firstComplaint(machines []*clusterv1.Machine) string {
-	var first *clusterv1.Machine
+func firstComplaint(machines []*machine) string {
+	first := ""
 	var message string
 	for _, m := range machines {
-		if c := Complaint(m); c != "" && (first == nil || m.Name < first.Name) {
-			first, message = m, c
+		if c := Complaint(m.Machine); c != "" && (first == "" || m.Name < first) {
+			first, message = m.Name, c
 		}
 	}
-	if first == nil {
+	if first == "" {
 		return ""
 	}
-	return first.Name + ": " + message
+	return first + ": " + message
 }
 
 // holding is what holds up the first machine that is to go, as the end of a sentence.
@@ -43,12 +44,14 @@ func holding(f *fleet) string {
 
 // Complaint is why a machine is not ready, or not gone, as far as its conditions tell; empty when they tell nothing.
 func Complaint(m *clusterv1.Machine) string {
+	message := condemned(m)
 	for _, ask := range complaints {
-		if message := ask(m); message != "" {
-			return v1alpha1.Shorten(strings.Join(strings.Fields(message), " "), maxComplaint)
+		if cause := ask(m); cause != "" {
+			message = strings.TrimSuffix(cause+"; "+message, "; ")
+			break
 		}
 	}
-	return ""
+	return v1alpha1.Shorten(strings.Join(strings.Fields(message), " "), maxComplaint)
 }
 
 func infrastructureGone(m *clusterv1.Machine) string {
@@ -94,11 +97,20 @@ func nodeUnwell(m *clusterv1.Machine) string {
 	return c.Message
 }
 
-// held is what a deletion waits for that may take somebody's help: hooks, pods and volumes. Of a budget, DrainBlocked
-// speaks.
+// condemned is that a MachineHealthCheck, of a Cluster API that somebody else runs, waits for the pool to remediate a machine.
+func condemned(m *clusterv1.Machine) string {
+	c := meta.FindStatusCondition(m.Status.Conditions, clusterv1.MachineOwnerRemediatedCondition)
+	if c == nil || c.Status != metav1.ConditionFalse || !m.DeletionTimestamp.IsZero() {
+		return ""
+	}
+	return "a MachineHealthCheck asks to have it remediated, which a NodePool does not do: delete the Machine to have it replaced"
+}
+
+// held is what a deletion waits for that may take somebody's help: hooks, pods and volumes. Of evictions that were refused,
+// DrainBlocked speaks.
 func held(m *clusterv1.Machine) string {
 	c := meta.FindStatusCondition(m.Status.Conditions, clusterv1.MachineDeletingCondition)
-	if c == nil || c.Status != metav1.ConditionTrue || refusal(c.Message) != "" {
+	if c == nil || c.Status != metav1.ConditionTrue || len(evictions.Read(c.Message).Refusals) > 0 {
 		return ""
 	}
 	switch c.Reason {

@@ -1,6 +1,7 @@
 package planner
 
 import (
+	"strings"
 	"testing"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -21,5 +22,14 @@ func TestAPoolThatGoesSaysWhyAServerCannotBeGivenBack(t *testing.T) {
 		if got := Complaint(m); got != test.want {
 			t.Errorf("%s: got %q, want %q", reason, got, test.want)
 		}
+	}
+}
+
+func TestAPoolSaysWholeWhatRestartsDidNotMend(t *testing.T) {
+	message := `KubeletHealthy: kubelet ended with code 1, after saying "` + strings.Repeat("x", 200) + `"; 100 restarts within 2h59m59s did not mend it ` +
+		`(88 after an end, 10 after a hang, 2 for what it had lost), so it is restarted once in 5m at most until none was needed for 1h`
+	m := newMachine(0, withCondition(v1alpha1.MachineAgentHealthyCondition, metav1.ConditionFalse, message+"; ProxyHealthy: "+strings.Repeat("y", 600), v1alpha1.ReasonRepairExhausted))
+	if got := Complaint(m); !strings.HasPrefix(got, message) {
+		t.Errorf("got %q, want all of %q", got, message)
 	}
 }

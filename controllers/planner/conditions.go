@@ -15,18 +15,18 @@ import (
 // verdict is the state of a pool in one word and one sentence.
 type verdict struct {
 	reason, message string
-	// stalled: a user's help is needed. progressing: it is on the way. Neither: it is done, or paused.
+	// stalled: a user's help is needed. progressing: it is on the way. Neither: it is done.
 	stalled, progressing bool
 }
 
 // judgement is one question about a pool; it answers with a verdict or leaves it to the next.
-type judgement func(*fleet, Result, Outcome, tally) *verdict
+type judgement func(*rollout, Result, Outcome, tally) *verdict
 
 // judgements are asked in this order. The first that answers is right.
-var judgements = []judgement{judgeComplete, judgePaused, judgeProblems, judgeDeleting, judgeFailures, judgeScaling, judgeReadiness}
+var judgements = []judgement{judgeComplete, judgePaused, judgeProblems, judgeDeleting, judgeFailures, judgeRolledBack, judgeUpdateFailures, judgeScaling, judgeUpdate, judgeReadiness, judgeFixed}
 
 func setConditions(status *v1alpha1.NodePoolStatus, f *fleet, result Result, outcome Outcome, t tally, drains []blockedDrain) {
-	v := judge(f, result, outcome, t)
+	v := judge(f.rollout, result, outcome, t)
 	set := func(conditionType string, truth bool, reason, message string) {
 		meta.SetStatusCondition(&status.Conditions, metav1.Condition{
 			Type: conditionType, Status: conditionStatus(truth), ObservedGeneration: f.Pool.Generation,
@@ -46,49 +46,53 @@ func setConditions(status *v1alpha1.NodePoolStatus, f *fleet, result Result, out
 	if !enough {
 		reason = v1alpha1.ReasonTooFewAvailable
 	}
-	set(v1alpha1.AvailableCondition, enough, reason, fmt.Sprintf("%d of %d machines are available", t.available, t.want))
+	set(v1alpha1.AvailableCondition, enough, reason, machinesOf(t.available, t.want, "is available", "are available"))
 	setWhile(v1alpha1.ReconcilingCondition, v.progressing, v.reason, v.message)
 	setWhile(v1alpha1.StalledCondition, v.stalled, v.reason, v.message)
-	setWhile(v1alpha1.DrainBlockedCondition, len(drains) > 0, v1alpha1.ReasonPodDisruptionBudget, drainMessage(drains))
+	setWhile(v1alpha1.SuspendedCondition, f.paused(), v1alpha1.ReasonPaused, pausedMessage(f.rollout, t))
+	setWhile(v1alpha1.DrainBlockedCondition, len(drains) > 0, drainReason(drains), drainMessage(drains))
 }
 
-func judge(f *fleet, result Result, outcome Outcome, t tally) verdict {
+func judge(f *rollout, result Result, outcome Outcome, t tally) verdict {
 	for _, question := range judgements {
 		if v := question(f, result, outcome, t); v != nil {
 			return *v
 		}
 	}
-	return verdict{reason: v1alpha1.ReasonAllReplicasReady, message: fmt.Sprintf("%d of %d machines are ready", t.ready, t.want)}
+	return verdict{reason: v1alpha1.ReasonAllReplicasReady, message: machinesOf(t.ready, t.want, "is ready", "are ready")}
 }
 
 // judgeComplete answers when nothing is left to do and nothing is wrong, also for a paused pool.
-func judgeComplete(f *fleet, result Result, _ Outcome, t tally) *verdict {
-	if f.deleting() || len(result.Problems) > 0 || t.total != t.want || t.active != t.want || t.ready != t.want {
+func judgeComplete(f *rollout, result Result, _ Outcome, t tally) *verdict {
+	if f.deleting() || len(result.Problems) > 0 || t.total != t.want || t.active != t.want || t.ready != t.want || !f.done() {
 		return nil
 	}
-	return &verdict{reason: v1alpha1.ReasonAllReplicasReady, message: fmt.Sprintf("%d of %d machines are ready", t.ready, t.want)}
+	return &verdict{reason: v1alpha1.ReasonAllReplicasReady, message: machinesOf(t.ready, t.want, "is ready", "are ready")}
 }
 
-func judgePaused(f *fleet, _ Result, _ Outcome, t tally) *verdict {
+func judgePaused(f *rollout, _ Result, _ Outcome, t tally) *verdict {
 	if !f.paused() {
 		return nil
 	}
-	message := fmt.Sprintf("The pool is paused with %d of %d machines ready: unset spec.paused to go on", t.ready, t.want)
-	if f.deleting() {
-		message = "The pool is being deleted and paused: unset spec.paused to drain and delete its machines"
-	}
-	return &verdict{reason: v1alpha1.ReasonPaused, message: message}
+	return &verdict{reason: v1alpha1.ReasonPaused, message: pausedMessage(f, t), stalled: true}
 }
 
-func judgeDeleting(f *fleet, _ Result, _ Outcome, t tally) *verdict {
+func pausedMessage(f *rollout, t tally) string {
+	if f.deleting() {
+		return "The pool is being deleted and paused: unset spec.paused to drain and delete its machines"
+	}
+	return fmt.Sprintf("The pool is paused with %s%s: unset spec.paused to go on", machinesOf(t.ready, t.want, "ready", "ready"), f.notUpdated())
+}
+
+func judgeDeleting(f *rollout, _ Result, _ Outcome, t tally) *verdict {
 	if !f.deleting() {
 		return nil
 	}
-	message := fmt.Sprintf("The pool is being deleted; machines still to be drained and deleted: %d%s", t.total, holding(f))
+	message := fmt.Sprintf("The pool is being deleted; machines still to be drained and deleted: %d%s", t.total, holding(f.fleet))
 	return &verdict{reason: v1alpha1.ReasonDeleting, message: message, progressing: true}
 }
 
-func judgeProblems(_ *fleet, result Result, _ Outcome, _ tally) *verdict {
+func judgeProblems(_ *rollout, result Result, _ Outcome, _ tally) *verdict {
 	if len(result.Problems) == 0 {
 		return nil
 	}
@@ -96,7 +100,7 @@ func judgeProblems(_ *fleet, result Result, _ Outcome, _ tally) *verdict {
 	return &verdict{reason: p.Reason, message: p.Message, stalled: !p.Passing, progressing: p.Passing}
 }
 
-func judgeFailures(f *fleet, result Result, outcome Outcome, t tally) *verdict {
+func judgeFailures(f *rollout, result Result, outcome Outcome, t tally) *verdict {
 	failed := outcome.Failures
 	if len(failed) == 0 && result.deferredFor(DeferredRefused) {
 		failed = []Failure{{Name: f.Refused.Name, Message: f.Refused.Message}}
@@ -110,33 +114,45 @@ func judgeFailures(f *fleet, result Result, outcome Outcome, t tally) *verdict {
 	}
 	return &verdict{
 		reason:      v1alpha1.ReasonMachineCreateFailed,
-		message:     fmt.Sprintf("%d machines could not be made; %s: %s", lacking, first.Name, first.Message),
+		message:     fmt.Sprintf("%s could not be made; %s: %s", counted(lacking, "machine", "machines"), first.Name, first.Message),
 		stalled:     !first.Passing,
 		progressing: first.Passing,
 	}
 }
 
-func judgeScaling(f *fleet, _ Result, _ Outcome, t tally) *verdict {
+func judgeScaling(f *rollout, result Result, _ Outcome, t tally) *verdict {
 	switch {
 	case t.active < t.want:
-		return &verdict{reason: v1alpha1.ReasonScalingUp, message: fmt.Sprintf("Scaling up to %d machines: %d exist, %d are ready", t.want, t.active, t.ready), progressing: true}
+		message := fmt.Sprintf("Scaling up to %s: %s, %s", counted(t.want, "machine", "machines"), counted(t.active, "exists", "exist"), counted(t.ready, "is ready", "are ready"))
+		return &verdict{reason: v1alpha1.ReasonScalingUp, message: message + saysHeldBack(f, result), progressing: true}
 	case t.active > t.want || t.total > t.active:
 		return &verdict{
 			reason:      v1alpha1.ReasonScalingDown,
-			message:     fmt.Sprintf("Scaling down to %d; machines still to be drained and deleted: %d%s", t.want, t.total-t.want, holding(f)),
+			message:     fmt.Sprintf("Scaling down to %d; machines still to be drained and deleted: %d%s", t.want, t.total-t.want, holding(f.fleet)),
 			progressing: true,
 		}
 	}
 	return nil
 }
 
-func judgeReadiness(f *fleet, _ Result, outcome Outcome, t tally) *verdict {
+// saysHeldBack says what the next machine waits for where that may last, as the end of a sentence: a machine that went back
+// from the target, and tries it again.
+func saysHeldBack(f *rollout, result Result) string {
+	for _, d := range result.Deferred {
+		if d.Verb == Create && d.Reason == DeferredRolledBack {
+			return fmt.Sprintf("; %s: %s, and %s", counted(d.Count, "waits", "wait"), d.Message, f.state(f.doubted))
+		}
+	}
+	return ""
+}
+
+func judgeReadiness(f *rollout, _ Result, outcome Outcome, t tally) *verdict {
 	if t.ready >= t.want {
 		return nil
 	}
 	var waiting []string
 	for _, m := range f.active {
-		if !isReady(m) {
+		if !m.ready {
 			waiting = append(waiting, m.Name)
 		}
 	}
@@ -144,19 +160,11 @@ func judgeReadiness(f *fleet, _ Result, outcome Outcome, t tally) *verdict {
 		waiting = append(waiting, created.Name)
 	}
 	slices.Sort(waiting)
-	message := fmt.Sprintf("%d of %d machines are ready; waiting for %s", t.ready, t.want, strings.Join(sample(waiting), ", "))
+	message := fmt.Sprintf("%s; waiting for %s", machinesOf(t.ready, t.want, "is ready", "are ready"), strings.Join(sample(waiting), ", "))
 	if complaint := firstComplaint(f.active); complaint != "" {
 		message += "; " + complaint
 	}
 	return &verdict{reason: v1alpha1.ReasonWaitingForMachines, message: message, progressing: true}
-}
-
-func drainMessage(drains []blockedDrain) string {
-	parts := make([]string, 0, len(drains))
-	for _, d := range drains {
-		parts = append(parts, d.String())
-	}
-	return strings.Join(sample(parts), "; ")
 }
 
 func conditionStatus(truth bool) metav1.ConditionStatus {

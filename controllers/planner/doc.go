@@ -1,19 +1,22 @@
 // Package planner decides what happens to the machines of a NodePool. It is pure: no client, no clock, no log.
 //
-// The caller takes a [Snapshot] of everything the decision depends on and calls [Plan]. Proposers (one file each)
-// return the [Action]s they would like, each with a reason; one ledger admits or defers them and keeps why. After the
-// caller has applied the [Result], [Report] derives the pool's status and events from the same snapshot, result and
-// [Outcome], so that what was done and what is said about it cannot differ.
+// The caller takes a [Snapshot] of everything the decision depends on and calls [Plan]. The proposers (listed in proposal.go, one
+// file each) say what they would do, each for itself: a [Proposal] is an [Action] with a reason, whether it disrupts a node, and how
+// urgent it is. One ledger (ledger.go) goes through all of them, the most urgent first, does one thing to a machine at a time,
+// and admits or defers the rest and keeps why. After the caller has applied the [Result], [Report] derives the pool's status
+// and events from the same snapshot, result and [Outcome], so that what was done and what is said about it cannot differ.
 //
 // # Ordinals
 //
-// The number in a machine's name is never used twice, because it is also the name of a Node. Machines are made in four
+// Scale-up says how many machines are lacking. Which numbers they get, and what becomes of numbers that are not used, is for the
+// reservation (reservation.go). The number in a machine's name is never used twice, because it is also the name of a Node. Machines are made in four
 // steps, and a crash after each of them is harmless:
 //
 //  1. the next ordinal is recorded in an annotation of the pool, and then status.nextOrdinal and status.reserved are
 //     written, both with an optimistic lock;
 //  2. the infrastructure machine and the Machine of each reserved ordinal are created;
 //  3. status.reserved is narrowed from both ends by those whose Machine was created or is known to exist, until it is gone;
+//     of those in between it lists the ones whose Machine is being deleted meanwhile;
 //  4. from then on, a Machine that is being deleted may lose its [v1alpha1.OrdinalFinalizer].
 //
 // Step 1 rests on a live read of the pool, and of its Machines after it: all machines of earlier reservations are then
@@ -26,6 +29,21 @@
 // for a reservation that was over and is as new as the annotation, and for when both are set back.
 //
 // A reservation that is still there is continued from a live read. An ordinal without a Machine was then certainly
-// never used: had its Machine been made and deleted since, the finalizer would still hold it, because step 4 comes
-// after step 3. Ordinals of a reservation that are no longer wanted are given up, never to be used.
+// never used, unless status.reserved lists it: had its Machine been made and deleted since, the finalizer would still hold it,
+// because step 4 comes after step 3. Ordinals of a reservation that are no longer wanted are given up, never to be used.
+//
+// # Changes in place
+//
+// When the template is another one, the machines there are get its revision, the target, one node at a time (rollout.go sorts
+// them, update.go proposes, and the ledger lets one begin). A change is made in two steps:
+//
+//  1. the machine is named in status.updating, with an optimistic lock on the pool;
+//  2. its NodeAgent is written, with an optimistic lock on that, after a drain where pods would not survive.
+//
+// It leaves status.updating when it runs what it was told to and is well. Both steps rest on a [Snapshot] that is Confirmed:
+// the pool was read from the API server, and then the NodeAgents, and after these the Machines, of all that its status names and of
+// the one that would be next.
+// So what another manager has begun is seen, or the lock fails. Where a status was lost in the meantime, the NodeAgent itself
+// shows that its machine has not answered yet, and a Node that it was cordoned; only a manager that lost its lease between the two steps, with
+// the status lost besides, could change a second one.
 package planner

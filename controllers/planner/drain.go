@@ -1,63 +1,72 @@
 package planner
 
 import (
-	"fmt"
-	"regexp"
+	"cmp"
+	"slices"
 	"strings"
 
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	clusterv1 "sigs.k8s.io/cluster-api/api/core/v1beta2"
+
+	"github.com/drover-dev/drover/api/v1alpha1"
+	"github.com/drover-dev/drover/controllers/evictions"
 )
 
-var (
-	// refusedEviction matches a line of Cluster API's Deleting condition about pods whose eviction was refused for a
-	// budget's sake (EvictionResult.ConditionMessage in its core/reconcilers/machine/drain).
-	refusedEviction = regexp.MustCompile(`^\* Pods? (.+?): (?:cannot evict pod as it would violate the pod's disruption budget\.(.*)|failed to evict Pod, .*(more than one PodDisruptionBudget).*)$`)
-	// namedBudget matches what the API server's eviction subresource says about the budget in that line.
-	namedBudget = regexp.MustCompile(`The disruption budget (\S+) (.+)$`)
-)
-
-// blockedDrain is a drain that waits for a budget.
-type blockedDrain struct {
-	machine string
-	what    string
+// drainReasons are the reasons of DrainBlocked, by what refuses an eviction.
+var drainReasons = map[evictions.Cause]string{
+	evictions.Denied: v1alpha1.ReasonEvictionDenied,
+	evictions.Failed: v1alpha1.ReasonEvictionFailed,
+	evictions.Budget: v1alpha1.ReasonPodDisruptionBudget,
 }
 
-func (b blockedDrain) String() string { return b.machine + ": " + b.what }
+// blockedDrain is a drain that cannot get on because an eviction was refused.
+type blockedDrain struct {
+	machine string
+	evictions.Refusal
+}
 
-// blockedDrains are the drains that budgets block, at most one for each machine.
-func blockedDrains(f *fleet) []blockedDrain {
+// blockedDrains are the drains of which an eviction was refused, at most one for each machine and the gravest first.
+func blockedDrains(f *fleet, outcome Outcome) []blockedDrain {
 	var blocked []blockedDrain
-	for _, m := range f.leaving {
-		c := meta.FindStatusCondition(m.Status.Conditions, clusterv1.MachineDeletingCondition)
-		if c == nil || c.Status != metav1.ConditionTrue || c.Reason != clusterv1.MachineDeletingDrainingNodeReason {
-			continue
-		}
-		if what := refusal(c.Message); what != "" {
-			blocked = append(blocked, blockedDrain{machine: m.Name, what: what})
+	note := func(machine, message string) {
+		if refusals := evictions.Read(message).Refusals; len(refusals) > 0 {
+			blocked = append(blocked, blockedDrain{machine, refusals[0]})
 		}
 	}
+	for _, m := range f.leaving {
+		if c := drainingCondition(m.Status.Conditions); c != nil {
+			note(m.Name, c.Message)
+		}
+	}
+	for _, d := range outcome.Drains {
+		note(d.Name, d.Message)
+	}
+	slices.SortStableFunc(blocked, func(a, b blockedDrain) int { return cmp.Compare(a.Cause, b.Cause) })
 	return blocked
 }
 
-// refusal says which pod may not be evicted and which budget says so; empty when none is refused.
-func refusal(message string) string {
-	for line := range strings.SplitSeq(message, "\n") {
-		match := refusedEviction.FindStringSubmatch(line)
-		if match == nil {
-			continue
-		}
-		pods, cause, several := match[1], match[2], match[3]
-		if several != "" {
-			return fmt.Sprintf("pod %s has more than one PodDisruptionBudget, which evictions do not support: leave one", pods)
-		}
-		budget := namedBudget.FindStringSubmatch(cause)
-		if budget == nil {
-			return fmt.Sprintf("pod %s may not be evicted: its PodDisruptionBudget does not allow it", pods)
-		}
-		namespace, _, _ := strings.Cut(pods, "/")
-		return fmt.Sprintf("pod %s may not be evicted: PodDisruptionBudget %s/%s %s", pods, namespace, budget[1], budget[2])
+// drainingCondition is the condition Deleting of a machine whose node is drained; nil when it is not.
+func drainingCondition(conditions []metav1.Condition) *metav1.Condition {
+	c := meta.FindStatusCondition(conditions, clusterv1.MachineDeletingCondition)
+	if c == nil || c.Status != metav1.ConditionTrue || c.Reason != clusterv1.MachineDeletingDrainingNodeReason {
+		return nil
 	}
-	return ""
+	return c
+}
+
+// drainReason is the reason of the gravest.
+func drainReason(drains []blockedDrain) string {
+	if len(drains) == 0 {
+		return ""
+	}
+	return drainReasons[drains[0].Cause]
+}
+
+func drainMessage(drains []blockedDrain) string {
+	parts := make([]string, 0, len(drains))
+	for _, d := range drains {
+		parts = append(parts, d.machine+": "+d.Message)
+	}
+	return strings.Join(sample(parts), "; ")
 }

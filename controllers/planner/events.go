@@ -43,7 +43,7 @@ func becameTrue(before, after []metav1.Condition, conditionType string) (Event, 
 	if was := meta.FindStatusCondition(before, conditionType); was != nil && was.Status == now.Status && was.Reason == now.Reason {
 		return Event{}, false
 	}
-	return Event{Type: corev1.EventTypeWarning, Reason: now.Reason, Action: "Reconcile", Note: now.Message}, true
+	return Event{Type: corev1.EventTypeWarning, Reason: now.Reason, Action: "Reconcile", OfStatus: true, Note: now.Message}, true
 }
 
 // sample is the beginning of a list of names, with how many more there are.

@@ -1,61 +1,84 @@
 package planner
 
-import "fmt"
+import (
+	"cmp"
+	"fmt"
+	"slices"
+)
 
-// check says why an action has to wait: a stable reason and a sentence. Empty: it has not.
-type check func(*ledger, Action) (reason, message string)
+// check says why a proposal has to wait: a stable reason and a sentence. Empty: it has not.
+type check func(*ledger, *Proposal) (reason, message string)
 
 // checks are asked in this order. The first that objects is the reason kept.
-var checks = []check{cacheBehind, paused, poolDeleting, stalled, refused, unconfirmed, batchFull}
+var checks = []check{cacheBehind, paused, poolDeleting, stalled, refused, rolledBack, oneAtATime, unconfirmed, batchFull, unnamed}
 
 // ledger admits or defers what the proposers propose. Every change to a machine goes through it.
 type ledger struct {
 	*fleet
-	admitted map[Verb]int
+	// actions were admitted, in the order of their urgency.
+	actions []Action
+	// deferred are the others.
 	deferred []Deferral
+	// admitted is how many were, disrupted how many of these disrupt a node.
+	admitted, disrupted map[Verb]int
+	// busy are the machines that something is done to.
+	busy map[string]bool
+	// updating is begun's.
+	updating []string
+	// unconfirmed are the machines whose Updates wait for a confirmed snapshot alone.
+	unconfirmed []string
 }
 
-func newLedger(f *fleet) *ledger { return &ledger{fleet: f, admitted: map[Verb]int{}} }
+func newLedger(f *fleet) *ledger {
+	return &ledger{fleet: f, admitted: map[Verb]int{}, disrupted: map[Verb]int{}, busy: map[string]bool{}}
+}
 
-// admitAll returns those of the proposed actions that are admitted.
-func (l *ledger) admitAll(proposed []Action) []Action {
-	var admitted []Action
-	for _, action := range proposed {
-		if l.admit(action) {
-			admitted = append(admitted, action)
+// admitAll goes through what is proposed, the most urgent first. One thing is done to a machine at a time: what is proposed
+// about it besides can be proposed again.
+func (l *ledger) admitAll(proposals []Proposal) {
+	slices.SortStableFunc(proposals, func(a, b Proposal) int { return cmp.Compare(a.Urgency, b.Urgency) })
+	for i := range proposals {
+		if p := &proposals[i]; !l.busy[p.Name] {
+			l.consider(p)
 		}
 	}
-	return admitted
 }
 
-func (l *ledger) admit(action Action) bool {
+// consider admits or defers one proposal.
+func (l *ledger) consider(p *Proposal) {
 	for _, objects := range checks {
-		if reason, message := objects(l, action); reason != "" {
-			l.deferSome(action.Verb, 1, reason, message)
-			return false
-		}
-	}
-	l.admitted[action.Verb]++
-	return true
-}
-
-// deferSome records that actions wait. Those that wait for the same reason are counted together.
-func (l *ledger) deferSome(verb Verb, count int, reason, message string) {
-	if count <= 0 {
-		return
-	}
-	for i := range l.deferred {
-		if d := &l.deferred[i]; d.Verb == verb && d.Reason == reason {
-			d.Count += count
+		if reason, message := objects(l, p); reason != "" {
+			l.wait(p, reason, message)
 			return
 		}
 	}
-	l.deferred = append(l.deferred, Deferral{Verb: verb, Count: count, Reason: reason, Message: message})
+	l.actions = append(l.actions, p.Action)
+	l.admitted[p.Verb]++
+	if p.Disrupts {
+		l.disrupted[p.Verb]++
+	}
+	if p.Name != "" {
+		l.busy[p.Name] = true
+	}
+	l.begin(p)
 }
 
-func (l *ledger) deferrals() []Deferral { return l.deferred }
+// wait records that a proposal waits. Those that wait for the same reason are counted together.
+func (l *ledger) wait(p *Proposal, reason, message string) {
+	if reason == DeferredUnconfirmed && (p.Verb == Update || p.Verb == Uncordon) {
+		l.unconfirmed = append(l.unconfirmed, p.Name)
+		l.begin(p)
+	}
+	for i := range l.deferred {
+		if d := &l.deferred[i]; d.Verb == p.Verb && d.Reason == reason {
+			d.Count++
+			return
+		}
+	}
+	l.deferred = append(l.deferred, Deferral{Verb: p.Verb, Count: 1, Reason: reason, Message: message})
+}
 
-func cacheBehind(l *ledger, _ Action) (string, string) {
+func cacheBehind(l *ledger, _ *Proposal) (string, string) {
 	if l.CacheBehind == "" {
 		return "", ""
 	}
@@ -63,31 +86,37 @@ func cacheBehind(l *ledger, _ Action) (string, string) {
 }
 
 // unconfirmed keeps the number of machines from being changed on the ground of a cache. A cache of our own writes would
-// be behind; this is about those of the leader before us.
-func unconfirmed(l *ledger, action Action) (string, string) {
-	if l.Live || action.Verb == Release {
+// be behind; this is about those of the leader before us. Nor does a change of a node begin on that ground.
+func unconfirmed(l *ledger, p *Proposal) (string, string) {
+	switch {
+	case p.Verb == Update, p.Verb == Uncordon:
+		if l.Confirmed {
+			return "", ""
+		}
+		return DeferredUnconfirmed, "the pool and those of its nodes that are changed were not read from the API server"
+	case p.Verb == Release, l.Live:
 		return "", ""
 	}
 	return DeferredUnconfirmed, "the machines were not read from the API server"
 }
 
 // paused lets releases through: they finish what a user began by deleting a Machine.
-func paused(l *ledger, action Action) (string, string) {
-	if !l.paused() || action.Verb == Release {
+func paused(l *ledger, p *Proposal) (string, string) {
+	if !l.paused() || p.Verb == Release {
 		return "", ""
 	}
 	return DeferredPaused, "spec.paused is set"
 }
 
-func poolDeleting(l *ledger, action Action) (string, string) {
-	if !l.deleting() || action.Verb != Create {
+func poolDeleting(l *ledger, p *Proposal) (string, string) {
+	if !l.deleting() || p.Verb != Create && p.Verb != Update {
 		return "", ""
 	}
-	return DeferredDeleting, "a pool that is being deleted makes no machine"
+	return DeferredDeleting, "a pool that is being deleted makes no machine and changes none"
 }
 
-func stalled(l *ledger, action Action) (string, string) {
-	if action.Verb != Create {
+func stalled(l *ledger, p *Proposal) (string, string) {
+	if p.Verb != Create && p.Verb != Update {
 		return "", ""
 	}
 	if len(l.Problems) > 0 {
@@ -100,16 +129,18 @@ func stalled(l *ledger, action Action) (string, string) {
 }
 
 // refused keeps each event of a pool from trying again what a quota or a policy does not allow.
-func refused(l *ledger, action Action) (string, string) {
-	if l.Refused == nil || action.Verb != Create {
+func refused(l *ledger, p *Proposal) (string, string) {
+	if l.Refused == nil || p.Verb != Create {
 		return "", ""
 	}
 	return DeferredRefused, l.Refused.Message
 }
 
-func batchFull(l *ledger, action Action) (string, string) {
-	if action.Verb == Release || action.Verb == Discard || l.admitted[action.Verb] < MaxBatch {
+var enough = fmt.Sprintf("%d at once are enough", MaxBatch)
+
+func batchFull(l *ledger, p *Proposal) (string, string) {
+	if p.Verb == Release || p.Verb == Discard || l.admitted[p.Verb] < MaxBatch {
 		return "", ""
 	}
-	return DeferredBatch, fmt.Sprintf("%d at once are enough", MaxBatch)
+	return DeferredBatch, enough
 }

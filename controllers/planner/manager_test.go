@@ -11,6 +11,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	clusterv1 "sigs.k8s.io/cluster-api/api/core/v1beta2"
 
+	"github.com/drover-dev/drover/api/disruption"
 	"github.com/drover-dev/drover/api/v1alpha1"
 )
 
@@ -18,14 +19,17 @@ import (
 // that it has not made yet. It does in the simulation what package nodepool does.
 type manager struct {
 	*world
-	pool     *v1alpha1.NodePool // cached
-	machines machines           // cached
+	pool     *v1alpha1.NodePool             // cached
+	machines machines                       // cached
+	agents   map[string]*v1alpha1.NodeAgent // cached
+	cordoned map[string]bool                // cached
 
-	wrotePool string
-	created   map[string]bool
-	deleted   map[types.UID]bool
-	pending   []func() bool // one write each; false ends the round
-	idle      string        // the pool's version when nothing was done and the rest was to be planned at once
+	wrotePool   string
+	created     map[string]bool
+	deleted     map[types.UID]bool
+	wroteAgents map[string]string // the versions that our writes made
+	pending     []func() bool     // one write each; false ends the round
+	idle        string            // the pool's version when nothing was done and the rest was to be planned at once
 }
 
 func newManager(w *world) *manager {
@@ -37,6 +41,7 @@ func newManager(w *world) *manager {
 func (m *manager) restart() {
 	m.catchUp()
 	m.wrotePool, m.created, m.deleted, m.pending, m.idle = "", map[string]bool{}, map[types.UID]bool{}, nil, ""
+	m.wroteAgents = map[string]string{}
 }
 
 func (m *manager) crash() {
@@ -45,12 +50,18 @@ func (m *manager) crash() {
 	m.restart()
 }
 
-func (m *manager) catchUp() { m.pool, m.machines = m.world.pool, maps.Clone(m.world.machines) }
+func (m *manager) catchUp() {
+	m.pool, m.machines, m.agents = m.world.pool, maps.Clone(m.world.machines), maps.Clone(m.world.agents)
+	m.cordoned = maps.Clone(m.world.cordoned)
+}
 
 // catchUpSome shows the cache some of what happened.
 func (m *manager) catchUpSome() {
 	if m.rng.IntN(2) == 0 {
 		m.pool = m.world.pool
+	}
+	if m.rng.IntN(2) == 0 {
+		m.cordoned = maps.Clone(m.world.cordoned)
 	}
 	for _, name := range slices.Sorted(maps.Keys(m.machines)) {
 		if m.world.machines[name] == nil && m.rng.IntN(2) == 0 {
@@ -60,6 +71,16 @@ func (m *manager) catchUpSome() {
 	for _, one := range m.world.machines.list() {
 		if m.rng.IntN(2) == 0 {
 			m.machines[one.Name] = one
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(m.agents)) {
+		if m.world.agents[name] == nil && m.rng.IntN(2) == 0 {
+			delete(m.agents, name)
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(m.world.agents)) {
+		if m.rng.IntN(2) == 0 {
+			m.agents[name] = m.world.agents[name]
 		}
 	}
 }
@@ -79,12 +100,19 @@ func (m *manager) act() {
 }
 
 func (m *manager) begin() {
-	s, ok := m.observe()
+	s, ok := m.observe(nil)
 	if !ok {
 		return
 	}
 	m.plans++
 	result := Plan(s)
+	if len(result.Confirm) > 0 {
+		if s, ok = m.observe(result.Confirm); !ok {
+			return
+		}
+		m.confirms++
+		result = Plan(s)
+	}
 	m.check(s, result)
 	if s.CacheBehind != "" {
 		m.stale++
@@ -100,11 +128,15 @@ func (m *manager) begin() {
 	m.apply(s, result)
 }
 
-func (m *manager) observe() (Snapshot, bool) {
-	if m.pool == nil {
+func (m *manager) observe(confirm []string) (Snapshot, bool) {
+	if m.pool == nil || len(confirm) > 0 && m.world.pool == nil {
 		return Snapshot{}, false
 	}
 	s := Snapshot{Now: m.now, Pool: m.pool, Machines: m.machines.list(), CacheBehind: m.behind()}
+	if len(confirm) > 0 {
+		s.Pool, s.Confirmed = m.world.pool, true
+	}
+	m.observeAgents(&s, confirm)
 	deleting := !s.Pool.DeletionTimestamp.IsZero()
 	changes := m.machines.active() != newFleet(s).want() || (deleting && len(m.machines) == 0) || s.Pool.Status.Reserved != nil
 	if changes && s.CacheBehind == "" {
@@ -126,8 +158,9 @@ func (m *manager) observe() (Snapshot, bool) {
 		}
 	}
 	s.Revision = m.revision
+	s.Contents = contentsFor(m.revision)
 	if m.stalledNow && s.Pool.DeletionTimestamp.IsZero() && m.rng.IntN(2) == 0 {
-		s.Refused = &Refusal{Name: "m", Message: "quota", RetryAfter: time.Second}
+		s.Refused = &Refusal{Name: "m", Message: "quota", Until: m.now.Add(time.Second)}
 	} else if m.stalledNow && s.Pool.DeletionTimestamp.IsZero() {
 		s.Problems = []Problem{{Reason: v1alpha1.ReasonBundleNotFound, Message: "stalled"}}
 		if m.rng.IntN(2) == 0 {
@@ -171,6 +204,10 @@ func (m *manager) check(s Snapshot, result Result) {
 			m.fail("%s is made although that was just refused", a.Name)
 		case s.CacheBehind != "":
 			m.fail("%s %s was decided on a cache that is behind", a.Verb, a.Name)
+		case f.deleting() && a.Verb == Update, len(s.Problems) > 0 && a.Verb == Update:
+			m.fail("%s is changed in a pool that is being deleted or stalled", a.Name)
+		case a.Verb == Update && s.Agents[a.Name].Spec.Revision == s.Revision:
+			m.fail("%s is given what it has", a.Name)
 		case a.Verb == Create && m.foreign[a.Name]:
 			m.fail("%s is made although a foreign Node has that name", a.Name)
 		}
@@ -230,7 +267,7 @@ func (m *manager) apply(s Snapshot, result Result) {
 			if m.machineGone(a.Name) {
 				m.fail("the replay would make %s again", a.Name)
 			}
-			m.createMachine(a.Name, s.Revision, want, exclusive())
+			m.createMachine(a.Name, a.Revision, want, exclusive())
 			m.created[a.Name] = true
 			return true
 		})
@@ -249,9 +286,25 @@ func (m *manager) apply(s Snapshot, result Result) {
 	for _, a := range result.Of(Release) {
 		m.queue(true, func() bool { m.release(a); return true })
 	}
+	m.queue(!slices.Equal(result.Updating, base.Status.Updating) && len(result.Of(Update)) > 0, func() bool {
+		if !m.writePool(base.ResourceVersion, func(p *v1alpha1.NodePool) { p.Status.Updating = result.Updating }) {
+			return false
+		}
+		base = m.world.pool
+		m.wrotePool = base.ResourceVersion
+		return true
+	})
+	for _, a := range result.Of(Uncordon) {
+		m.queue(true, func() bool { return m.uncordon(a) })
+	}
+	for _, a := range result.Of(Update) {
+		version := s.Agents[a.Name].ResourceVersion
+		m.queue(a.Class == disruption.Drain, func() bool { return m.drain(a) })
+		m.queue(true, func() bool { return m.updateMachine(a, version) })
+	}
 	m.queue(true, func() bool {
 		s.Pool = base
-		status, _ := Report(s, result, Outcome{Created: result.Of(Create), Deleted: result.Of(Delete), ReservationFinished: result.FinishReservation})
+		status, _ := Report(s, result, Outcome{Created: result.Of(Create), Deleted: result.Of(Delete), Updated: result.Of(Update), ReservationFinished: result.FinishReservation})
 		if reflect.DeepEqual(status, base.Status) {
 			return true
 		}

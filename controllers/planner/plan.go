@@ -21,32 +21,17 @@ const (
 // Plan decides what to do.
 func Plan(s Snapshot) Result {
 	f := newFleet(s)
+	var proposals []Proposal
+	for _, propose := range proposers {
+		proposals = append(proposals, propose(f)...)
+	}
 	l := newLedger(f)
-	result := Result{NextOrdinal: f.nextOrdinal(), Problems: s.Problems}
+	l.admitAll(proposals)
 
-	up := proposeScaleUp(f)
-	result.Taken = up.taken
-	if up.exhausted {
-		result.Problems = append(slices.Clone(s.Problems), namesTaken(up.taken))
-	}
-	creates := l.admitAll(up.creates)
-	discards := l.admitAll(up.discards)
-	if reserve := up.reservation(f, creates); reserve != nil {
-		result.Reserve = reserve
-		result.NextOrdinal = *reserve.First + int64(reserve.Count)
-		result.FinishReservation = true
-	} else if f.Pool.Status.Reserved != nil && len(creates) == len(up.creates) && len(discards) == len(up.discards) {
-		result.FinishReservation = up.settles
-		// Otherwise what holds up the reservation holds up the rest, and to plan that at once would be to spin.
-		l.deferSome(Create, up.later, DeferredReservation, "the machines of an earlier reservation are made first")
-	}
-
+	result := Result{NextOrdinal: f.next, Problems: s.Problems, Actions: l.actions, Deferred: l.deferred}
+	f.reservation.settle(&result)
 	result.Record = !f.deleting() && f.CacheBehind == "" && result.NextOrdinal > recordedOrdinal(f.Pool)
-
-	deletes := l.admitAll(proposeScaleDown(f))
-	releases := l.admitAll(proposeRelease(f))
-	result.Actions = slices.Concat(creates, discards, deletes, releases)
-	result.Deferred = l.deferrals()
+	result.Updating, result.Confirm = updating(f.rollout, l)
 	result.PruneRevisions = prunable(f, result)
 	result.Finalize = finalizable(f)
 	result.RequeueAfter = requeue(f, result)
@@ -64,30 +49,40 @@ func prunable(f *fleet, result Result) []string {
 	if f.CacheBehind != "" || f.paused() || f.deleting() || f.Revision == "" || f.Pool.Status.Reserved != nil || result.Reserve != nil {
 		return nil
 	}
-	used := map[string]bool{f.Revision: true}
-	for _, m := range f.Machines {
-		used[m.Labels[v1alpha1.RevisionLabel]] = true
-	}
 	var unused []string
 	for _, revision := range f.StoredRevisions {
-		if !used[revision] {
+		if revision != f.Revision {
 			unused = append(unused, revision)
 		}
+	}
+	uses := func(revisions ...string) {
+		unused = slices.DeleteFunc(unused, func(one string) bool { return slices.Contains(revisions, one) })
+	}
+	for i := 0; i < len(f.Machines) && len(unused) > 0; i++ {
+		uses(f.Machines[i].Labels[v1alpha1.RevisionLabel], v1alpha1.ToldRevision(f.Machines[i]))
+	}
+	for _, agent := range f.Agents { // What a node runs, or would go back to, says what a change of it does.
+		if len(unused) == 0 {
+			return nil
+		}
+		uses(agent.Spec.Revision, agent.Status.CurrentRevision, agent.Status.PreviousRevision)
 	}
 	return unused
 }
 
 // requeue is when to plan again without being told to.
 func requeue(f *fleet, result Result) time.Duration {
-	if result.deferredFor(DeferredBatch) || result.deferredFor(DeferredReservation) || result.deferredFor(DeferredUnconfirmed) {
-		return nextBatch
+	for _, d := range result.Deferred {
+		if d.Reason == DeferredBatch || d.Reason == DeferredReservation || d.Reason == DeferredUnconfirmed && d.Verb != Update && d.Verb != Uncordon {
+			return nextBatch
+		}
 	}
-	if result.FinishReservation && len(proposeRelease(f)) == 0 && len(f.leaving) > 0 {
-		return nextBatch // what leaves is released once the reservation is over
+	if f.Live && f.holdsLeaving() {
+		return nextBatch // they are let go once the status says that they may be
 	}
 	var after time.Duration
 	if result.deferredFor(DeferredRefused) {
-		after = f.Refused.RetryAfter
+		after = f.Refused.Until.Sub(f.Now)
 	}
 	for _, p := range result.Problems {
 		if p.RetryAfter > 0 && (after == 0 || p.RetryAfter < after) {

@@ -3,7 +3,9 @@ package planner
 import (
 	"fmt"
 	"slices"
+	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	corev1 "k8s.io/api/core/v1"
@@ -176,7 +178,7 @@ func TestPlan(t *testing.T) {
 		"crash, and the bundle is gone": {
 			reason:   "whether the reservation is still good is known when the problem is over",
 			snapshot: with(snapshot(newPool(2, 2, hasReserved(0, 2, "r1"))), func(s *Snapshot) { s.Revision = "" }),
-			want:     planned{Next: 2},
+			want:     planned{Next: 2, Deferred: []string{"Create 2 Stalled"}},
 		},
 		"crash, the template is gone": {
 			reason:   "the machines wait for the problem's end, and the reservation with them",
@@ -206,7 +208,7 @@ func TestPlan(t *testing.T) {
 		"reservation seen in the cache": {
 			reason:   "a replay rests on a live read",
 			snapshot: with(snapshot(newPool(2, 2, hasReserved(0, 2, "r1"))), cached),
-			want:     planned{Next: 2},
+			want:     planned{Next: 2, Deferred: []string{"Create 2 CacheUnconfirmed"}},
 		},
 		"machines are lacking in the cache": {
 			reason:   "the leader before us may have made them",
@@ -285,7 +287,7 @@ func TestVictimOrder(t *testing.T) {
 		}
 	}
 	reasons := map[int64]string{
-		7: "annotated fleet.drover.dev/delete-first", 5: "not ready", 2: "made from an older template", 1: "the newest",
+		7: "annotated fleet.drover.dev/delete-first", 5: "not ready", 2: "of an older template", 1: "the newest",
 	}
 	for _, action := range Plan(snapshot(newPool(0, 8), machines...)).Of(Delete) {
 		for ordinal, reason := range reasons {
@@ -294,6 +296,51 @@ func TestVictimOrder(t *testing.T) {
 				t.Errorf("the reason says why this victim: got %q, want %q", action.Reason, want)
 			}
 		}
+	}
+}
+
+// TestClusterAPIsAnnotationIsWorthAsMuchAsOurs, so that what drives MachineDeployments drives pools as well: cluster-autoscaler
+// says in this way which node it has emptied.
+func TestClusterAPIsAnnotationIsWorthAsMuchAsOurs(t *testing.T) {
+	deleteMachine := func(m *clusterv1.Machine) {
+		if m.Annotations == nil {
+			m.Annotations = map[string]string{}
+		}
+		m.Annotations[clusterv1.DeleteMachineAnnotation] = ""
+	}
+	machines := []*clusterv1.Machine{
+		newMachine(0, deleteMachine), newMachine(1, deleteFirst), newMachine(2, deleteFirst, deleteMachine), newMachine(3, deleteMachine), newMachine(4, unready),
+	}
+	result := Plan(snapshot(newPool(0, 5), machines...))
+	if diff := cmp.Diff([]int64{3, 2, 1, 0, 4}, ordinals(result, Delete)); diff != "" {
+		t.Errorf("either annotation goes before what is not ready, and of these the newest first (-want +got):\n%s", diff)
+	}
+	for i, annotation := range []string{clusterv1.DeleteMachineAnnotation, v1alpha1.DeleteFirstAnnotation} {
+		if reason := result.Of(Delete)[2*i].Reason; !strings.HasSuffix(reason, "it is annotated "+annotation) {
+			t.Errorf("the reason says by what: %q, want %s", reason, annotation)
+		}
+	}
+}
+
+// TestMachinesThatWereChangedInPlaceStay: what counts is what they run, not what they were made from.
+func TestMachinesThatWereChangedInPlaceStay(t *testing.T) {
+	s := snapshot(newPool(2, 9), newMachine(0, outdated), newMachine(1, outdated), newMachine(2, outdated))
+	hasAgents(runs(0, "r0"), runs(1, "r1"), runs(2, "r1"))(&s)
+	result := Plan(s)
+	if got := ordinals(result, Delete); !slices.Equal(got, []int64{0}) {
+		t.Errorf("%v are deleted, want the one that does not run the template yet", got)
+	}
+	s = snapshot(newPool(2, 9), newMachine(0, outdated), newMachine(1, outdated), newMachine(2))
+	hasAgents(runs(0, "r1"), runs(1, "r1"), runs(2, "r1"))(&s)
+	deletes := Plan(s).Of(Delete)
+	if len(deletes) != 1 || deletes[0].Name != newMachine(2).Name || !strings.HasSuffix(deletes[0].Reason, "it is the newest") {
+		t.Errorf("all run the template, and yet the newest is not the one to go: %+v", deletes)
+	}
+	s = snapshot(newPool(1, 9), newMachine(0, outdated), newMachine(1, outdated, func(m *clusterv1.Machine) {
+		m.Annotations = map[string]string{v1alpha1.ToldRevisionAnnotation: "r1"}
+	}))
+	if got := ordinals(Plan(s), Delete); !slices.Equal(got, []int64{0}) {
+		t.Errorf("somebody deleted all NodeAgents, and %v are deleted, want the one that was not told the template", got)
 	}
 }
 
@@ -310,6 +357,18 @@ func TestBatches(t *testing.T) {
 	down := Plan(snapshot(newPool(0, 700), machines...))
 	if got := summarise(down); len(got.Delete) != MaxBatch || !slices.Equal(got.Deferred, []string{"Delete 200 BatchFull"}) {
 		t.Errorf("a large pool is deleted in batches: %d deleted, deferred %v", len(got.Delete), got.Deferred)
+	}
+}
+
+func TestWhatWasRefusedIsTriedAgainWhenItsTimeHasCome(t *testing.T) {
+	s := snapshot(newPool(1, 0))
+	s.Refused = &Refusal{Name: "m", Message: "quota", Until: s.Now.Add(time.Minute)}
+	if after := Plan(s).RequeueAfter; after != time.Minute {
+		t.Errorf("it is planned again after %s", after)
+	}
+	s.Problems = []Problem{{Reason: v1alpha1.ReasonTemplateNotFound, RetryAfter: time.Second}}
+	if after := Plan(s).RequeueAfter; after != time.Second {
+		t.Errorf("what is to be looked at before that is: after %s", after)
 	}
 }
 

@@ -9,26 +9,32 @@ import (
 )
 
 // proposeRelease lets go the Machines that are being deleted and whose ordinal's reservation is over.
-func proposeRelease(f *fleet) []Action {
-	var actions []Action
+func proposeRelease(f *fleet) []Proposal {
+	var proposals []Proposal
 	for _, m := range f.leaving {
-		if !slices.Contains(m.Finalizers, v1alpha1.OrdinalFinalizer) {
+		if !slices.Contains(m.Finalizers, v1alpha1.OrdinalFinalizer) || !f.letsGo(m.Name) {
 			continue
 		}
-		if !f.letsGo(m) {
-			continue
-		}
-		actions = append(actions, Action{Verb: Release, Name: m.Name, UID: m.UID, Reason: "its ordinal's reservation is over"})
+		proposals = append(proposals, Proposal{Urgency: urgencyOver, Action: Action{
+			Verb: Release, Cause: MachineDeletion, Name: m.Name, UID: m.UID, Reason: "its ordinal's reservation is over",
+		}})
 	}
-	return actions
+	return proposals
 }
 
 // Settled says that a machine's name has no ordinal of the pool's, or one whose reservation is over.
 func Settled(pool *v1alpha1.NodePool, machine *clusterv1.Machine) bool {
-	return newFleet(Snapshot{Pool: pool}).letsGo(machine)
+	return takeApart(Snapshot{Pool: pool}).letsGo(machine.Name)
 }
 
-func (f *fleet) letsGo(m *clusterv1.Machine) bool {
-	ordinal, ours := f.ordinal(m.Name)
+// holdsLeaving says that a Machine being deleted is kept, for its ordinal's sake.
+func (f *fleet) holdsLeaving() bool {
+	return slices.ContainsFunc(f.leaving, func(m *machine) bool {
+		return slices.Contains(m.Finalizers, v1alpha1.OrdinalFinalizer) && !f.letsGo(m.Name)
+	})
+}
+
+func (f *fleet) letsGo(name string) bool {
+	ordinal, ours := f.ordinal(name)
 	return !ours || f.settled(ordinal)
 }

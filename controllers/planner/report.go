@@ -14,10 +14,14 @@ const retryTaken = 30 * time.Second
 
 // Outcome is what became of a Result. The zero Outcome is that of a plan that was not applied.
 type Outcome struct {
-	// Created and Deleted are the actions that succeeded.
-	Created, Deleted []Action
+	// Created, Deleted and Updated are the actions that succeeded.
+	Created, Deleted, Updated []Action
 	// Failures are the Creates that the API server refused, in the order of the actions.
 	Failures []Failure
+	// Drains are the nodes that are drained before they are changed, and are not empty yet.
+	Drains []Drain
+	// UpdateFailures are the Updates that the API server refused.
+	UpdateFailures []Failure
 	// ReservationFinished says that the reservation is over.
 	ReservationFinished bool
 }
@@ -32,6 +36,14 @@ type Failure struct {
 	Passing bool
 }
 
+// Drain is a node that is drained.
+type Drain struct {
+	// Name is the machine's.
+	Name string
+	// Message says what is still there, in the words of Cluster API's drain.
+	Message string
+}
+
 // Event is something a user should see happen.
 type Event struct {
 	// Type is corev1.EventTypeNormal or corev1.EventTypeWarning.
@@ -40,6 +52,9 @@ type Event struct {
 	Reason string
 	// Action is what was done, in CamelCase.
 	Action string
+	// OfStatus says that it tells what is new in the pool's status: it is raised once that is written, for until then each
+	// round finds it new. Without it, it tells of what was done, and is raised at once.
+	OfStatus bool
 	// Machine is the Machine it is about; empty for the pool as a whole.
 	Machine string
 	// MachineUID is that Machine's UID, where it is known.
@@ -55,49 +70,58 @@ func Report(s Snapshot, result Result, outcome Outcome) (v1alpha1.NodePoolStatus
 	status.ObservedGeneration = s.Pool.Generation
 	status.Revision = s.Revision
 	status.Selector = v1alpha1.PoolUIDLabel + "=" + string(s.Pool.UID)
-	if next := f.nextOrdinal(); next > 0 || s.Pool.Status.NextOrdinal != nil {
-		status.NextOrdinal = &next
+	if f.next > 0 || s.Pool.Status.NextOrdinal != nil {
+		status.NextOrdinal = &f.next
 	}
 	status.Reserved = stillReserved(f, outcome)
+	status.Updating = result.Updating
 	tally := count(f, outcome)
-	tally.writeTo(&status)
-	drains := blockedDrains(f)
-	setConditions(&status, f, result, outcome, tally, drains)
-	return status, events(s, result, outcome, status)
+	tally.writeTo(&status, f)
+	deferred := lasting(result, outcome, tally)
+	status.Disruption = disruptionStatus(deferred)
+	setConditions(&status, f, result, outcome, tally, blockedDrains(f, outcome))
+	return status, append(events(s, result, outcome, status), deferralEvents(s.Pool.Status, status, deferred)...)
 }
 
-// tally is how many machines of which kind there are.
+// tally is how many machines of which kind there are: all in total, and the rest without those that are being deleted.
 type tally struct {
-	want, total, active, ready, available int
-	updated                               *int32
+	want, total                       int
+	active, ready, available, updated int
 }
 
-// count counts the machines of the snapshot and those that were made since.
+// count counts the machines of the snapshot as they are since it was applied.
 func count(f *fleet, outcome Outcome) tally {
-	t := tally{want: f.want(), total: len(f.Machines) + len(outcome.Created), active: len(f.active) + len(outcome.Created) - len(outcome.Deleted)}
-	updated := len(outcome.Created)
-	for _, m := range f.Machines {
-		if isReady(m) {
+	t := tally{want: f.want(), total: len(f.Machines) + len(outcome.Created), active: len(outcome.Created)}
+	deleted := make(map[string]bool, len(outcome.Deleted))
+	for _, a := range outcome.Deleted {
+		deleted[a.Name] = true
+	}
+	for _, m := range f.active {
+		if deleted[m.Name] {
+			continue
+		}
+		t.active++
+		if m.ready {
 			t.ready++
 		}
-		if isAvailable(m) {
+		if m.available {
 			t.available++
 		}
-		if !f.outdated(m) {
-			updated++
+		if m.runs(f.Revision) {
+			t.updated++
 		}
-	}
-	if f.Revision != "" {
-		t.updated = int32Pointer(updated)
 	}
 	return t
 }
 
-func (t tally) writeTo(status *v1alpha1.NodePoolStatus) {
-	status.Replicas = int32Pointer(t.total)
+func (t tally) writeTo(status *v1alpha1.NodePoolStatus, f *fleet) {
+	status.Replicas = int32Pointer(t.active)
 	status.ReadyReplicas = int32Pointer(t.ready)
 	status.AvailableReplicas = int32Pointer(t.available)
-	status.UpdatedReplicas = t.updated
+	status.UpdatedReplicas = nil // It is not known what the machines run, or what they are to.
+	if f.Revision != "" && f.Agents != nil {
+		status.UpdatedReplicas = int32Pointer(t.updated)
+	}
 	status.UnavailableReplicas = int32Pointer(max(0, t.want-t.available))
 }
 
@@ -110,11 +134,13 @@ func int32Pointer(n int) *int32 {
 func events(s Snapshot, result Result, outcome Outcome, status v1alpha1.NodePoolStatus) []Event {
 	list := machineEvents(outcome.Created, v1alpha1.ReasonMachineCreated, "Create", "Created")
 	list = append(list, machineEvents(outcome.Deleted, v1alpha1.ReasonMachineDeleted, "Delete", "Deleted")...)
+	list = append(list, machineEvents(outcome.Updated, v1alpha1.ReasonMachineUpdated, "Update", "Changed")...)
 	if len(result.Taken) > 0 && (result.Reserve != nil || result.FinishReservation) {
-		list = append(list, Event{Type: corev1.EventTypeWarning, Reason: v1alpha1.ReasonNodeNameTaken, Action: "Create", Note: takenMessage(result.Taken)})
+		list = append(list, Event{Type: corev1.EventTypeWarning, Reason: v1alpha1.ReasonNodeNameTaken, Action: "Create", OfStatus: true, Note: takenMessage(result.Taken)})
 	}
 	for _, conditionType := range []string{v1alpha1.StalledCondition, v1alpha1.DrainBlockedCondition} {
-		if e, news := becameTrue(s.Pool.Status.Conditions, status.Conditions, conditionType); news {
+		e, news := becameTrue(s.Pool.Status.Conditions, status.Conditions, conditionType)
+		if news && e.Reason != v1alpha1.ReasonPaused { // which somebody did who knows it
 			list = append(list, e)
 		}
 	}

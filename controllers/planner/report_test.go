@@ -43,7 +43,7 @@ func TestConditions(t *testing.T) {
 			reason:   "a complete pool is Ready and nothing else",
 			snapshot: snapshot(newPool(1, 1), newMachine(0)),
 			want:     []string{"Available=True EnoughAvailable", "Ready=True AllReplicasReady"},
-			message:  "1 of 1 machines are ready",
+			message:  "1 of 1 machine is ready",
 		},
 		"empty": {
 			reason:   "a pool that wants none is Ready with none",
@@ -55,48 +55,48 @@ func TestConditions(t *testing.T) {
 			reason:   "until there are rollouts, a template's change is for new machines only: a pool of older ones is Ready",
 			snapshot: snapshot(newPool(1, 1), newMachine(0, outdated)),
 			want:     []string{"Available=True EnoughAvailable", "Ready=True AllReplicasReady"},
-			message:  "1 of 1 machines are ready",
+			message:  "1 of 1 machine is ready",
 		},
 		"scaling up": {
 			reason:   "machines are lacking",
 			snapshot: snapshot(newPool(2, 1), newMachine(0)),
 			want:     []string{"Available=False TooFewAvailable", "Ready=False ScalingUp", "Reconciling=True ScalingUp"},
-			message:  "Scaling up to 2 machines: 1 exist, 1 are ready",
+			message:  "Scaling up to 2 machines: 1 exists, 1 is ready",
 		},
 		"just created": {
 			reason:   "the first status after the creates says already that they are waited for: one write less",
 			snapshot: snapshot(newPool(1, 0)),
 			outcome:  Outcome{Created: []Action{{Verb: Create, Name: "m"}}},
 			want:     []string{"Available=False TooFewAvailable", "Ready=False WaitingForMachines", "Reconciling=True WaitingForMachines"},
-			message:  "0 of 1 machines are ready; waiting for m",
+			message:  "0 of 1 machine is ready; waiting for m",
 		},
 		"waiting": {
 			reason: "the message has what the agent said",
 			snapshot: snapshot(newPool(2, 2), newMachine(0), newMachine(1, unready,
 				withCondition(v1alpha1.MachineAgentHealthyCondition, metav1.ConditionFalse, "BundleFetchFailed: no route to host"))),
 			want:    []string{"Available=False TooFewAvailable", "Ready=False WaitingForMachines", "Reconciling=True WaitingForMachines"},
-			message: "1 of 2 machines are ready; waiting for " + newMachine(1).Name + "; " + newMachine(1).Name + ": BundleFetchFailed: no route to host",
+			message: "1 of 2 machines is ready; waiting for " + newMachine(1).Name + "; " + newMachine(1).Name + ": BundleFetchFailed: no route to host",
 		},
 		"infrastructure deleted": {
 			reason: "Cluster API never makes it again, and the agent's last word does not know",
 			snapshot: snapshot(newPool(1, 1), newMachine(0, unready, func(m *clusterv1.Machine) { m.Spec.InfrastructureRef.Kind = "LocalMachine" },
 				withCondition(clusterv1.MachineInfrastructureReadyCondition, metav1.ConditionFalse, "", clusterv1.MachineInfrastructureDeletedReason))),
 			want:    []string{"Available=False TooFewAvailable", "Ready=False WaitingForMachines", "Reconciling=True WaitingForMachines"},
-			message: "0 of 1 machines are ready; waiting for " + newMachine(0).Name + "; " + newMachine(0).Name + ": its LocalMachine was deleted: delete the Machine to have it replaced",
+			message: "0 of 1 machine is ready; waiting for " + newMachine(0).Name + "; " + newMachine(0).Name + ": its LocalMachine was deleted: delete the Machine to have it replaced",
 		},
 		"nothing heard": {
 			reason: "an agent that has fallen silent is told, not only one that complains",
 			snapshot: snapshot(newPool(1, 1), newMachine(0, unready,
 				withCondition(v1alpha1.MachineAgentHealthyCondition, metav1.ConditionUnknown, "the agent was last heard of at noon"))),
 			want:    []string{"Available=False TooFewAvailable", "Ready=False WaitingForMachines", "Reconciling=True WaitingForMachines"},
-			message: "0 of 1 machines are ready; waiting for " + newMachine(0).Name + "; " + newMachine(0).Name + ": the agent was last heard of at noon",
+			message: "0 of 1 machine is ready; waiting for " + newMachine(0).Name + "; " + newMachine(0).Name + ": the agent was last heard of at noon",
 		},
 		"infrastructure failed": {
 			reason: "what the provider says is told while no agent can",
 			snapshot: snapshot(newPool(1, 1), newMachine(0, unready,
 				withCondition(clusterv1.MachineInfrastructureReadyCondition, metav1.ConditionFalse, "no quota left", "ProvisionFailed"))),
 			want:    []string{"Available=False TooFewAvailable", "Ready=False WaitingForMachines", "Reconciling=True WaitingForMachines"},
-			message: "0 of 1 machines are ready; waiting for " + newMachine(0).Name + "; " + newMachine(0).Name + ": no quota left",
+			message: "0 of 1 machine is ready; waiting for " + newMachine(0).Name + "; " + newMachine(0).Name + ": no quota left",
 		},
 		"infrastructure failed, and no agent in time": {
 			reason: "that the agent did not report is no news where the provider knows why",
@@ -104,7 +104,7 @@ func TestConditions(t *testing.T) {
 				withCondition(v1alpha1.MachineAgentHealthyCondition, metav1.ConditionFalse, "the agent has not reported within 15m0s", v1alpha1.ReasonNotReported),
 				withCondition(clusterv1.MachineInfrastructureReadyCondition, metav1.ConditionFalse, "no Host is free", v1alpha1.ReasonNoHost))),
 			want:    []string{"Available=False TooFewAvailable", "Ready=False WaitingForMachines", "Reconciling=True WaitingForMachines"},
-			message: "0 of 1 machines are ready; waiting for " + newMachine(0).Name + "; " + newMachine(0).Name + ": no Host is free",
+			message: "0 of 1 machine is ready; waiting for " + newMachine(0).Name + "; " + newMachine(0).Name + ": no Host is free",
 		},
 		"infrastructure failed, and the agent knows more": {
 			reason: "what an agent says itself is nearer to the cause",
@@ -112,14 +112,14 @@ func TestConditions(t *testing.T) {
 				withCondition(v1alpha1.MachineAgentHealthyCondition, metav1.ConditionFalse, "digest mismatch", v1alpha1.ReasonBundleFetchFailed),
 				withCondition(clusterv1.MachineInfrastructureReadyCondition, metav1.ConditionFalse, "no answer", "Unreachable"))),
 			want:    []string{"Available=False TooFewAvailable", "Ready=False WaitingForMachines", "Reconciling=True WaitingForMachines"},
-			message: "0 of 1 machines are ready; waiting for " + newMachine(0).Name + "; " + newMachine(0).Name + ": digest mismatch",
+			message: "0 of 1 machine is ready; waiting for " + newMachine(0).Name + "; " + newMachine(0).Name + ": digest mismatch",
 		},
 		"infrastructure on its way": {
 			reason: "Cluster API's words for a provider that has said nothing yet are no complaint",
 			snapshot: snapshot(newPool(1, 1), newMachine(0, unready,
 				withCondition(clusterv1.MachineInfrastructureReadyCondition, metav1.ConditionFalse, "status.initialization.provisioned is false", clusterv1.MachineInfrastructureNotReadyReason))),
 			want:    []string{"Available=False TooFewAvailable", "Ready=False WaitingForMachines", "Reconciling=True WaitingForMachines"},
-			message: "0 of 1 machines are ready; waiting for " + newMachine(0).Name,
+			message: "0 of 1 machine is ready; waiting for " + newMachine(0).Name,
 		},
 		"node unwell": {
 			reason: "a Node that is not healthy although its agent finds nothing is told",
@@ -127,7 +127,25 @@ func TestConditions(t *testing.T) {
 				withCondition(v1alpha1.MachineAgentHealthyCondition, metav1.ConditionTrue, ""),
 				withCondition(clusterv1.MachineNodeHealthyCondition, metav1.ConditionFalse, "* Node.DiskPressure: disk is full"))),
 			want:    []string{"Available=False TooFewAvailable", "Ready=False WaitingForMachines", "Reconciling=True WaitingForMachines"},
-			message: "0 of 1 machines are ready; waiting for " + newMachine(0).Name + "; " + newMachine(0).Name + ": * Node.DiskPressure: disk is full",
+			message: "0 of 1 machine is ready; waiting for " + newMachine(0).Name + "; " + newMachine(0).Name + ": * Node.DiskPressure: disk is full",
+		},
+		"to be remediated": {
+			reason: "that a MachineHealthCheck waits for what nobody does is told, after the cause",
+			snapshot: snapshot(newPool(1, 1), newMachine(0, unready,
+				withCondition(v1alpha1.MachineAgentHealthyCondition, metav1.ConditionTrue, ""),
+				withCondition(clusterv1.MachineOwnerRemediatedCondition, metav1.ConditionFalse, ""),
+				withCondition(clusterv1.MachineNodeHealthyCondition, metav1.ConditionFalse, "* Node.Ready: kubelet stopped"))),
+			want: []string{"Available=False TooFewAvailable", "Ready=False WaitingForMachines", "Reconciling=True WaitingForMachines"},
+			message: "0 of 1 machine is ready; waiting for " + newMachine(0).Name + "; " + newMachine(0).Name + ": * Node.Ready: kubelet stopped; " +
+				"a MachineHealthCheck asks to have it remediated, which a NodePool does not do: delete the Machine to have it replaced",
+		},
+		"to be remediated without a cause": {
+			reason: "also where nothing else is known to be wrong",
+			snapshot: snapshot(newPool(1, 1), newMachine(0, unready,
+				withCondition(clusterv1.MachineOwnerRemediatedCondition, metav1.ConditionFalse, ""))),
+			want: []string{"Available=False TooFewAvailable", "Ready=False WaitingForMachines", "Reconciling=True WaitingForMachines"},
+			message: "0 of 1 machine is ready; waiting for " + newMachine(0).Name + "; " + newMachine(0).Name + ": " +
+				"a MachineHealthCheck asks to have it remediated, which a NodePool does not do: delete the Machine to have it replaced",
 		},
 		"held by a hook": {
 			reason: "what a deletion waits for is told",
@@ -137,11 +155,11 @@ func TestConditions(t *testing.T) {
 			message: "Scaling down to 1; machines still to be drained and deleted: 1; " + newMachine(1).Name + ": PreDrain hooks are present",
 		},
 		"held by a pod": {
-			reason: "so is a pod that holds a drain, where no budget does",
+			reason: "so is a pod that holds a drain, where its eviction was not refused",
 			snapshot: snapshot(newPool(1, 2), newMachine(0), newMachine(1, leaving,
-				withCondition(clusterv1.MachineDeletingCondition, metav1.ConditionTrue, "Drain not completed yet:\n* Pod a/b: failed to evict Pod", clusterv1.MachineDeletingDrainingNodeReason))),
+				withCondition(clusterv1.MachineDeletingCondition, metav1.ConditionTrue, "Drain not completed yet:\n* Pod a/b: deletionTimestamp set, but still not removed from the Node", clusterv1.MachineDeletingDrainingNodeReason))),
 			want:    []string{"Available=True EnoughAvailable", "Ready=False ScalingDown", "Reconciling=True ScalingDown"},
-			message: "Scaling down to 1; machines still to be drained and deleted: 1; " + newMachine(1).Name + ": Drain not completed yet: * Pod a/b: failed to evict Pod",
+			message: "Scaling down to 1; machines still to be drained and deleted: 1; " + newMachine(1).Name + ": Drain not completed yet: * Pod a/b: deletionTimestamp set, but still not removed from the Node",
 		},
 		"scaling down": {
 			reason:   "a machine that still drains is counted",
@@ -156,16 +174,16 @@ func TestConditions(t *testing.T) {
 			message:  "Scaling down to 1; machines still to be drained and deleted: 1",
 		},
 		"paused": {
-			reason:   "a paused pool is neither on its way nor stuck",
+			reason:   "a paused pool is not on its way, and needs somebody who lets it go on",
 			snapshot: snapshot(newPool(2, 1, isPaused), newMachine(0)),
-			want:     []string{"Available=False TooFewAvailable", "Ready=False Paused"},
+			want:     []string{"Available=False TooFewAvailable", "Ready=False Paused", "Stalled=True Paused", "Suspended=True Paused"},
 			message:  "The pool is paused with 1 of 2 machines ready: unset spec.paused to go on",
 		},
 		"paused and complete": {
 			reason:   "pausing a complete pool takes nothing from it",
 			snapshot: snapshot(newPool(1, 1, isPaused), newMachine(0)),
-			want:     []string{"Available=True EnoughAvailable", "Ready=True AllReplicasReady"},
-			message:  "1 of 1 machines are ready",
+			want:     []string{"Available=True EnoughAvailable", "Ready=True AllReplicasReady", "Suspended=True Paused"},
+			message:  "1 of 1 machine is ready",
 		},
 		"deleting": {
 			reason:   "a pool that is being deleted says how many are left",
@@ -176,7 +194,7 @@ func TestConditions(t *testing.T) {
 		"deleting and paused": {
 			reason:   "a paused pool is not even deleted, and says how to go on",
 			snapshot: snapshot(newPool(1, 1, isDeleting, isPaused), newMachine(0)),
-			want:     []string{"Available=True EnoughAvailable", "Ready=False Paused"},
+			want:     []string{"Available=True EnoughAvailable", "Ready=False Paused", "Stalled=True Paused", "Suspended=True Paused"},
 			message:  "The pool is being deleted and paused: unset spec.paused to drain and delete its machines",
 		},
 		"cluster not ready at first": {
@@ -190,14 +208,14 @@ func TestConditions(t *testing.T) {
 			snapshot: snapshot(newPool(1, 0)),
 			outcome:  Outcome{Failures: []Failure{{Name: "m", Message: "quota"}}},
 			want:     []string{"Available=False TooFewAvailable", "Ready=False MachineCreateFailed", "Stalled=True MachineCreateFailed"},
-			message:  "1 machines could not be made; m: quota",
+			message:  "1 machine could not be made; m: quota",
 		},
 		"create failed": {
 			reason:   "what may work the next time does not",
 			snapshot: snapshot(newPool(1, 0)),
 			outcome:  Outcome{Failures: []Failure{{Name: "m", Message: "timeout", Passing: true}}},
 			want:     []string{"Available=False TooFewAvailable", "Ready=False MachineCreateFailed", "Reconciling=True MachineCreateFailed"},
-			message:  "1 machines could not be made; m: timeout",
+			message:  "1 machine could not be made; m: timeout",
 		},
 	}
 	for _, reason := range []string{
@@ -237,8 +255,9 @@ func TestConditions(t *testing.T) {
 
 // kstatusComplaint is what in a status breaks the rules by which kstatus, and so Flux and kubectl's followers, read it:
 // Reconciling and Stalled are absent unless true and never both there, Ready is there always and excludes them, and the
-// generation that all speak of is told.
+// generation that all speak of is told. Ready that is False alone reads as in progress, which a paused pool is not.
 func kstatusComplaint(generation int64, status v1alpha1.NodePoolStatus) string {
+	suspended := condition(status, v1alpha1.SuspendedCondition)
 	ready, reconciling, stalled := condition(status, v1alpha1.ReadyCondition), condition(status, v1alpha1.ReconcilingCondition), condition(status, v1alpha1.StalledCondition)
 	for _, c := range []*metav1.Condition{reconciling, stalled} {
 		if c != nil && c.Status != metav1.ConditionTrue {
@@ -254,6 +273,8 @@ func kstatusComplaint(generation int64, status v1alpha1.NodePoolStatus) string {
 		return "it is Reconciling and Stalled"
 	case ready.Status == metav1.ConditionTrue && (reconciling != nil || stalled != nil):
 		return "it is Ready, and it is not"
+	case suspended != nil && ready.Status != metav1.ConditionTrue && stalled == nil:
+		return "it is Suspended, and on its way"
 	}
 	return ""
 }
@@ -280,7 +301,7 @@ func TestLongMessages(t *testing.T) {
 	s := snapshot(newPool(1, 1), newMachine(0, unready, withCondition(v1alpha1.MachineAgentHealthyCondition, metav1.ConditionFalse, strings.Repeat("ä", 16*1024))))
 	status, _ := Report(s, Plan(s), Outcome{})
 	message := condition(status, v1alpha1.ReadyCondition).Message
-	if len(message) > v1alpha1.MaxMessage || !utf8.ValidString(message) || !strings.HasPrefix(message, "0 of 1 machines are ready") {
+	if len(message) > v1alpha1.MaxMessage || !utf8.ValidString(message) || !strings.HasPrefix(message, "0 of 1 machine is ready") {
 		t.Errorf("what a machine says must not keep the pool's status from being written: %d bytes: %s", len(message), message)
 	}
 }
@@ -300,9 +321,9 @@ func TestReportIsStable(t *testing.T) {
 
 func TestCounters(t *testing.T) {
 	s := snapshot(newPool(5, 6), newMachine(0), newMachine(1, unready), newMachine(2, outdated), newMachine(3, leaving))
+	hasAgents(runs(0, "r1"), runs(1, "r0"), runs(2, "r1"), runs(3, "r1"))(&s)
 	status, _ := Report(s, Plan(s), Outcome{Created: []Action{{Name: "m"}}})
-	got := []int32{*status.Replicas, *status.ReadyReplicas, *status.AvailableReplicas, *status.UpdatedReplicas, *status.UnavailableReplicas}
-	if want := []int32{5, 2, 2, 4, 3}; !slices.Equal(got, want) {
+	if got, want := countersOf(status), []int32{4, 2, 2, 2, 3}; !slices.Equal(got, want) {
 		t.Errorf("replicas, ready, available, updated, unavailable: got %v, want %v", got, want)
 	}
 	if status.Selector != "fleet.drover.dev/pool-uid=pool" || status.Revision != "r1" || status.ObservedGeneration != 3 || *status.NextOrdinal != 6 {
@@ -314,40 +335,26 @@ func TestCounters(t *testing.T) {
 	}
 }
 
-func TestRefusal(t *testing.T) {
-	cases := map[string]struct{ reason, message, want string }{
-		"one budget": {
-			reason:  "pod and budget are named, the budget with its namespace and its reason",
-			message: refusedDrain,
-			want:    "pod shop/web-1, shop/web-2 may not be evicted: PodDisruptionBudget shop/web needs 2 healthy pods and has 2 currently",
-		},
-		"budget not named": {
-			reason:  "an API server that does not name the budget is no reason to keep quiet",
-			message: "Drain not completed yet (started at 2026-01-01T00:00:00Z):\n* Pod a/b: cannot evict pod as it would violate the pod's disruption budget.",
-			want:    "pod a/b may not be evicted: its PodDisruptionBudget does not allow it",
-		},
-		"budget not processed yet": {
-			reason:  "the API server's words are kept",
-			message: "x:\n* Pod a/b: cannot evict pod as it would violate the pod's disruption budget. The disruption budget p is still being processed by the server.",
-			want:    "pod a/b may not be evicted: PodDisruptionBudget a/p is still being processed by the server.",
-		},
-		"two budgets": {
-			reason:  "evictions do not support it, so only a user can help",
-			message: "x:\n* Pod a/b: failed to evict Pod, This pod has more than one PodDisruptionBudget, which the eviction subresource does not support.",
-			want:    "pod a/b has more than one PodDisruptionBudget, which evictions do not support: leave one",
-		},
-		"pods take their time": {
-			reason:  "a drain that only waits is not blocked",
-			message: "x:\n* Pod a/b: deletionTimestamp set, but still not removed from the Node\n* Pod a/c: failed to evict Pod, timeout",
-			want:    "",
-		},
+func countersOf(status v1alpha1.NodePoolStatus) []int32 {
+	return []int32{*status.Replicas, *status.ReadyReplicas, *status.AvailableReplicas, *status.UpdatedReplicas, *status.UnavailableReplicas}
+}
+
+// TestCountersAreWithoutMachinesThatLeave from the round on that deletes them: they are well, run the template, and are drained.
+func TestCountersAreWithoutMachinesThatLeave(t *testing.T) {
+	s := snapshot(newPool(1, 3), newMachine(0), newMachine(1), newMachine(2))
+	hasAgents(runs(0, "r1"), runs(1, "r1"), runs(2, "r1"))(&s)
+	plan := Plan(s)
+	status, _ := Report(s, plan, Outcome{Deleted: plan.Of(Delete)})
+	if got, want := countersOf(status), []int32{1, 1, 1, 1, 0}; !slices.Equal(got, want) {
+		t.Errorf("in the round that deletes two: replicas, ready, available, updated, unavailable: got %v, want %v", got, want)
 	}
-	for name, tc := range cases {
-		t.Run(name, func(t *testing.T) {
-			if got := refusal(tc.message); got != tc.want {
-				t.Errorf("%s:\ngot  %q\nwant %q", tc.reason, got, tc.want)
-			}
-		})
+	leaving(s.Machines[1])
+	leaving(s.Machines[2])
+	if status, _ = Report(s, Plan(s), Outcome{}); !slices.Equal(countersOf(status), []int32{1, 1, 1, 1, 0}) {
+		t.Errorf("in the next: replicas, ready, available, updated, unavailable: got %v", countersOf(status))
+	}
+	if c := condition(status, v1alpha1.ReadyCondition); c.Reason != v1alpha1.ReasonScalingDown || !strings.HasSuffix(c.Message, "to be drained and deleted: 2") {
+		t.Errorf("and that there are others still is said: %+v", c)
 	}
 }
 
@@ -358,6 +365,37 @@ func TestDrainBlockedNamesTheMachine(t *testing.T) {
 	message := condition(status, v1alpha1.DrainBlockedCondition).Message
 	if !strings.HasPrefix(message, newMachine(0).Name+": pod shop/web-1") || !strings.HasSuffix(message, "; 1 more") {
 		t.Errorf("the message has three machines and how many more there are: %s", message)
+	}
+}
+
+func TestDrainBlockedSaysWhatRefuses(t *testing.T) {
+	const (
+		budget  = "x:\n* Pod a/b: cannot evict pod as it would violate the pod's disruption budget. The disruption budget p needs 1 healthy pods and has 1 currently"
+		webhook = "x:\n* Pod a/b: failed to evict Pod, admission webhook \"w\" denied the request: backups run"
+		failed  = "x:\n* Pod a/b: failed to evict Pod, Internal error occurred: failed calling webhook \"w\": connection refused"
+	)
+	for _, c := range []struct {
+		reason, first, second string
+		because, message      string
+	}{
+		{"budgets may let go", budget, budget, v1alpha1.ReasonPodDisruptionBudget, newMachine(0).Name + ": pod a/b may not be evicted: PodDisruptionBudget a/p needs"},
+		{"a webhook is named", webhook, "", v1alpha1.ReasonEvictionDenied, newMachine(0).Name + `: pod a/b may not be evicted: admission webhook "w" denied the request: backups run`},
+		{"so is an error", failed, "", v1alpha1.ReasonEvictionFailed, newMachine(0).Name + `: pod a/b could not be evicted: Internal error occurred: failed calling webhook "w": connection refused`},
+		{"what somebody has to change comes before what may let go", budget, webhook, v1alpha1.ReasonEvictionDenied, newMachine(1).Name + ": pod a/b may not be evicted: admission webhook"},
+		{"and what fails comes in between", failed, webhook, v1alpha1.ReasonEvictionDenied, newMachine(1).Name},
+		{"also before a budget", budget, failed, v1alpha1.ReasonEvictionFailed, newMachine(1).Name},
+	} {
+		s := snapshot(newPool(0, 5, isDeleting), newMachine(0, draining(c.first)), newMachine(1, draining(c.second)))
+		status, events := Report(s, Plan(s), Outcome{})
+		blocked := condition(status, v1alpha1.DrainBlockedCondition)
+		if blocked == nil || blocked.Reason != c.because || !strings.HasPrefix(blocked.Message, c.message) {
+			t.Errorf("%s: the condition is %+v, want %s: %s", c.reason, blocked, c.because, c.message)
+		}
+		if !slices.ContainsFunc(events, func(e Event) bool {
+			return e.Type == "Warning" && e.Reason == c.because && strings.HasPrefix(e.Note, c.message)
+		}) {
+			t.Errorf("%s: the events are %+v, want %s: %s", c.reason, events, c.because, c.message)
+		}
 	}
 }
 

@@ -12,20 +12,26 @@ import (
 )
 
 // proposeScaleDown deletes the machines that the pool has too many of; all, when the pool is being deleted.
-func proposeScaleDown(f *fleet) []Action {
+func proposeScaleDown(f *fleet) []Proposal {
 	surplus := len(f.active) - f.want()
 	if surplus <= 0 {
 		return nil
 	}
-	actions := make([]Action, 0, surplus)
+	cause := ScaleDown
+	if f.deleting() {
+		cause = PoolDeletion
+	}
+	proposals := make([]Proposal, 0, surplus)
 	reasons := map[claim]string{}
 	for _, v := range victims(f)[:surplus] {
 		if reasons[v.claim] == "" {
 			reasons[v.claim] = f.whyDeleted(v.claim)
 		}
-		actions = append(actions, Action{Verb: Delete, Name: v.machine.Name, UID: v.machine.UID, Reason: reasons[v.claim]})
+		proposals = append(proposals, Proposal{Urgency: urgencySurplus, Disrupts: true, Action: Action{
+			Verb: Delete, Cause: cause, Name: v.Name, UID: v.UID, Reason: reasons[v.claim],
+		}})
 	}
-	return actions
+	return proposals
 }
 
 func (f *fleet) whyDeleted(c claim) string {
@@ -39,9 +45,13 @@ func (f *fleet) whyDeleted(c claim) string {
 type claim int
 
 const (
-	claimAnnotated claim = 1 << iota
+	claimDeleteFirst claim = 1 << iota
+	claimDeleteMachine
 	claimUnready
 	claimOutdated
+
+	// claimAnnotated is either annotation, ours or Cluster API's. One is worth as much as the other, and as both.
+	claimAnnotated = claimDeleteFirst | claimDeleteMachine
 )
 
 // order is lower for what goes first: an annotation is worth more than unreadiness, and that more than age of the template.
@@ -58,12 +68,14 @@ func (c claim) order() int {
 
 func (c claim) String() string {
 	switch {
-	case c&claimAnnotated != 0:
+	case c&claimDeleteFirst != 0:
 		return "annotated " + v1alpha1.DeleteFirstAnnotation
+	case c&claimDeleteMachine != 0:
+		return "annotated " + clusterv1.DeleteMachineAnnotation
 	case c&claimUnready != 0:
 		return "not ready"
 	case c&claimOutdated != 0:
-		return "made from an older template"
+		return "of an older template"
 	default:
 		return "the newest"
 	}
@@ -71,37 +83,37 @@ func (c claim) String() string {
 
 // victim is a machine with what decides when it has to go.
 type victim struct {
-	machine *clusterv1.Machine
-	claim   claim
-	order   int
-	created int64
-	ordinal int64
+	*machine
+	claim claim
+	order int
 }
 
-// victims are the active machines, the first to go first: those annotated to be, those that are not ready, those made
-// from an older template, the newest.
+// victims are the active machines, the first to go first: those annotated to be, those that are not ready, those of
+// an older template, the newest.
 func victims(f *fleet) []victim {
 	list := make([]victim, 0, len(f.active))
 	for _, m := range f.active {
 		c := f.claim(m)
-		ordinal, _ := f.ordinal(m.Name)
-		list = append(list, victim{machine: m, claim: c, order: c.order(), created: m.CreationTimestamp.UnixNano(), ordinal: ordinal})
+		list = append(list, victim{machine: m, claim: c, order: c.order()})
 	}
 	slices.SortFunc(list, func(a, b victim) int {
-		if c := cmp.Or(cmp.Compare(a.order, b.order), cmp.Compare(b.created, a.created), cmp.Compare(b.ordinal, a.ordinal)); c != 0 {
+		if c := cmp.Or(cmp.Compare(a.order, b.order), b.CreationTimestamp.Compare(a.CreationTimestamp.Time), cmp.Compare(b.ordinal, a.ordinal)); c != 0 {
 			return c
 		}
-		return strings.Compare(a.machine.Name, b.machine.Name)
+		return strings.Compare(a.Name, b.Name)
 	})
 	return list
 }
 
-func (f *fleet) claim(m *clusterv1.Machine) claim {
+func (f *fleet) claim(m *machine) claim {
 	var c claim
 	if _, annotated := m.Annotations[v1alpha1.DeleteFirstAnnotation]; annotated {
-		c |= claimAnnotated
+		c |= claimDeleteFirst
 	}
-	if !isReady(m) {
+	if _, annotated := m.Annotations[clusterv1.DeleteMachineAnnotation]; annotated {
+		c |= claimDeleteMachine
+	}
+	if !m.ready {
 		c |= claimUnready
 	}
 	if f.outdated(m) {

@@ -6,6 +6,8 @@ import (
 	"math/rand/v2"
 	"testing"
 	"time"
+
+	"github.com/drover-dev/drover/api/v1alpha1"
 )
 
 var (
@@ -42,6 +44,7 @@ func TestSimulation(t *testing.T) {
 		for what, n := range map[string]int{
 			"plans": total.plans, "writes": total.writes, "crashes": total.crashes, "edits": total.edits,
 			"deaths": total.deaths, "lost statuses": total.lost, "double leaders": total.doubles, "conflicts": total.conflicts, "replays": total.replays,
+			"updates": total.updates, "commits": total.commits, "rollbacks": total.rollbacks, "silences": total.silences, "confirmed plans": total.confirms, "drains": total.drains,
 		} {
 			if n == 0 {
 				t.Errorf("the simulation never had any %s: it tests nothing of the kind", what)
@@ -51,7 +54,7 @@ func TestSimulation(t *testing.T) {
 }
 
 // tallies are what the simulation went through.
-type tallies struct{ plans, writes, crashes, stale, edits, deaths, doubles, conflicts, replays, taken, machines, crippled, lost int }
+type tallies struct{ plans, writes, crashes, stale, edits, deaths, doubles, conflicts, replays, taken, machines, crippled, lost, updates, commits, rollbacks, silences, confirms, drains int }
 
 func (t *tallies) add(o tallies) {
 	t.plans += o.plans
@@ -67,11 +70,17 @@ func (t *tallies) add(o tallies) {
 	t.machines += o.machines
 	t.crippled += o.crippled
 	t.lost += o.lost
+	t.updates += o.updates
+	t.commits += o.commits
+	t.rollbacks += o.rollbacks
+	t.silences += o.silences
+	t.confirms += o.confirms
+	t.drains += o.drains
 }
 
 func (t tallies) String() string {
-	return fmt.Sprintf("%d plans, %d writes, %d machines; faults: %d crashes, %d stale reads, %d conflicts, %d double leaders, %d replays, %d deaths, %d names taken, %d machines crippled by double leaders, %d statuses lost or set back; %d edits by users",
-		t.plans, t.writes, t.machines, t.crashes, t.stale, t.conflicts, t.doubles, t.replays, t.deaths, t.taken, t.crippled, t.lost, t.edits)
+	return fmt.Sprintf("%d plans, %d writes, %d machines; faults: %d crashes, %d stale reads, %d conflicts, %d double leaders, %d replays, %d deaths, %d names taken, %d machines crippled by double leaders, %d statuses lost or set back, %d silent; %d nodes changed, %d commits, %d went back, %d drains; %d edits by users",
+		t.plans, t.writes, t.machines, t.crashes, t.stale, t.conflicts, t.doubles, t.replays, t.deaths, t.taken, t.crippled, t.lost, t.silences, t.updates, t.commits, t.rollbacks, t.drains, t.edits)
 }
 
 // run goes that many random steps, then heals the world and waits for it to settle.
@@ -89,6 +98,7 @@ func (w *world) run(steps int) error {
 		w.managers[0].catchUp()
 		w.managers[0].act()
 		w.machinesProgress(1)
+		w.agentsProgress(1)
 	}
 	if w.broken != nil {
 		return w.broken
@@ -102,8 +112,12 @@ func (w *world) randomStep() {
 		w.managers[w.rng.IntN(len(w.managers))].act()
 	case n < 70:
 		w.managers[w.rng.IntN(len(w.managers))].catchUpSome()
-	case n < 85:
+	case n < 78:
 		w.machinesProgress(0.5)
+	case n < 84:
+		w.agentsProgress(0.5)
+	case n < 85:
+		w.factChanges()
 	case n < 90:
 		w.managers[w.rng.IntN(len(w.managers))].crash()
 	case n < 92:
@@ -126,6 +140,7 @@ func newWorld(seed uint64) *world {
 		rng: rand.New(rand.NewPCG(seed, seed)), //nolint:gosec // a simulation wants to be repeated
 		now: epoch, pool: newPool(3, 0), machines: machines{}, infra: map[string]bool{}, everMade: map[string]int{},
 		foreign: map[string]bool{}, revision: "r1",
+		agents: map[string]*v1alpha1.NodeAgent{}, good: map[string]string{}, changed: map[string]bool{}, silent: map[string]bool{}, cordoned: map[string]bool{}, bad: map[string]bool{},
 	}
 	w.pool.Status.NextOrdinal = nil
 	w.pool.Finalizers = []string{"ours"}

@@ -1,15 +1,12 @@
 package planner
 
 import (
-	"cmp"
 	"slices"
 	"strconv"
 	"strings"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
-	"k8s.io/apimachinery/pkg/api/meta"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	clusterv1 "sigs.k8s.io/cluster-api/api/core/v1beta2"
 
 	"github.com/drover-dev/drover/api/v1alpha1"
@@ -25,6 +22,15 @@ type Snapshot struct {
 	Machines []*clusterv1.Machine
 	// Nodes are the Nodes, by name, whose names begin as those of the pool's machines do.
 	Nodes map[string]*corev1.Node
+	// Agents are the NodeAgents of the pool's machines, by name.
+	Agents map[string]*v1alpha1.NodeAgent
+	// Contents are what the pool's revisions stand for, that of the present template included, as far as they are known.
+	Contents map[string]Content
+	// Cordoned are the Nodes of the pool that Drover cordoned in order to change them, by name.
+	Cordoned map[string]bool
+	// Confirmed says that Pool was read from the API server, and after it those of Agents, and then of Machines, that are being
+	// changed or would be next. Without it no change of a node begins and none is over.
+	Confirmed bool
 	// Gone are names of machines that are gone, as far as that is known, whosever these were. Names of machines that are in
 	// Machines do not count.
 	Gone []string
@@ -49,8 +55,8 @@ type Refusal struct {
 	Name string
 	// Message says what was refused and why.
 	Message string
-	// RetryAfter is when to try again.
-	RetryAfter time.Duration
+	// Until is when to try again.
+	Until time.Time
 }
 
 // Problem is something that keeps a pool from making machines.
@@ -69,32 +75,37 @@ type Problem struct {
 type fleet struct {
 	Snapshot
 	prefix string
-	// active are the Machines that stay, in any order; leaving those that are being deleted, by name.
-	active, leaving []*clusterv1.Machine
+	// active are the machines that stay, by ordinal; leaving those that are being deleted, by name.
+	active, leaving []*machine
 	byOrdinal       map[int64]*clusterv1.Machine
+	// next is the first ordinal that was never reserved.
+	next int64
 	// gone are the ordinals that machines of this pool had which are gone.
 	gone map[int64]bool
+	// rollout is where the machines are on the way to the template's revision.
+	rollout *rollout
+	// reservation has the ordinals for machines that are made.
+	reservation *reservation
 }
 
 func newFleet(s Snapshot) *fleet {
+	f := takeApart(s)
+	f.rollout = newRollout(f)
+	f.reservation = newReservation(f)
+	return f
+}
+
+// takeApart is without what only plans and reports need.
+func takeApart(s Snapshot) *fleet {
 	f := &fleet{Snapshot: s, prefix: v1alpha1.MachineNamePrefix(s.Pool), byOrdinal: make(map[int64]*clusterv1.Machine, len(s.Machines))}
-	for _, m := range s.Machines {
-		if m.DeletionTimestamp.IsZero() {
-			f.active = append(f.active, m)
-		} else {
-			f.leaving = append(f.leaving, m)
-		}
-		if ordinal, ok := f.ordinal(m.Name); ok {
-			f.byOrdinal[ordinal] = m
-		}
-	}
+	f.takeMachines()
 	f.gone = map[int64]bool{}
 	for _, name := range s.Gone {
 		if ordinal, ok := f.ordinal(name); ok && ordinal < maxOrdinal && f.byOrdinal[ordinal] == nil {
 			f.gone[ordinal] = true
 		}
 	}
-	slices.SortFunc(f.leaving, func(a, b *clusterv1.Machine) int { return cmp.Compare(a.Name, b.Name) })
+	f.next = f.nextOrdinal()
 	return f
 }
 
@@ -179,7 +190,7 @@ func (f *fleet) reservedOrdinals() []int64 {
 	return ordinals
 }
 
-// settled says that an ordinal was reserved and its reservation is over. An old status never says so too early: it
+// settled says that an ordinal was reserved and its reservation is over, or does without it. An old status never says so too early: it
 // has the ordinal ahead of it, or in its reservation.
 func (f *fleet) settled(ordinal int64) bool {
 	status := f.Pool.Status
@@ -187,22 +198,14 @@ func (f *fleet) settled(ordinal int64) bool {
 		return false
 	}
 	reserved := status.Reserved
-	return reserved == nil || reserved.First == nil || ordinal < *reserved.First || ordinal >= *reserved.First+int64(reserved.Count)
+	return reserved == nil || reserved.First == nil || ordinal < *reserved.First || ordinal >= *reserved.First+int64(reserved.Count) || f.released(ordinal)
 }
 
-// outdated says that a machine was made from another template than the present one, where that is known.
-func (f *fleet) outdated(m *clusterv1.Machine) bool {
-	return f.Revision != "" && m.Labels[v1alpha1.RevisionLabel] != f.Revision
+// released says that an ordinal of the open reservation had a Machine that was deleted since.
+func (f *fleet) released(ordinal int64) bool {
+	reserved := f.Pool.Status.Reserved
+	return reserved != nil && slices.Contains(reserved.Released, ordinal)
 }
 
-func isReady(m *clusterv1.Machine) bool {
-	return m.DeletionTimestamp.IsZero() && isTrue(m.Status.Conditions, clusterv1.MachineReadyCondition)
-}
-
-func isAvailable(m *clusterv1.Machine) bool {
-	return m.DeletionTimestamp.IsZero() && isTrue(m.Status.Conditions, clusterv1.MachineAvailableCondition)
-}
-
-func isTrue(conditions []metav1.Condition, conditionType string) bool {
-	return meta.IsStatusConditionTrue(conditions, conditionType)
-}
+// outdated says that a machine is not told to run the present template, where that is known.
+func (f *fleet) outdated(m *machine) bool { return f.Revision != "" && m.told != f.Revision }

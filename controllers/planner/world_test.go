@@ -46,6 +46,12 @@ type world struct {
 	machines   machines
 	infra      map[string]bool
 	foreign    map[string]bool // Nodes of others
+	agents     map[string]*v1alpha1.NodeAgent
+	good       map[string]string // what proved itself last on each machine
+	changed    map[string]bool   // nodes that a manager changed, until their agents have settled
+	silent     map[string]bool
+	cordoned   map[string]bool
+	bad        map[string]bool // revisions that most agents go back from
 	revision   string
 	stalledNow bool
 	managers   []*manager
@@ -144,7 +150,16 @@ func (w *world) machinesProgress(chance float64) {
 			continue
 		}
 		if m.DeletionTimestamp.IsZero() {
+			w.ensureAgent(m)
+			if w.silent[m.Name] && w.rng.IntN(4) == 0 {
+				delete(w.silent, m.Name)
+			}
+			if w.silent[m.Name] || w.agents[m.Name].Status.CurrentRevision == "" {
+				continue
+			}
 			w.writeMachine(m.Name, func(m *clusterv1.Machine) {
+				m.Status.NodeRef.Name = m.Name
+				withCondition(v1alpha1.MachineAgentHealthyCondition, metav1.ConditionTrue, "")(m)
 				withCondition(clusterv1.MachineReadyCondition, metav1.ConditionTrue, "")(m)
 				withCondition(clusterv1.MachineAvailableCondition, metav1.ConditionTrue, "")(m)
 			})
@@ -169,9 +184,16 @@ func (w *world) anyMachine() *clusterv1.Machine {
 }
 
 func (w *world) machineDies() {
-	if m := w.anyMachine(); m != nil {
-		w.deaths++
-		w.writeMachine(m.Name, unready)
+	m := w.anyMachine()
+	if m == nil {
+		return
+	}
+	w.deaths++
+	w.writeMachine(m.Name, unready)
+	if w.rng.IntN(2) == 0 && m.DeletionTimestamp.IsZero() {
+		w.silences++
+		w.silent[m.Name] = true
+		w.writeMachine(m.Name, withCondition(v1alpha1.MachineAgentHealthyCondition, metav1.ConditionUnknown, "", v1alpha1.ReasonNotReported))
 	}
 }
 
@@ -240,8 +262,9 @@ func (w *world) userEdits() {
 		w.note("user: paused %t", paused)
 		w.writePool("", func(p *v1alpha1.NodePool) { p.Spec.Paused = &paused; p.Generation++ })
 	case n < 15:
-		w.revision = fmt.Sprintf("r%d", w.rng.IntN(3))
-		w.note("user: template %s", w.revision)
+		w.revision = simulated[w.rng.IntN(4)]
+		w.bad = map[string]bool{simulated[w.rng.IntN(4)]: true}
+		w.note("user: template %s, bad are %v", w.revision, w.bad)
 		w.writePool("", func(p *v1alpha1.NodePool) { p.Generation++ })
 	case n < 19:
 		if m := w.anyMachine(); m != nil {
@@ -261,6 +284,14 @@ func (w *world) heal() {
 	w.stalledNow = false
 	w.managers = []*manager{newManager(w)}
 	w.writePool("", func(p *v1alpha1.NodePool) { p.Spec.Paused = nil })
+	clear(w.bad)
+	clear(w.silent)
+	w.revision = "r4" // No machine went back from it. Those of another infrastructure are replaced by hand.
+	for _, m := range w.machines.list() {
+		if elsewhere(m.Labels[v1alpha1.RevisionLabel]) {
+			w.markDeleted(m.Name)
+		}
+	}
 }
 
 // settled says what is still wrong with a world that has healed.
@@ -283,7 +314,7 @@ func (w *world) settled() error {
 	if !meta.IsStatusConditionTrue(status.Conditions, v1alpha1.ReadyCondition) || int(*status.Replicas) != want || int(*status.ReadyReplicas) != want {
 		return fmt.Errorf("the status does not say that %d machines are ready: %+v", want, status)
 	}
-	return nil
+	return w.notUpdated()
 }
 
 // orphans counts infrastructure machines that have no Machine. Where two leaders worked at once, the old one can have

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"runtime"
 
+	clientdiscovery "k8s.io/client-go/discovery"
+	"k8s.io/client-go/rest"
 	ctrl "sigs.k8s.io/controller-runtime"
 
 	"github.com/drover-dev/drover/controllers/adopter"
@@ -18,6 +20,7 @@ import (
 	"github.com/drover-dev/drover/controllers/local"
 	"github.com/drover-dev/drover/controllers/nodeagent"
 	"github.com/drover-dev/drover/controllers/nodepool"
+	"github.com/drover-dev/drover/controllers/ownership"
 	"github.com/drover-dev/drover/controllers/sides"
 )
 
@@ -27,7 +30,7 @@ type reconciler interface {
 }
 
 func addControllers(ctx context.Context, mgr ctrl.Manager, options Options) error {
-	discoverer := discovery.New(mgr.GetAPIReader(), mgr.GetConfig(), options.Discovery)
+	discoverer := discovery.New(mgr.GetAPIReader(), mgr.GetClient(), mgr.GetConfig(), options.Discovery)
 	adopted, err := adopter.New(mgr, discoverer.Server)
 	if err != nil {
 		return fmt.Errorf("set up the adopter: %w", err)
@@ -38,7 +41,11 @@ func addControllers(ctx context.Context, mgr ctrl.Manager, options Options) erro
 	if err := engine.Setup(ctx, mgr, engine.Options{Mode: engine.Mode(options.ClusterAPI)}); err != nil {
 		return err
 	}
-	for _, r := range reconcilers(mgr, discoverer, options) {
+	version, err := serverVersion(mgr)
+	if err != nil {
+		return err
+	}
+	for _, r := range reconcilers(mgr, discoverer, version, options) {
 		if err := r.SetupWithManager(ctx, mgr); err != nil {
 			return fmt.Errorf("set up %T: %w", r, err)
 		}
@@ -46,18 +53,31 @@ func addControllers(ctx context.Context, mgr ctrl.Manager, options Options) erro
 	return nil
 }
 
-func reconcilers(mgr ctrl.Manager, discoverer *discovery.Discoverer, options Options) []reconciler {
+// serverVersion asks the API server that the nodes talk to, for no longer than a check may take.
+func serverVersion(mgr ctrl.Manager) (*nodepool.ServerVersion, error) {
+	config := rest.CopyConfig(mgr.GetConfig())
+	config.Timeout = checkTimeout
+	asks, err := clientdiscovery.NewDiscoveryClientForConfig(config)
+	if err != nil {
+		return nil, fmt.Errorf("set up the question for the API server's version: %w", err)
+	}
+	return &nodepool.ServerVersion{Of: asks}, nil
+}
+
+func reconcilers(mgr ctrl.Manager, discoverer *discovery.Discoverer, version *nodepool.ServerVersion, options Options) []reconciler {
 	client, live := mgr.GetClient(), mgr.GetAPIReader()
 	here := sides.Of(mgr) // the nodes are of the cluster that the pools are in
 	published := &infra.Published{}
 	list := []reconciler{
 		&nodepool.Reconciler{
-			Client: client, APIReader: live, Discoverer: discoverer, Recorder: mgr.GetEventRecorder("drover-nodepool"),
+			Client: client, APIReader: live, Workload: here, Discoverer: discoverer, Recorder: mgr.GetEventRecorder("drover-nodepool"),
+			Drainer: &engine.Drainer{Management: client, Workload: here}, ServerVersion: version,
 		},
-		&join.TokenReconciler{Management: here, Workload: here, Published: published.Tell},
+		&join.TokenReconciler{Management: here, Workload: here, Facts: discoverer, Published: published.Tell},
 		&join.ApprovalReconciler{Management: here, Workload: here},
-		&nodeagent.Reconciler{Management: here, Workload: here},
+		&nodeagent.Reconciler{Management: here, Workload: here, Facts: discoverer},
 		&fence.Reconciler{Management: here, Workload: here},
+		&ownership.Reconciler{Management: here},
 	}
 	if len(options.agents) > 0 {
 		list = append(list, &host.Servers{Client: client, APIReader: live, Recorder: mgr.GetEventRecorder("drover-host"), AgentBinaries: options.agents, Published: published})

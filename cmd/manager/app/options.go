@@ -95,7 +95,7 @@ func (o *Options) AddFlags(f *pflag.FlagSet) {
 	f.StringVar(&o.ArtifactKeyFile, "artifact-key-file", o.ArtifactKeyFile, "the endpoint's key")
 
 	d := &o.Discovery
-	f.StringVar(&d.Server, "api-server-url", d.Server, "the API server's `URL` as nodes reach it; by default what kube-public/cluster-info or the Service default/kubernetes say")
+	f.StringVar(&d.Server, "api-server-url", d.Server, "the API server's `URL` as nodes reach it; by default what kube-public/cluster-info or kubeadm-config say, or the address of the one API server; with several and no name for all of them it must be set")
 	f.StringVar(&d.ServerCAFile, "server-ca-file", d.ServerCAFile, "authorities of the API server's certificate")
 	f.StringVar(&d.ClientCAFile, "client-ca-file", d.ClientCAFile, "authorities of the kubelets' clients")
 	f.StringSliceVar(&d.DNSServers, "cluster-dns", d.DNSServers, "`addresses` of the cluster's DNS")

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"path"
 	"regexp"
 	"strings"
@@ -25,37 +24,45 @@ fi
 `
 
 // take makes the file from standard input. Half a file is removed when the connection breaks; what a host left that went
-// down meanwhile is removed at the next try.
+// down meanwhile is removed at the next try. Each program that a script starts takes a slow host a tenth of a second, so it starts few.
 const take = `
-umask 022; mkdir -p -- "$dir"; umask 077
-find "$dir" -maxdepth 1 -name "$stem.*" -mmin +10 -delete
-temp=$(mktemp "$dir/$stem.XXXXXX")
+[ -d "$dir" ] || (umask 022; mkdir -p -- "$dir")
+umask 077
+for old in "$dir/$stem".*; do
+  if [ -f "$old" ]; then find "$dir" -maxdepth 1 -name "$stem.*" -mmin +10 -delete; break; fi
+done
+temp=$dir/$stem.$$
 trap 'rm -f -- "$temp"' EXIT; trap 'exit 143' HUP INT TERM
-cat >"$temp"
-got=$(sha256sum <"$temp" | cut -c1-64)
+$unpack >"$temp"
+got=$(sha256sum <"$temp"); got=${got%% *}
 if [ "$got" != "$sha256" ]; then echo "received content with SHA-256 $got, not $sha256" >&2; exit 1; fi
-chown 0:0 "$temp"; chmod "$mode" "$temp"
-sync "$temp"; mv -fT -- "$temp" "$path"; sync "$dir"
+chmod "$mode" "$temp"
+mv -fT -- "$temp" "$path"; trap - EXIT
+sync "$path" "$dir"
 `
 
-func (c *connection) Put(ctx context.Context, file string, mode os.FileMode, content io.Reader, size int64, sha256 string) error {
-	if !path.IsAbs(file) || path.Clean(file) != file || strings.Contains(file, "\x00") {
-		return fmt.Errorf("put a file on %s: %q is not a clean absolute path", c.target.hostPort(), file)
+func (c *connection) Put(ctx context.Context, file File) error {
+	if !path.IsAbs(file.Path) || path.Clean(file.Path) != file.Path || strings.Contains(file.Path, "\x00") {
+		return fmt.Errorf("put a file on %s: %q is not a clean absolute path", c.target.hostPort(), file.Path)
 	}
-	if !hexOfSHA256.MatchString(sha256) {
-		return fmt.Errorf("put %s on %s: %q is not a SHA-256 in hex", file, c.target.hostPort(), sha256)
+	if !hexOfSHA256.MatchString(file.SHA256) {
+		return fmt.Errorf("put %s on %s: %q is not a SHA-256 in hex", file.Path, c.target.hostPort(), file.SHA256)
 	}
-	settings := fmt.Sprintf("set -eu\npath=%s dir=%s stem=%s mode=%04o size=%d sha256=%s\n",
-		quote(file), quote(path.Dir(file)), quote("."+escapeGlob(path.Base(file))+".drover"), mode.Perm(), size, sha256)
-	if size <= mostAtOnce {
-		_, err := c.Run(ctx, settings+have+take, io.LimitReader(content, size))
-		return putFailed(file, err)
+	content, unpack := io.LimitReader(file.Content, file.Size), "cat"
+	if file.Packed {
+		content, unpack = file.Content, "gzip -dc"
+	}
+	settings := fmt.Sprintf("set -eu\npath=%s dir=%s stem=%s mode=%04o size=%d sha256=%s unpack=%s\n",
+		quote(file.Path), quote(path.Dir(file.Path)), quote("."+escapeGlob(path.Base(file.Path))+".drover"), file.Mode.Perm(), file.Size, file.SHA256, quote(unpack))
+	if file.Size <= mostAtOnce {
+		_, err := c.Run(ctx, settings+have+take, content)
+		return putFailed(file.Path, err)
 	}
 	there, err := c.Run(ctx, settings+have, nil)
 	if err == nil && strings.TrimSpace(string(there)) != "have" {
-		_, err = c.Run(ctx, settings+take, io.LimitReader(content, size))
+		_, err = c.Run(ctx, settings+take, content)
 	}
-	return putFailed(file, err)
+	return putFailed(file.Path, err)
 }
 
 // putFailed keeps the reason, and adds which file it was.

@@ -22,14 +22,26 @@ type Connection interface {
 	// stdin or leave it. When ctx ends, the script is sent SIGTERM and left: what root runs through sudo may live on, so
 	// scripts must be safe to repeat.
 	Run(ctx context.Context, script string, stdin io.Reader) (stdout []byte, err error)
-	// Put makes path a file of root's with mode and content, whose size and SHA-256 (in hex) are known. The file is whole
-	// or not there at any time, and is on the disk when Put returns. Missing directories are made, with mode 0755. If a
-	// large file is there already, nothing is sent and content is not read.
-	Put(ctx context.Context, path string, mode os.FileMode, content io.Reader, size int64, sha256 string) error
+	// Put makes a file of root's. It is whole or not there at any time, and is on the disk when Put returns. Missing
+	// directories are made, with mode 0755. If a large file is there already, nothing is sent and the content is not read.
+	Put(ctx context.Context, file File) error
 	// HostKey is the key that the host showed, in the form of authorized_keys. Of a certificate it is the key inside.
 	HostKey() string
 	// Close ends the connection, and what still runs on it with Unreachable.
 	Close() error
+}
+
+// File is what Put makes.
+type File struct {
+	// Path is absolute and clean.
+	Path string
+	Mode os.FileMode
+	// Size is in bytes, and SHA256 in hexadecimal, of the file.
+	Size   int64
+	SHA256 string
+	// Content is the file's, or what gzip made of it if Packed is true: a slow line takes a third of the time then.
+	Content io.Reader
+	Packed  bool
 }
 
 const (

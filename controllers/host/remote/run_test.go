@@ -2,6 +2,7 @@ package remote_test
 
 import (
 	"bytes"
+	"compress/gzip"
 	"context"
 	"crypto/rand"
 	"crypto/sha256"
@@ -220,6 +221,19 @@ func mountTmpfs(t *testing.T, dir, options string) (unmount func()) {
 	return unmount
 }
 
+func pack(t *testing.T, content []byte) []byte {
+	t.Helper()
+	packed := &bytes.Buffer{}
+	w := gzip.NewWriter(packed)
+	if _, err := w.Write(content); err != nil {
+		t.Fatal(err)
+	}
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+	return packed.Bytes()
+}
+
 func TestAFileIsPutWholeOrNotAtAll(t *testing.T) {
 	content := make([]byte, 3<<20)
 	_, _ = rand.Read(content)
@@ -228,10 +242,11 @@ func TestAFileIsPutWholeOrNotAtAll(t *testing.T) {
 	dir := t.TempDir()
 	path := filepath.Join(dir, "it's a new [dir]", "agent*")
 	server := sshd.Start(t, sshd.Options{})
+	packed := false
 	put := func(content io.Reader, sum string) error {
 		target := targetOf(server)
 		target.Limits = remote.Limits{Silence: time.Second}
-		return dial(t, target).Put(within(t), path, 0o751, content, 3<<20, sum)
+		return dial(t, target).Put(within(t), remote.File{Path: path, Mode: 0o751, Size: 3 << 20, SHA256: sum, Content: content, Packed: packed})
 	}
 	wantFiles := func(t *testing.T, want ...string) {
 		t.Helper()
@@ -274,6 +289,23 @@ func TestAFileIsPutWholeOrNotAtAll(t *testing.T) {
 	wantMode(t, path, 0o751)
 	wantMode(t, filepath.Dir(path), 0o755)
 
+	t.Run("and so is one that is sent packed", func(t *testing.T) {
+		if err := os.Remove(path); err != nil {
+			t.Fatal(err)
+		}
+		packed = true
+		defer func() { packed = false }()
+		archive := pack(t, content)
+		wantReason(t, put(bytes.NewReader(archive[:len(archive)/2]), sum), remote.CommandFailed, "unexpected end of file")
+		wantFiles(t)
+		if err := put(bytes.NewReader(archive), sum); err != nil {
+			t.Fatal(err)
+		}
+		wantFiles(t, "agent*")
+		if got, err := os.ReadFile(path); err != nil || !bytes.Equal(got, content) {
+			t.Errorf("got %d bytes, %v; want the content", len(got), err)
+		}
+	})
 	t.Run("and nothing is sent when it is there", func(t *testing.T) {
 		if err := os.Chmod(path, 0o600); err != nil {
 			t.Fatal(err)
@@ -287,7 +319,7 @@ func TestAFileIsPutWholeOrNotAtAll(t *testing.T) {
 		small, before := []byte("small"), len(server.Commands())
 		digest := sha256.Sum256(small)
 		for range 2 {
-			if err := dial(t, targetOf(server)).Put(within(t), filepath.Join(dir, "small"), 0o600, bytes.NewReader(small), 5, hex.EncodeToString(digest[:])); err != nil {
+			if err := dial(t, targetOf(server)).Put(within(t), remote.File{Path: filepath.Join(dir, "small"), Mode: 0o600, Size: 5, SHA256: hex.EncodeToString(digest[:]), Content: bytes.NewReader(small)}); err != nil {
 				t.Fatal(err)
 			}
 		}

@@ -12,6 +12,8 @@ import (
 	"github.com/moby/sys/mountinfo"
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
+
+	"github.com/drover-dev/drover/internal/procfs"
 )
 
 // LinuxHost is the host this process runs on.
@@ -24,7 +26,7 @@ func (LinuxHost) Facts(root string) (Facts, error) {
 	if err := requirements(root); err != nil {
 		return Facts{}, err
 	}
-	bootID, err := hostBootID()
+	bootID, err := procfs.BootID()
 	if err != nil {
 		return Facts{}, err
 	}

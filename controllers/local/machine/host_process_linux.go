@@ -9,7 +9,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strconv"
-	"strings"
 	"syscall"
 	"time"
 
@@ -149,16 +148,8 @@ func identify(pid int) (Process, error) {
 	if err != nil {
 		return Process{}, err
 	}
-	bootID, err := hostBootID()
+	bootID, err := procfs.BootID()
 	return Process{PID: pid, StartTime: stat.StartTime, HostBootID: bootID}, err
-}
-
-func hostBootID() (string, error) {
-	bootID, err := os.ReadFile("/proc/sys/kernel/random/boot_id")
-	if err != nil {
-		return "", fmt.Errorf("read the kernel's boot ID: %w", err)
-	}
-	return strings.TrimSpace(string(bootID)), nil
 }
 
 // Alive implements Host.
@@ -173,7 +164,7 @@ func (LinuxHost) Alive(p Process) (bool, error) {
 	if stat.Ended() || stat.StartTime != p.StartTime {
 		return false, nil
 	}
-	bootID, err := hostBootID()
+	bootID, err := procfs.BootID()
 	return err == nil && bootID == p.HostBootID, err
 }
 

@@ -15,6 +15,8 @@ const (
 	cgroupRoot    = "/sys/fs/cgroup"
 	// stopSeconds is how long a machine's processes have to end: its pods are drained by then.
 	stopSeconds = 5
+	// patienceSeconds are those of the systemd unit: an agent may have to wait for a disk that takes minutes.
+	patienceSeconds = 300
 )
 
 // inputs are all that a boot depends on.
@@ -37,17 +39,18 @@ type Limits struct {
 // renderBoot is the plan that the machine's init carries out.
 func renderBoot(in inputs) node.LocalBoot {
 	return node.LocalBoot{
-		Hostname:    in.layout.name,
-		BootID:      in.record.BootID,
-		Cgroup:      renderBootCgroup(in),
-		Root:        in.layout.mounted(),
-		Mounts:      renderMounts(in),
-		Devices:     renderDevices(),
-		Files:       renderFiles(in),
-		Network:     node.LocalBootNetwork{Interface: interfaceName, Address: in.record.Address, Gateway: in.record.Gateway},
-		Sysctls:     renderSysctls(),
-		Agent:       []string{node.AgentPath, "run"},
-		StopSeconds: stopSeconds,
+		Hostname:        in.layout.name,
+		BootID:          in.record.BootID,
+		Cgroup:          renderBootCgroup(in),
+		Root:            in.layout.mounted(),
+		Mounts:          renderMounts(in),
+		Devices:         renderDevices(),
+		Files:           renderFiles(in),
+		Network:         node.LocalBootNetwork{Interface: interfaceName, Address: in.record.Address, Gateway: in.record.Gateway},
+		Sysctls:         renderSysctls(),
+		Agent:           []string{node.AgentPath, "run"},
+		PatienceSeconds: patienceSeconds,
+		StopSeconds:     stopSeconds,
 	}
 }
 
@@ -139,7 +142,7 @@ func renderFiles(in inputs) []node.LocalBootFile {
 		node.LocalBootFile{Path: "/etc/machine-id", Mode: 0o444, Content: in.record.MachineID + "\n"},
 		node.LocalBootFile{Path: "/etc/resolv.conf", Mode: 0o644, Content: in.facts.ResolvConf},
 		node.LocalBootFile{Path: "/etc/mtab", Link: "/proc/self/mounts"},
-		// Later boots keep what an upgrade put there.
+		// Later boots keep what somebody put there. The agent's own update does not: it is in the state directory.
 		node.LocalBootFile{Path: node.AgentPath, Mode: 0o755, Source: in.agentBinary, Keep: true},
 	)
 }

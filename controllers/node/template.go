@@ -1,4 +1,4 @@
-package nodeagent
+package node
 
 import (
 	"encoding/json"
@@ -33,7 +33,7 @@ func readApplied(node *corev1.Node) (previous applied, ok bool, err error) {
 		return applied{}, false, nil
 	}
 	if err := json.Unmarshal([]byte(text), &previous); err != nil {
-		return applied{}, true, troublef(v1alpha1.ReasonTemplateNotApplied, "read annotation %s of Node %s: %w: remove the annotation", v1alpha1.NodeTemplateAnnotation, node.Name, err)
+		return applied{}, true, notAppliedf("read annotation %s of Node %s: %w: remove the annotation", v1alpha1.NodeTemplateAnnotation, node.Name, err)
 	}
 	return previous, true, nil
 }
@@ -64,6 +64,7 @@ func applyTemplate(node *corev1.Node, pool *v1alpha1.NodePool, previous applied)
 			delete(node.Labels, key)
 		}
 	}
+	delete(node.Labels, v1alpha1.NoPoolLabel)
 	maps.Copy(node.Labels, labels)
 
 	next := applied{Labels: slices.Sorted(maps.Keys(labels))}

@@ -1,0 +1,230 @@
+package planner
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strconv"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/utils/ptr"
+	clusterv1 "sigs.k8s.io/cluster-api/api/core/v1beta2"
+
+	"github.com/drover-dev/drover/api/v1alpha1"
+)
+
+// simulated are the revisions that pools of the simulation have: r3 is of another infrastructure, and r4 what users turn to
+// in the end.
+var simulated = []string{"r0", "r1", "r2", "r3", "r4"}
+
+// minor says that a revision is of another minor version of Kubernetes than the others.
+func minor(revision string) bool { return revision == "r1" }
+
+func elsewhere(revision string) bool { return revision == "r3" }
+
+// contentsFor are the simulated revisions, as seen from a target.
+func contentsFor(target string) map[string]Content {
+	contents := map[string]Content{}
+	for i, revision := range simulated {
+		spec := &v1alpha1.NodeAgentSpec{Revision: revision, Version: "v1.36.5"}
+		if minor(revision) {
+			spec.Version = "v1.37.2"
+		}
+		spec.Kubelet.MaxPods = ptr.To(int32(10 + i)) //nolint:gosec // small
+		contents[revision] = Content{Spec: spec, Elsewhere: elsewhere(revision) != elsewhere(target)}
+	}
+	return contents
+}
+
+// writeAgent replaces a NodeAgent if it still has that version; "" means any.
+func (w *world) writeAgent(name, version string, edit func(*v1alpha1.NodeAgent)) bool {
+	if w.agents[name] == nil || version != "" && w.agents[name].ResourceVersion != version {
+		w.conflicts++
+		return false
+	}
+	agent := w.agents[name].DeepCopy()
+	edit(agent)
+	w.version++
+	agent.ResourceVersion = strconv.Itoa(w.version)
+	w.agents[name] = agent
+	return true
+}
+
+// ensureAgent makes the NodeAgent of a machine, with the revision that the machine was made from.
+func (w *world) ensureAgent(m *clusterv1.Machine) {
+	if w.agents[m.Name] != nil {
+		return
+	}
+	w.version++
+	revision := m.Labels[v1alpha1.RevisionLabel]
+	agent := &v1alpha1.NodeAgent{ObjectMeta: metav1.ObjectMeta{
+		Name: m.Name, Generation: 1, ResourceVersion: strconv.Itoa(w.version), Labels: map[string]string{v1alpha1.MachineUIDLabel: string(m.UID)},
+	}}
+	agent.Spec = *contentsFor(revision)[revision].Spec
+	w.agents[m.Name] = agent
+}
+
+// agentsProgress lets agents take a step each on the way to what they were told.
+func (w *world) agentsProgress(chance float64) {
+	for _, name := range slices.Sorted(maps.Keys(w.agents)) {
+		if w.machines[name] == nil {
+			delete(w.agents, name)
+			delete(w.good, name)
+			delete(w.changed, name)
+			delete(w.cordoned, name)
+			continue
+		}
+		if w.silent[name] || w.rng.Float64() >= chance {
+			continue
+		}
+		if next := w.agents[name].DeepCopy(); w.agentStep(name, next) {
+			w.writeAgent(name, "", func(a *v1alpha1.NodeAgent) { a.Status = next.Status })
+		}
+		if agent := w.agents[name]; w.changed[name] && settledForReal(agent) {
+			delete(w.changed, name)
+		}
+	}
+}
+
+func settledForReal(a *v1alpha1.NodeAgent) bool {
+	return a.Status.ObservedGeneration == a.Generation && (a.Status.Phase == v1alpha1.PhaseCommitted || a.Status.Phase == v1alpha1.PhaseRolledBack)
+}
+
+// agentStep says whether there was one to take.
+func (w *world) agentStep(name string, a *v1alpha1.NodeAgent) bool {
+	s, told, good := &a.Status, a.Spec.Revision, w.good[name]
+	switch {
+	case s.ObservedGeneration != a.Generation && told == good && s.CurrentRevision == good:
+		s.ObservedGeneration, s.Phase = a.Generation, v1alpha1.PhaseCommitted
+	case s.ObservedGeneration != a.Generation:
+		s.ObservedGeneration, s.Phase = a.Generation, v1alpha1.PhaseStaging
+	case s.Phase == v1alpha1.PhaseStaging:
+		s.Phase = v1alpha1.PhaseActivating
+	case s.Phase == v1alpha1.PhaseActivating:
+		s.Phase, s.CurrentRevision, s.PreviousRevision = v1alpha1.PhaseProbation, told, good
+	case s.Phase == v1alpha1.PhaseProbation && w.rng.IntN(8) == 0: // the agent is started again
+		s.Phase = v1alpha1.PhaseActivating
+	case s.Phase == v1alpha1.PhaseProbation && good != "" && good != told && w.bad[told] && w.rng.IntN(4) > 0:
+		s.Phase, s.CurrentRevision = v1alpha1.PhaseRolledBack, good
+		s.FailedRevision = &v1alpha1.FailedRevision{Revision: told, Reason: v1alpha1.ReasonExited, Component: v1alpha1.ComponentKubelet}
+		w.rollbacks++
+		w.note("%s goes back from %s", name, told)
+	case s.Phase == v1alpha1.PhaseProbation:
+		s.Phase, w.good[name] = v1alpha1.PhaseCommitted, told
+		w.commits++
+		w.note("%s runs %s", name, told)
+	default:
+		return false
+	}
+	return true
+}
+
+// factChanges is a new certificate authority, say: every NodeAgent gets it at once.
+func (w *world) factChanges() {
+	for _, name := range slices.Sorted(maps.Keys(w.agents)) {
+		w.writeAgent(name, "", func(a *v1alpha1.NodeAgent) { a.Generation++ })
+	}
+}
+
+// updateMachine gives a machine's agent another revision, and holds that to the invariants.
+func (m *manager) updateMachine(a Action, version string) bool {
+	agent, machine := m.world.agents[a.Name], m.world.machines[a.Name]
+	if agent == nil || machine == nil || agent.ResourceVersion != version {
+		m.conflicts++
+		return false
+	}
+	hasNode := agent.Status.CurrentRevision != ""
+	for _, other := range m.world.machines.list() {
+		otherAgent := m.world.agents[other.Name]
+		if other.Name == a.Name || otherAgent == nil || !other.DeletionTimestamp.IsZero() {
+			continue
+		}
+		if hasNode && m.changed[other.Name] {
+			m.fail("two nodes are changed at once: %s is given %s while %s is on its way to %s", a.Name, a.Revision, other.Name, otherAgent.Spec.Revision)
+		}
+		if failed := otherAgent.Status.FailedRevision; hasNode && otherAgent.Status.Phase == v1alpha1.PhaseRolledBack && failed.Revision == a.Revision {
+			m.fail("%s is given %s, from which %s went back", a.Name, a.Revision, other.Name)
+		}
+	}
+	if runs := agent.Status.CurrentRevision; hasNode && minor(runs) != minor(a.Revision) && !m.world.cordoned[a.Name] && len(m.managers) == 1 {
+		// A leader that lost its lease may have had it under way to uncordon it.
+		m.fail("%s goes from %s to %s with its pods", a.Name, runs, a.Revision)
+	}
+	if agent.Spec.Revision == a.Revision {
+		m.fail("%s is given %s, which it has", a.Name, a.Revision)
+	}
+	if elsewhere(machine.Labels[v1alpha1.RevisionLabel]) != elsewhere(a.Revision) {
+		m.fail("%s was made from another infrastructure than %s, and is given it", a.Name, a.Revision)
+	}
+	m.note("%s is given %s: %s", a.Name, a.Revision, a.Reason)
+	m.updates++
+	if hasNode {
+		m.changed[a.Name] = true
+	}
+	ok := m.writeAgent(a.Name, version, func(agent *v1alpha1.NodeAgent) {
+		agent.Spec = *contentsFor(a.Revision)[a.Revision].Spec
+		agent.Generation++
+	})
+	m.wroteAgents[a.Name] = m.world.agents[a.Name].ResourceVersion
+	return ok
+}
+
+// drain cordons a node and says whether it is empty.
+func (m *manager) drain(a Action) bool {
+	if m.world.machines[a.Name] == nil {
+		return false
+	}
+	m.drains++
+	m.world.cordoned[a.Name] = true
+	return m.rng.IntN(2) == 0
+}
+
+func (m *manager) uncordon(a Action) bool {
+	if agent := m.world.agents[a.Name]; agent != nil && m.world.cordoned[a.Name] && m.changed[a.Name] && !settledForReal(agent) {
+		m.fail("%s is uncordoned on its way to %s: %+v", a.Name, agent.Spec.Revision, agent.Status)
+	}
+	delete(m.world.cordoned, a.Name)
+	return true
+}
+
+// observeAgents is as package nodepool's.
+func (m *manager) observeAgents(s *Snapshot, confirm []string) {
+	s.Agents, s.Cordoned = maps.Clone(m.agents), maps.Clone(m.cordoned)
+	live := func(name string) {
+		if agent := m.world.agents[name]; agent != nil {
+			s.Agents[name] = agent
+		} else {
+			delete(s.Agents, name)
+		}
+	}
+	for name, version := range m.wroteAgents {
+		if agent := s.Agents[name]; agent != nil && older(agent.ResourceVersion, version) {
+			live(name)
+		}
+	}
+	if s.Confirmed {
+		for _, name := range slices.Concat(confirm, s.Pool.Status.Updating) {
+			live(name)
+			s.Cordoned[name] = m.world.cordoned[name]
+		}
+	}
+}
+
+func older(a, b string) bool { return len(a) < len(b) || len(a) == len(b) && a < b }
+
+// notUpdated says which machine does not run what it should in a world that has healed.
+func (w *world) notUpdated() error {
+	for _, m := range w.machines.list() {
+		agent := w.agents[m.Name]
+		if agent == nil || !settledForReal(agent) || agent.Status.CurrentRevision != w.revision {
+			return fmt.Errorf("%s does not run %s: %+v", m.Name, w.revision, agent)
+		}
+	}
+	if len(w.cordoned) > 0 {
+		return fmt.Errorf("still cordoned are %v", w.cordoned)
+	}
+	if n := w.pool.Status.UpdatedReplicas; n == nil || int(*n) != len(w.machines) || len(w.pool.Status.Updating) > 0 {
+		return fmt.Errorf("the status does not say that all run %s: %+v", w.revision, w.pool.Status)
+	}
+	return nil
+}

@@ -1,0 +1,138 @@
+package planner
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/drover-dev/drover/api/v1alpha1"
+)
+
+// done says that every machine runs the target, or was told to and is on its way there for the first time.
+func (r *rollout) done() bool {
+	return len(r.waiting)+len(r.unreachable)+len(r.fixed) == 0 && r.failed == nil && len(r.begunMembers()) == 0
+}
+
+func (r *rollout) begunMembers() []*machine {
+	var begun []*machine
+	for _, m := range r.active {
+		if m.begun && !r.isOver(m) {
+			begun = append(begun, m)
+		}
+	}
+	return begun
+}
+
+// notUpdated says how many machines have yet to run the target, as the end of a sentence.
+func (r *rollout) notUpdated() string {
+	if n := len(r.waiting) + len(r.unreachable) + len(r.fixed); n > 0 {
+		return " and " + counted(n, "that does not run its template yet", "that do not run its template yet")
+	}
+	return ""
+}
+
+// judgeRolledBack answers when a machine went back from the target, which nobody else is given.
+func judgeRolledBack(r *rollout, _ Result, _ Outcome, t tally) *verdict {
+	if r.failed == nil {
+		return nil
+	}
+	held := len(r.waiting) + len(r.unreachable) + max(0, t.want-t.active)
+	return &verdict{reason: v1alpha1.ReasonRolledBack, message: r.failedMessage(held), stalled: true}
+}
+
+// judgeUpdateFailures answers when the API server does not let a machine be changed.
+func judgeUpdateFailures(_ *rollout, _ Result, outcome Outcome, _ tally) *verdict {
+	for _, failed := range outcome.UpdateFailures {
+		if !failed.Passing {
+			return &verdict{reason: v1alpha1.ReasonMachineUpdateFailed, message: fmt.Sprintf("Machine %s could not be changed: %s", failed.Name, failed.Message), stalled: true}
+		}
+	}
+	return nil
+}
+
+// judgeUpdate answers while machines are on their way to the target.
+func judgeUpdate(r *rollout, result Result, outcome Outcome, t tally) *verdict {
+	begun := r.begunMembers()
+	if len(r.waiting)+len(r.unreachable)+len(begun)+len(outcome.Updated)+len(outcome.Drains) == 0 {
+		return nil
+	}
+	message := machinesOf(r.updated, t.want, "runs", "run") + " revision " + r.Revision
+	for _, why := range []func(*rollout, Result, Outcome, []*machine) string{saysBegun, saysDeferred, saysUnreachable} {
+		if words := why(r, result, outcome, begun); words != "" {
+			return &verdict{reason: v1alpha1.ReasonUpdating, message: message + "; " + words, progressing: true}
+		}
+	}
+	return &verdict{reason: v1alpha1.ReasonUpdating, message: message, progressing: true}
+}
+
+// saysBegun says how far those are that are changed.
+func saysBegun(r *rollout, _ Result, outcome Outcome, begun []*machine) string {
+	var states []string
+	for _, d := range outcome.Drains {
+		states = append(states, fmt.Sprintf("%s is drained before it is given revision %s: %s", d.Name, r.Revision,
+			v1alpha1.Shorten(strings.Join(strings.Fields(d.Message), " "), maxComplaint)))
+	}
+	for _, m := range begun {
+		if !slices.ContainsFunc(outcome.Drains, func(d Drain) bool { return d.Name == m.Name }) {
+			states = append(states, m.Name+" "+r.state(m))
+		}
+	}
+	for _, a := range outcome.Updated {
+		if !named(begun, a.Name) {
+			states = append(states, fmt.Sprintf("%s is given revision %s", a.Name, a.Revision))
+		}
+	}
+	return strings.Join(sample(states), ", ")
+}
+
+// saysDeferred says what the next one waits for.
+func saysDeferred(_ *rollout, result Result, _ Outcome, _ []*machine) string {
+	for _, d := range result.Deferred {
+		if d.Verb == Update && d.Reason != DeferredUnconfirmed {
+			return fmt.Sprintf("%s: %s", counted(d.Count, "waits", "wait"), d.Message)
+		}
+	}
+	return ""
+}
+
+func saysUnreachable(r *rollout, _ Result, _ Outcome, _ []*machine) string {
+	var names []string
+	for _, m := range r.unreachable {
+		names = append(names, m.Name)
+	}
+	if len(names) == 0 {
+		return ""
+	}
+	return fmt.Sprintf("nothing is heard of %s: it gets it when it is back; delete the Machine to have it replaced", strings.Join(sample(names), ", "))
+}
+
+func named(members []*machine, name string) bool {
+	for _, m := range members {
+		if m.Name == name {
+			return true
+		}
+	}
+	return false
+}
+
+// judgeFixed answers when all is done but for machines that have to be replaced.
+func judgeFixed(r *rollout, _ Result, _ Outcome, t tally) *verdict {
+	if len(r.fixed) == 0 {
+		return nil
+	}
+	var names []string
+	for _, m := range r.fixed {
+		names = append(names, m.Name)
+	}
+	ref := r.Pool.Spec.Template.Spec.InfrastructureRef
+	them, cure := "it", "Delete this Machine; it is replaced by one of the present template"
+	if len(r.fixed) > 1 {
+		them, cure = "them", "Delete these Machines, one after the other; each is replaced by one of the present template"
+	}
+	return &verdict{
+		reason: v1alpha1.ReasonReplacementNeeded,
+		message: fmt.Sprintf("%s made from another infrastructure than %s %s is now, which no change in place brings %s to: %s. %s",
+			machinesOf(len(r.fixed), t.want, "was", "were"), ref.Kind, ref.Name, them, strings.Join(sample(names), ", "), cure),
+		stalled: true,
+	}
+}

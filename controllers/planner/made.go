@@ -1,0 +1,49 @@
+package planner
+
+import (
+	"fmt"
+
+	"github.com/drover-dev/drover/api/v1alpha1"
+)
+
+// madeFrom is the revision that machines to be made get: the target. While a machine has failed by that, and has not proved it
+// since, it is the one which that machine went back to: the last that is known to be good, as OpenShift's machine-config
+// server has it. Where that is not known, or asks for another infrastructure, it is the target, which is then held back.
+func (r *rollout) madeFrom() string {
+	if r.doubted == nil {
+		return r.Revision
+	}
+	good := r.doubted.goesBackTo(r.Revision)
+	content, known := r.Contents[good]
+	if !known || content.Elsewhere {
+		return r.Revision
+	}
+	return good
+}
+
+// doubts says that a machine failed by a revision that it was told to run, and does not run it well since. It may try again
+// at this moment: it was told something else in between, or its agent is one that takes other facts of the cluster for a reason.
+func (m *machine) doubts(revision string) bool {
+	if m.agent == nil || revision == "" {
+		return false
+	}
+	failed, told := m.agent.Status.FailedRevision, m.agent.Spec.Revision == revision || m.agent.Status.Phase == v1alpha1.PhaseRolledBack
+	return failed != nil && failed.Revision == revision && told && !m.runs(revision)
+}
+
+// goesBackTo is what a machine runs that went back from a revision, or would go back to where it tries that again.
+func (m *machine) goesBackTo(from string) string {
+	s := m.agent.Status
+	if s.Phase == v1alpha1.PhaseRolledBack || s.CurrentRevision != from {
+		return s.CurrentRevision
+	}
+	return s.PreviousRevision
+}
+
+// instead says of what machines are made that are not made from the target, and why, as the end of a sentence.
+func (r *rollout) instead() string {
+	if made := r.madeFrom(); made != r.Revision {
+		return fmt.Sprintf("; it is made from revision %s, as %s went back from %s", made, r.doubted.Name, r.Revision)
+	}
+	return ""
+}

@@ -1,0 +1,48 @@
+package planner
+
+// Proposal is an Action that a proposer would take. Whether it is taken is for the ledger to say.
+type Proposal struct {
+	// Action is what would be done. A Create has neither name nor ordinal yet: the reservation gives these to the machines
+	// that are made.
+	Action
+	// Disrupts says that pods may be on the machine, which have to go or to wait for it.
+	Disrupts bool
+	// Urgency says which proposals come first.
+	Urgency Urgency
+}
+
+// Cause is what makes a change necessary.
+type Cause string
+
+const (
+	// ScaleUp is that the pool has fewer machines than it wants.
+	ScaleUp Cause = "ScaleUp"
+	// ScaleDown is that it has more.
+	ScaleDown Cause = "ScaleDown"
+	// PoolDeletion is that the pool goes, and its machines with it.
+	PoolDeletion Cause = "PoolDeletion"
+	// MachineDeletion is that a Machine is being deleted, by whomever.
+	MachineDeletion Cause = "MachineDeletion"
+	// Rollout is that the pool's template is another one.
+	Rollout Cause = "Rollout"
+)
+
+// Urgency orders proposals: the lower goes first. Of several about one machine the first that is admitted is taken.
+type Urgency int
+
+const (
+	// urgencyLacking is for machines that are not there: pods may wait for them.
+	urgencyLacking Urgency = iota
+	// urgencySurplus is for machines that go. Those are not changed any more.
+	urgencySurplus
+	// urgencyOver is for what is left to do after a change.
+	urgencyOver
+	// urgencyChange is for machines that do what they are for while they wait.
+	urgencyChange
+)
+
+// proposer says what it would do about a pool and why. It does not ask whether it may, nor what others would do.
+type proposer func(*fleet) []Proposal
+
+// proposers are all that want to change a pool's machines.
+var proposers = []proposer{proposeScaleUp, proposeDiscard, proposeScaleDown, proposeRelease, proposeUncordon, proposeUpdate}

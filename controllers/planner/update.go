@@ -1,0 +1,205 @@
+package planner
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/drover-dev/drover/api/disruption"
+	"github.com/drover-dev/drover/api/v1alpha1"
+)
+
+// proposeUpdate gives the target to the machines that were told to run another revision. The ledger lets one begin at a
+// time.
+func proposeUpdate(f *fleet) []Proposal {
+	r := f.rollout
+	if len(f.Problems) == 0 && f.Contents[f.Revision].Spec == nil {
+		return nil
+	}
+	proposals := make([]Proposal, 0, len(r.waiting))
+	for _, m := range r.waiting {
+		change := r.change(m)
+		proposals = append(proposals, Proposal{Urgency: urgencyChange, Disrupts: m.joined(), Action: Action{
+			Verb: Update, Cause: Rollout, Name: m.Name, UID: m.UID, Revision: f.Revision,
+			Class: change.class, Reason: change.reason,
+		}})
+	}
+	return proposals
+}
+
+// proposeUncordon lets pods back onto nodes that were drained for a change: one that is over, well or not, or that is not to
+// be made any more.
+func proposeUncordon(f *fleet) []Proposal {
+	if f.deleting() {
+		return nil // its machines go
+	}
+	var proposals []Proposal
+	for _, m := range f.active {
+		if !m.cordoned || m.agent == nil || !m.settled() || f.rollout.isDrainedFor(m) {
+			continue
+		}
+		proposals = append(proposals, Proposal{Urgency: urgencyOver, Action: Action{
+			Verb: Uncordon, Cause: Rollout, Name: m.Name, UID: m.UID, Reason: "its change is over",
+		}})
+	}
+	return proposals
+}
+
+// isDrainedFor says that a machine is to be given the target, for which its pods have to go.
+func (r *rollout) isDrainedFor(m *machine) bool {
+	return r.wants(m) && !r.isFixed(m) && r.class(m) == disruption.Drain
+}
+
+// whyUpdated names what changed and what comes of it.
+func whyUpdated(changes []disruption.Change) string {
+	var fields, components []string
+	for _, c := range changes {
+		if !slices.Contains(fields, c.Field) {
+			fields = append(fields, c.Field)
+		}
+		for _, component := range c.Components {
+			if !slices.Contains(components, component) {
+				components = append(components, component)
+			}
+		}
+	}
+	if len(fields) == 0 {
+		return "the pool's template is another one, and asks for what it runs"
+	}
+	why := "the pool's template changed in " + strings.Join(sample(fields), ", ")
+	switch class := disruption.Worst(changes); {
+	case class == disruption.None || class == disruption.Restart && len(components) == 0:
+		return why + ", for which nothing restarts"
+	case class == disruption.Restart:
+		return fmt.Sprintf("%s, for which %s may restart; its pods stay", why, strings.Join(components, ", "))
+	default:
+		return why + ", for which it is drained first"
+	}
+}
+
+// rolledBack ends a rollout at the first machine that went back, also while that one tries again. It holds for machines to be
+// made as well, unless these are made from what is known to be good.
+func rolledBack(l *ledger, p *Proposal) (string, string) {
+	if l.rollout.doubted == nil || p.Revision != l.Revision || p.Verb != Update && p.Verb != Create {
+		return "", ""
+	}
+	return DeferredRolledBack, l.rollout.doubted.Name + " went back from revision " + l.Revision
+}
+
+// oneAtATime lets a change of a node begin only when no other is under way. Machines without a Node are free.
+func oneAtATime(l *ledger, p *Proposal) (string, string) {
+	if p.Verb != Update || !p.Disrupts {
+		return "", ""
+	}
+	if p.Name == l.rollout.uncured() {
+		return "", ""
+	}
+	for _, m := range l.rollout.open {
+		if m.Name != p.Name {
+			return DeferredRollout, m.Name + " " + l.rollout.state(m)
+		}
+	}
+	if begun := l.begun(); len(begun) > 0 { // More than one only where a status was lost.
+		if begun[0] != p.Name {
+			return DeferredRollout, begun[0] + " is changed first"
+		}
+		return "", "" // it is disturbed already
+	}
+	for _, m := range l.leaving {
+		if m.Status.NodeRef.IsDefined() {
+			return DeferredRollout, m.Name + " is being deleted"
+		}
+	}
+	if l.disrupted[Delete] > 0 {
+		return DeferredRollout, "machines are being deleted"
+	}
+	return "", ""
+}
+
+// begun are the machines whose change has begun and is not over, or begins with this plan.
+func (l *ledger) begun() []string {
+	if l.updating == nil {
+		l.updating = append([]string{}, stillUpdating(l.rollout)...)
+	}
+	return l.updating
+}
+
+// begin notes that the change of a machine begins.
+func (l *ledger) begin(p *Proposal) {
+	if p.Verb == Update && p.Disrupts && !slices.Contains(l.begun(), p.Name) {
+		l.updating = append(l.updating, p.Name)
+	}
+}
+
+// stillUpdating are the machines whose change is not over.
+func stillUpdating(r *rollout) []string {
+	var names []string
+	for _, m := range r.active {
+		if m.begun && !r.isOver(m) {
+			names = append(names, m.Name)
+		}
+	}
+	return names
+}
+
+// isOver says that a machine whose change has begun runs what it was told to, is well, and is to run nothing else.
+func (r *rollout) isOver(m *machine) bool {
+	return !r.holds(m) && !m.cordoned && (!r.wants(m) || r.isFixed(m))
+}
+
+// updating is what the pool's status names as being changed after a plan. Without a confirmed snapshot it stays as it was,
+// and confirm has the machines that such a snapshot has to be sure of, when it would make a difference.
+func updating(r *rollout, l *ledger) (names, confirm []string) {
+	was := r.Pool.Status.Updating
+	if r.deleting() || r.paused() || r.CacheBehind != "" {
+		return was, nil
+	}
+	if r.Revision == "" { // What the template asks for is not known. Nodes may be uncordoned nevertheless.
+		return was, l.unconfirmed
+	}
+	still := stillUpdating(r)
+	if !r.Confirmed {
+		if len(still) == len(was) && len(l.unconfirmed) == 0 {
+			return was, nil
+		}
+		return was, slices.Concat(was, without(l.unconfirmed, was))
+	}
+	names = slices.Concat(still, without(l.begun(), was))
+	slices.Sort(names)
+	return slices.Compact(names), nil // one that a cordon alone tells of is among both
+}
+
+// without are the names that are not among others.
+func without(names, others []string) []string {
+	return slices.DeleteFunc(slices.Clone(names), func(name string) bool { return slices.Contains(others, name) })
+}
+
+// failedMessage says which machine went back, why, and what can be done.
+func (r *rollout) failedMessage(held int) string {
+	m := r.failed
+	failed := m.agent.Status.FailedRevision
+	what := failed.Reason
+	if failed.Component != "" {
+		what = failed.Component + ": " + what
+	}
+	if failed.Message != "" {
+		what += ": " + failed.Message
+	}
+	const mostWhat, mostWords = 400, 300
+	from, cure := fmt.Sprintf("revision %s to %s", failed.Revision, m.agent.Status.CurrentRevision), "change the template"
+	if failed.Revision == m.agent.Status.CurrentRevision {
+		from, cure = fmt.Sprintf("the facts of the cluster as they are now to those that it had, with revision %s", failed.Revision), "correct these facts"
+	}
+	message := fmt.Sprintf("Machine %s went back from %s: %s", m.Name, from, v1alpha1.Shorten(what, mostWhat))
+	if words := failed.Exit.LastWords(mostWords); words != "" && !strings.Contains(message, words) {
+		message += fmt.Sprintf("; it said %q", words)
+	}
+	message += ". No other machine is given that revision"
+	if held > 0 {
+		message += fmt.Sprintf(" (%s)", counted(held, "waits", "wait"))
+	}
+	if made := r.madeFrom(); made != r.Revision {
+		message += ", and new ones are made from revision " + made
+	}
+	return message + ": " + cure + ", or delete that Machine to have it tried on another"
+}
