@@ -40,7 +40,7 @@ type Node struct {
 	Children []Node
 }
 
-// Build makes the tree, a root for each pool, and one for each server that serves none.
+// Build makes the tree, a root for each pool, one for each machine that no pool counts, and one for each server that serves none.
 func Build(f *Fleet) []Node {
 	agents := make(map[string]*v1alpha1.NodeAgent, len(f.Agents))
 	for i := range f.Agents {
@@ -52,11 +52,21 @@ func Build(f *Fleet) []Node {
 			claimed[types.NamespacedName{Namespace: h.Namespace, Name: h.Status.Claim.Name}] = h
 		}
 	}
-	machines := map[types.UID][]Node{}
+	machines := make(map[types.UID][]Node, len(f.Pools))
+	for i := range f.Pools {
+		machines[f.Pools[i].UID] = nil
+	}
+	var nobodys []Node
 	for i := range f.Machines {
 		m := &f.Machines[i]
 		uid := types.UID(m.Labels[v1alpha1.PoolUIDLabel])
-		machines[uid] = append(machines[uid], machineNode(m, agents[m.Name], claimed[types.NamespacedName{Namespace: m.Namespace, Name: m.Name}]))
+		n := machineNode(m, agents[m.Name], claimed[types.NamespacedName{Namespace: m.Namespace, Name: m.Name}])
+		if _, counted := machines[uid]; counted {
+			machines[uid] = append(machines[uid], n)
+			continue
+		}
+		n.Name = fmt.Sprintf("Machine %s/%s", m.Namespace, m.Name)
+		nobodys = append(nobodys, n)
 	}
 	roots := make([]Node, 0, len(f.Pools))
 	for i := range f.Pools {
@@ -65,7 +75,7 @@ func Build(f *Fleet) []Node {
 		root.Children = problemsFirst(machines[p.UID])
 		roots = append(roots, root)
 	}
-	return append(problemsFirst(roots), problemsFirst(freeHosts(f.Hosts))...)
+	return slices.Concat(problemsFirst(roots), problemsFirst(nobodys), problemsFirst(freeHosts(f.Hosts)))
 }
 
 // freeHosts are the servers that serve nobody.
@@ -97,6 +107,9 @@ func poolNode(p *v1alpha1.NodePool) Node {
 	n.Status, n.Health, n.Reason = readiness(p.DeletionTimestamp, p.Status.Conditions)
 	if stalled := meta.FindStatusCondition(p.Status.Conditions, v1alpha1.StalledCondition); isTrue(stalled) {
 		n.Status, n.Health, n.Reason = "Stalled", Bad, because(stalled)
+	}
+	if suspended := meta.FindStatusCondition(p.Status.Conditions, v1alpha1.SuspendedCondition); isTrue(suspended) {
+		n.Status, n.Health, n.Reason = "Suspended", Pending, because(suspended)
 	}
 	if blocked := meta.FindStatusCondition(p.Status.Conditions, v1alpha1.DrainBlockedCondition); isTrue(blocked) {
 		n.Health, n.Reason = Bad, because(blocked)
@@ -161,6 +174,13 @@ func agentNode(a *v1alpha1.NodeAgent, silence *metav1.Condition) Node {
 	} else {
 		n.Reason = a.Status.AgentVersion
 	}
+	if way := onTheWay(a); way != "" {
+		n.Reason = strings.TrimSuffix(way+"; "+n.Reason, "; ")
+		n.Health = min(n.Health, Pending)
+		if a.Status.Phase == v1alpha1.PhaseRolledBack {
+			n.Health = Bad
+		}
+	}
 	for _, c := range a.Status.Components {
 		n.Children = append(n.Children, componentNode(c))
 	}
@@ -173,6 +193,25 @@ func agentNode(a *v1alpha1.NodeAgent, silence *metav1.Condition) Node {
 	}
 	n.Children = problemsFirst(n.Children)
 	return n
+}
+
+// onTheWay tells what the node runs where that is not what it is to run, or has yet to prove itself.
+func onTheWay(a *v1alpha1.NodeAgent) string {
+	s, told := a.Status, a.Spec.Revision
+	switch {
+	case s.CurrentRevision == "" || s.Phase == v1alpha1.PhaseCommitted && s.CurrentRevision == told:
+		return "" // it is coming up for the first time, or there
+	case s.Phase == v1alpha1.PhaseRolledBack && s.ObservedGeneration == a.Generation && s.FailedRevision != nil:
+		return fmt.Sprintf("runs revision %s, went back from %s: %s", s.CurrentRevision, s.FailedRevision.Revision, cmp.Or(s.FailedRevision.Message, s.FailedRevision.Reason))
+	case s.ObservedGeneration != a.Generation:
+		return fmt.Sprintf("runs revision %s, is to run %s", s.CurrentRevision, told)
+	case s.CurrentRevision == told && s.PreviousRevision == "":
+		return "" // its first probation
+	case s.CurrentRevision == told:
+		return fmt.Sprintf("runs revision %s, in %s", told, s.Phase)
+	default:
+		return fmt.Sprintf("runs revision %s, is to run %s: %s", s.CurrentRevision, told, s.Phase)
+	}
 }
 
 // unhealthy tells the conditions other than Ready that are not True.

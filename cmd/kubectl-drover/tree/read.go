@@ -35,7 +35,7 @@ func Read(ctx context.Context, c client.Client, namespace string) (*Fleet, error
 	}
 	f := &Fleet{Pools: pools.Items}
 	var machines clusterv1.MachineList
-	err := c.List(ctx, &machines, client.InNamespace(namespace), client.HasLabels{v1alpha1.PoolUIDLabel})
+	err := c.List(ctx, &machines, client.InNamespace(namespace))
 	if err := f.unlessForbidden("machines", err); err != nil {
 		return nil, err
 	}
@@ -49,8 +49,13 @@ func Read(ctx context.Context, c client.Client, namespace string) (*Fleet, error
 			return nil, err
 		}
 	}
-	f.Machines, f.Agents, f.Hosts = machines.Items, agents.Items, hosts.Items
+	f.Machines, f.Agents, f.Hosts = slices.DeleteFunc(machines.Items, isOthers), agents.Items, hosts.Items
 	return f, nil
+}
+
+// isOthers says that a Machine was made for no pool. One that somebody took its labels from has the name still.
+func isOthers(m clusterv1.Machine) bool {
+	return m.Labels[v1alpha1.PoolUIDLabel] == "" && !v1alpha1.IsMachineName(m.Name)
 }
 
 // unlessForbidden is the error of listing a kind, unless the user may not: a tree without it is better than none.

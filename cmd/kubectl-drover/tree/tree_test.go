@@ -25,7 +25,10 @@ func TestTree(t *testing.T) {
 		"problems": "A pool, a machine and a component with a problem come before those without, with the reason.",
 		"hosts":    "A server stands below the machine that it serves, and one that serves none beside the pools, with what is wrong.",
 		"silent":   "What an agent said that is not heard of any more is what was, and its age is told.",
+		"changing": "A node says what it runs where that is not what it is to run, has yet to prove itself, or was gone back to.",
 		"deleting": "A machine that is drained says what it waits for, and a machine without an agent has no branch.",
+		"paused":   "A paused pool is suspended, be anything left to do or not, and says how it goes on.",
+		"nobodys":  "A machine that no pool counts is beside the pools, with why, and one whose pool is gone too.",
 		"empty":    "No pools is a sentence, not an empty table.",
 	}
 	for name, reason := range tests {
