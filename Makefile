@@ -60,14 +60,34 @@ demo: root ## Start a cluster with two worker nodes on this machine, and show th
 	@$(MAKE) --no-print-directory build
 	@$(BIN)/drover-dev demo --after $(DROVER_STEPS)
 
+.PHONY: demo-upgrade
+demo-upgrade: root $(BIN)/drover-dev ## Beside a running demo, upgrade a pool under load, then give it a kubelet that does not work
+	@$(BIN)/drover-dev running
+	@$(MAKE) --no-print-directory $(STAMPS)/bundle-$(UPGRADE_FROM) KUBERNETES_VERSION=$(UPGRADE_FROM)
+	@$(MAKE) --no-print-directory $(STAMPS)/faulty-exits
+	@$(BIN)/drover-dev upgrade --from $(UPGRADE_FROM) --to $(KUBE_VERSION) --broken $(KUBE_VERSION)-exits
+
+.PHONY: faults
+faults: root ## Break what can break on nodes that run pods, and print what came of it (needs root)
+	@$(MAKE) --no-print-directory deps $(BIN)/drover-dev
+	@$(BIN)/drover-dev idle
+	@$(MAKE) --no-print-directory build faulty-bundles
+	@rm -f $(DROVER)/faults.txt
+	@go test ./test/e2e -count=1 -timeout=20m -run='^TestNodesOfTheirOwn$$/^faults$$' || { cat $(DROVER)/faults.txt; exit 1; }
+	@cat $(DROVER)/faults.txt
+
 .PHONY: test
 test: ## Run every test (needs root); none may be skipped
 	@$(MAKE) --no-print-directory deps root $(BIN)/drover-dev DEBIAN_PACKAGES="$(DEBIAN_PACKAGES) $(VM_PACKAGES)"
 	@$(BIN)/drover-dev idle
 	@$(BIN)/drover-dev preflight
-	@$(MAKE) --no-print-directory build vm-image
-	@$(MAKE) --no-print-directory image build-installer IMG=$(E2E_IMG)
+	@$(MAKE) --no-print-directory -j2 vm-image test-artifacts
 	@$(MAKE) --no-print-directory test-modules
+
+.PHONY: test-artifacts
+test-artifacts:
+	@$(MAKE) --no-print-directory build bundles faulty-bundles
+	@$(MAKE) --no-print-directory image build-installer IMG=$(E2E_IMG)
 
 ##@ The development world
 
@@ -194,12 +214,20 @@ RESULTS := $(DROVER)/test-results
 test-modules: $(BIN)/gotestsum $(BIN)/drover-traces
 	@hack/test.sh $(BIN) $(RESULTS) $(MODULES)
 
+# Days: first-last, or one. With one day, the numbers of the events that happen in it, as a failure prints them.
+SEEDS ?= 1-10000
+EVENTS ?=
+
+.PHONY: sim
+sim: ## Simulate days of a pool, as SEEDS=1-10000 (see docs/simulation.md)
+	@go test ./test/sim -count=1 -timeout=0 -run='^TestPoolDays$$' -sim.seeds='$(SEEDS)' -sim.events='$(EVENTS)'
+
 .PHONY: bench
 bench: ## Measure speed and memory against the raw components, and print the table
 	@$(MAKE) --no-print-directory deps root $(BIN)/drover-dev DEBIAN_PACKAGES="$(DEBIAN_PACKAGES) $(VM_PACKAGES)"
 	@$(BIN)/drover-dev idle
-	@$(MAKE) --no-print-directory build vm-image $(BIN)/drover-bench
-	@$(BIN)/drover-bench $(BENCH_FLAGS)
+	@$(MAKE) --no-print-directory build bundles $(STAMPS)/faulty-exits vm-image $(BIN)/drover-bench
+	@$(BIN)/drover-bench --patch-from=$(UPGRADE_FROM) --minor-from=$(MINOR_FROM) --broken=$(KUBE_VERSION)-exits $(BENCH_FLAGS)
 
 # Tools are built once for each version of hack/tools.
 tool = $(BIN)/$(1): hack/tools/go.mod hack/tools/go.sum ; @mkdir -p $$(@D) && cd hack/tools && $(STEP) 'Build the tool $(1)' '' go build -ldflags '-s -w' -o $$@ $(2) && touch $$@

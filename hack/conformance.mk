@@ -7,19 +7,25 @@ LABELS ?= NodeConformance && !Slow
 FOCUS  ?=
 NODE   ?=
 
-KUBE_MODULE = $(shell cd hack/kube && go list -m -f '{{.Dir}}' k8s.io/kubernetes)
+# The tests are of the version of the nodes that they are for, KUBERNETES_VERSION; other versions' are kept beside them.
+CONFORMANCE := $(STAMPS)/conformance-$(KUBERNETES_VERSION)
+made_conformance-$(KUBERNETES_VERSION) := $(addprefix $(KUBE)/,conformance.test ginkgo)
+$(if $(call missing,$(made_conformance-$(KUBERNETES_VERSION))),$(eval $(CONFORMANCE): FORCE))
+
+KUBE_MODULE = $(shell cd hack/kube && go list -modfile=$(KUBE_MOD) -m -f '{{.Dir}}' k8s.io/kubernetes)
 
 .PHONY: conformance
-conformance: ## Run upstream's conformance tests against the running demo (LABELS=, FOCUS=, NODE=)
+conformance: ## Run upstream's conformance tests against the running demo (LABELS=, FOCUS=, NODE=, KUBERNETES_VERSION=)
 	@$(MAKE) --no-print-directory deps DEBIAN_PACKAGES="$(DEBIAN_PACKAGES) $(CONFORMANCE_PACKAGES)"
-	@$(MAKE) --no-print-directory $(STAMPS)/conformance $(TOOLS)/conformance
-	@$(TOOLS)/conformance run --labels '$(LABELS)' --focus '$(FOCUS)' --node '$(NODE)'
+	@$(MAKE) --no-print-directory $(CONFORMANCE) $(TOOLS)/conformance KUBERNETES_VERSION=$(KUBERNETES_VERSION)
+	@GOFLAGS='$(GOFLAGS) -modfile=$(KUBE_MOD)' $(TOOLS)/conformance run --labels '$(LABELS)' --focus '$(FOCUS)' --node '$(NODE)' --suite $(KUBE)/conformance.test --ginkgo $(KUBE)/ginkgo
 
-$(STAMPS)/conformance: hack/kube/go.mod hack/kube/go.sum $(wildcard hack/kube/conformance/*.go) hack/conformance.mk $(STAMPS)/etcd $(STAMPS)/pause $(TOOLS)/conformance | $(STAMPS) $(BIN)
-	@cd hack/kube && $(STEP) "Build upstream's conformance tests" 'takes minutes the first time' $(STATIC_BUILD) -tags conformance -ldflags "$(KUBE_FLAGS)" -o $(BIN)/conformance.test ./conformance
-	@cd hack/kube && $(STEP) 'Build ginkgo and the images of the tests' '' $(STATIC_BUILD) -ldflags "-s -w" -o $(BIN)/ github.com/onsi/ginkgo/v2/ginkgo k8s.io/sample-apiserver $(addprefix k8s.io/kubernetes/test/images/,agnhost nonewprivs)
-	@$(BIN)/conformance.test --needed-images > $(DROVER)/conformance-images
-	@$(STEP) 'Make the images of the tests' '' $(TOOLS)/conformance images --names $(DROVER)/conformance-images --kubernetes $(KUBE_MODULE) --bin $(BIN) --out $(ARTIFACTS)/images/conformance
+$(CONFORMANCE): hack/kube/$(KUBE_MOD) hack/kube/$(KUBE_MOD:.mod=.sum) $(wildcard hack/kube/conformance/*.go) hack/conformance.mk $(STAMPS)/etcd $(STAMPS)/pause $(TOOLS)/conformance | $(STAMPS) $(BIN)
+	@mkdir -p $(KUBE) && ln -sfn $(BIN)/etcd $(BIN)/pause $(KUBE)/
+	@cd hack/kube && $(STEP) "Build upstream's conformance tests $(KUBERNETES_VERSION)" 'takes minutes the first time' $(STATIC_BUILD) -modfile=$(KUBE_MOD) -tags conformance -ldflags "$(call kube_flags,$(KUBERNETES_VERSION))" -o $(KUBE)/conformance.test ./conformance
+	@cd hack/kube && $(STEP) 'Build ginkgo and the images of the tests' '' $(STATIC_BUILD) -modfile=$(KUBE_MOD) -ldflags "-s -w" -o $(KUBE)/ github.com/onsi/ginkgo/v2/ginkgo k8s.io/sample-apiserver $(addprefix k8s.io/kubernetes/test/images/,agnhost nonewprivs)
+	@$(KUBE)/conformance.test --needed-images > $(KUBE)/conformance-images
+	@$(STEP) 'Make the images of the tests' '' $(TOOLS)/conformance images --names $(KUBE)/conformance-images --kubernetes $(KUBE_MODULE) --bin $(KUBE) --out $(ARTIFACTS)/images/conformance
 	@touch $@
 
 # Its own sources and what it makes images with; Go knows the rest.

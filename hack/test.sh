@@ -20,7 +20,16 @@ part() {
 	summary+=("$(printf '%-16s %-6s %4d s' "$name" "$outcome" $((SECONDS - start)))")
 }
 
-in_module() { (cd "$1" && mapfile -t packages < <(go list ./... | grep -vE '/test/(e2e|vm)$') && tests "$2" pkgname-and-test-fails -timeout=15m "${packages[@]}"); }
+# Tests wait more than they compute, so that more packages' run at once than there are processors; golangci-lint runs vet; and
+# what nobody debugs links faster without symbols. That takes a third of the time off. Go begins with the packages that are named
+# first: were those whose tests take minutes not among them, the last would run alone.
+longest='/controllers/(nodepool|engine|host|join)$'
+in_module() {
+	local all packages
+	all=$(cd "$1" && go list ./... | grep -vE '/test/(e2e|vm)$') || return
+	mapfile -t packages < <(grep -E "$longest" <<<"$all"; grep -vE "$longest" <<<"$all")
+	(cd "$1" && tests "$2" pkgname-and-test-fails -p=$(($(nproc) + 4)) -vet=off -ldflags='-s -w' -timeout=15m "${packages[@]}")
+}
 
 tests() { "$bin/gotestsum" --format="$2" --hide-summary=skipped,output --jsonfile="$results/$1.json" -- -count=1 "${@:3}"; }
 

@@ -28,8 +28,10 @@ type bench struct {
 	client client.WithWatch
 	writes *audit.Log
 	hello  string // the image of the pods
-	raws   rawMachines
-	spec   *v1alpha1.NodeAgentSpec // of Drover's last node, for raw ones
+	// version is the sample bundle's, of which nodes are unless something else is said.
+	version string
+	raws    rawMachines
+	spec    *v1alpha1.NodeAgentSpec // of Drover's last node, for raw ones
 
 	rows  []table.Row
 	notes strings.Builder // printed below the table
@@ -42,6 +44,7 @@ func (b *bench) phases() []phase {
 		{"pool", "Two nodes from one NodePool", b.pools},
 		{"starts", "Joining and starting again, in turns with raw machines", b.starts},
 		{"pods", "Pods, in turns with a raw machine; components killed", b.running},
+		{"upgrades", "Nodes upgraded in place and drained, and one rolled back", b.upgrades},
 		{"memory", "One node alone and idle, then one raw machine", b.idle},
 		{"servers", "A server over SSH, in turns with a script that does it by hand", b.servers},
 	}

@@ -35,16 +35,13 @@ func (b *bench) createPool(ctx context.Context, name string, replicas int32) (*v
 }
 
 func (b *bench) createPoolOf(ctx context.Context, kind, template, name string, replicas int32) (*v1alpha1.NodePool, error) {
+	return b.createPoolOfVersion(ctx, kind, template, name, b.version, replicas)
+}
+
+func (b *bench) createPoolOfVersion(ctx context.Context, kind, template, name, version string, replicas int32) (*v1alpha1.NodePool, error) {
 	pool := &v1alpha1.NodePool{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: name}}
 	pool.Spec.Replicas = ptr.To(replicas)
-	bundles := &v1alpha1.NodeBundleList{}
-	if err := b.client.List(ctx, bundles); err != nil {
-		return nil, fmt.Errorf("list the NodeBundles: %w", err)
-	}
-	if len(bundles.Items) != 1 {
-		return nil, fmt.Errorf("there are %d NodeBundles, want the sample's", len(bundles.Items))
-	}
-	pool.Spec.Template.Spec.Version = bundles.Items[0].Spec.KubernetesVersion
+	pool.Spec.Template.Spec.Version = version
 	pool.Spec.Template.Spec.InfrastructureRef = v1alpha1.InfrastructureReference{
 		APIGroup: v1alpha1.GroupVersion.Group, Kind: kind, Name: template,
 	}

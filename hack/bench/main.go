@@ -20,6 +20,7 @@ type options struct {
 	only       string
 	all        bool
 	hold       bool
+	from       versions
 }
 
 func main() {
@@ -49,6 +50,9 @@ func run(ctx context.Context) error {
 	flag.StringVar(&opts.only, "only", "", "phases to run, such as starts,memory (default: every one)")
 	flag.BoolVar(&opts.all, "all", false, "run the Go benchmarks of large fleets too, which takes minutes more")
 	flag.BoolVar(&opts.hold, "hold", false, "measure nothing: start one raw node, and keep it until interrupted")
+	flag.StringVar(&opts.from.patch, "patch-from", "", "the version that a node is upgraded from in place; its bundle was made")
+	flag.StringVar(&opts.from.minor, "minor-from", "", "the version of another minor one that a node is upgraded from, drained")
+	flag.StringVar(&opts.from.broken, "broken", "", "the version of a bundle whose kubelet ends at once")
 	flag.Parse()
 	return measure(ctx, opts)
 }

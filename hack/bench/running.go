@@ -30,6 +30,9 @@ func (b *bench) running(ctx context.Context, say func(string)) (err error) {
 	if err := b.kills(ctx, say, drover); err != nil {
 		return err
 	}
+	if err := b.restartedAgent(ctx, say, drover); err != nil {
+		return err
+	}
 	return errors.Join(peer.remove(ctx), drover.remove(ctx))
 }
 
@@ -53,9 +56,9 @@ func (b *bench) pods(ctx context.Context, say func(string), drover, peer string)
 	return nil
 }
 
-// pod starts one pod on the node, without the scheduler, and removes it again.
-func (b *bench) pod(ctx context.Context, name, node string) (time.Duration, error) {
-	pod := &corev1.Pod{
+// podOn is a pod for a node, without the scheduler.
+func (b *bench) podOn(node, name string) *corev1.Pod {
+	return &corev1.Pod{
 		ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: name},
 		Spec: corev1.PodSpec{
 			NodeName:                      node,
@@ -64,6 +67,11 @@ func (b *bench) pod(ctx context.Context, name, node string) (time.Duration, erro
 			Tolerations:                   []corev1.Toleration{{Operator: corev1.TolerationOpExists}},
 		},
 	}
+}
+
+// pod starts one pod on the node, and removes it again.
+func (b *bench) pod(ctx context.Context, name, node string) (time.Duration, error) {
+	pod := b.podOn(node, name)
 	start := time.Now()
 	if err := b.client.Create(ctx, pod); err != nil {
 		return 0, fmt.Errorf("create the pod %s: %w", name, err)

@@ -74,6 +74,11 @@ func (b *bench) start(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	for _, o := range objects {
+		if version, _, _ := unstructured.NestedString(o.Object, "spec", "kubernetesVersion"); version != "" {
+			b.version = version
+		}
+	}
 	access, err := rawAccess()
 	if err != nil {
 		return err

@@ -13,6 +13,7 @@ func TestMakePassesOnWhatTheUserGave(t *testing.T) {
 		want  string
 	}{
 		{nil, `run --labels 'NodeConformance && !Slow' --focus '' --node ''`},
+		{[]string{"KUBERNETES_VERSION=v1.36.5"}, "/kube/v1.36.5/conformance.test --ginkgo "},
 		{[]string{"LABELS=Conformance", "FOCUS=x", "NODE=pool=servers"}, `run --labels 'Conformance' --focus 'x' --node 'pool=servers'`},
 	} {
 		// The names alone are looked at; nothing is built.

@@ -53,14 +53,17 @@ func newRunCommand() *cobra.Command {
 	}
 	flags := command.Flags()
 	flags.StringVar(&o.checkout, "repository", ".", "the checkout whose .drover holds the world")
-	flags.StringVar(&o.suite, "suite", ".drover/bin/conformance.test", "the program of the tests")
-	flags.StringVar(&o.ginkgo, "ginkgo", ".drover/bin/ginkgo", "the program that runs them side by side")
+	flags.StringVar(&o.suite, "suite", "", "the program of the tests")
+	flags.StringVar(&o.ginkgo, "ginkgo", "", "the program that runs them side by side")
 	flags.StringVar(&o.out, "out", ".drover/conformance", "directory for the log and the reports")
 	flags.StringVar(&o.labels, "labels", "NodeConformance && !Slow", "which tests to run, as ginkgo's label filter")
 	flags.StringVar(&o.focus, "focus", "", "which of those to run, as a regular expression over their names")
 	flags.StringVar(&o.node, "node", "", "where to run them: a node's name, or a selector of nodes' labels (default all nodes)")
 	flags.IntVar(&o.processes, "processes", 0, "how many tests run at a time, but for those that need the fleet for themselves (default three for each node, and six at most)")
 	flags.DurationVar(&o.timeout, "timeout", 3*time.Hour, "when to give up")
+	for _, required := range []string{"suite", "ginkgo"} {
+		_ = command.MarkFlagRequired(required) // the flags exist
+	}
 	return command
 }
 

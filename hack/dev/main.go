@@ -54,8 +54,27 @@ func command() *cobra.Command {
 	add("status", "Say whether a world runs", status)
 	add("idle", "Fail if a world runs, or is half there", idle)
 	add("running", "Fail unless a world runs", running)
+	root.AddCommand(upgradeCommand(&repository, &after))
 	add("vm", "Start a virtual machine beside the running world, and write a sample that makes it a node", server.Run)
 	return root
+}
+
+func upgradeCommand(repository, after *string) *cobra.Command {
+	var versions demo.Versions
+	command := &cobra.Command{
+		Use: "upgrade", Short: "Upgrade a pool of the running world under load, then give it a kubelet that does not work", Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return withWorld(cmd.Context(), *repository, *after, demo.Upgrade(versions))
+		},
+	}
+	flags := command.Flags()
+	flags.StringVar(&versions.From, "from", "", "the Kubernetes version that the pool's nodes begin with")
+	flags.StringVar(&versions.To, "to", "", "the one that they are upgraded to")
+	flags.StringVar(&versions.Broken, "broken", "", "the one whose kubelet does not work")
+	for _, name := range []string{"from", "to", "broken"} {
+		_ = command.MarkFlagRequired(name) // the flag exists
+	}
+	return command
 }
 
 func withWorld(ctx context.Context, repository, after string, run func(context.Context, *world.World) error) error {

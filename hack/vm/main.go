@@ -137,6 +137,7 @@ type started struct {
 	HostKey    string       `json:"hostKey"`
 	KnownHosts string       `json:"knownHosts"`
 	Console    string       `json:"console"`
+	Link       string       `json:"link"`
 }
 
 func (p *program) upCommand() *cobra.Command {
@@ -169,7 +170,7 @@ func (p *program) print(m *machine.Machine) error {
 	out.SetIndent("", "  ")
 	return out.Encode(started{
 		Name: m.Spec.Name, Address: m.Spec.Address, Port: machine.Port, Users: image.Users(), Password: image.Password,
-		Key: i.Key(), HostKey: hostKey, KnownHosts: i.KnownHosts(), Console: m.Console(),
+		Key: i.Key(), HostKey: hostKey, KnownHosts: i.KnownHosts(), Console: m.Console(), Link: m.Link(),
 	})
 }
 

@@ -2,7 +2,7 @@
 //
 // samples.go renders config/samples, bundle.go compares a NodeBundle that is there already, wait.go waits for what was
 // applied, call.go calls the Service, explain.go says what is known when a wait fails, and report.go prints what there
-// is in the end.
+// is in the end. upgrade.go changes what another pool's nodes run while load.go calls its pods.
 package demo
 
 import (

@@ -10,10 +10,10 @@ import (
 	"io/fs"
 	"os"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/drover-dev/drover/internal/atomicfile"
+	"github.com/drover-dev/drover/internal/procfs"
 )
 
 // Kind is what was done.
@@ -101,8 +101,8 @@ func endsWithBoot(kind Kind) bool {
 
 // bootID is empty where the kernel does not tell it (random(4)).
 func bootID() string {
-	raw, _ := os.ReadFile("/proc/sys/kernel/random/boot_id")
-	return strings.TrimSpace(string(raw))
+	id, _ := procfs.BootID()
+	return id
 }
 
 // KeepCopy has a copy written and removed with the journal. It says whose world it tells of, and is there when that

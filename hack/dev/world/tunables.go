@@ -3,6 +3,7 @@ package world
 import (
 	"errors"
 	"io/fs"
+	"strconv"
 
 	"github.com/drover-dev/drover/hack/dev/hostnet"
 	"github.com/drover-dev/drover/hack/dev/journal"
@@ -22,6 +23,23 @@ func tunables() []tunable {
 		{"kernel.keys.root_maxkeys", "1000000"},
 		{"kernel.keys.root_maxbytes", "25000000"},
 	}
+}
+
+// inotifyInstances is how many the programs of all machines may have together: they are of one user of one kernel, and a node has
+// ten. A stock kernel's 128 are spent by a dozen nodes, whose containerd and kube-proxy then end as soon as they are started.
+const inotifyInstances = 1024
+
+// raiseInotify makes room for them, where there is less.
+func (w *World) raiseInotify() error {
+	const name = "fs.inotify.max_user_instances"
+	now, err := hostnet.Sysctl(name)
+	if err != nil {
+		return err
+	}
+	if n, err := strconv.Atoi(now); err == nil && n >= inotifyInstances {
+		return nil
+	}
+	return w.set(name, strconv.Itoa(inotifyInstances))
 }
 
 // recordTunables notes those that kubelets are going to change.

@@ -2,6 +2,7 @@ package world
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"strings"
@@ -56,7 +57,7 @@ func (w *World) start(ctx context.Context) error {
 	if err := w.Progress.Step("Network "+layout.Bridge, func(func(string)) error { return w.makeNetwork() }); err != nil {
 		return err
 	}
-	if err := w.recordTunables(); err != nil {
+	if err := errors.Join(w.raiseInotify(), w.recordTunables()); err != nil {
 		return err
 	}
 	for _, name := range controlPlane() {
@@ -109,20 +110,24 @@ func (w *World) do(e journal.Entry, deed func() error) error {
 	return deed()
 }
 
+// set sets a kernel parameter until the world ends.
+func (w *World) set(name, value string) error {
+	former, err := hostnet.Sysctl(name)
+	if err != nil {
+		return err
+	}
+	return w.do(journal.Entry{Kind: journal.Sysctl, Name: name, Former: former, Set: value}, func() error {
+		return hostnet.SetSysctl(name, value)
+	})
+}
+
 func (w *World) makeNetwork() error {
 	if err := w.do(journal.Entry{Kind: journal.Link, Name: layout.Bridge}, func() error {
 		return hostnet.MakeBridge(layout.Bridge, layout.BridgeCIDR)
 	}); err != nil {
 		return err
 	}
-	const forward, on = "net.ipv4.ip_forward", "1"
-	former, err := hostnet.Sysctl(forward)
-	if err != nil {
-		return err
-	}
-	if err := w.do(journal.Entry{Kind: journal.Sysctl, Name: forward, Former: former, Set: on}, func() error {
-		return hostnet.SetSysctl(forward, on)
-	}); err != nil {
+	if err := w.set("net.ipv4.ip_forward", "1"); err != nil {
 		return err
 	}
 	return w.do(journal.Entry{Kind: journal.NFTable, Name: layout.NFTable}, func() error {

@@ -33,7 +33,7 @@ func (ms Machines) Down(ctx context.Context, name string) error {
 	if err != nil {
 		return fmt.Errorf("end machine %s: %w", name, err)
 	}
-	if err := hostnet.RemoveLink(m.tap()); err != nil {
+	if err := hostnet.RemoveLink(m.Link()); err != nil {
 		return fmt.Errorf("end machine %s: %w", name, err)
 	}
 	if err := os.RemoveAll(m.dir); err != nil {

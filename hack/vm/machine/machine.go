@@ -159,8 +159,8 @@ func (m *Machine) digest() uint32 {
 	return h.Sum32() >> 8
 }
 
-// tap fills the 15 characters that a link's name may have.
-func (m *Machine) tap() string { return fmt.Sprintf("drover-vm%06x", m.digest()) }
+// Link is the name of the machine's link on the host. It fills the 15 characters that one may have.
+func (m *Machine) Link() string { return fmt.Sprintf("drover-vm%06x", m.digest()) }
 
 // mac is an address of QEMU's range.
 func (m *Machine) mac() string {

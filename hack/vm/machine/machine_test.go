@@ -88,7 +88,7 @@ func TestTapsDiffer(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			tap := m.tap()
+			tap := m.Link()
 			if len(tap) > 15 || !IsTap(tap) || seen[tap] {
 				t.Errorf("The link of %s in %s is %s, want another of at most 15 characters", name, checkout, tap)
 			}

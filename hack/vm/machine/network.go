@@ -68,10 +68,10 @@ func netmask(p netip.Prefix) net.IP { return net.IP(net.CIDRMask(p.Bits(), 32)) 
 // attach makes the machine's link and attaches it to the bridge.
 func (m *Machine) attach(bridge netlink.Link) error {
 	attrs := netlink.NewLinkAttrs()
-	attrs.Name = m.tap()
+	attrs.Name = m.Link()
 	tap := &netlink.Tuntap{LinkAttrs: attrs, Mode: netlink.TUNTAP_MODE_TAP, Flags: netlink.TUNTAP_NO_PI}
 	// One that is there is this machine's of before, which is off.
-	link, err := netlink.LinkByName(m.tap())
+	link, err := netlink.LinkByName(m.Link())
 	if errors.As(err, &netlink.LinkNotFoundError{}) {
 		err = netlink.LinkAdd(tap)
 		link = tap
@@ -83,7 +83,7 @@ func (m *Machine) attach(bridge netlink.Link) error {
 		err = netlink.LinkSetUp(link)
 	}
 	if err != nil {
-		return fmt.Errorf("attach its link %s to %s: %w", m.tap(), bridge.Attrs().Name, err)
+		return fmt.Errorf("attach its link %s to %s: %w", m.Link(), bridge.Attrs().Name, err)
 	}
 	return nil
 }

@@ -116,7 +116,7 @@ func (ms Machines) arguments(m *Machine, net network) []string {
 		"-kernel", ms.Image().Kernel(), "-initrd", ms.Image().Initrd(), "-append", strings.Join(kernel, " "),
 		"-drive", "file=" + m.path("disk.qcow2") + ",if=none,id=root,cache=unsafe,aio=threads,discard=unmap,detect-zeroes=unmap",
 		"-device", "virtio-blk-pci,drive=root",
-		"-netdev", "tap,id=net,ifname=" + m.tap() + ",script=no,downscript=no", "-device", "virtio-net-pci,netdev=net,mac=" + m.mac(),
+		"-netdev", "tap,id=net,ifname=" + m.Link() + ",script=no,downscript=no", "-device", "virtio-net-pci,netdev=net,mac=" + m.mac(),
 		"-device", "virtio-rng-pci", "-rtc", "base=utc",
 	}
 }
