@@ -1,0 +1,382 @@
+package sim
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/equality"
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/utils/ptr"
+	clusterv1 "sigs.k8s.io/cluster-api/api/core/v1beta2"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/drover-dev/drover/api/v1alpha1"
+	"github.com/drover-dev/drover/controllers/nodepool"
+)
+
+// mostSeeds is within how many days each broken manager must be found.
+const mostSeeds = 60
+
+// broken are managers that do one thing wrong each, and the invariants of which one must find it. Together they break each
+// invariant.
+var broken = []struct {
+	how     string
+	breaks  Breaker
+	foundBy []string
+}{
+	{"makes a second machine beside each", onCreate(makesAnother), []string{NoSecondMachine}},
+	{"takes a name that a machine had which is gone", renames, []string{NameOnce}},
+	{"makes a machine for each that it deletes with its pool", onDelete(makesOneInstead), []string{NoneForADeletedPool}},
+	{"does not see that its pool is paused", sees(func(o client.Object) {
+		if pool, is := o.(*v1alpha1.NodePool); is {
+			pool.Spec.Paused = nil
+		}
+	}), []string{PausedChangesNothing}},
+	{"changes another node beside each", onPatch(changesAnother), []string{OneAtATime}},
+	{"does not see that a node went back", sees(func(o client.Object) {
+		if agent, is := o.(*v1alpha1.NodeAgent); is && agent.Status.Phase == v1alpha1.PhaseRolledBack {
+			agent.Status.Phase, agent.Status.CurrentRevision, agent.Status.FailedRevision = v1alpha1.PhaseCommitted, agent.Spec.Revision, nil
+		}
+	}), []string{OneForABadRevision}},
+	{"takes each edit for one of the template", sees(func(o client.Object) {
+		if pool, is := o.(*v1alpha1.NodePool); is {
+			pool.Spec.Template.Spec.Kubelet.MaxPods = ptr.To(int32(10 + pool.Generation%50)) //nolint:gosec // small
+		}
+	}), []string{OnlyTheTemplateRolls}},
+	{"deletes a machine that it is told to change", onPatch(deletesIt), []string{NoneWithoutNeed}},
+	{"does not drain", func(_ *world, cached client.Client, live client.Reader, _ nodepool.Drainer) (client.Client, client.Reader, nodepool.Drainer) {
+		return cached, live, drainsNothing{}
+	}, []string{DrainedFirst}},
+	{"never uncordons", func(_ *world, cached client.Client, live client.Reader, drainer nodepool.Drainer) (client.Client, client.Reader, nodepool.Drainer) {
+		return leavesCordoned{cached}, live, drainer
+	}, []string{BecomesItsSpec}},
+	{"locks nothing", func(_ *world, cached client.Client, live client.Reader, drainer nodepool.Drainer) (client.Client, client.Reader, nodepool.Drainer) {
+		return locksNothing{cached}, live, drainer
+	}, []string{NoSecondMachine, NameOnce, OneAtATime}},
+	{"takes its cache for the API server", func(_ *world, cached client.Client, _ client.Reader, drainer nodepool.Drainer) (client.Client, client.Reader, nodepool.Drainer) {
+		return cached, cached, drainer
+	}, []string{NoSecondMachine, NameOnce, OneAtATime}},
+	{"deletes a revision that it makes a machine from", onCreate(deletesItsRevision), []string{RevisionKept}},
+	{"leaves infrastructure machines behind", onCreate(leavesInfrastructure), []string{NothingLeft}},
+	{"says that no machine is ready", func(_ *world, cached client.Client, live client.Reader, drainer nodepool.Drainer) (client.Client, client.Reader, nodepool.Drainer) {
+		return saysNoneReady{cached}, live, drainer
+	}, []string{StatusSaysSo}},
+}
+
+// TestEachInvariantIsFoundBroken has the simulation look at each of the broken managers.
+func TestEachInvariantIsFoundBroken(t *testing.T) {
+	found := map[string]bool{}
+	for _, b := range broken {
+		t.Run(b.how, func(t *testing.T) {
+			for seed := uint64(1); seed <= mostSeeds; seed++ {
+				result := Run(Options{Seed: seed, Break: b.breaks})
+				if result.Violation == nil {
+					continue
+				}
+				if !slices.Contains(b.foundBy, result.Violation.Invariant) {
+					t.Fatalf("a manager that %s breaks %s on day %d, want one of %v: %s", b.how, result.Violation.Invariant, seed, b.foundBy, result.Violation.Message)
+				}
+				fmt.Printf("  a manager that %s: %s on day %d at %s\n", b.how, result.Violation.Invariant, seed, clock(result.Violation.At))
+				found[result.Violation.Invariant] = true
+				return
+			}
+			t.Errorf("a manager that %s is not found in %d days", b.how, mostSeeds)
+		})
+	}
+	for _, invariant := range []string{
+		OneAtATime, NoSecondMachine, NameOnce, NoneForADeletedPool, PausedChangesNothing, OneForABadRevision, OnlyTheTemplateRolls, NoneWithoutNeed,
+		DrainedFirst, RevisionKept, BecomesItsSpec, StatusSaysSo, NothingLeft,
+	} {
+		if !found[invariant] {
+			t.Errorf("no broken manager breaks %s: nobody knows whether the simulation would find it", invariant)
+		}
+	}
+}
+
+// TestAReplayIsSmallAndTrue has the least of a day's events break the same invariant again.
+func TestAReplayIsSmallAndTrue(t *testing.T) {
+	breaks := sees(func(o client.Object) {
+		if pool, is := o.(*v1alpha1.NodePool); is {
+			pool.Spec.Paused = nil
+		}
+	})
+	for seed := uint64(1); seed <= mostSeeds; seed++ {
+		whole := Run(Options{Seed: seed, Break: breaks})
+		if whole.Violation == nil {
+			continue
+		}
+		least := Shrink(whole, breaks, time.Minute)
+		if least.Violation == nil || least.Violation.Invariant != PausedChangesNothing {
+			t.Fatalf("the replay does not break what the day did: %+v", least.Violation)
+		}
+		if len(least.Happened) > 6 { // a pause, an edit that asks for something, and what makes the two meet
+			t.Errorf("the replay has %d of %d events:\n%s", len(least.Happened), len(whole.Happened), least.Replay())
+		}
+		ids := make([]int, 0, len(least.Happened))
+		for _, e := range least.Happened {
+			ids = append(ids, e.id)
+		}
+		again := Run(Options{Seed: seed, Only: ids, Break: breaks, Tell: true})
+		if *again.Violation != *least.Violation || !slices.Equal(again.Told, least.Told) {
+			t.Errorf("run again, it is another one:\n%s\n%s", least.Replay(), again.Replay())
+		}
+		if !strings.Contains(least.Replay(), fmt.Sprintf("make sim SEEDS=%d EVENTS=", seed)) {
+			t.Errorf("the replay does not say how it is run:\n%s", least.Replay())
+		}
+		return
+	}
+	t.Fatalf("nothing broke in %d days", mostSeeds)
+}
+
+// eyes show a manager something else than is there.
+type eyes struct {
+	client.Client
+	readerEyes
+}
+
+type readerEyes struct {
+	client.Reader
+	show func(client.Object)
+}
+
+func sees(show func(client.Object)) Breaker {
+	return func(_ *world, cached client.Client, live client.Reader, drainer nodepool.Drainer) (client.Client, client.Reader, nodepool.Drainer) {
+		return eyes{Client: cached, readerEyes: readerEyes{cached, show}}, readerEyes{live, show}, drainer
+	}
+}
+
+func (e eyes) Get(ctx context.Context, key client.ObjectKey, into client.Object, options ...client.GetOption) error {
+	return e.readerEyes.Get(ctx, key, into, options...)
+}
+
+func (e eyes) List(ctx context.Context, list client.ObjectList, options ...client.ListOption) error {
+	return e.readerEyes.List(ctx, list, options...)
+}
+
+func (r readerEyes) Get(ctx context.Context, key client.ObjectKey, into client.Object, options ...client.GetOption) error {
+	err := r.Reader.Get(ctx, key, into, options...)
+	if err == nil {
+		r.show(into)
+	}
+	return err
+}
+
+func (r readerEyes) List(ctx context.Context, list client.ObjectList, options ...client.ListOption) error {
+	if err := r.Reader.List(ctx, list, options...); err != nil {
+		return err
+	}
+	return meta.EachListItem(list, func(o runtime.Object) error {
+		r.show(as[client.Object](o))
+		return nil
+	})
+}
+
+// hands do something besides what a manager does.
+type hands struct {
+	client.Client
+	world    *world
+	create   func(context.Context, *world, client.Client, *clusterv1.Machine)
+	deletion func(context.Context, *world, client.Client, *clusterv1.Machine)
+	patch    func(context.Context, *world, client.Client, *v1alpha1.NodeAgent)
+}
+
+func (h hands) between(_ *world, cached client.Client, live client.Reader, drainer nodepool.Drainer) (client.Client, client.Reader, nodepool.Drainer) {
+	h.Client = cached
+	return h, live, drainer
+}
+
+func onCreate(do func(context.Context, *world, client.Client, *clusterv1.Machine)) Breaker {
+	return func(w *world, cached client.Client, live client.Reader, drainer nodepool.Drainer) (client.Client, client.Reader, nodepool.Drainer) {
+		return hands{world: w, create: do}.between(w, cached, live, drainer)
+	}
+}
+
+func onDelete(do func(context.Context, *world, client.Client, *clusterv1.Machine)) Breaker {
+	return func(w *world, cached client.Client, live client.Reader, drainer nodepool.Drainer) (client.Client, client.Reader, nodepool.Drainer) {
+		return hands{world: w, deletion: do}.between(w, cached, live, drainer)
+	}
+}
+
+func onPatch(do func(context.Context, *world, client.Client, *v1alpha1.NodeAgent)) Breaker {
+	return func(w *world, cached client.Client, live client.Reader, drainer nodepool.Drainer) (client.Client, client.Reader, nodepool.Drainer) {
+		return hands{world: w, patch: do}.between(w, cached, live, drainer)
+	}
+}
+
+func (h hands) Create(ctx context.Context, object client.Object, options ...client.CreateOption) error {
+	err := h.Client.Create(ctx, object, options...)
+	if machine, is := object.(*clusterv1.Machine); is && err == nil && h.create != nil {
+		h.create(ctx, h.world, h.Client, machine)
+	}
+	return err
+}
+
+func (h hands) Delete(ctx context.Context, object client.Object, options ...client.DeleteOption) error {
+	machine := h.world.machine(object.GetName())
+	err := h.Client.Delete(ctx, object, options...)
+	if err == nil && machine != nil && kindOf(object) == machines && h.deletion != nil {
+		h.deletion(ctx, h.world, h.Client, machine)
+	}
+	return err
+}
+
+func (h hands) Patch(ctx context.Context, object client.Object, patch client.Patch, options ...client.PatchOption) error {
+	err := h.Client.Patch(ctx, object, patch, options...)
+	if agent, is := object.(*v1alpha1.NodeAgent); is && err == nil && h.patch != nil {
+		h.patch(ctx, h.world, h.Client, agent)
+	}
+	return err
+}
+
+// fresh is a Machine like another one.
+func fresh(like *clusterv1.Machine, name string) *clusterv1.Machine {
+	machine := like.DeepCopy()
+	machine.ObjectMeta = metav1.ObjectMeta{Namespace: like.Namespace, Name: name, Labels: like.Labels, Finalizers: like.Finalizers}
+	return machine
+}
+
+func makesAnother(ctx context.Context, _ *world, c client.Client, made *clusterv1.Machine) {
+	_ = c.Create(ctx, fresh(made, made.Name+"000"))
+}
+
+func makesOneInstead(ctx context.Context, w *world, c client.Client, deleted *clusterv1.Machine) {
+	if pool := w.pool(); pool != nil && !pool.DeletionTimestamp.IsZero() {
+		_ = c.Create(ctx, fresh(deleted, deleted.Name+"000"))
+	}
+}
+
+func deletesItsRevision(ctx context.Context, _ *world, c client.Client, made *clusterv1.Machine) {
+	name := v1alpha1.RevisionName(poolName, made.Labels[v1alpha1.RevisionLabel])
+	_ = c.Delete(ctx, &appsv1.ControllerRevision{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: name}})
+}
+
+func leavesInfrastructure(ctx context.Context, _ *world, c client.Client, made *clusterv1.Machine) {
+	left := &unstructured.Unstructured{Object: map[string]any{}}
+	left.SetGroupVersionKind(v1alpha1.GroupVersion.WithKind(kindNames[infra]))
+	left.SetNamespace(namespace)
+	left.SetName(made.Name + "000")
+	_ = c.Create(ctx, left)
+}
+
+func changesAnother(ctx context.Context, w *world, c client.Client, changed *v1alpha1.NodeAgent) {
+	for _, m := range w.machines() {
+		other := w.agent(m.Name)
+		if other == nil || m.Name == changed.Name || equality.Semantic.DeepEqual(other.Spec, changed.Spec) {
+			continue
+		}
+		next := other.DeepCopy()
+		next.Spec = changed.Spec
+		_ = c.Patch(ctx, next, client.MergeFrom(other))
+		return
+	}
+}
+
+func deletesIt(ctx context.Context, w *world, c client.Client, changed *v1alpha1.NodeAgent) {
+	if m := w.machine(changed.Name); m != nil {
+		_ = c.Delete(ctx, m.DeepCopy(), client.Preconditions{UID: &m.UID})
+	}
+}
+
+// reuser makes machines under names that were used before.
+type reuser struct {
+	client.Client
+	world *world
+}
+
+func renames(w *world, cached client.Client, live client.Reader, drainer nodepool.Drainer) (client.Client, client.Reader, nodepool.Drainer) {
+	return reuser{cached, w}, live, drainer
+}
+
+func (r reuser) Create(ctx context.Context, object client.Object, options ...client.CreateOption) error {
+	if machine, is := object.(*clusterv1.Machine); is {
+		for _, ordinal := range []string{"0", "1", "2", "3"} {
+			prefix := v1alpha1.MachineNamePrefix(r.world.pool())
+			if name := prefix + ordinal; r.world.watch.made[name] && r.world.machine(name) == nil {
+				machine.Name = name
+			}
+		}
+	}
+	return r.Client.Create(ctx, object, options...)
+}
+
+type drainsNothing struct{}
+
+func (drainsNothing) Drain(context.Context, *clusterv1.Cluster, *clusterv1.Machine, metav1.Time) (string, error) {
+	return "", nil
+}
+
+type leavesCordoned struct{ client.Client }
+
+func (l leavesCordoned) Patch(ctx context.Context, object client.Object, patch client.Patch, options ...client.PatchOption) error {
+	if node, is := object.(*corev1.Node); is && !node.Spec.Unschedulable {
+		return nil
+	}
+	return l.Client.Patch(ctx, object, patch, options...)
+}
+
+// locksNothing writes over whatever others wrote.
+type locksNothing struct{ client.Client }
+
+func (l locksNothing) Patch(ctx context.Context, object client.Object, patch client.Patch, options ...client.PatchOption) error {
+	raw, err := withoutLock(object, patch)
+	if err != nil {
+		return err
+	}
+	return l.Client.Patch(ctx, object, raw, options...)
+}
+
+func (l locksNothing) Status() client.SubResourceWriter {
+	return statusWithoutLock{l.Client.Status()}
+}
+
+type statusWithoutLock struct{ client.SubResourceWriter }
+
+func (s statusWithoutLock) Patch(ctx context.Context, object client.Object, patch client.Patch, options ...client.SubResourcePatchOption) error {
+	raw, err := withoutLock(object, patch)
+	if err != nil {
+		return err
+	}
+	return s.SubResourceWriter.Patch(ctx, object, raw, options...)
+}
+
+func withoutLock(object client.Object, patch client.Patch) (client.Patch, error) {
+	data, err := patch.Data(object)
+	if err != nil {
+		return nil, err
+	}
+	document := map[string]any{}
+	if err := json.Unmarshal(data, &document); err != nil {
+		return nil, err
+	}
+	if metadata, is := document["metadata"].(map[string]any); is {
+		delete(metadata, "resourceVersion")
+	}
+	if data, err = json.Marshal(document); err != nil {
+		return nil, err
+	}
+	return client.RawPatch(types.MergePatchType, data), nil
+}
+
+type saysNoneReady struct{ client.Client }
+
+func (s saysNoneReady) Status() client.SubResourceWriter { return noneReady{s.Client.Status()} }
+
+type noneReady struct{ client.SubResourceWriter }
+
+func (n noneReady) Patch(ctx context.Context, object client.Object, patch client.Patch, options ...client.SubResourcePatchOption) error {
+	if pool, is := object.(*v1alpha1.NodePool); is && pool.Status.ReadyReplicas != nil {
+		*pool.Status.ReadyReplicas = 0
+	}
+	return n.SubResourceWriter.Patch(ctx, object, patch, options...)
+}

@@ -1,0 +1,68 @@
+package sim
+
+import (
+	"cmp"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+)
+
+// Tally is what was gone through.
+type Tally struct {
+	// Days are the pool-days.
+	Days int
+	// Plans are the rounds of observe, plan and apply; Writes are those that the managers made of it, Conflicts those of them that
+	// somebody else was faster than, and StaleReads the lists that a cache gave which was behind.
+	Plans, Writes, Conflicts, StaleReads int
+	// Machines are those that were made, Changes those told to run another revision, Rollbacks those that went back.
+	Machines, Changes, Rollbacks int
+	// Faults and Edits are those that met something. Happened has them by what they were.
+	Faults, Edits int
+	Happened      map[string]int
+	// LeastFaults and LeastEdits are those of the day that had the fewest.
+	LeastFaults, LeastEdits int
+	// Quiets is how often a pool was found to be what its spec says after a storm.
+	Quiets int
+}
+
+// Add adds another day's.
+func (t *Tally) Add(o Tally) {
+	t.Days += o.Days
+	t.Plans += o.Plans
+	t.Writes += o.Writes
+	t.Conflicts += o.Conflicts
+	t.StaleReads += o.StaleReads
+	t.Machines += o.Machines
+	t.Changes += o.Changes
+	t.Rollbacks += o.Rollbacks
+	t.Faults += o.Faults
+	t.Edits += o.Edits
+	t.Quiets += o.Quiets
+	if t.Days == o.Days {
+		t.LeastFaults, t.LeastEdits = o.LeastFaults, o.LeastEdits
+	}
+	t.LeastFaults, t.LeastEdits = min(t.LeastFaults, o.LeastFaults), min(t.LeastEdits, o.LeastEdits)
+	if t.Happened == nil {
+		t.Happened = map[string]int{}
+	}
+	for what, n := range o.Happened {
+		t.Happened[what] += n
+	}
+}
+
+func (t Tally) String() string {
+	var text strings.Builder
+	fmt.Fprintf(&text, "%d pool-days: %d plans, %d writes, %d faults (each day %d or more), %d edits (each day %d or more); %d machines made, %d changed in place, %d rolled back; %d lists from a cache that was behind, "+
+		"%d conflicts; %d times found to be what the spec says", t.Days, t.Plans, t.Writes, t.Faults, t.LeastFaults, t.Edits, t.LeastEdits, t.Machines, t.Changes, t.Rollbacks, t.StaleReads, t.Conflicts, t.Quiets)
+	return text.String()
+}
+
+// Each says how often each fault struck and each edit was made.
+func (t Tally) Each() string {
+	var lines []string
+	for _, name := range slices.SortedFunc(maps.Keys(t.Happened), func(a, b string) int { return cmp.Or(t.Happened[b]-t.Happened[a], strings.Compare(a, b)) }) {
+		lines = append(lines, fmt.Sprintf("%9d  %s", t.Happened[name], name))
+	}
+	return strings.Join(lines, "\n")
+}
