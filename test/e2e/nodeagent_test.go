@@ -120,7 +120,7 @@ func toldItsSteps(agent *fleetv1.NodeAgent) error {
 }
 
 // What keeps a node from starting is in its agent's report and in its pool's events: nobody has to look on the machine.
-func TestANodeThatCannotStartSaysWhy(t *testing.T) {
+func testANodeThatCannotStartSaysWhy(t *testing.T) {
 	t.Run("the kubelet ends", func(t *testing.T) {
 		pool := world.newPool(t, "e2e-kubelet-ends", 1, func(pool *fleetv1.NodePool) {
 			pool.Spec.Template.Spec.Kubelet.SystemReserved = map[corev1.ResourceName]resource.Quantity{corev1.ResourceMemory: resource.MustParse("32Ti")}

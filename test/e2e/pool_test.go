@@ -63,10 +63,26 @@ func (w *World) deletePool(t *testing.T, pool *fleetv1.NodePool) {
 	})
 }
 
-// nodes lists the Nodes of a pool that are Ready.
+// edit changes a pool as a user does, and returns what it is then.
+func (w *World) edit(t *testing.T, name string, change func(*fleetv1.NodePool)) *fleetv1.NodePool {
+	t.Helper()
+	ctx := context.WithoutCancel(t.Context())
+	pool := &fleetv1.NodePool{}
+	if err := w.Get(ctx, client.ObjectKey{Namespace: "default", Name: name}, pool); err != nil {
+		t.Fatal(err)
+	}
+	changed := pool.DeepCopy()
+	change(changed)
+	if err := w.Patch(ctx, changed, client.MergeFrom(pool)); err != nil {
+		t.Fatal(err)
+	}
+	return changed
+}
+
+// nodes lists the Nodes of a pool of the default namespace that are Ready. A pool of another may have the same name.
 func (w *World) nodes(ctx context.Context, pool string) ([]corev1.Node, error) {
 	var all corev1.NodeList
-	if err := w.List(ctx, &all, client.MatchingLabels{fleetv1.PoolLabel: pool}); err != nil {
+	if err := w.List(ctx, &all, client.MatchingLabels{fleetv1.PoolLabel: pool, fleetv1.PoolNamespaceLabel: "default"}); err != nil {
 		return nil, err
 	}
 	return slices.DeleteFunc(all.Items, func(node corev1.Node) bool { return !nodeReady(&node) }), nil

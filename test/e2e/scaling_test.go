@@ -97,7 +97,7 @@ func (w *World) spreadHello(t *testing.T) {
 	helloPerNode(t)
 }
 
-func TestScalingDownLeavesNothingOfTheMachine(t *testing.T) {
+func testScalingDownLeavesNothingOfTheMachine(t *testing.T) {
 	pool := world.newPool(t, "e2e-leaves-nothing", 1)
 	world.awaitPool(t, pool.Name, 1)
 	machine := world.onlyMachine(t, pool)
@@ -158,7 +158,7 @@ func blockedPool(t *testing.T, name string) blocked {
 	return blocked{pool, machine, pod, budget}
 }
 
-func TestADrainWaitsForThePodDisruptionBudgetAndSaysSo(t *testing.T) {
+func testADrainWaitsForThePodDisruptionBudgetAndSaysSo(t *testing.T) {
 	b := blockedPool(t, "e2e-pdb")
 	footprint := world.footprint(t, b.machine)
 	world.scale(t, b.pool.Name, 0)
@@ -179,7 +179,7 @@ func TestADrainWaitsForThePodDisruptionBudgetAndSaysSo(t *testing.T) {
 }
 
 // Argo CD prunes in the foreground: the garbage collector must not take the machine before it is drained.
-func TestForegroundDeletionDrainsJustTheSame(t *testing.T) {
+func testForegroundDeletionDrainsJustTheSame(t *testing.T) {
 	b := blockedPool(t, "e2e-foreground")
 	if err := world.Delete(t.Context(), b.pool, client.PropagationPolicy(metav1.DeletePropagationForeground)); err != nil {
 		t.Fatal(err)
@@ -195,7 +195,7 @@ func TestForegroundDeletionDrainsJustTheSame(t *testing.T) {
 }
 
 // It boots again, for its pod is protected still, and goes for good when that is over.
-func TestAMachineWhoseInitDiesWhileItsDrainIsBlockedGoesAllTheSame(t *testing.T) {
+func testAMachineWhoseInitDiesWhileItsDrainIsBlockedGoesAllTheSame(t *testing.T) {
 	b := blockedPool(t, "e2e-init-killed-draining")
 	world.scale(t, b.pool.Name, 0)
 	world.awaitCondition(t, b.pool.Name, fleetv1.DrainBlockedCondition, fleetv1.ReasonPodDisruptionBudget)

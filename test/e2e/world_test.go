@@ -58,9 +58,20 @@ func connect(root string) (*World, error) {
 // cleanup too.
 func eventually(t *testing.T, limit time.Duration, what string, check func(ctx context.Context) error) {
 	t.Helper()
+	poll(t, 200*time.Millisecond, limit, what, check)
+}
+
+// soon is eventually for what takes part of a second.
+func soon(t *testing.T, limit time.Duration, what string, check func(ctx context.Context) error) {
+	t.Helper()
+	poll(t, 20*time.Millisecond, limit, what, check)
+}
+
+func poll(t *testing.T, every, limit time.Duration, what string, check func(ctx context.Context) error) {
+	t.Helper()
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(t.Context()), limit)
 	defer cancel()
-	tick := time.NewTicker(200 * time.Millisecond)
+	tick := time.NewTicker(every)
 	defer tick.Stop()
 	last := fmt.Errorf("never looked")
 	for {

@@ -16,14 +16,14 @@ import (
 const agentPath = "/root/drover-agent"
 
 // putAgent copies the agent to the machine, until the test has ended.
-func putAgent(t *testing.T) {
+func putAgent(t *testing.T, debian *Server) {
 	t.Helper()
 	debian.put(t, filepath.Join(debian.root, ".drover", "bin", "drover-agent"), agentPath)
 	debian.atEnd(t, "rm -f "+agentPath)
 }
 
-func TestPreflightKnowsAStockDebian(t *testing.T) {
-	putAgent(t)
+func testPreflightKnowsAStockDebian(t *testing.T, debian *Server) {
+	putAgent(t, debian)
 	report := node.HostReport{}
 	if err := json.Unmarshal([]byte(debian.run(t, agentPath+" preflight --output json")), &report); err != nil {
 		t.Fatal(err)
@@ -39,8 +39,8 @@ func TestPreflightKnowsAStockDebian(t *testing.T) {
 	}
 }
 
-func TestResetGivesBackTheMachineThatThereWas(t *testing.T) {
-	putAgent(t)
+func testResetGivesBackTheMachineThatThereWas(t *testing.T, debian *Server) {
+	putAgent(t, debian)
 
 	// An agent that cannot reach its cluster has nevertheless prepared the machine for its components.
 	document := node.Bootstrap{TypeMeta: metav1.TypeMeta{APIVersion: v1alpha1.GroupVersion.String(), Kind: node.BootstrapKind},

@@ -6,7 +6,7 @@ import (
 )
 
 // The tests of real machines prove nothing on one that was made for them.
-func TestTheMachineIsAStockDebian(t *testing.T) {
+func testTheMachineIsAStockDebian(t *testing.T, debian *Server) {
 	for _, tc := range []struct{ what, line, want string }{
 		{"the distribution", ". /etc/os-release && echo $ID $VERSION_ID", "debian 12"},
 		{"systemd", "systemctl is-system-running --wait", "running"},
@@ -23,7 +23,7 @@ func TestTheMachineIsAStockDebian(t *testing.T) {
 }
 
 // There is an account for each way to become root.
-func TestPrivileges(t *testing.T) {
+func testPrivileges(t *testing.T, debian *Server) {
 	for _, tc := range []struct{ user, line, want string }{
 		{"root", "id -u", "0"},
 		{"debian", "sudo -n id -u", "0"},

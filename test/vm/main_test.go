@@ -9,26 +9,34 @@ import (
 	"os/exec"
 	"os/signal"
 	"path/filepath"
+	"regexp"
+	"strings"
 	"syscall"
 	"testing"
 	"time"
+
+	"golang.org/x/sync/errgroup"
 
 	"github.com/drover-dev/drover/test/trace"
 )
 
 var (
-	// debian is the machine that the tests share.
-	debian *Server
+	// first and second are the machines. The first is the one that make vm makes, in the demo's namespace.
+	first, second *Server
 
-	keep = flag.Bool("keep", false, "leave the demo and the machine running at the end, for working on a test")
+	keep = flag.Bool("keep", false, "leave the demo and the machines running at the end, for working on a test")
 )
 
 func TestMain(m *testing.M) {
 	flag.Parse()
+	// What the tests do at the same time is wait for their machine.
+	if err := flag.Set("test.parallel", "2"); err != nil {
+		os.Exit(complain(err))
+	}
 	os.Exit(run(m))
 }
 
-// run starts the demo and the machine, runs the tests, ends both and looks for what is left.
+// run starts the demo and the machines, runs the tests, ends all and looks for what is left.
 func run(m *testing.M) (code int) {
 	root, err := filepath.Abs("../..")
 	if err != nil {
@@ -49,24 +57,23 @@ func run(m *testing.M) (code int) {
 			code = max(code, down(root, before))
 		}
 	}()
-	if err := program(ctx, root, 10*time.Minute, "drover-dev", "demo"); err != nil {
-		return complain(fmt.Errorf("start the demo: %w", err))
+	if err := program(ctx, root, 5*time.Minute, "drover-dev", "up"); err != nil {
+		return complain(fmt.Errorf("start the control plane: %w", err))
 	}
-	if debian, err = start(ctx, root); err != nil {
-		return complain(err)
-	}
-	if debian.stock, err = debian.look(ctx); err != nil {
+	if err := boot(ctx, root); err != nil {
 		return complain(err)
 	}
 	// The tests end with the process when they are interrupted, after what was started is ended.
 	tests := make(chan int, 1)
 	go func() { tests <- m.Run() }()
-	stalled := make(chan struct{})
-	go func() {
-		if debian.stalled(ctx) {
-			close(stalled)
-		}
-	}()
+	stalled := make(chan struct{}, 2)
+	for _, s := range []*Server{first, second} {
+		go func() {
+			if s.stalled(ctx) {
+				stalled <- struct{}{}
+			}
+		}()
+	}
 	select {
 	case code := <-tests:
 		return code
@@ -75,14 +82,48 @@ func run(m *testing.M) (code int) {
 		// as the kernel does with its own switches. Version 8.2 locks the page. hack/test.sh looks for these words.
 		return complain(errors.New("the emulator stalled the machine: this says nothing of Drover, so run the tests again"))
 	case <-ctx.Done():
-		return complain(fmt.Errorf("interrupted: the demo and the machine are ended"))
+		return complain(fmt.Errorf("interrupted: the demo and the machines are ended"))
 	}
 }
 
-// down ends the machine and the demo. Nothing of either may be left.
+// boot starts the demo and beside it the machines, and makes for each what makes it a node.
+func boot(ctx context.Context, root string) error {
+	var starts errgroup.Group
+	starts.Go(func() error { return program(ctx, root, 10*time.Minute, "drover-dev", "demo") })
+	starts.Go(func() (err error) { // one after the other: two that boot at once take twice as long as that on two processors
+		if first, err = start(ctx, root, "debian-1", "10.88.0.251", "default"); err == nil {
+			second, err = start(ctx, root, "debian-2", "10.88.0.252", "debian-2")
+		}
+		return err
+	})
+	if err := starts.Wait(); err != nil {
+		return err
+	}
+	if err := program(ctx, root, 2*time.Minute, "drover-dev", "vm"); err != nil {
+		return fmt.Errorf("write the sample: %w", err)
+	}
+	sample, err := os.ReadFile(filepath.Join(root, ".drover", "samples", "host.yaml"))
+	if err != nil {
+		return err
+	}
+	version := regexp.MustCompile(`version: (v\S+)`).FindSubmatch(sample)
+	if version == nil {
+		return errors.New("the sample names no version of Kubernetes")
+	}
+	for _, s := range []*Server{first, second} {
+		s.version = string(version[1])
+		s.sample = strings.NewReplacer(first.Name, s.Name, first.Address, s.Address, "namespace: "+first.namespace, "namespace: "+s.namespace).Replace(string(sample))
+	}
+	if _, err = second.kubectl(ctx, "create", "namespace", second.namespace); err != nil && !strings.Contains(err.Error(), "AlreadyExists") {
+		return err
+	}
+	return nil
+}
+
+// down ends the machines and the demo. Nothing of either may be left.
 func down(root string, before trace.Snapshot) (code int) {
 	if err := program(context.Background(), root, 5*time.Minute, "drover-dev", "down"); err != nil {
-		code = complain(fmt.Errorf("end the demo and the machine: %w: run make down", err))
+		code = complain(fmt.Errorf("end the demo and the machines: %w: run make down", err))
 	}
 	after, err := trace.Take(filepath.Join(root, ".drover"))
 	if err != nil {

@@ -29,8 +29,14 @@ type Server struct {
 	HostKey string `json:"hostKey"`
 	// Console is the file of what the machine says on its console.
 	Console string `json:"console"`
+	// Link is the machine's on the host.
+	Link string `json:"link"`
 
 	root string
+	// namespace has what the tests apply of this machine.
+	namespace string
+	// sample makes the machine a node, of this version of Kubernetes.
+	sample, version string
 	// stock is what the machine held before any test.
 	stock Snapshot
 
@@ -39,15 +45,18 @@ type Server struct {
 	login remote.Connection
 }
 
-// start boots the tests' machine where make vm has its own.
-func start(ctx context.Context, root string) (*Server, error) {
-	s := &Server{Name: "debian-1", root: root}
-	out, err := s.drover(ctx, 7*time.Minute, "", "up", s.Name, "10.88.0.251")
+// start boots one of the tests' machines, and looks at what it holds.
+func start(ctx context.Context, root, name, address, namespace string) (*Server, error) {
+	s := &Server{Name: name, root: root, namespace: namespace}
+	out, err := s.drover(ctx, 7*time.Minute, "", "up", name, address)
 	if err == nil {
 		err = json.Unmarshal([]byte(out), s)
 	}
+	if err == nil {
+		s.stock, err = s.look(ctx)
+	}
 	if err != nil {
-		return nil, fmt.Errorf("start the machine: %w", err)
+		return nil, fmt.Errorf("start the machine %s: %w", name, err)
 	}
 	return s, nil
 }

@@ -91,7 +91,7 @@ func parameter(line string) (name string, is bool) {
 }
 
 // What a snapshot does not see may be left behind for ever: each kind of thing is made once, and undone.
-func TestSnapshotSeesWhatIsLeft(t *testing.T) {
+func testSnapshotSeesWhatIsLeft(t *testing.T, debian *Server) {
 	made := []struct{ what, make, undo, want string }{
 		{"a file", "touch /etc/left", "rm /etc/left", "+ file /etc/left f"},
 		{"a file of the runtime's", "mkdir /run/left", "rmdir /run/left", "+ file /run/left d"},

@@ -6,9 +6,9 @@ import (
 	"time"
 )
 
-// TestServersThatAreUnfit makes the machine one that cannot be a node, or can though it looks odd, and reads what its Host
+// testServersThatAreUnfit makes the machine one that cannot be a node, or can though it looks odd, and reads what its Host
 // says. What can be found by one look is made together.
-func TestServersThatAreUnfit(t *testing.T) {
+func testServersThatAreUnfit(t *testing.T, debian *Server) {
 	debian.put(t, filepath.Join(debian.root, ".drover", "bin", "containerd"), "/usr/local/bin/containerd")
 	debian.atEnd(t, "rm -f /usr/local/bin/containerd")
 	for _, tc := range []struct {
@@ -31,9 +31,9 @@ func TestServersThatAreUnfit(t *testing.T) {
 		t.Run(tc.name, func(t *testing.T) {
 			debian.atEnd(t, tc.undo)
 			debian.run(t, tc.make)
-			applyHost(t, tc.name, "")
+			applyHost(t, debian, tc.name, "")
 			for _, want := range tc.want {
-				awaitKubectl(t, time.Minute, want, "get", "host", tc.name, "--output",
+				debian.awaitKubectl(t, time.Minute, want, "get", "host", tc.name, "--output",
 					`jsonpath={range .status.conditions[?(@.type=="Fit")]}{.status} {.reason}: {.message}{end}`)
 			}
 		})

@@ -15,7 +15,8 @@ import (
 	fleetv1 "github.com/drover-dev/drover/api/v1alpha1"
 )
 
-// The last test, by its file's name: the demo's pool goes, and with the last pool of the namespace all that was made for it.
+// The last test, by its file's name, as those after it would find no node: the demo's pool goes, and with the last pool of the
+// namespace all that was made for it.
 func TestDeletingTheLastPoolLeavesNothing(t *testing.T) {
 	// It leaves its routes, which are then for make down to remove.
 	kill(t, world.routesPID(t))
