@@ -27,6 +27,8 @@ type ledger struct {
 	updating []string
 	// unconfirmed are the machines whose Updates wait for a confirmed snapshot alone.
 	unconfirmed []string
+	// tell is told each decision, with why a proposal waits, if it does; nil for nobody.
+	tell func(p *Proposal, reason, message string)
 }
 
 func newLedger(f *fleet) *ledger {
@@ -48,10 +50,12 @@ func (l *ledger) admitAll(proposals []Proposal) {
 func (l *ledger) consider(p *Proposal) {
 	for _, objects := range checks {
 		if reason, message := objects(l, p); reason != "" {
+			l.told(p, reason, message)
 			l.wait(p, reason, message)
 			return
 		}
 	}
+	l.told(p, "", "")
 	l.actions = append(l.actions, p.Action)
 	l.admitted[p.Verb]++
 	if p.Disrupts {
@@ -61,6 +65,12 @@ func (l *ledger) consider(p *Proposal) {
 		l.busy[p.Name] = true
 	}
 	l.begin(p)
+}
+
+func (l *ledger) told(p *Proposal, reason, message string) {
+	if l.tell != nil {
+		l.tell(p, reason, message)
+	}
 }
 
 // wait records that a proposal waits. Those that wait for the same reason are counted together.

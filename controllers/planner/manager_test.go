@@ -114,6 +114,7 @@ func (m *manager) begin() {
 		result = Plan(s)
 	}
 	m.check(s, result)
+	m.checkExplained(s, result)
 	if s.CacheBehind != "" {
 		m.stale++
 		return
@@ -355,4 +356,32 @@ func (m *manager) finalize(s Snapshot) bool {
 	clear(m.infra)
 	m.note("let go of the pool")
 	return m.writePool(s.Pool.ResourceVersion, func(p *v1alpha1.NodePool) { p.Finalizers = nil })
+}
+
+// checkExplained holds a plan's explanation to the plan: the same is done, in the same order, and the same waits for the same reasons.
+func (m *manager) checkExplained(s Snapshot, result Result) {
+	var done []string
+	for _, a := range result.Actions {
+		if a.Verb != Create && a.Verb != Discard { // which get their ordinals later, and may be fewer then
+			done = append(done, string(a.Verb)+" "+a.Name)
+		}
+	}
+	var told []string
+	waits := map[string]int{}
+	for _, d := range Explain(s).Decisions {
+		switch {
+		case d.Waits != "":
+			waits[string(d.Verb)+" "+d.Waits]++
+		case d.Verb != Create && d.Verb != Discard:
+			told = append(told, string(d.Verb)+" "+d.Name)
+		}
+	}
+	if !slices.Equal(done, told) {
+		m.fail("the plan does %v, and is told as %v", done, told)
+	}
+	for _, d := range result.Deferred {
+		if d.Reason != DeferredReservation && waits[string(d.Verb)+" "+d.Reason] != d.Count {
+			m.fail("%s of %d machines waits because of %s, and is told of %d", d.Verb, d.Count, d.Reason, waits[string(d.Verb)+" "+d.Reason])
+		}
+	}
 }

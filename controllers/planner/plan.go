@@ -21,12 +21,8 @@ const (
 // Plan decides what to do.
 func Plan(s Snapshot) Result {
 	f := newFleet(s)
-	var proposals []Proposal
-	for _, propose := range proposers {
-		proposals = append(proposals, propose(f)...)
-	}
 	l := newLedger(f)
-	l.admitAll(proposals)
+	l.admitAll(propose(f))
 
 	result := Result{NextOrdinal: f.next, Problems: s.Problems, Actions: l.actions, Deferred: l.deferred}
 	f.reservation.settle(&result)

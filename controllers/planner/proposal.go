@@ -46,3 +46,12 @@ type proposer func(*fleet) []Proposal
 
 // proposers are all that want to change a pool's machines.
 var proposers = []proposer{proposeScaleUp, proposeDiscard, proposeScaleDown, proposeRelease, proposeUncordon, proposeUpdate}
+
+// propose is what all of them would do.
+func propose(f *fleet) []Proposal {
+	var proposals []Proposal
+	for _, propose := range proposers {
+		proposals = append(proposals, propose(f)...)
+	}
+	return proposals
+}

@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"path/filepath"
 	"strings"
@@ -16,7 +15,6 @@ import (
 	rbacv1 "k8s.io/api/rbac/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/wait"
-	"k8s.io/apimachinery/pkg/util/yaml"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
 	clientcmdapi "k8s.io/client-go/tools/clientcmd/api"
@@ -54,7 +52,7 @@ func TestTreeOfWhatOneMaySee(t *testing.T) {
 		Revision: "abc", Version: "v1.36.3", Artifacts: []v1alpha1.Artifact{{Architecture: "amd64", Image: "a.example/b@sha256:" + strings.Repeat("a", 64)}},
 		Cluster: v1alpha1.ClusterSettings{Server: "https://10.88.0.1:6443", ServerCA: "x", ClientCA: "x"},
 	}})
-	for _, role := range userRoles(t) {
+	for _, role := range apiserver.UserRoles(t) {
 		create(role)
 	}
 	create(&rbacv1.ClusterRole{ObjectMeta: metav1.ObjectMeta{Name: "pools"}, Rules: []rbacv1.PolicyRule{
@@ -116,25 +114,6 @@ func run(t *testing.T, args ...string) (string, error) {
 	command.SilenceUsage = true
 	err := command.ExecuteContext(t.Context())
 	return out.String(), err
-}
-
-func userRoles(t *testing.T) (roles []*rbacv1.ClusterRole) {
-	t.Helper()
-	file, err := os.Open("../../../config/rbac/user_roles.yaml")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = file.Close() }()
-	decoder := yaml.NewYAMLOrJSONDecoder(file, 4096)
-	for {
-		role := &rbacv1.ClusterRole{}
-		if err := decoder.Decode(role); errors.Is(err, io.EOF) {
-			return roles
-		} else if err != nil {
-			t.Fatal(err)
-		}
-		roles = append(roles, role)
-	}
 }
 
 func kubeconfigOf(t *testing.T, user *rest.Config) string {
