@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"context"
+	"os"
 	"os/exec"
 	"path/filepath"
 	"slices"
@@ -47,5 +48,35 @@ func TestKubectlShowsPoolsByTheirShortNameAndTheirCategory(t *testing.T) {
 	}
 	if !slices.ContainsFunc(drover, func(object string) bool { return strings.HasPrefix(object, "nodebundle.fleet.drover.dev/") }) {
 		t.Errorf("kubectl get drover lists no NodeBundle: %v", drover)
+	}
+}
+
+func TestKubectlSaysWhatIsDoneToAPoolAndWhy(t *testing.T) {
+	world.awaitPool(t, "workers", 2)
+	bin := filepath.Join(world.Root, ".drover", "bin")
+	drover := func(args ...string) string {
+		t.Helper()
+		command := exec.CommandContext(t.Context(), filepath.Join(bin, "kubectl-drover"), append(args, "--kubeconfig="+filepath.Join(world.Root, ".drover", "kubeconfig"))...)
+		out, err := command.CombinedOutput()
+		if err != nil {
+			t.Fatalf("kubectl drover %s: %v\n%s", strings.Join(args, " "), err, out)
+		}
+		return string(out)
+	}
+	if out := drover("plan", "workers"); !strings.Contains(out, "2 of 2 machines run revision") || !strings.Contains(out, "Nothing is to be done.") {
+		t.Errorf("the plan of a pool that is done reads\n%s", out)
+	}
+	node := world.aNode(t)
+	if out := drover("why", node); !strings.Contains(out, "Machine default/"+node+" of NodePool workers: runs revision") {
+		t.Errorf("why %s reads\n%s", node, out)
+	}
+	manifest := world.kubectl(t, "get", "dnp", "workers", "--output=yaml")
+	edited := filepath.Join(t.TempDir(), "edited.yaml")
+	if err := os.WriteFile(edited, []byte(strings.Replace(manifest, "      version: v", "      kubelet: {maxPods: 99}\n      version: v", 1)), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	out := drover("plan", "workers", "--filename="+edited)
+	if strings.Count(out, "kubelet.maxPods") != 2 || !strings.Contains(out, "now") || !strings.Contains(out, "waits (OneAtATime)") {
+		t.Errorf("the plan of an edit reads\n%s", out)
 	}
 }

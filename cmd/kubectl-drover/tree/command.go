@@ -1,21 +1,17 @@
 package tree
 
 import (
-	"context"
 	"errors"
 	"time"
 
 	"github.com/spf13/cobra"
-	"k8s.io/cli-runtime/pkg/genericclioptions"
-	"sigs.k8s.io/controller-runtime/pkg/client"
-)
 
-// timeout bounds the reading: a plugin that hangs is worse than one that says so.
-const timeout = 30 * time.Second
+	"github.com/drover-dev/drover/cmd/kubectl-drover/connection"
+)
 
 // NewCommand returns `kubectl drover tree`.
 func NewCommand() *cobra.Command {
-	flags := genericclioptions.NewConfigFlags(true)
+	var flags *connection.Flags
 	var allNamespaces bool
 	cmd := &cobra.Command{
 		Use:   "tree [POOL]",
@@ -28,22 +24,14 @@ func NewCommand() *cobra.Command {
   kubectl drover tree --all-namespaces`,
 		Args: cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			ctx, cancel := context.WithTimeout(cmd.Context(), timeout)
+			ctx, cancel, c, err := flags.Connect(cmd.Context())
+			if err != nil {
+				return err
+			}
 			defer cancel()
-			config, err := flags.ToRESTConfig()
-			if err != nil {
-				return err
-			}
-			namespace, _, err := flags.ToRawKubeConfigLoader().Namespace()
-			if err != nil {
-				return err
-			}
+			namespace := c.Namespace
 			if allNamespaces {
 				namespace = ""
-			}
-			c, err := client.New(config, client.Options{Scheme: scheme()})
-			if err != nil {
-				return err
 			}
 			fleet, err := Read(ctx, c, namespace)
 			if err != nil {
@@ -57,6 +45,6 @@ func NewCommand() *cobra.Command {
 		},
 	}
 	cmd.Flags().BoolVarP(&allNamespaces, "all-namespaces", "A", false, "Show the pools of all namespaces")
-	flags.AddFlags(cmd.Flags())
+	flags = connection.AddTo(cmd)
 	return cmd
 }

@@ -8,8 +8,6 @@ import (
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
-	"k8s.io/apimachinery/pkg/runtime"
-	utilruntime "k8s.io/apimachinery/pkg/util/runtime"
 	clusterv1 "sigs.k8s.io/cluster-api/api/core/v1beta2"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -84,11 +82,4 @@ func (f *Fleet) missing() string {
 func (f *Fleet) keepPool(name string) bool {
 	f.Pools = slices.DeleteFunc(f.Pools, func(p v1alpha1.NodePool) bool { return p.Name != name })
 	return len(f.Pools) > 0
-}
-
-func scheme() *runtime.Scheme {
-	s := runtime.NewScheme()
-	utilruntime.Must(v1alpha1.AddToScheme(s))
-	utilruntime.Must(clusterv1.AddToScheme(s))
-	return s
 }

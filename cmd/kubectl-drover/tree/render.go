@@ -5,10 +5,11 @@ import (
 	"io"
 	"strings"
 	"time"
-	"unicode"
 	"unicode/utf8"
 
 	"k8s.io/apimachinery/pkg/util/duration"
+
+	"github.com/drover-dev/drover/cmd/kubectl-drover/plain"
 )
 
 var marks = map[Health]string{Bad: "✗", Pending: "…", Good: "✓"}
@@ -45,11 +46,11 @@ func appendRows(rows []row, n Node, lead, indent string, now time.Time) []row {
 	if !n.Since.IsZero() {
 		age = duration.HumanDuration(now.Sub(n.Since))
 	}
-	reason := plain(n.Reason)
+	reason := plain.Text(n.Reason)
 	if !n.Heard.IsZero() {
 		reason = strings.TrimPrefix(fmt.Sprintf("%s, heard %s ago", reason, duration.HumanDuration(now.Sub(n.Heard))), ", ")
 	}
-	rows = append(rows, row{lead + plain(n.Name), marks[n.Health] + " " + plain(n.Status), age, reason})
+	rows = append(rows, row{lead + plain.Text(n.Name), marks[n.Health] + " " + plain.Text(n.Status), age, reason})
 	for i, child := range n.Children {
 		branch, below := "├─ ", "│  "
 		if i == len(n.Children)-1 {
@@ -58,16 +59,6 @@ func appendRows(rows []row, n Node, lead, indent string, now time.Time) []row {
 		rows = appendRows(rows, child, indent+branch, indent+below, now)
 	}
 	return rows
-}
-
-// plain is text on one line without what a terminal obeys: agents write most of it, and one may be an attacker's.
-func plain(s string) string {
-	return strings.Join(strings.Fields(strings.Map(func(r rune) rune {
-		if unicode.IsControl(r) || unicode.Is(unicode.Cf, r) {
-			return ' '
-		}
-		return r
-	}, s)), " ")
 }
 
 func width(s string) int { return utf8.RuneCountInString(s) }
