@@ -96,7 +96,7 @@ $(foreach stamp,$(STAMPED),$(if $(call missing,$(made_$(notdir $(stamp)))),$(eva
 .PHONY: FORCE
 
 $(STAMPS)/controlplane: hack/kube/go.mod hack/kube/go.sum $(wildcard hack/kube/controlplane/*.go hack/kube/multicall/*.go)
-	@cd hack/kube && $(STEP) "Build Kubernetes' control plane" 'takes about four minutes the first time' $(STATIC_BUILD) -ldflags "$(call kube_flags,$(KUBE_VERSION))" -o $(BIN)/ ./controlplane
+	@cd hack/kube && $(STEP) "Build Kubernetes' control plane" 'takes minutes the first time' $(STATIC_BUILD) -ldflags "$(call kube_flags,$(KUBE_VERSION))" -o $(BIN)/ ./controlplane
 	@cd $(BIN) && for name in $(CONTROL_PLANE_PROGRAMS); do ln -sfn controlplane $$name; done
 	@touch $@
 
