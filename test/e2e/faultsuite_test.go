@@ -15,6 +15,8 @@ import (
 	"text/tabwriter"
 	"time"
 
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/utils/ptr"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/yaml"
@@ -109,7 +111,7 @@ func befall(t *testing.T, p *patient, f fault) outcome {
 	if f.told != nil {
 		soon(t, limit, "the agent tells of it", func(context.Context) error {
 			now := world.agent(t, p.node)
-			return unless(f.told(before, now), "it says %s", describe(now.Status.Conditions))
+			return unless(f.told(before, now), "it says %s, and finds %+v", describe(now.Status.Conditions), now.Status.Findings)
 		})
 		o.told = time.Since(began)
 	}
@@ -243,9 +245,13 @@ func milliseconds(agent *fleetv1.NodeAgent) (all []int64) {
 	return all
 }
 
-// differs says that a condition is not True.
+// differs says that a condition is not True, or was not for a while since: what is mended within a second may be over before anybody
+// looks.
 func differs(condition string) func(_, now *fleetv1.NodeAgent) bool {
-	return func(_, now *fleetv1.NodeAgent) bool { return !isTrue(now.Status.Conditions, condition) }
+	return func(before, now *fleetv1.NodeAgent) bool {
+		was, is := meta.FindStatusCondition(before.Status.Conditions, condition), meta.FindStatusCondition(now.Status.Conditions, condition)
+		return is == nil || is.Status != metav1.ConditionTrue || was != nil && was.LastTransitionTime.Before(&is.LastTransitionTime)
+	}
 }
 
 // found says that a status has a finding whose message has a part.
@@ -257,6 +263,11 @@ func found(name, part string) func(_, now *fleetv1.NodeAgent) bool {
 	}
 }
 
+// either says that one of two is so.
+func either(one, other func(before, now *fleetv1.NodeAgent) bool) func(before, now *fleetv1.NodeAgent) bool {
+	return func(before, now *fleetv1.NodeAgent) bool { return one(before, now) || other(before, now) }
+}
+
 func answers(ctx context.Context, p *patient) error { return get(ctx, p.url) }
 
 const cutOff = "there is no way to the pod meanwhile"
@@ -266,7 +277,7 @@ func networkFaults() []fault {
 		{
 			name:   "all rules of the kernel are flushed",
 			breaks: func(t *testing.T, p *patient) { p.inNetwork(t, "nft", "flush", "ruleset") },
-			told:   differs(fleetv1.ProxyHealthyCondition), mended: answers, unanswered: cutOff,
+			told:   either(differs(fleetv1.ProxyHealthyCondition), found("ProxyRulesLost", "")), mended: answers, unanswered: cutOff,
 		},
 		{
 			name:   "the pods' bridge is deleted",
