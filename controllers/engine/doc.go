@@ -16,6 +16,8 @@
 //   - A Machine without the condition Paused seems to have it, with the status False.
 //   - A read of a Machine waits up to a second until the cache has seen what this client last wrote to it. After a
 //     write that conflicted, the next read of that Machine comes from the API server.
+//   - A patch of a Machine's conditions takes along what else the reconcile has changed in its status by then, if the Machine is
+//     still as the reconcile read it; the patch of that, which Cluster API sends next, is then answered but not sent (coalesce.go).
 //
 // The client for Nodes and what runs on them (nodeClient, cached and uncached alike). Only patches of an object are
 // ours; patches of a status or of another subresource are sent as they are.

@@ -22,7 +22,7 @@ import (
 )
 
 // ownWrites bounds what Cluster API writes for one Machine from its creation until it is Ready, over a restart.
-const ownWrites = 11
+const ownWrites = 7
 
 func TestMachinesComeAndGo(t *testing.T) {
 	const machines = 50
