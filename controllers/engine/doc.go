@@ -20,8 +20,10 @@
 //     still as the reconcile read it; the patch of that, which Cluster API sends next, is then answered but not sent (coalesce.go).
 //
 // The client for Nodes and what runs on them (nodeClient, cached and uncached alike). Only patches of an object are
-// ours; patches of a status or of another subresource are sent as they are.
+// ours, and one list; patches of a status or of another subresource are sent as they are.
 //
+//   - A list of all Nodes, without any option, has none where it would come from the cache: Cluster API asks for it only
+//     when the cache's index has no Node of a provider ID, and does not trust that.
 //   - A merge patch that changes nothing is not sent. The caller's object then stays as it was, and it learns neither
 //     of a conflict nor that the object is gone.
 //   - A merge patch that only adds or sets labels and annotations is sent without the resource version it insists on.

@@ -46,7 +46,7 @@ func newLocalCluster(mgr manager.Manager, interval time.Duration) (*localCluster
 		return nil, err
 	}
 	return &localCluster{
-		client:   &nodeClient{Client: mgr.GetClient()},
+		client:   &nodeClient{Client: mgr.GetClient(), indexed: true},
 		uncached: &nodeClient{Client: uncached},
 		cache:    mgr.GetCache(),
 		config:   mgr.GetConfig(),

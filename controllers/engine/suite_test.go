@@ -55,8 +55,14 @@ func startManager(t *testing.T, config *rest.Config, options ctrl.Options, setup
 // startEngine starts a manager with the engine and the adopter alone.
 func startEngine(t *testing.T, server *apiserver.Server, restConfig *rest.Config) (stop func()) {
 	t.Helper()
+	return startEngineWith(t, server, restConfig, client.New)
+}
+
+// startEngineWith is startEngine with the manager's client made in another way.
+func startEngineWith(t *testing.T, server *apiserver.Server, restConfig *rest.Config, newClient client.NewClientFunc) (stop func()) {
+	t.Helper()
 	return startManager(t, restConfig, ctrl.Options{
-		Scheme: server.Scheme, Metrics: metricsserver.Options{BindAddress: "0"},
+		Scheme: server.Scheme, Metrics: metricsserver.Options{BindAddress: "0"}, NewClient: newClient,
 		Cache: caching.CacheOptions(), Client: caching.ClientOptions(), Controller: config.Controller{SkipNameValidation: ptr.To(true)},
 	}, func(ctx context.Context, mgr ctrl.Manager) error {
 		adopted, err := adopter.New(mgr, func(context.Context) (string, error) { return testServer, nil })
