@@ -38,7 +38,7 @@ func (r *Reconciler) SetupWithManager(_ context.Context, mgr ctrl.Manager) error
 		For(&clusterv1.Machine{}, builder.WithPredicates(predicate.NewPredicateFuncs(lookup.MayBeOfPool))).
 		Watches(&v1alpha1.NodeAgent{}, handler.EnqueueRequestsFromMapFunc(machineOfAgent)).
 		Watches(&corev1.Node{}, handler.EnqueueRequestsFromMapFunc(r.machineOfNode), builder.WithPredicates(nodeChanged)).
-		Watches(&v1alpha1.NodePool{}, handler.EnqueueRequestsFromMapFunc(r.machinesOfPool), builder.WithPredicates(predicate.GenerationChangedPredicate{})).
+		Watches(&v1alpha1.NodePool{}, handler.EnqueueRequestsFromMapFunc(r.machinesOfPool), builder.WithPredicates(poolChanged)).
 		Watches(&v1alpha1.LocalMachine{}, handler.EnqueueRequestsFromMapFunc(machineOfLocalMachine)).
 		WatchesRawSource(desired.Changes(r.Facts, r.FactsEvery, r.allMachines)).
 		WithOptions(queueing.Options(workers)).
@@ -73,6 +73,22 @@ func machineOfLocalMachine(_ context.Context, object client.Object) []reconcile.
 func (r *Reconciler) machinesOfPool(ctx context.Context, object client.Object) []reconcile.Request {
 	return lookup.Requests(ctx, r.Management, &clusterv1.MachineList{}, client.InNamespace(object.GetNamespace()),
 		client.MatchingLabels{v1alpha1.PoolUIDLabel: string(object.GetUID())}, client.UnsafeDisableDeepCopy)
+}
+
+// poolChanged passes over what says nothing about a machine that is there: the pool's status, and how many machines it is to have.
+var poolChanged = predicate.Funcs{
+	UpdateFunc: func(update event.UpdateEvent) bool {
+		before, ok := update.ObjectOld.(*v1alpha1.NodePool)
+		after, okAfter := update.ObjectNew.(*v1alpha1.NodePool)
+		return !ok || !okAfter || before.Generation != after.Generation && !onlyReplicas(&before.Spec, &after.Spec)
+	},
+}
+
+// onlyReplicas says that two specs differ in their replicas and in nothing else.
+func onlyReplicas(before, after *v1alpha1.NodePoolSpec) bool {
+	same := *before
+	same.Replicas = after.Replicas
+	return !equality.Semantic.DeepEqual(before, after) && equality.Semantic.DeepEqual(&same, after)
 }
 
 // nodeChanged passes over what kubelets write all the time: heartbeats, images, addresses, allocatable.
