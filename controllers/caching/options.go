@@ -26,7 +26,8 @@ func ClientOptions() client.Options {
 	return client.Options{Cache: &client.CacheOptions{DisableFor: live(), Unstructured: true}}
 }
 
-// CacheOptions is what the manager's cache holds. A watch for ConfigMaps sees only what Drover made. Secrets are not
+// CacheOptions is what the manager's cache holds. A watch for ConfigMaps sees only what Drover made, and one for
+// ControllerRevisions only those with a pool's UID: a cluster's StatefulSets and DaemonSets have thousands. Secrets are not
 // watched at all: the manager has no right to list them.
 func CacheOptions() cache.Options {
 	return cache.Options{
@@ -34,6 +35,8 @@ func CacheOptions() cache.Options {
 		ByObject: map[client.Object]cache.ByObject{
 			&corev1.Node{}:      {Transform: stripNode},
 			&corev1.ConfigMap{}: {Label: exists(v1alpha1.ManagedLabel)},
+
+			&appsv1.ControllerRevision{}: {Label: exists(v1alpha1.PoolUIDLabel)},
 		},
 	}
 }
