@@ -7,6 +7,7 @@
 //
 // Whose a Node is, its provider ID says: [Foreign] keeps the marks off a Node that only has the name of a machine.
 //
-// What else is written onto Nodes is others': Cluster API writes its own labels and annotations (controllers/engine), whoever
-// drains a node cordons it (controllers/nodepool), and a Node that no Machine stands for gets a taint (controllers/fence).
+// What else is written onto Nodes is others': Cluster API keeps its own labels and annotations (controllers/engine), of which those
+// that a new Node gets go with its first marks; whoever drains a node cordons it (controllers/nodepool), and a Node that no Machine
+// stands for gets a taint (controllers/fence).
 package node

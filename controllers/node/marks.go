@@ -50,8 +50,8 @@ type Result struct {
 	First bool
 }
 
-// Put brings a Node's labels and taints to what its pool says, with one write and only when something differs. Secrets are
-// read live from the management side, and the Node is of the workload side.
+// Put brings a Node's labels and taints to what its pool says, with one write and only when something differs. What Cluster API
+// would put onto a new Node goes with them. Secrets are read live from the management side, and the Node is of the workload side.
 func (m *Marks) Put(ctx context.Context, management, workload sides.Side, to Target) (Result, error) {
 	if m.written.IsOlder(to.Node) {
 		return Result{}, nil
@@ -69,6 +69,7 @@ func (m *Marks) Put(ctx context.Context, management, workload sides.Side, to Tar
 	if err := applyTemplate(node, to.Pool, previous); err != nil {
 		return Result{}, err
 	}
+	applyMachine(node, to.Machine)
 	changed, err := patchNode(ctx, workload, to.Node, node)
 	if err != nil || !changed {
 		return Result{}, err

@@ -48,7 +48,7 @@ func (b *bench) pools(ctx context.Context, say func(string)) error {
 		return err
 	}
 	b.add(table.Row{Measure: "Apply NodePool(2) → both Nodes Ready", Unit: table.Seconds, Budget: 6, Ours: table.Durations(took)})
-	b.add(table.Row{Measure: "Manager's writes per machine, create → Ready", Unit: table.Count, Budget: 26, Ours: writes})
+	b.add(table.Row{Measure: "Manager's writes per machine, create → Ready", Unit: table.Count, Budget: 22, Ours: writes})
 	b.notes.WriteString("\nThe manager's writes per machine in the last of these pools, its own objects' included:\n\n")
 	return apicount.Print(&b.notes, counts, poolReplicas)
 }
