@@ -136,8 +136,9 @@ func (r *rollout) holds(m *machine) bool {
 	case m.agent == nil || !m.joined():
 		return m.begun && m.joined()
 	case !m.settled():
-		// What was given to it before it fell silent it has taken, and a fact of the cluster that it has yet to hear is nobody's change.
-		return !m.comingUp() && (!m.silent() || !m.runs(m.agent.Spec.Revision))
+		// What was given to it before it fell silent it has taken, and a fact of the cluster that it has yet to hear is nobody's change. One
+		// that was to be changed when that was taken back may have heard of the change alone.
+		return !m.comingUp() && (m.begun || !m.silent() || !m.runs(m.agent.Spec.Revision))
 	case m.agent.Spec.Revision == r.Revision:
 		return !m.well() || m.wentBackFrom(r.Revision)
 	default:
