@@ -62,11 +62,15 @@ type NodePoolSpec struct {
 	// +kubebuilder:validation:Maximum=86400
 	NodeStartupTimeoutSeconds *int32 `json:"nodeStartupTimeoutSeconds,omitempty"`
 
-	// template is how each node is made. A change to it reaches the nodes there are, in place and one at a time: the next
-	// one when the last runs it and is well. At the first that went back, as the change did not prove itself there, it ends
-	// until the template is another one. Labels and taints are patched onto all nodes at once. Another infrastructureRef, or
-	// other content of what it names, is for machines made from then on; the others are left, and counted, until you delete
-	// them.
+	// rollout is how a change of template reaches the nodes there are.
+	// +optional
+	Rollout NodePoolRollout `json:"rollout,omitempty,omitzero"`
+
+	// template is how each node is made. A change to it reaches the nodes there are, in place and one at a time, or as many
+	// as rollout allows: the next one when the last runs it and is well. At the first that went back, as the change did not
+	// prove itself there, it ends until the template is another one. Labels and taints are patched onto all nodes at once.
+	// Another infrastructureRef, or other content of what it names, is for machines made from then on; the others are left,
+	// and counted, until you delete them.
 	// +required
 	Template NodeTemplate `json:"template,omitzero"`
 }
@@ -234,7 +238,7 @@ type NodePoolStatus struct {
 	Revision string `json:"revision,omitempty"`
 
 	// updating are the machines whose change to another revision has begun and is not over. One is named here before it is
-	// changed, so that no two managers change two; it goes when it runs what it was told to and is well. One that went back
+	// changed, so that no two managers change more than rollout.maxUnavailable; it goes when it runs what it was told to and is well. One that went back
 	// from the present template stays.
 	// +optional
 	// +listType=set
@@ -285,7 +289,8 @@ type DeferredAction struct {
 	Count int32 `json:"count,omitempty"`
 
 	// reason is what it waits for, in one word: Paused, Stalled (the template cannot be used), Refused (by the API server),
-	// RolledBack (a machine went back from what the template says) or OneAtATime. Others may come.
+	// RolledBack (a machine went back from what the template says), OneAtATime, or MaxUnavailable (the same where more than
+	// one may be unavailable). Others may come.
 	// +required
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=63

@@ -69,6 +69,7 @@ func TestBadInput(t *testing.T) {
 		"a cloud's taint": {"a cloud's controller takes it away", taint(v1alpha1.Taint{Key: "node.cloudprovider.kubernetes.io/uninitialized", Effect: "NoSchedule"}), "for Kubernetes to say"},
 	}
 	maps.Copy(cases, badSettings())
+	maps.Copy(cases, badRollouts())
 	s := newSite(t)
 	for name, tc := range cases {
 		t.Run(name, func(t *testing.T) {

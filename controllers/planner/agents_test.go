@@ -80,7 +80,7 @@ func (w *world) agentsProgress(chance float64) {
 		if next := w.agents[name].DeepCopy(); w.agentStep(name, next) {
 			w.writeAgent(name, "", func(a *v1alpha1.NodeAgent) { a.Status = next.Status })
 		}
-		if agent := w.agents[name]; w.changed[name] && settledForReal(agent) {
+		if agent := w.agents[name]; w.changed[name] > 0 && settledForReal(agent) {
 			delete(w.changed, name)
 		}
 	}
@@ -126,25 +126,34 @@ func (w *world) factChanges() {
 	}
 }
 
-// updateMachine gives a machine's agent another revision, and holds that to the invariants.
-func (m *manager) updateMachine(a Action, version string) bool {
+// updateMachine gives a machine's agent another revision, by a plan that let so many be unavailable, and holds that to the invariants.
+func (m *manager) updateMachine(a Action, version string, most int) bool {
 	agent, machine := m.world.agents[a.Name], m.world.machines[a.Name]
 	if agent == nil || machine == nil || agent.ResourceVersion != version {
 		m.conflicts++
 		return false
 	}
 	hasNode := agent.Status.CurrentRevision != ""
+	var beside []string
+	limit := most
 	for _, other := range m.world.machines.list() {
 		otherAgent := m.world.agents[other.Name]
 		if other.Name == a.Name || otherAgent == nil || !other.DeletionTimestamp.IsZero() {
 			continue
 		}
-		if hasNode && m.changed[other.Name] {
-			m.fail("two nodes are changed at once: %s is given %s while %s is on its way to %s", a.Name, a.Revision, other.Name, otherAgent.Spec.Revision)
+		if m.changed[other.Name] > 0 {
+			beside = append(beside, other.Name+" on its way to "+otherAgent.Spec.Revision)
+			if len(m.managers) > 1 { // Both were named when that many might be unavailable, and another manager changes them.
+				limit = max(limit, m.changed[other.Name])
+			}
 		}
-		if failed := otherAgent.Status.FailedRevision; hasNode && otherAgent.Status.Phase == v1alpha1.PhaseRolledBack && failed.Revision == a.Revision {
+		// Where several begin at once, one may be back before the next is written.
+		if failed := otherAgent.Status.FailedRevision; most == 1 && hasNode && otherAgent.Status.Phase == v1alpha1.PhaseRolledBack && failed.Revision == a.Revision {
 			m.fail("%s is given %s, from which %s went back", a.Name, a.Revision, other.Name)
 		}
+	}
+	if hasNode && len(beside) >= limit {
+		m.fail("%d nodes are changed at once, where %d may be: %s is given %s beside %v", len(beside)+1, limit, a.Name, a.Revision, beside)
 	}
 	if runs := agent.Status.CurrentRevision; hasNode && minor(runs) != minor(a.Revision) && !m.world.cordoned[a.Name] && len(m.managers) == 1 {
 		// A leader that lost its lease may have had it under way to uncordon it.
@@ -159,7 +168,8 @@ func (m *manager) updateMachine(a Action, version string) bool {
 	m.note("%s is given %s: %s", a.Name, a.Revision, a.Reason)
 	m.updates++
 	if hasNode {
-		m.changed[a.Name] = true
+		m.changed[a.Name] = most
+		m.together += min(len(beside), 1)
 	}
 	ok := m.writeAgent(a.Name, version, func(agent *v1alpha1.NodeAgent) {
 		agent.Spec = *contentsFor(a.Revision)[a.Revision].Spec
@@ -180,7 +190,7 @@ func (m *manager) drain(a Action) bool {
 }
 
 func (m *manager) uncordon(a Action) bool {
-	if agent := m.world.agents[a.Name]; agent != nil && m.world.cordoned[a.Name] && m.changed[a.Name] && !settledForReal(agent) {
+	if agent := m.world.agents[a.Name]; agent != nil && m.world.cordoned[a.Name] && m.changed[a.Name] > 0 && !settledForReal(agent) {
 		m.fail("%s is uncordoned on its way to %s: %+v", a.Name, agent.Spec.Revision, agent.Status)
 	}
 	delete(m.world.cordoned, a.Name)

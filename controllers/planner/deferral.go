@@ -37,7 +37,12 @@ const (
 	DeferredBatch       = "BatchFull"
 	DeferredRolledBack  = "RolledBack"
 	DeferredRollout     = "OneAtATime"
+	// DeferredMaxUnavailable is DeferredRollout for a pool of which more than one node may be unavailable.
+	DeferredMaxUnavailable = "MaxUnavailable"
 )
+
+// turns are reasons for which the others wait while some are changed. It goes on by itself.
+var turns = []string{DeferredRollout, DeferredMaxUnavailable}
 
 // passing are reasons that are over within moments. A status that had them would be written for each.
 var passing = []string{DeferredCacheBehind, DeferredUnconfirmed, DeferredReservation, DeferredBatch}
@@ -91,7 +96,7 @@ func deferralEvents(before, after v1alpha1.NodePoolStatus, deferred []Deferral) 
 	}
 	var list []Event
 	for _, d := range deferred {
-		if d.Reason == DeferredRollout || wasDeferred(before, d) {
+		if slices.Contains(turns, d.Reason) || wasDeferred(before, d) {
 			continue
 		}
 		list = append(list, Event{Type: corev1.EventTypeNormal, Reason: d.Reason, Action: string(d.Verb), OfStatus: true, Note: d.String()})

@@ -10,7 +10,7 @@ import (
 type check func(*ledger, *Proposal) (reason, message string)
 
 // checks are asked in this order. The first that objects is the reason kept.
-var checks = []check{cacheBehind, paused, poolDeleting, stalled, refused, rolledBack, oneAtATime, unconfirmed, batchFull, unnamed}
+var checks = []check{cacheBehind, paused, poolDeleting, stalled, refused, rolledBack, tooManyUnavailable, unconfirmed, batchFull, unnamed}
 
 // ledger admits or defers what the proposers propose. Every change to a machine goes through it.
 type ledger struct {
@@ -23,8 +23,8 @@ type ledger struct {
 	admitted, disrupted map[Verb]int
 	// busy are the machines that something is done to.
 	busy map[string]bool
-	// updating is begun's.
-	updating []string
+	// unavailable is unavailability's.
+	unavailable *unavailability
 	// unconfirmed are the machines whose Updates wait for a confirmed snapshot alone.
 	unconfirmed []string
 	// tell is told each decision, with why a proposal waits, if it does; nil for nobody.

@@ -209,6 +209,8 @@ func (m *manager) check(s Snapshot, result Result) {
 			m.fail("%s is changed in a pool that is being deleted or stalled", a.Name)
 		case a.Verb == Update && s.Agents[a.Name].Spec.Revision == s.Revision:
 			m.fail("%s is given what it has", a.Name)
+		case a.Verb == Update && f.rollout.doubted != nil && a.Revision == s.Revision:
+			m.fail("%s is given %s, from which %s went back", a.Name, a.Revision, f.rollout.doubted.Name)
 		case a.Verb == Create && m.foreign[a.Name]:
 			m.fail("%s is made although a foreign Node has that name", a.Name)
 		}
@@ -301,7 +303,7 @@ func (m *manager) apply(s Snapshot, result Result) {
 	for _, a := range result.Of(Update) {
 		version := s.Agents[a.Name].ResourceVersion
 		m.queue(a.Class == disruption.Drain, func() bool { return m.drain(a) })
-		m.queue(true, func() bool { return m.updateMachine(a, version) })
+		m.queue(true, func() bool { return m.updateMachine(a, version, maxUnavailable(s.Pool)) })
 	}
 	m.queue(true, func() bool {
 		s.Pool = base

@@ -44,7 +44,7 @@ func TestSimulation(t *testing.T) {
 		for what, n := range map[string]int{
 			"plans": total.plans, "writes": total.writes, "crashes": total.crashes, "edits": total.edits,
 			"deaths": total.deaths, "lost statuses": total.lost, "double leaders": total.doubles, "conflicts": total.conflicts, "replays": total.replays,
-			"updates": total.updates, "commits": total.commits, "rollbacks": total.rollbacks, "silences": total.silences, "confirmed plans": total.confirms, "drains": total.drains,
+			"updates": total.updates, "commits": total.commits, "rollbacks": total.rollbacks, "silences": total.silences, "confirmed plans": total.confirms, "drains": total.drains, "nodes changed beside others": total.together,
 		} {
 			if n == 0 {
 				t.Errorf("the simulation never had any %s: it tests nothing of the kind", what)
@@ -54,7 +54,7 @@ func TestSimulation(t *testing.T) {
 }
 
 // tallies are what the simulation went through.
-type tallies struct{ plans, writes, crashes, stale, edits, deaths, doubles, conflicts, replays, taken, machines, crippled, lost, updates, commits, rollbacks, silences, confirms, drains int }
+type tallies struct{ plans, writes, crashes, stale, edits, deaths, doubles, conflicts, replays, taken, machines, crippled, lost, updates, commits, rollbacks, silences, confirms, drains, together int }
 
 func (t *tallies) add(o tallies) {
 	t.plans += o.plans
@@ -76,11 +76,12 @@ func (t *tallies) add(o tallies) {
 	t.silences += o.silences
 	t.confirms += o.confirms
 	t.drains += o.drains
+	t.together += o.together
 }
 
 func (t tallies) String() string {
-	return fmt.Sprintf("%d plans, %d writes, %d machines; faults: %d crashes, %d stale reads, %d conflicts, %d double leaders, %d replays, %d deaths, %d names taken, %d machines crippled by double leaders, %d statuses lost or set back, %d silent; %d nodes changed, %d commits, %d went back, %d drains; %d edits by users",
-		t.plans, t.writes, t.machines, t.crashes, t.stale, t.conflicts, t.doubles, t.replays, t.deaths, t.taken, t.crippled, t.lost, t.silences, t.updates, t.commits, t.rollbacks, t.drains, t.edits)
+	return fmt.Sprintf("%d plans, %d writes, %d machines; faults: %d crashes, %d stale reads, %d conflicts, %d double leaders, %d replays, %d deaths, %d names taken, %d machines crippled by double leaders, %d statuses lost or set back, %d silent; %d nodes changed, %d of them beside others, %d commits, %d went back, %d drains; %d edits by users",
+		t.plans, t.writes, t.machines, t.crashes, t.stale, t.conflicts, t.doubles, t.replays, t.deaths, t.taken, t.crippled, t.lost, t.silences, t.updates, t.together, t.commits, t.rollbacks, t.drains, t.edits)
 }
 
 // run goes that many random steps, then heals the world and waits for it to settle.
@@ -140,7 +141,7 @@ func newWorld(seed uint64) *world {
 		rng: rand.New(rand.NewPCG(seed, seed)), //nolint:gosec // a simulation wants to be repeated
 		now: epoch, pool: newPool(3, 0), machines: machines{}, infra: map[string]bool{}, everMade: map[string]int{},
 		foreign: map[string]bool{}, revision: "r1",
-		agents: map[string]*v1alpha1.NodeAgent{}, good: map[string]string{}, changed: map[string]bool{}, silent: map[string]bool{}, cordoned: map[string]bool{}, bad: map[string]bool{},
+		agents: map[string]*v1alpha1.NodeAgent{}, good: map[string]string{}, changed: map[string]int{}, silent: map[string]bool{}, cordoned: map[string]bool{}, bad: map[string]bool{},
 	}
 	w.pool.Status.NextOrdinal = nil
 	w.pool.Finalizers = []string{"ours"}

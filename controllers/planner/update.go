@@ -9,8 +9,8 @@ import (
 	"github.com/drover-dev/drover/api/v1alpha1"
 )
 
-// proposeUpdate gives the target to the machines that were told to run another revision. The ledger lets one begin at a
-// time.
+// proposeUpdate gives the target to the machines that were told to run another revision. The ledger lets as many begin at a time as
+// may be unavailable.
 func proposeUpdate(f *fleet) []Proposal {
 	r := f.rollout
 	if len(f.Problems) == 0 && f.Contents[f.Revision].Spec == nil {
@@ -86,48 +86,13 @@ func rolledBack(l *ledger, p *Proposal) (string, string) {
 	return DeferredRolledBack, l.rollout.doubted.Name + " went back from revision " + l.Revision
 }
 
-// oneAtATime lets a change of a node begin only when no other is under way. Machines without a Node are free.
-func oneAtATime(l *ledger, p *Proposal) (string, string) {
-	if p.Verb != Update || !p.Disrupts {
-		return "", ""
-	}
-	if p.Name == l.rollout.uncured() {
-		return "", ""
-	}
-	for _, m := range l.rollout.open {
-		if m.Name != p.Name {
-			return DeferredRollout, m.Name + " " + l.rollout.state(m)
-		}
-	}
-	if begun := l.begun(); len(begun) > 0 { // More than one only where a status was lost.
-		if begun[0] != p.Name {
-			return DeferredRollout, begun[0] + " is changed first"
-		}
-		return "", "" // it is disturbed already
-	}
-	for _, m := range l.leaving {
-		if m.Status.NodeRef.IsDefined() {
-			return DeferredRollout, m.Name + " is being deleted"
-		}
-	}
-	if l.disrupted[Delete] > 0 {
-		return DeferredRollout, "machines are being deleted"
-	}
-	return "", ""
-}
-
 // begun are the machines whose change has begun and is not over, or begins with this plan.
-func (l *ledger) begun() []string {
-	if l.updating == nil {
-		l.updating = append([]string{}, stillUpdating(l.rollout)...)
-	}
-	return l.updating
-}
+func (l *ledger) begun() []string { return l.unavailability().begun }
 
 // begin notes that the change of a machine begins.
 func (l *ledger) begin(p *Proposal) {
-	if p.Verb == Update && p.Disrupts && !slices.Contains(l.begun(), p.Name) {
-		l.updating = append(l.updating, p.Name)
+	if p.Verb == Update && p.Disrupts {
+		l.unavailability().begin(p.Name)
 	}
 }
 

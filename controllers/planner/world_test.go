@@ -48,7 +48,7 @@ type world struct {
 	foreign    map[string]bool // Nodes of others
 	agents     map[string]*v1alpha1.NodeAgent
 	good       map[string]string // what proved itself last on each machine
-	changed    map[string]bool   // nodes that a manager changed, until their agents have settled
+	changed    map[string]int    // nodes that a manager changed, until their agents have settled, and how many its plan let be unavailable
 	silent     map[string]bool
 	cordoned   map[string]bool
 	bad        map[string]bool // revisions that most agents go back from
@@ -252,7 +252,11 @@ func (w *world) userEdits() {
 		return
 	}
 	w.edits++
-	switch n := w.rng.IntN(20); {
+	switch n := w.rng.IntN(21); {
+	case n == 20:
+		most := mostUnavailable[w.rng.IntN(len(mostUnavailable))]
+		w.note("user: maxUnavailable %s", most)
+		w.writePool("", func(p *v1alpha1.NodePool) { mayMiss(most)(p); p.Generation++ })
 	case n < 9:
 		replicas := int32(w.rng.IntN(8)) //nolint:gosec // small
 		w.note("user: replicas %d", replicas)
@@ -277,6 +281,9 @@ func (w *world) userEdits() {
 		w.writePool("", func(p *v1alpha1.NodePool) { p.DeletionTimestamp = &metav1.Time{Time: w.now} })
 	}
 }
+
+// mostUnavailable are what users let be unavailable at once.
+var mostUnavailable = []string{"1", "2", "3", "10%", "60%", "100%"}
 
 // heal ends all faults: one manager with a fresh cache, nothing stalled or paused.
 func (w *world) heal() {

@@ -71,6 +71,7 @@ func (w *world) next(b *box, a *v1alpha1.NodeAgent, s *v1alpha1.NodeAgentStatus)
 		}
 		b.disturbed = false
 		s.Phase, s.CurrentRevision = v1alpha1.PhaseRolledBack, b.good
+		b.wentBack = w.now
 		b.denied, b.failed = told, &v1alpha1.FailedRevision{Revision: told, Reason: v1alpha1.ReasonExited, Component: v1alpha1.ComponentKubelet}
 		w.tally.Rollbacks++
 		w.say("%s goes back from %s to %s", b.name, told, b.good)

@@ -43,7 +43,7 @@ var broken = []struct {
 			pool.Spec.Paused = nil
 		}
 	}), []string{PausedChangesNothing}},
-	{"changes another node beside each", onPatch(changesAnother), []string{OneAtATime}},
+	{"changes another node beside each", onPatch(changesAnother), []string{MaxUnavailable}},
 	{"does not see that a node went back", sees(func(o client.Object) {
 		if agent, is := o.(*v1alpha1.NodeAgent); is && agent.Status.Phase == v1alpha1.PhaseRolledBack {
 			agent.Status.Phase, agent.Status.CurrentRevision, agent.Status.FailedRevision = v1alpha1.PhaseCommitted, agent.Spec.Revision, nil
@@ -63,10 +63,10 @@ var broken = []struct {
 	}, []string{BecomesItsSpec}},
 	{"locks nothing", func(_ *world, cached client.Client, live client.Reader, drainer nodepool.Drainer) (client.Client, client.Reader, nodepool.Drainer) {
 		return locksNothing{cached}, live, drainer
-	}, []string{NoSecondMachine, NameOnce, OneAtATime}},
+	}, []string{NoSecondMachine, NameOnce, MaxUnavailable}},
 	{"takes its cache for the API server", func(_ *world, cached client.Client, _ client.Reader, drainer nodepool.Drainer) (client.Client, client.Reader, nodepool.Drainer) {
 		return cached, cached, drainer
-	}, []string{NoSecondMachine, NameOnce, OneAtATime}},
+	}, []string{NoSecondMachine, NameOnce, MaxUnavailable}},
 	{"deletes a revision that it makes a machine from", onCreate(deletesItsRevision), []string{RevisionKept}},
 	{"leaves infrastructure machines behind", onCreate(leavesInfrastructure), []string{NothingLeft}},
 	{"says that no machine is ready", func(_ *world, cached client.Client, live client.Reader, drainer nodepool.Drainer) (client.Client, client.Reader, nodepool.Drainer) {
@@ -95,7 +95,7 @@ func TestEachInvariantIsFoundBroken(t *testing.T) {
 		})
 	}
 	for _, invariant := range []string{
-		OneAtATime, NoSecondMachine, NameOnce, NoneForADeletedPool, PausedChangesNothing, OneForABadRevision, OnlyTheTemplateRolls, NoneWithoutNeed,
+		MaxUnavailable, NoSecondMachine, NameOnce, NoneForADeletedPool, PausedChangesNothing, OneForABadRevision, OnlyTheTemplateRolls, NoneWithoutNeed,
 		DrainedFirst, RevisionKept, BecomesItsSpec, StatusSaysSo, NothingLeft,
 	} {
 		if !found[invariant] {

@@ -9,6 +9,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/util/intstr"
 	"k8s.io/utils/ptr"
 	clusterv1 "sigs.k8s.io/cluster-api/api/core/v1beta2"
 
@@ -267,6 +268,15 @@ func (t template) write(p *v1alpha1.NodePool) {
 	p.Spec.Template.Metadata.Labels = map[string]v1alpha1.LabelValue{"tier": v1alpha1.LabelValue(t.label)}
 }
 
+// rollouts are how many nodes users let be unavailable.
+var rollouts = []string{"1", "2", "3", "10%", "60%", "100%"}
+
+func rolloutOf(number int) string { return rollouts[number%len(rollouts)] }
+
+func writeRollout(most string, p *v1alpha1.NodePool) {
+	p.Spec.Rollout.MaxUnavailable = ptr.To(intstr.Parse(most))
+}
+
 // createPool makes the pool, for the first time or anew.
 func (w *world) createPool() {
 	if w.pool() != nil {
@@ -306,6 +316,8 @@ func (w *world) userDoes(e event) bool {
 		w.ask(next)
 	case editPause, editResume:
 		w.editPool(func(p *v1alpha1.NodePool) { p.Spec.Paused = ptr.To(e.what == editPause) })
+	case editRollout:
+		w.editPool(func(p *v1alpha1.NodePool) { writeRollout(rolloutOf(e.number), p) })
 	case deletePool:
 		_ = w.api.remove(pools, poolName, nil)
 	case deleteMachine:

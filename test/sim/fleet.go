@@ -31,6 +31,8 @@ type box struct {
 	// failed is what it went back from last, and denied the revision that it does not try again.
 	failed *v1alpha1.FailedRevision
 	denied string
+	// wentBack is when that was.
+	wentBack time.Time
 	// silent and ill are until when it is that, and struck when it last became so.
 	silent, ill, struck time.Time
 	// disturbed says that the revision that is being tried keeps the node from being ready.

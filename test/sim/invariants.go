@@ -2,13 +2,16 @@ package sim
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
 	"k8s.io/apimachinery/pkg/api/meta"
+	"k8s.io/apimachinery/pkg/util/intstr"
 	"k8s.io/utils/ptr"
 	clusterv1 "sigs.k8s.io/cluster-api/api/core/v1beta2"
 
@@ -18,9 +21,10 @@ import (
 
 // The invariants, which each write is held to, and what must be so once all faults are over.
 const (
-	// OneAtATime: of the nodes that are there, one is changed at a time. The change of a node begins when it is cordoned for it or
-	// its NodeAgent written, and is over when its agent has settled, it is not cordoned, and its Machine is Available.
-	OneAtATime = "one-at-a-time"
+	// MaxUnavailable: of the nodes that are there, no more are changed at a time than may be unavailable, by default one. The change of a
+	// node begins when it is cordoned for it or its NodeAgent written, and is over when its agent has settled, it is not cordoned, and
+	// its Machine is Available.
+	MaxUnavailable = "max-unavailable"
 	// NoSecondMachine: a machine is made only where there are fewer than the pool asks for.
 	NoSecondMachine = "no-second-machine"
 	// NameOnce: no name is used twice.
@@ -55,6 +59,8 @@ type watch struct {
 	made map[string]bool
 	// changing are the nodes that a manager has begun to change.
 	changing map[string]time.Time
+	// named is how many nodes might be unavailable when the pool's status began to name a machine as being changed.
+	named map[string]int
 	// excused are machines that nobody can know to be wanted no more, as what said so was lost, or a lease.
 	excused map[string]bool
 	// asked is what the pool asked for, and since when. The last is now.
@@ -66,20 +72,21 @@ type watch struct {
 type asked struct {
 	since           time.Time
 	replicas        int
+	most            int // nodes that may be unavailable
 	paused, deleted bool
 	version         string
 	settings        v1alpha1.NodeSettings
 }
 
 func newWatch(w *world) watch {
-	return watch{world: w, made: map[string]bool{}, changing: map[string]time.Time{}, excused: map[string]bool{}}
+	return watch{world: w, made: map[string]bool{}, changing: map[string]time.Time{}, named: map[string]int{}, excused: map[string]bool{}}
 }
 
 // see looks at a change. The writer is the manager that made it; nil for anybody else.
 func (w *watch) see(c change, writer *manager) {
 	switch c.kind {
 	case pools:
-		w.poolChanged(c)
+		w.poolChanged(c, writer)
 	case machines:
 		w.machineChanged(c, writer)
 	case agents:
@@ -100,7 +107,7 @@ func (w *watch) see(c change, writer *manager) {
 	}
 }
 
-func (w *watch) poolChanged(c change) {
+func (w *watch) poolChanged(c change, writer *manager) {
 	if c.after == nil {
 		w.asked[len(w.asked)-1].deleted = true
 		return
@@ -111,9 +118,40 @@ func (w *watch) poolChanged(c change) {
 	}
 	spec := pool.Spec.Template.Spec
 	w.asked = append(w.asked, asked{
-		since: w.world.now, replicas: int(ptr.Deref(pool.Spec.Replicas, 1)), paused: ptr.Deref(pool.Spec.Paused, false), deleted: !pool.DeletionTimestamp.IsZero(),
+		since: w.world.now, replicas: int(ptr.Deref(pool.Spec.Replicas, 1)), most: mayMiss(pool), paused: ptr.Deref(pool.Spec.Paused, false), deleted: !pool.DeletionTimestamp.IsZero(),
 		version: spec.Version, settings: spec.NodeSettings,
 	})
+	for _, name := range pool.Status.Updating {
+		if c.before == nil || !slices.Contains(as[*v1alpha1.NodePool](c.before).Status.Updating, name) {
+			w.named[name] = w.most(writer)
+		}
+	}
+}
+
+// mayMiss is how many nodes of a pool may be unavailable: a percentage is of its replicas, rounded down, and at least one.
+func mayMiss(pool *v1alpha1.NodePool) int {
+	most := pool.Spec.Rollout.MaxUnavailable
+	switch {
+	case most == nil:
+		return 1
+	case most.Type == intstr.Int:
+		return most.IntValue()
+	default:
+		percent, _ := strconv.Atoi(strings.TrimSuffix(most.StrVal, "%"))
+		return max(1, percent*int(ptr.Deref(pool.Spec.Replicas, 1))/100)
+	}
+}
+
+// most is how many nodes might be unavailable at any time of a manager's present round.
+func (w *watch) most(m *manager) int {
+	if m == nil {
+		return w.asked[len(w.asked)-1].most
+	}
+	most := 1
+	for _, a := range w.during(m) {
+		most = max(most, a.most)
+	}
+	return most
 }
 
 // during is what the pool asked for at some time of a manager's present round: the user may edit it in the midst of one.
@@ -226,7 +264,8 @@ func (w *watch) told(before, after *v1alpha1.NodeAgent, writer *manager) {
 		if other.Name == name || agent == nil || agent.Status.Phase != v1alpha1.PhaseRolledBack || agent.Status.FailedRevision == nil {
 			continue
 		}
-		if agent.Status.FailedRevision.Revision == after.Spec.Revision {
+		// Where several are told in one round, one may be back before the next is written.
+		if agent.Status.FailedRevision.Revision == after.Spec.Revision && !w.world.boxes[other.Name].wentBack.After(writer.begun) {
 			w.world.violate(OneForABadRevision, "%s is told to run revision %s, from which %s went back", name, after.Spec.Revision, other.Name)
 		}
 	}
@@ -257,12 +296,24 @@ func (w *watch) begins(name, how string, writer *manager) {
 	if writer.deposed && !slices.Contains(w.world.pool().Status.Updating, name) {
 		return // A request that its successor cannot know of: it has found nothing to change there, and lets another one begin.
 	}
-	for other, since := range w.changing {
+	// One that was named when more might be unavailable is changed, whatever the limit is since; and one whose change goes on is no further
+	// one, whatever the limit was when it began.
+	_, already := w.changing[name]
+	most := max(w.named[name], w.most(writer))
+	var others []string
+	for _, other := range slices.Sorted(maps.Keys(w.changing)) {
 		if other != name {
-			w.world.violate(OneAtATime, "%s is %s, and the change of %s, which began at %s, is not over: %s", name, how, other, clock(since.Sub(epoch)), w.state(other))
+			if already {
+				most = max(most, w.named[other])
+			}
+			others = append(others, fmt.Sprintf("%s since %s, %s", other, clock(w.changing[other].Sub(epoch)), w.state(other)))
 		}
 	}
-	if _, already := w.changing[name]; !already {
+	if len(others) >= most {
+		w.world.violate(MaxUnavailable, "%s is %s, where %d may be unavailable, and the change of %d is not over: %s", name, how, most, len(others), strings.Join(others, "; "))
+	}
+	w.world.tally.Together += min(len(others), 1)
+	if !already {
 		w.changing[name] = w.world.now
 	}
 }

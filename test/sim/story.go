@@ -41,6 +41,7 @@ const (
 	editLabels
 	editPause
 	editResume
+	editRollout
 	deleteMachine
 	deleteFirst
 	deletePool
@@ -57,7 +58,7 @@ var whatNames = [whats]string{
 	illMachine: "a machine falls ill", silentMachine: "nothing is heard of a machine", lostStatus: "the pool's status is lost",
 	oldStatus: "an old status of the pool is put back", takenName: "a foreign Node takes a name", lostAgent: "a NodeAgent is deleted",
 	editReplicas: "replicas", editTemplate: "another template", editBack: "the template before", editLabels: "labels of the template", editPause: "paused",
-	editResume: "not paused any more", deleteMachine: "deletes a machine", deleteFirst: "annotates a machine to go first", deletePool: "deletes the pool",
+	editResume: "not paused any more", editRollout: "how it rolls out", deleteMachine: "deletes a machine", deleteFirst: "annotates a machine to go first", deletePool: "deletes the pool",
 }
 
 func (w what) String() string { return whatNames[w] }
@@ -87,6 +88,8 @@ func (e event) String() string {
 		text += ", " + templateOf(e.number).String()
 	case e.what == editReplicas:
 		text += fmt.Sprintf(" %d", e.number)
+	case e.what == editRollout:
+		text += ": " + rolloutOf(e.number)
 	case e.what == lateCache:
 		text += ", that of " + kind(e.number).String() + "s"
 	case e.what <= twoLeaders:
@@ -178,7 +181,7 @@ type odds []struct {
 }
 
 var editOdds = odds{
-	{editReplicas, 8}, {editTemplate, 9}, {editBack, 3}, {editLabels, 1}, {editPause, 2}, {editResume, 2}, {deleteMachine, 3}, {deleteFirst, 1}, {deletePool, 1},
+	{editReplicas, 8}, {editTemplate, 9}, {editBack, 3}, {editLabels, 1}, {editPause, 2}, {editResume, 2}, {editRollout, 3}, {deleteMachine, 3}, {deleteFirst, 1}, {deletePool, 1},
 }
 
 var faultOdds = odds{

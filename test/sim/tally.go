@@ -15,8 +15,9 @@ type Tally struct {
 	// Plans are the rounds of observe, plan and apply; Writes are those that the managers made of it, Conflicts those of them that
 	// somebody else was faster than, and StaleReads the lists that a cache gave which was behind.
 	Plans, Writes, Conflicts, StaleReads int
-	// Machines are those that were made, Changes those told to run another revision, Rollbacks those that went back.
-	Machines, Changes, Rollbacks int
+	// Machines are those that were made, Changes those told to run another revision, Together those whose change began or went on beside
+	// that of others, Rollbacks those that went back.
+	Machines, Changes, Together, Rollbacks int
 	// Faults and Edits are those that met something. Happened has them by what they were.
 	Faults, Edits int
 	Happened      map[string]int
@@ -35,6 +36,7 @@ func (t *Tally) Add(o Tally) {
 	t.StaleReads += o.StaleReads
 	t.Machines += o.Machines
 	t.Changes += o.Changes
+	t.Together += o.Together
 	t.Rollbacks += o.Rollbacks
 	t.Faults += o.Faults
 	t.Edits += o.Edits
@@ -53,8 +55,8 @@ func (t *Tally) Add(o Tally) {
 
 func (t Tally) String() string {
 	var text strings.Builder
-	fmt.Fprintf(&text, "%d pool-days: %d plans, %d writes, %d faults (each day %d or more), %d edits (each day %d or more); %d machines made, %d changed in place, %d rolled back; %d lists from a cache that was behind, "+
-		"%d conflicts; %d times found to be what the spec says", t.Days, t.Plans, t.Writes, t.Faults, t.LeastFaults, t.Edits, t.LeastEdits, t.Machines, t.Changes, t.Rollbacks, t.StaleReads, t.Conflicts, t.Quiets)
+	fmt.Fprintf(&text, "%d pool-days: %d plans, %d writes, %d faults (each day %d or more), %d edits (each day %d or more); %d machines made, %d changed in place, %d times beside others, %d rolled back; %d lists from a cache that was behind, "+
+		"%d conflicts; %d times found to be what the spec says", t.Days, t.Plans, t.Writes, t.Faults, t.LeastFaults, t.Edits, t.LeastEdits, t.Machines, t.Changes, t.Together, t.Rollbacks, t.StaleReads, t.Conflicts, t.Quiets)
 	return text.String()
 }
 
