@@ -247,6 +247,10 @@ type NodePoolStatus struct {
 	// +kubebuilder:validation:items:MaxLength=63
 	Updating []string `json:"updating,omitempty"`
 
+	// rollout is how far the pool's nodes are on the way to the present template.
+	// +optional
+	Rollout *NodePoolRolloutStatus `json:"rollout,omitempty"`
+
 	// disruption is what the pool's machines are spared, or do without, at present.
 	// +optional
 	Disruption *NodePoolDisruption `json:"disruption,omitempty"`

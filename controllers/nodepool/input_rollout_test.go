@@ -27,6 +27,8 @@ func badRollouts() map[string]mistake {
 		"more than all":             {"a percentage ends at 100", mayMiss("101%"), none},
 		"half a percent":            {"a percentage is whole", mayMiss("0.5%"), none},
 		"a number that is a string": {"a string is a percentage", func(p *v1alpha1.NodePool) { p.Spec.Rollout.MaxUnavailable = ptr.To(intstr.FromString("3")) }, none},
+		"ready before it is":        {"time does not run back", func(p *v1alpha1.NodePool) { p.Spec.Rollout.MinReadySeconds = ptr.To[int32](-1) }, "spec.rollout.minReadySeconds"},
+		"ready for a week":          {"nobody waits so long for each node", func(p *v1alpha1.NodePool) { p.Spec.Rollout.MinReadySeconds = ptr.To[int32](604800) }, "spec.rollout.minReadySeconds"},
 		"a word":                    {"a string is a percentage", mayMiss("all"), none},
 	}
 }

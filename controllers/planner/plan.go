@@ -81,9 +81,7 @@ func requeue(f *fleet, result Result) time.Duration {
 		after = f.Refused.Until.Sub(f.Now)
 	}
 	for _, p := range result.Problems {
-		if p.RetryAfter > 0 && (after == 0 || p.RetryAfter < after) {
-			after = p.RetryAfter
-		}
+		after = sooner(after, p.RetryAfter)
 	}
-	return after
+	return sooner(after, f.rollout.soonest())
 }

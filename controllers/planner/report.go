@@ -75,12 +75,22 @@ func Report(s Snapshot, result Result, outcome Outcome) (v1alpha1.NodePoolStatus
 	}
 	status.Reserved = stillReserved(f, outcome)
 	status.Updating = result.Updating
+	status.Rollout = rolloutStatus(f.rollout, result)
 	tally := count(f, outcome)
 	tally.writeTo(&status, f)
 	deferred := lasting(result, outcome, tally)
 	status.Disruption = disruptionStatus(deferred)
 	setConditions(&status, f, result, outcome, tally, blockedDrains(f, outcome))
 	return status, append(events(s, result, outcome, status), deferralEvents(s.Pool.Status, status, deferred)...)
+}
+
+// rolloutStatus says how far a rollout is; nil for nothing to say.
+func rolloutStatus(r *rollout, result Result) *v1alpha1.NodePoolRolloutStatus {
+	ready := readyMachines(r, result.Updating)
+	if len(ready) == 0 {
+		return nil
+	}
+	return &v1alpha1.NodePoolRolloutStatus{Ready: ready}
 }
 
 // tally is how many machines of which kind there are: all in total, and the rest without those that are being deleted.

@@ -3,6 +3,7 @@ package planner
 import (
 	"fmt"
 	"slices"
+	"time"
 
 	"k8s.io/apimachinery/pkg/api/meta"
 
@@ -191,6 +192,9 @@ func (r *rollout) class(m *machine) disruption.Class { return r.change(m).class 
 func (r *rollout) state(m *machine) string {
 	if r.states[m.Name] == "" {
 		r.states[m.Name] = m.state(r.Revision)
+		if r.rests(m) {
+			r.states[m.Name] += ", and has to stay ready until " + r.restsUntil(m).UTC().Format(time.RFC3339)
+		}
 	}
 	return r.states[m.Name]
 }

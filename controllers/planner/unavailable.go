@@ -37,6 +37,8 @@ type unavailability struct {
 	isOpen map[string]bool
 	// begun are the names of those whose change has begun and is not over, or begins with this plan, in the order in which they go on.
 	begun []string
+	// turn says of each of them that others wait for it, as the end of a sentence.
+	turn map[string]string
 	// place is where each of these is among those of them that are not open.
 	place map[string]int
 	// closed is how many of them are not open.
@@ -47,9 +49,12 @@ type unavailability struct {
 }
 
 func newUnavailability(r *rollout, deleted int) *unavailability {
-	u := &unavailability{rollout: r, most: maxUnavailable(r.Pool), deleted: deleted, isOpen: make(map[string]bool, len(r.open)), place: map[string]int{}}
+	u := &unavailability{rollout: r, most: maxUnavailable(r.Pool), deleted: deleted, isOpen: make(map[string]bool, len(r.open)), place: map[string]int{}, turn: map[string]string{}}
 	for _, m := range r.open {
 		u.isOpen[m.Name] = true
+	}
+	for _, m := range r.resting() {
+		u.turn[m.Name] = r.state(m)
 	}
 	for _, name := range stillUpdating(r) {
 		u.begin(name)
@@ -68,6 +73,9 @@ func (u *unavailability) begin(name string) {
 		return
 	}
 	u.begun = append(u.begun, name)
+	if u.turn[name] == "" {
+		u.turn[name] = "is changed first"
+	}
 	u.place[name] = u.closed
 	if !u.isOpen[name] {
 		u.closed++
@@ -99,7 +107,7 @@ func (u *unavailability) said(name string, most int) []string {
 	place, begun := u.place[name]
 	for _, other := range u.begun {
 		if len(list) < most && !u.isOpen[other] && (!begun || u.place[other] < place) {
-			list = append(list, other+" is changed first")
+			list = append(list, other+" "+u.turn[other])
 		}
 	}
 	if begun {

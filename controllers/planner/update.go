@@ -107,8 +107,12 @@ func stillUpdating(r *rollout) []string {
 	return names
 }
 
-// isOver says that a machine whose change has begun runs what it was told to, is well, and is to run nothing else.
-func (r *rollout) isOver(m *machine) bool {
+// isOver says that a machine whose change has begun runs what it was told to, is well for as long as it has to be, and is to run nothing
+// else.
+func (r *rollout) isOver(m *machine) bool { return r.arrived(m) && !r.Now.Before(r.restsUntil(m)) }
+
+// arrived says the same, but that it may have been well for too short a time.
+func (r *rollout) arrived(m *machine) bool {
 	return !r.holds(m) && !m.cordoned && (!r.wants(m) || r.isFixed(m))
 }
 
