@@ -293,8 +293,8 @@ type DeferredAction struct {
 	Count int32 `json:"count,omitempty"`
 
 	// reason is what it waits for, in one word: Paused, Stalled (the template cannot be used), Refused (by the API server),
-	// RolledBack (a machine went back from what the template says), OneAtATime, or MaxUnavailable (the same where more than
-	// one may be unavailable). Others may come.
+	// RolledBack (a machine went back from what the template says), OneAtATime, MaxUnavailable (the same where more than
+	// one may be unavailable) or Canary. Others may come.
 	// +required
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=63

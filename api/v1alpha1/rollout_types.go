@@ -26,10 +26,60 @@ type NodePoolRollout struct {
 	// +kubebuilder:validation:Minimum=0
 	// +kubebuilder:validation:Maximum=86400
 	MinReadySeconds *int32 `json:"minReadySeconds,omitempty"`
+
+	// canary are nodes that are given a change before the others. Default: there are none.
+	// +optional
+	Canary *RolloutCanary `json:"canary,omitempty"`
+}
+
+// RolloutCanary are nodes that are given a change before the others.
+type RolloutCanary struct {
+	// replicas is how many nodes it has. As many as maxUnavailable allows are changed at a time; the other nodes are left alone
+	// until each of the canary runs the change, has proved it and is well. Machines that are made from the new template
+	// meanwhile count. Where it is as many as the pool has, or more, the whole pool is the canary. To go back to what all nodes
+	// ran before the rollout takes none. Default: 1.
+	// +optional
+	// +default=1
+	// +kubebuilder:validation:Minimum=1
+	// +kubebuilder:validation:Maximum=10000
+	Replicas *int32 `json:"replicas,omitempty"`
+
+	// soakSeconds is for how long all of the canary have to stay well then, before the other nodes are changed. Where one falls
+	// ill meanwhile, the time begins anew. Up to a week. Default: 0.
+	// +optional
+	// +default=0
+	// +kubebuilder:validation:Minimum=0
+	// +kubebuilder:validation:Maximum=604800
+	SoakSeconds *int32 `json:"soakSeconds,omitempty"`
 }
 
 // NodePoolRolloutStatus is how far a rollout is.
 type NodePoolRolloutStatus struct {
+	// revision is the revision that the nodes are given.
+	// +optional
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=63
+	Revision string `json:"revision,omitempty"`
+
+	// phase is Canary (the canary is changed), Soaking (it has to stay well), Rolling (the others are changed) or Complete.
+	// Others may come.
+	// +optional
+	Phase RolloutPhase `json:"phase,omitempty"`
+
+	// startedAt is when the pool was first seen to ask for that revision.
+	// +optional
+	StartedAt metav1.Time `json:"startedAt,omitempty,omitzero"`
+
+	// canary is how far the canary is; absent for a rollout that has none.
+	// +optional
+	Canary *RolloutCanaryStatus `json:"canary,omitempty"`
+
+	// completedRevision is the last revision that all of the pool's nodes ran.
+	// +optional
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=63
+	CompletedRevision string `json:"completedRevision,omitempty"`
+
 	// ready are those of the pool's updating machines that run what they were told and are well, and that have to stay so for
 	// rollout.minReadySeconds.
 	// +optional
@@ -37,6 +87,41 @@ type NodePoolRolloutStatus struct {
 	// +listMapKey=name
 	// +kubebuilder:validation:MaxItems=1000
 	Ready []ReadyMachine `json:"ready,omitempty"`
+}
+
+// RolloutPhase is how far a rollout is, in one word.
+// +kubebuilder:validation:MinLength=1
+// +kubebuilder:validation:MaxLength=63
+// +kubebuilder:validation:Pattern=`^[A-Z][A-Za-z0-9]*$`
+type RolloutPhase string
+
+// The phases of a rollout.
+const (
+	// RolloutPhaseCanary: the nodes of the canary are changed, and the others left alone.
+	RolloutPhaseCanary RolloutPhase = "Canary"
+	// RolloutPhaseSoaking: the canary has to stay well for a while.
+	RolloutPhaseSoaking RolloutPhase = "Soaking"
+	// RolloutPhaseRolling: the others are changed.
+	RolloutPhaseRolling RolloutPhase = "Rolling"
+	// RolloutPhaseComplete: all nodes run the revision, or were made to.
+	RolloutPhaseComplete RolloutPhase = "Complete"
+)
+
+// RolloutCanaryStatus is how far a canary is.
+type RolloutCanaryStatus struct {
+	// replicas is how many nodes the canary has: as many as the pool, where that has fewer than are asked for.
+	// +optional
+	// +kubebuilder:validation:Minimum=0
+	Replicas *int32 `json:"replicas,omitempty"`
+
+	// provedReplicas is how many nodes run the revision, have proved it and are well.
+	// +optional
+	// +kubebuilder:validation:Minimum=0
+	ProvedReplicas *int32 `json:"provedReplicas,omitempty"`
+
+	// provedAt is since when these are as many as the canary has; absent while they are not.
+	// +optional
+	ProvedAt metav1.Time `json:"provedAt,omitempty,omitzero"`
 }
 
 // ReadyMachine is a machine that is well.

@@ -16,6 +16,12 @@ func mayMiss(most string) func(*v1alpha1.NodePool) {
 	return func(p *v1alpha1.NodePool) { p.Spec.Rollout.MaxUnavailable = ptr.To(intstr.Parse(most)) }
 }
 
+func canary(replicas, soakSeconds int32) func(*v1alpha1.NodePool) {
+	return func(p *v1alpha1.NodePool) {
+		p.Spec.Rollout.Canary = &v1alpha1.RolloutCanary{Replicas: &replicas, SoakSeconds: &soakSeconds}
+	}
+}
+
 // badRollouts are mistakes in how a pool is to roll out.
 func badRollouts() map[string]mistake {
 	const none = "with none, no node could be changed"
@@ -29,6 +35,10 @@ func badRollouts() map[string]mistake {
 		"a number that is a string": {"a string is a percentage", func(p *v1alpha1.NodePool) { p.Spec.Rollout.MaxUnavailable = ptr.To(intstr.FromString("3")) }, none},
 		"ready before it is":        {"time does not run back", func(p *v1alpha1.NodePool) { p.Spec.Rollout.MinReadySeconds = ptr.To[int32](-1) }, "spec.rollout.minReadySeconds"},
 		"ready for a week":          {"nobody waits so long for each node", func(p *v1alpha1.NodePool) { p.Spec.Rollout.MinReadySeconds = ptr.To[int32](604800) }, "spec.rollout.minReadySeconds"},
+		"a canary of none":          {"nothing would prove the change", canary(0, 0), "spec.rollout.canary.replicas"},
+		"a canary of less":          {"it is a number of nodes", canary(-1, 0), "spec.rollout.canary.replicas"},
+		"soaked before it began":    {"time does not run back", canary(1, -1), "spec.rollout.canary.soakSeconds"},
+		"soaked for a month":        {"a rollout ends", canary(1, 2592000), "spec.rollout.canary.soakSeconds"},
 		"a word":                    {"a string is a percentage", mayMiss("all"), none},
 	}
 }

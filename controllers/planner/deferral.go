@@ -39,10 +39,11 @@ const (
 	DeferredRollout     = "OneAtATime"
 	// DeferredMaxUnavailable is DeferredRollout for a pool of which more than one node may be unavailable.
 	DeferredMaxUnavailable = "MaxUnavailable"
+	DeferredCanary         = "Canary"
 )
 
 // turns are reasons for which the others wait while some are changed. It goes on by itself.
-var turns = []string{DeferredRollout, DeferredMaxUnavailable}
+var turns = []string{DeferredRollout, DeferredMaxUnavailable, DeferredCanary}
 
 // passing are reasons that are over within moments. A status that had them would be written for each.
 var passing = []string{DeferredCacheBehind, DeferredUnconfirmed, DeferredReservation, DeferredBatch}

@@ -57,6 +57,9 @@ func judgeUpdate(r *rollout, result Result, outcome Outcome, t tally) *verdict {
 		return nil
 	}
 	message := machinesOf(r.updated, t.want, "runs", "run") + " revision " + r.Revision
+	if canary := r.canary.says(); canary != "" {
+		message += "; " + canary
+	}
 	for _, why := range []func(*rollout, Result, Outcome, []*machine) string{saysBegun, saysDeferred, saysUnreachable} {
 		if words := why(r, result, outcome, begun); words != "" {
 			return &verdict{reason: v1alpha1.ReasonUpdating, message: message + "; " + words, progressing: true}
@@ -88,7 +91,7 @@ func saysBegun(r *rollout, _ Result, outcome Outcome, begun []*machine) string {
 // saysDeferred says what the next one waits for.
 func saysDeferred(_ *rollout, result Result, _ Outcome, _ []*machine) string {
 	for _, d := range result.Deferred {
-		if d.Verb == Update && d.Reason != DeferredUnconfirmed {
+		if d.Verb == Update && d.Reason != DeferredUnconfirmed && d.Reason != DeferredCanary { // It is said how far that one is.
 			return fmt.Sprintf("%s: %s", counted(d.Count, "waits", "wait"), d.Message)
 		}
 	}

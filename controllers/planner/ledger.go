@@ -10,7 +10,7 @@ import (
 type check func(*ledger, *Proposal) (reason, message string)
 
 // checks are asked in this order. The first that objects is the reason kept.
-var checks = []check{cacheBehind, paused, poolDeleting, stalled, refused, rolledBack, tooManyUnavailable, unconfirmed, batchFull, unnamed}
+var checks = []check{cacheBehind, paused, poolDeleting, stalled, refused, rolledBack, canaryFirst, tooManyUnavailable, unconfirmed, batchFull, unnamed}
 
 // ledger admits or defers what the proposers propose. Every change to a machine goes through it.
 type ledger struct {

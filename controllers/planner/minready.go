@@ -62,20 +62,3 @@ func readyMachines(r *rollout, updating []string) []v1alpha1.ReadyMachine {
 	}
 	return list
 }
-
-// soonest is how long it is until something is to be done that no event tells of; zero for never.
-func (r *rollout) soonest() time.Duration {
-	var after time.Duration
-	for _, m := range r.resting() {
-		after = sooner(after, r.restsUntil(m).Sub(r.Now))
-	}
-	return after
-}
-
-// sooner is the shorter of two waits, where zero is none.
-func sooner(a, b time.Duration) time.Duration {
-	if a == 0 || b != 0 && b < a {
-		return b
-	}
-	return a
-}

@@ -47,7 +47,7 @@ func prunable(f *fleet, result Result) []string {
 	}
 	var unused []string
 	for _, revision := range f.StoredRevisions {
-		if revision != f.Revision {
+		if revision != f.Revision && (f.Pool.Status.Rollout == nil || revision != f.Pool.Status.Rollout.CompletedRevision) {
 			unused = append(unused, revision)
 		}
 	}

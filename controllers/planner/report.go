@@ -84,15 +84,6 @@ func Report(s Snapshot, result Result, outcome Outcome) (v1alpha1.NodePoolStatus
 	return status, append(events(s, result, outcome, status), deferralEvents(s.Pool.Status, status, deferred)...)
 }
 
-// rolloutStatus says how far a rollout is; nil for nothing to say.
-func rolloutStatus(r *rollout, result Result) *v1alpha1.NodePoolRolloutStatus {
-	ready := readyMachines(r, result.Updating)
-	if len(ready) == 0 {
-		return nil
-	}
-	return &v1alpha1.NodePoolRolloutStatus{Ready: ready}
-}
-
 // tally is how many machines of which kind there are: all in total, and the rest without those that are being deleted.
 type tally struct {
 	want, total                       int

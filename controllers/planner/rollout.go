@@ -36,6 +36,8 @@ type rollout struct {
 	doubted *machine
 	// updated is how many run the target, which has proved itself on each of them.
 	updated int
+	// canary is how far the nodes are that are given the target before the others.
+	canary canary
 
 	changes map[[2]string]change
 	states  map[string]string
@@ -56,6 +58,7 @@ func newRollout(f *fleet) *rollout {
 		r.sort(m)
 	}
 	r.waiting = ranked(r.waiting)
+	r.canary = newCanary(r)
 	return r
 }
 

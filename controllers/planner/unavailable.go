@@ -41,8 +41,8 @@ type unavailability struct {
 	turn map[string]string
 	// place is where each of these is among those of them that are not open.
 	place map[string]int
-	// closed is how many of them are not open.
-	closed int
+	// closed is how many of them are not open, and untold how many have yet to be told to run the target.
+	closed, untold int
 	// going are the names of those that are being deleted, by anybody, and have a Node, and how many more are deleted by this plan.
 	going   []string
 	deleted int
@@ -56,8 +56,11 @@ func newUnavailability(r *rollout, deleted int) *unavailability {
 	for _, m := range r.resting() {
 		u.turn[m.Name] = r.state(m)
 	}
-	for _, name := range stillUpdating(r) {
-		u.begin(name)
+	for _, m := range r.begunMembers() {
+		u.begin(m.Name)
+		if m.told == r.Revision {
+			u.untold--
+		}
 	}
 	for _, m := range r.leaving {
 		if m.Status.NodeRef.IsDefined() {
@@ -77,6 +80,7 @@ func (u *unavailability) begin(name string) {
 		u.turn[name] = "is changed first"
 	}
 	u.place[name] = u.closed
+	u.untold++
 	if !u.isOpen[name] {
 		u.closed++
 	}

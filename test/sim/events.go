@@ -268,13 +268,38 @@ func (t template) write(p *v1alpha1.NodePool) {
 	p.Spec.Template.Metadata.Labels = map[string]v1alpha1.LabelValue{"tier": v1alpha1.LabelValue(t.label)}
 }
 
-// rollouts are how many nodes users let be unavailable.
-var rollouts = []string{"1", "2", "3", "10%", "60%", "100%"}
+// howRollsOut is how a user has a pool roll out.
+type howRollsOut struct {
+	// most is how many nodes may be unavailable.
+	most string
+	// canary is how many nodes go first, and soaks for how many seconds; ready is how many seconds each has to stay well.
+	canary, soaks, ready int32
+}
 
-func rolloutOf(number int) string { return rollouts[number%len(rollouts)] }
+// rollouts are those that users think of.
+var rollouts = []howRollsOut{
+	{most: "1"}, {most: "2"}, {most: "3"}, {most: "10%"}, {most: "60%"}, {most: "100%"}, {most: "1", ready: 30}, {most: "3", ready: 120},
+	{most: "2", canary: 1, soaks: 60}, {most: "100%", canary: 2}, {most: "3", canary: 9, soaks: 300, ready: 10},
+}
 
-func writeRollout(most string, p *v1alpha1.NodePool) {
-	p.Spec.Rollout.MaxUnavailable = ptr.To(intstr.Parse(most))
+func rolloutOf(number int) howRollsOut { return rollouts[number%len(rollouts)] }
+
+func (h howRollsOut) String() string {
+	text := h.most + " may be unavailable"
+	if h.canary > 0 {
+		text += fmt.Sprintf(", a canary of %d for %d seconds", h.canary, h.soaks)
+	}
+	if h.ready > 0 {
+		text += fmt.Sprintf(", each ready for %d seconds", h.ready)
+	}
+	return text
+}
+
+func (h howRollsOut) write(p *v1alpha1.NodePool) {
+	p.Spec.Rollout = v1alpha1.NodePoolRollout{MaxUnavailable: ptr.To(intstr.Parse(h.most)), MinReadySeconds: &h.ready}
+	if h.canary > 0 {
+		p.Spec.Rollout.Canary = &v1alpha1.RolloutCanary{Replicas: &h.canary, SoakSeconds: &h.soaks}
+	}
 }
 
 // createPool makes the pool, for the first time or anew.
@@ -317,7 +342,7 @@ func (w *world) userDoes(e event) bool {
 	case editPause, editResume:
 		w.editPool(func(p *v1alpha1.NodePool) { p.Spec.Paused = ptr.To(e.what == editPause) })
 	case editRollout:
-		w.editPool(func(p *v1alpha1.NodePool) { writeRollout(rolloutOf(e.number), p) })
+		w.editPool(rolloutOf(e.number).write)
 	case deletePool:
 		_ = w.api.remove(pools, poolName, nil)
 	case deleteMachine:

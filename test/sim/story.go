@@ -89,7 +89,7 @@ func (e event) String() string {
 	case e.what == editReplicas:
 		text += fmt.Sprintf(" %d", e.number)
 	case e.what == editRollout:
-		text += ": " + rolloutOf(e.number)
+		text += ": " + rolloutOf(e.number).String()
 	case e.what == lateCache:
 		text += ", that of " + kind(e.number).String() + "s"
 	case e.what <= twoLeaders:

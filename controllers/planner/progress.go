@@ -1,0 +1,66 @@
+package planner
+
+import (
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/drover-dev/drover/api/v1alpha1"
+)
+
+// rolloutStatus says how far a rollout is. While the target is not known, or the pool is being deleted, it is what was said last.
+func rolloutStatus(r *rollout, result Result) *v1alpha1.NodePoolRolloutStatus {
+	was := r.Pool.Status.Rollout
+	if r.Revision == "" || r.deleting() {
+		return was
+	}
+	status := &v1alpha1.NodePoolRolloutStatus{Revision: r.Revision, StartedAt: metav1.NewTime(r.Now.Truncate(time.Second)), Phase: r.phase()}
+	if was != nil {
+		status.CompletedRevision = was.CompletedRevision
+		if was.Revision == r.Revision {
+			status.StartedAt = was.StartedAt
+		}
+	}
+	if status.Phase == v1alpha1.RolloutPhaseComplete && r.updated > 0 && r.updated == len(r.active) {
+		status.CompletedRevision = r.Revision
+	}
+	status.Canary = r.canary.status()
+	status.Ready = readyMachines(r, result.Updating)
+	return status
+}
+
+// phase is how far a rollout is, in one word. It is complete when all machines run the target, and stays so while others are made.
+func (r *rollout) phase() v1alpha1.RolloutPhase {
+	was := r.Pool.Status.Rollout
+	wasComplete := was != nil && was.Revision == r.Revision && was.Phase == v1alpha1.RolloutPhaseComplete
+	switch {
+	case r.done() && (wasComplete || r.updated == len(r.active) && len(r.active) >= r.want()):
+		return v1alpha1.RolloutPhaseComplete
+	case r.canary.isSoaking():
+		return v1alpha1.RolloutPhaseSoaking
+	case r.canary.holds:
+		return v1alpha1.RolloutPhaseCanary
+	default:
+		return v1alpha1.RolloutPhaseRolling
+	}
+}
+
+// soonest is how long it is until something is to be done that no event tells of; zero for never.
+func (r *rollout) soonest() time.Duration {
+	var after time.Duration
+	for _, m := range r.resting() {
+		after = sooner(after, r.restsUntil(m).Sub(r.Now))
+	}
+	if r.canary.isSoaking() && len(r.waiting) > 0 {
+		after = sooner(after, r.canary.soaks.Sub(r.Now))
+	}
+	return after
+}
+
+// sooner is the shorter of two waits, where zero is none.
+func sooner(a, b time.Duration) time.Duration {
+	if a == 0 || b != 0 && b < a {
+		return b
+	}
+	return a
+}
