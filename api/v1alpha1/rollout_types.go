@@ -30,7 +30,27 @@ type NodePoolRollout struct {
 	// canary are nodes that are given a change before the others. Default: there are none.
 	// +optional
 	Canary *RolloutCanary `json:"canary,omitempty"`
+
+	// onFailure is what becomes of a rollout when a node went back from the change, as it did not prove itself there. It is given
+	// to no other node in any case. Pause leaves those alone that run it; the change is tried again when the node that went back
+	// is replaced. Rollback gives them what that node went back to, as many at a time as maxUnavailable allows, and does not try
+	// the change again until the template is another one. Default: Pause.
+	// +optional
+	// +default="Pause"
+	// +kubebuilder:validation:Enum=Pause;Rollback
+	OnFailure RolloutFailurePolicy `json:"onFailure,omitempty"`
 }
+
+// RolloutFailurePolicy is what becomes of a rollout that failed.
+type RolloutFailurePolicy string
+
+// What becomes of a rollout that failed.
+const (
+	// RolloutOnFailurePause leaves the nodes as they are.
+	RolloutOnFailurePause RolloutFailurePolicy = "Pause"
+	// RolloutOnFailureRollback gives those that run the change back what they ran before.
+	RolloutOnFailureRollback RolloutFailurePolicy = "Rollback"
+)
 
 // RolloutCanary are nodes that are given a change before the others.
 type RolloutCanary struct {
@@ -61,8 +81,9 @@ type NodePoolRolloutStatus struct {
 	// +kubebuilder:validation:MaxLength=63
 	Revision string `json:"revision,omitempty"`
 
-	// phase is Canary (the canary is changed), Soaking (it has to stay well), Rolling (the others are changed) or Complete.
-	// Others may come.
+	// phase is Canary (the canary is changed), Soaking (it has to stay well), Rolling (the others are changed), Complete,
+	// Stopped (a node went back, and no other is changed), RollingBack (nodes are given back what they ran before) or
+	// RolledBack. Others may come.
 	// +optional
 	Phase RolloutPhase `json:"phase,omitempty"`
 
@@ -73,6 +94,11 @@ type NodePoolRolloutStatus struct {
 	// canary is how far the canary is; absent for a rollout that has none.
 	// +optional
 	Canary *RolloutCanaryStatus `json:"canary,omitempty"`
+
+	// failed is what the template asks for, if that was given up: with onFailure Rollback a node went back from it. It is not
+	// tried again until the template is another one.
+	// +optional
+	Failed *FailedRollout `json:"failed,omitempty"`
 
 	// completedRevision is the last revision that all of the pool's nodes ran.
 	// +optional
@@ -105,6 +131,12 @@ const (
 	RolloutPhaseRolling RolloutPhase = "Rolling"
 	// RolloutPhaseComplete: all nodes run the revision, or were made to.
 	RolloutPhaseComplete RolloutPhase = "Complete"
+	// RolloutPhaseStopped: a node went back, and no other is given the revision.
+	RolloutPhaseStopped RolloutPhase = "Stopped"
+	// RolloutPhaseRollingBack: the nodes that were given the revision are given back what they ran before.
+	RolloutPhaseRollingBack RolloutPhase = "RollingBack"
+	// RolloutPhaseRolledBack: they run that.
+	RolloutPhaseRolledBack RolloutPhase = "RolledBack"
 )
 
 // RolloutCanaryStatus is how far a canary is.
@@ -122,6 +154,37 @@ type RolloutCanaryStatus struct {
 	// provedAt is since when these are as many as the canary has; absent while they are not.
 	// +optional
 	ProvedAt metav1.Time `json:"provedAt,omitempty,omitzero"`
+}
+
+// FailedRollout is a revision that was given up, and why.
+type FailedRollout struct {
+	// revision is its name.
+	// +required
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=63
+	Revision string `json:"revision,omitempty"`
+
+	// previousRevision is what the nodes are given back that were given it.
+	// +required
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=63
+	PreviousRevision string `json:"previousRevision,omitempty"`
+
+	// machine is the first Machine whose node went back from it.
+	// +required
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=63
+	Machine string `json:"machine,omitempty"`
+
+	// message says what failed on that, with the end of the component's log.
+	// +required
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=1024
+	Message string `json:"message,omitempty"`
+
+	// time is when that node went back.
+	// +required
+	Time metav1.Time `json:"time,omitempty,omitzero"`
 }
 
 // ReadyMachine is a machine that is well.

@@ -39,6 +39,7 @@ func badRollouts() map[string]mistake {
 		"a canary of less":          {"it is a number of nodes", canary(-1, 0), "spec.rollout.canary.replicas"},
 		"soaked before it began":    {"time does not run back", canary(1, -1), "spec.rollout.canary.soakSeconds"},
 		"soaked for a month":        {"a rollout ends", canary(1, 2592000), "spec.rollout.canary.soakSeconds"},
+		"another end":               {"there are two", func(p *v1alpha1.NodePool) { p.Spec.Rollout.OnFailure = "Abort" }, "spec.rollout.onFailure"},
 		"a word":                    {"a string is a percentage", mayMiss("all"), none},
 	}
 }

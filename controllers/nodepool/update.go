@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 
+	appsv1 "k8s.io/api/apps/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/utils/ptr"
 	clusterv1 "sigs.k8s.io/cluster-api/api/core/v1beta2"
@@ -57,7 +58,7 @@ func (r *Reconciler) updateMachine(ctx context.Context, seen *observation, actio
 	if agent == nil || revision == nil {
 		return fmt.Errorf("change NodeAgent %s to revision %s: one of them is gone", action.Name, action.Revision)
 	}
-	wanted, err := desired.Spec(revision, seen.bundle, agent.Spec.Cluster)
+	wanted, err := r.specOf(ctx, seen, revision, agent.Spec.Cluster)
 	if err != nil {
 		return fmt.Errorf("change NodeAgent %s: %w", agent.Name, err)
 	}
@@ -71,6 +72,14 @@ func (r *Reconciler) updateMachine(ctx context.Context, seen *observation, actio
 	}
 	r.agents.Wrote(next)
 	return nil
+}
+
+// specOf is what a node of a revision is to run: of the template's with the bundle that is observed, of an older one with its own.
+func (r *Reconciler) specOf(ctx context.Context, seen *observation, revision *appsv1.ControllerRevision, facts v1alpha1.ClusterSettings) (v1alpha1.NodeAgentSpec, error) {
+	if revision.Labels[v1alpha1.RevisionLabel] != seen.Revision {
+		return desired.SpecOf(ctx, r.Client, revision, facts) //nolint:wrapcheck // the caller does
+	}
+	return desired.Spec(revision, seen.bundle, facts) //nolint:wrapcheck // the caller does
 }
 
 // noteMissing notes what nodes were told by a manager that noted nothing yet, or what somebody has taken off their Machines: of

@@ -36,11 +36,11 @@ func newCanary(r *rollout) canary {
 	c := canary{asked: int(ptr.Deref(spec.Replicas, 1))}
 	c.size = min(c.asked, r.want())
 	for _, m := range r.active {
-		if m.agent == nil || m.told != r.Revision || !m.joined() {
+		if m.agent == nil || m.told != r.target || !m.joined() {
 			continue
 		}
 		c.given++
-		if m.runs(r.Revision) && m.well() && (!m.begun || r.isOver(m)) {
+		if m.runs(r.target) && m.well() && (!m.begun || r.isOver(m)) {
 			c.proved++
 		}
 	}
@@ -54,7 +54,7 @@ func newCanary(r *rollout) canary {
 		c.soaks = c.provedAt.Add(time.Duration(ptr.Deref(spec.SoakSeconds, 0)) * time.Second)
 	}
 	switch {
-	case !slices.ContainsFunc(r.active, r.outdated): // there are no others
+	case r.reverts(), !slices.ContainsFunc(r.active, r.outdated): // there is no canary, or there are no others
 	case record != nil && record.CompletedRevision == r.Revision:
 	case known && (record.Phase == v1alpha1.RolloutPhaseRolling || record.Phase == v1alpha1.RolloutPhaseComplete):
 	case record != nil && !known:

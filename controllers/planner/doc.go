@@ -34,15 +34,17 @@
 //
 // # Changes in place
 //
-// When the template is another one, the machines there are get its revision, the target, one node at a time (rollout.go sorts
-// them, update.go proposes, and the ledger lets one begin). A change is made in two steps:
+// When the template is another one, the machines there are get its revision, the target, as many nodes at a time as may be unavailable,
+// by default one (unavailable.go counts them; canary.go has some go first; rollback.go makes the target the revision before, where one
+// went back and the pool says so; rollout.go sorts
+// them, update.go proposes, and the ledger lets them begin). A change is made in two steps:
 //
 //  1. the machine is named in status.updating, with an optimistic lock on the pool;
 //  2. its NodeAgent is written, with an optimistic lock on that, after a drain where pods would not survive.
 //
 // It leaves status.updating when it runs what it was told to and is well. Both steps rest on a [Snapshot] that is Confirmed:
 // the pool was read from the API server, and then the NodeAgents, and after these the Machines, of all that its status names and of
-// the one that would be next.
+// those that would be next.
 // So what another manager has begun is seen, or the lock fails. Where a status was lost in the meantime, the NodeAgent itself
 // shows that its machine has not answered yet, and a Node that it was cordoned; only a manager that lost its lease between the two steps, with
 // the status lost besides, could change a second one.

@@ -56,7 +56,7 @@ func judgeUpdate(r *rollout, result Result, outcome Outcome, t tally) *verdict {
 	if len(r.waiting)+len(r.unreachable)+len(begun)+len(outcome.Updated)+len(outcome.Drains) == 0 {
 		return nil
 	}
-	message := machinesOf(r.updated, t.want, "runs", "run") + " revision " + r.Revision
+	message := machinesOf(r.updated, t.want, "runs", "run") + " revision " + r.target
 	if canary := r.canary.says(); canary != "" {
 		message += "; " + canary
 	}
@@ -72,7 +72,7 @@ func judgeUpdate(r *rollout, result Result, outcome Outcome, t tally) *verdict {
 func saysBegun(r *rollout, _ Result, outcome Outcome, begun []*machine) string {
 	var states []string
 	for _, d := range outcome.Drains {
-		states = append(states, fmt.Sprintf("%s is drained before it is given revision %s: %s", d.Name, r.Revision,
+		states = append(states, fmt.Sprintf("%s is drained before it is given revision %s: %s", d.Name, r.target,
 			v1alpha1.Shorten(strings.Join(strings.Fields(d.Message), " "), maxComplaint)))
 	}
 	for _, m := range begun {

@@ -10,13 +10,15 @@ import (
 // since, it is the one which that machine went back to: the last that is known to be good, as OpenShift's machine-config
 // server has it. Where that is not known, or asks for another infrastructure, it is the target, which is then held back.
 func (r *rollout) madeFrom() string {
-	if r.doubted == nil {
-		return r.Revision
+	good := r.target
+	switch {
+	case r.doubted != nil:
+		good = r.doubted.goesBackTo(r.target)
+	case r.condemned != nil && r.target == r.Revision:
+		good = r.condemned.PreviousRevision
 	}
-	good := r.doubted.goesBackTo(r.Revision)
-	content, known := r.Contents[good]
-	if !known || content.Elsewhere {
-		return r.Revision
+	if !r.isUsable(good) {
+		return r.target
 	}
 	return good
 }
@@ -40,10 +42,22 @@ func (m *machine) goesBackTo(from string) string {
 	return s.PreviousRevision
 }
 
+// isUsable says that it is known what a revision asks for, and that machines of it are made from the infrastructure that the template names.
+func (r *rollout) isUsable(revision string) bool {
+	content, known := r.Contents[revision]
+	return known && !content.Elsewhere
+}
+
 // instead says of what machines are made that are not made from the target, and why, as the end of a sentence.
 func (r *rollout) instead() string {
-	if made := r.madeFrom(); made != r.Revision {
-		return fmt.Sprintf("; it is made from revision %s, as %s went back from %s", made, r.doubted.Name, r.Revision)
+	made, culprit := r.madeFrom(), ""
+	switch {
+	case made == r.Revision:
+		return ""
+	case r.doubted != nil:
+		culprit = r.doubted.Name
+	case r.condemned != nil:
+		culprit = r.condemned.Machine
 	}
-	return ""
+	return fmt.Sprintf("; it is made from revision %s, as %s went back from %s", made, culprit, r.Revision)
 }

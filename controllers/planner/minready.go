@@ -16,7 +16,7 @@ import (
 // it has not to.
 func (r *rollout) restsUntil(m *machine) time.Time {
 	least := time.Duration(ptr.Deref(r.Pool.Spec.Rollout.MinReadySeconds, 0)) * time.Second
-	if least <= 0 || !m.begun || !m.runs(r.Revision) {
+	if least <= 0 || !m.begun || !m.runs(r.target) {
 		return time.Time{}
 	}
 	return r.wellSince(m).Add(least)

@@ -47,12 +47,21 @@ func prunable(f *fleet, result Result) []string {
 	}
 	var unused []string
 	for _, revision := range f.StoredRevisions {
-		if revision != f.Revision && (f.Pool.Status.Rollout == nil || revision != f.Pool.Status.Rollout.CompletedRevision) {
+		if revision != f.Revision {
 			unused = append(unused, revision)
 		}
 	}
 	uses := func(revisions ...string) {
 		unused = slices.DeleteFunc(unused, func(one string) bool { return slices.Contains(revisions, one) })
+	}
+	if was := f.Pool.Status.Rollout; was != nil { // Somebody may go back to these.
+		uses(was.CompletedRevision)
+		if was.Failed != nil {
+			uses(was.Failed.PreviousRevision)
+		}
+	}
+	if failure := f.rollout.failure(); failure != nil {
+		uses(failure.PreviousRevision)
 	}
 	for i := 0; i < len(f.Machines) && len(unused) > 0; i++ {
 		uses(f.Machines[i].Labels[v1alpha1.RevisionLabel], v1alpha1.ToldRevision(f.Machines[i]))
@@ -75,6 +84,9 @@ func requeue(f *fleet, result Result) time.Duration {
 	}
 	if f.Live && f.holdsLeaving() {
 		return nextBatch // they are let go once the status says that they may be
+	}
+	if f.rollout.condemned == nil && f.rollout.failure() != nil {
+		return nextBatch // it is remembered then
 	}
 	var after time.Duration
 	if result.deferredFor(DeferredRefused) {

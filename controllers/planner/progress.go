@@ -24,7 +24,7 @@ func rolloutStatus(r *rollout, result Result) *v1alpha1.NodePoolRolloutStatus {
 	if status.Phase == v1alpha1.RolloutPhaseComplete && r.updated > 0 && r.updated == len(r.active) {
 		status.CompletedRevision = r.Revision
 	}
-	status.Canary = r.canary.status()
+	status.Canary, status.Failed = r.canary.status(), r.failure()
 	status.Ready = readyMachines(r, result.Updating)
 	return status
 }
@@ -34,6 +34,12 @@ func (r *rollout) phase() v1alpha1.RolloutPhase {
 	was := r.Pool.Status.Rollout
 	wasComplete := was != nil && was.Revision == r.Revision && was.Phase == v1alpha1.RolloutPhaseComplete
 	switch {
+	case r.reverts() && r.toRevert() == 0:
+		return v1alpha1.RolloutPhaseRolledBack
+	case r.reverts() || r.condemned == nil && r.failure() != nil:
+		return v1alpha1.RolloutPhaseRollingBack
+	case r.condemned != nil || r.failed != nil:
+		return v1alpha1.RolloutPhaseStopped
 	case r.done() && (wasComplete || r.updated == len(r.active) && len(r.active) >= r.want()):
 		return v1alpha1.RolloutPhaseComplete
 	case r.canary.isSoaking():

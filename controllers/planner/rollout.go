@@ -19,9 +19,13 @@ type Content struct {
 	Elsewhere bool
 }
 
-// rollout is where the machines of a pool are on the way to the target, which is the revision of the pool's template.
+// rollout is where the machines of a pool are on the way to the target.
 type rollout struct {
 	*fleet
+	// target is what the machines are given: the revision of the pool's template, or, where that was given up, the one before.
+	target string
+	// condemned is the template's revision, where that was given up; nil where it was not.
+	condemned *v1alpha1.FailedRollout
 	// waiting are those that are to be given the target, in the order that they get it.
 	waiting []*machine
 	// open are those whose change is not over, which all others wait for.
@@ -51,6 +55,11 @@ type change struct {
 
 func newRollout(f *fleet) *rollout {
 	r := &rollout{fleet: f, changes: map[[2]string]change{}, states: map[string]string{}}
+	r.condemned = f.condemned()
+	r.target = f.Revision
+	if r.condemned != nil && f.rollsBack() && r.isUsable(r.condemned.PreviousRevision) {
+		r.target = r.condemned.PreviousRevision
+	}
 	if f.deleting() {
 		return r
 	}
@@ -64,13 +73,13 @@ func newRollout(f *fleet) *rollout {
 
 // sort puts a machine where it belongs.
 func (r *rollout) sort(m *machine) {
-	if m.runs(r.Revision) {
+	if m.runs(r.target) {
 		r.updated++
 	}
-	if r.failed == nil && m.wentBackFrom(r.Revision) {
+	if r.failed == nil && m.wentBackFrom(r.target) {
 		r.failed = m
 	}
-	if r.doubted == nil && m.doubts(r.Revision) {
+	if r.doubted == nil && m.doubts(r.target) {
 		r.doubted = m
 	}
 	held := r.holds(m)
@@ -121,13 +130,19 @@ func ranked(machines []*machine) []*machine {
 
 // wants says that a machine is to run another revision than it was told to.
 func (r *rollout) wants(m *machine) bool {
-	return r.Revision != "" && m.agent != nil && m.told != r.Revision
+	if r.reverts() {
+		return m.agent != nil && m.told == r.Revision // Others have not been given what failed.
+	}
+	return r.target != "" && m.agent != nil && m.told != r.target
 }
+
+// outdated says that a machine is told to run another revision than the target, where that is known.
+func (r *rollout) outdated(m *machine) bool { return r.target != "" && m.told != r.target }
 
 // isFixed says that a machine was made from something else than the target's machines are, as far as is known.
 func (r *rollout) isFixed(m *machine) bool {
 	made := m.Labels[v1alpha1.RevisionLabel]
-	if made == r.Revision {
+	if made == r.target {
 		return false
 	}
 	from, known := r.Contents[made]
@@ -143,8 +158,8 @@ func (r *rollout) holds(m *machine) bool {
 		// What was given to it before it fell silent it has taken, and a fact of the cluster that it has yet to hear is nobody's change. One
 		// that was to be changed when that was taken back may have heard of the change alone.
 		return !m.comingUp() && (m.begun || !m.silent() || !m.runs(m.agent.Spec.Revision))
-	case m.agent.Spec.Revision == r.Revision:
-		return !m.well() || m.wentBackFrom(r.Revision)
+	case m.agent.Spec.Revision == r.target:
+		return !m.well() || m.wentBackFrom(r.target)
 	default:
 		return false
 	}
@@ -176,7 +191,7 @@ func (r *rollout) change(m *machine) change {
 		return known
 	}
 	var changes []disruption.Change
-	if to := r.Contents[r.Revision].Spec; to != nil {
+	if to := r.Contents[r.target].Spec; to != nil {
 		from, known := r.Contents[running]
 		if known {
 			changes = between(from.Spec, to)
@@ -194,7 +209,7 @@ func (r *rollout) class(m *machine) disruption.Class { return r.change(m).class 
 // state says where a machine is on its way to the target, as the end of a sentence that begins with its name.
 func (r *rollout) state(m *machine) string {
 	if r.states[m.Name] == "" {
-		r.states[m.Name] = m.state(r.Revision)
+		r.states[m.Name] = m.state(r.target)
 		if r.rests(m) {
 			r.states[m.Name] += ", and has to stay ready until " + r.restsUntil(m).UTC().Format(time.RFC3339)
 		}

@@ -116,7 +116,7 @@ func (f *fleet) claim(m *machine) claim {
 	if !m.ready {
 		c |= claimUnready
 	}
-	if f.outdated(m) {
+	if f.rollout.outdated(m) {
 		c |= claimOutdated
 	}
 	return c

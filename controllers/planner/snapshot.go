@@ -206,6 +206,3 @@ func (f *fleet) released(ordinal int64) bool {
 	reserved := f.Pool.Status.Reserved
 	return reserved != nil && slices.Contains(reserved.Released, ordinal)
 }
-
-// outdated says that a machine is not told to run the present template, where that is known.
-func (f *fleet) outdated(m *machine) bool { return f.Revision != "" && m.told != f.Revision }

@@ -58,7 +58,7 @@ func newUnavailability(r *rollout, deleted int) *unavailability {
 	}
 	for _, m := range r.begunMembers() {
 		u.begin(m.Name)
-		if m.told == r.Revision {
+		if m.told == r.target {
 			u.untold--
 		}
 	}

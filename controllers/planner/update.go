@@ -13,14 +13,17 @@ import (
 // may be unavailable.
 func proposeUpdate(f *fleet) []Proposal {
 	r := f.rollout
-	if len(f.Problems) == 0 && f.Contents[f.Revision].Spec == nil {
+	if len(f.Problems) == 0 && f.Contents[r.target].Spec == nil {
 		return nil
 	}
 	proposals := make([]Proposal, 0, len(r.waiting))
 	for _, m := range r.waiting {
 		change := r.change(m)
+		if r.reverts() {
+			change.reason = r.whyReverted()
+		}
 		proposals = append(proposals, Proposal{Urgency: urgencyChange, Disrupts: m.joined(), Action: Action{
-			Verb: Update, Cause: Rollout, Name: m.Name, UID: m.UID, Revision: f.Revision,
+			Verb: Update, Cause: Rollout, Name: m.Name, UID: m.UID, Revision: r.target,
 			Class: change.class, Reason: change.reason,
 		}})
 	}
@@ -80,10 +83,16 @@ func whyUpdated(changes []disruption.Change) string {
 // rolledBack ends a rollout at the first machine that went back, also while that one tries again. It holds for machines to be
 // made as well, unless these are made from what is known to be good.
 func rolledBack(l *ledger, p *Proposal) (string, string) {
-	if l.rollout.doubted == nil || p.Revision != l.Revision || p.Verb != Update && p.Verb != Create {
+	r := l.rollout
+	switch {
+	case p.Verb != Update && p.Verb != Create:
 		return "", ""
+	case r.doubted != nil && p.Revision == r.target:
+		return DeferredRolledBack, r.doubted.Name + " went back from revision " + r.target
+	case r.condemned != nil && p.Revision == r.Revision:
+		return DeferredRolledBack, r.condemned.Machine + " went back from revision " + r.Revision
 	}
-	return DeferredRolledBack, l.rollout.doubted.Name + " went back from revision " + l.Revision
+	return "", ""
 }
 
 // begun are the machines whose change has begun and is not over, or begins with this plan.
@@ -147,6 +156,27 @@ func without(names, others []string) []string {
 func (r *rollout) failedMessage(held int) string {
 	m := r.failed
 	failed := m.agent.Status.FailedRevision
+	from, cure := fmt.Sprintf("revision %s to %s", failed.Revision, m.agent.Status.CurrentRevision), "change the template"
+	if failed.Revision == m.agent.Status.CurrentRevision {
+		from, cure = fmt.Sprintf("the facts of the cluster as they are now to those that it had, with revision %s", failed.Revision), "correct these facts"
+	}
+	message := fmt.Sprintf("Machine %s went back from %s: %s", m.Name, from, whyFailed(m))
+	message += ". No other machine is given that revision"
+	if held > 0 {
+		message += fmt.Sprintf(" (%s)", counted(held, "waits", "wait"))
+	}
+	if made := r.madeFrom(); made != r.target {
+		message += ", and new ones are made from revision " + made
+	}
+	return message + ": " + cure + ", or delete that Machine to have it tried on another"
+}
+
+// maxFailure is the most that is said of why a machine went back, its component's last words included.
+const maxFailure = 720
+
+// whyFailed is why a machine went back, in the words of its agent and of the component that failed.
+func whyFailed(m *machine) string {
+	failed := m.agent.Status.FailedRevision
 	what := failed.Reason
 	if failed.Component != "" {
 		what = failed.Component + ": " + what
@@ -155,20 +185,9 @@ func (r *rollout) failedMessage(held int) string {
 		what += ": " + failed.Message
 	}
 	const mostWhat, mostWords = 400, 300
-	from, cure := fmt.Sprintf("revision %s to %s", failed.Revision, m.agent.Status.CurrentRevision), "change the template"
-	if failed.Revision == m.agent.Status.CurrentRevision {
-		from, cure = fmt.Sprintf("the facts of the cluster as they are now to those that it had, with revision %s", failed.Revision), "correct these facts"
+	what = v1alpha1.Shorten(what, mostWhat)
+	if words := failed.Exit.LastWords(mostWords); words != "" && !strings.Contains(what, words) {
+		what += fmt.Sprintf("; it said %q", words)
 	}
-	message := fmt.Sprintf("Machine %s went back from %s: %s", m.Name, from, v1alpha1.Shorten(what, mostWhat))
-	if words := failed.Exit.LastWords(mostWords); words != "" && !strings.Contains(message, words) {
-		message += fmt.Sprintf("; it said %q", words)
-	}
-	message += ". No other machine is given that revision"
-	if held > 0 {
-		message += fmt.Sprintf(" (%s)", counted(held, "waits", "wait"))
-	}
-	if made := r.madeFrom(); made != r.Revision {
-		message += ", and new ones are made from revision " + made
-	}
-	return message + ": " + cure + ", or delete that Machine to have it tried on another"
+	return what
 }
