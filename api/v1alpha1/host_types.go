@@ -31,6 +31,7 @@ type Host struct {
 
 	// status is what is known of it.
 	// +optional
+	// +default={}
 	Status HostStatus `json:"status,omitempty,omitzero"`
 }
 
@@ -202,9 +203,11 @@ type HostStatus struct {
 	// +kubebuilder:validation:MaxItems=16
 	Conditions []metav1.Condition `json:"conditions,omitempty"`
 
-	// observedGeneration is the generation of the spec that this status is about.
+	// observedGeneration is the generation of the spec that this status is about. Before the manager has looked it is -1, so
+	// that nobody takes what was just applied for done.
 	// +optional
-	// +kubebuilder:validation:Minimum=0
+	// +default=-1
+	// +kubebuilder:validation:Minimum=-1
 	ObservedGeneration int64 `json:"observedGeneration,omitempty"`
 
 	// state sums the conditions and the claim up in a word.

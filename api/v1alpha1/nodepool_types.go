@@ -33,6 +33,7 @@ type NodePool struct {
 
 	// status is what the manager sees.
 	// +optional
+	// +default={}
 	Status NodePoolStatus `json:"status,omitempty,omitzero"`
 }
 
@@ -190,9 +191,11 @@ type NodePoolStatus struct {
 	// +kubebuilder:validation:MaxItems=16
 	Conditions []metav1.Condition `json:"conditions,omitempty"`
 
-	// observedGeneration is the generation of the spec that this status is about.
+	// observedGeneration is the generation of the spec that this status is about. Before the manager has looked it is -1, so
+	// that nobody takes what was just applied for done.
 	// +optional
-	// +kubebuilder:validation:Minimum=0
+	// +default=-1
+	// +kubebuilder:validation:Minimum=-1
 	ObservedGeneration int64 `json:"observedGeneration,omitempty"`
 
 	// replicas is how many Machines the pool has. Those that are being deleted count neither here nor in the following, as a

@@ -155,7 +155,7 @@ func (a *api) create(object client.Object) error {
 	object.SetGeneration(1)
 	switch o := object.(type) { // which their subresource writes
 	case *v1alpha1.NodePool:
-		o.Status = v1alpha1.NodePoolStatus{}
+		o.Status = v1alpha1.NodePoolStatus{ObservedGeneration: -1}
 	case *clusterv1.Machine:
 		o.Status = clusterv1.MachineStatus{}
 	case *v1alpha1.NodeAgent:

@@ -132,7 +132,7 @@ func (w *world) loseStatus(e event) bool {
 		case e.what == oldStatus:
 			p.Status = *w.statuses[e.number%len(w.statuses)].DeepCopy()
 		case e.number%2 == 0:
-			p.Status = v1alpha1.NodePoolStatus{}
+			p.Status = v1alpha1.NodePoolStatus{ObservedGeneration: -1}
 		default:
 			p.Status.NextOrdinal, p.Status.Reserved = nil, nil
 		}
