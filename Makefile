@@ -187,7 +187,8 @@ lint: lint-tools lint-project ## Run the linters
 	@unformatted=$$(git ls-files -z '*.go' | xargs -0 gofmt -l); [ -z "$$unformatted" ] || { echo "Not formatted (gofmt -w): $$unformatted"; exit 1; }
 	@$(BIN)/golangci-lint run --allow-parallel-runners ./...
 	@$(BIN)/golangci-lint-kube-api-linter run --allow-parallel-runners --config=.golangci-kal.yml ./api/...
-	@for dir in default dev prometheus bound-secrets; do $(BIN)/kustomize build config/$$dir >/dev/null; done
+	@cd test/gitops && $(BIN)/golangci-lint run --allow-parallel-runners ./...
+	@for dir in argocd default dev prometheus bound-secrets; do $(BIN)/kustomize build config/$$dir >/dev/null; done
 
 .PHONY: lint-tools
 lint-tools: $(addprefix $(BIN)/,golangci-lint golangci-lint-kube-api-linter kustomize kubebuilder)
