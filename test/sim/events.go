@@ -124,6 +124,7 @@ func (w *world) loseStatus(e event) bool {
 	if w.pool() == nil || e.what == oldStatus && len(w.statuses) == 0 {
 		return false
 	}
+	w.watch.lost = w.now
 	for _, object := range w.api.tables[infra] { // what the status reserved them for is lost with it
 		w.watch.excused[object.GetName()] = w.machine(object.GetName()) == nil
 	}

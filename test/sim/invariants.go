@@ -63,6 +63,8 @@ type watch struct {
 	named map[string]int
 	// excused are machines that nobody can know to be wanted no more, as what said so was lost, or a lease.
 	excused map[string]bool
+	// lost is when the pool's status was last lost.
+	lost time.Time
 	// asked is what the pool asked for, and since when. The last is now.
 	asked []asked
 	uid   string
@@ -94,7 +96,7 @@ func (w *watch) see(c change, writer *manager) {
 			w.told(before, after, writer)
 		}
 	case infra:
-		if c.before == nil && writer != nil && writer.deposed {
+		if c.before == nil && writer != nil && (writer.deposed || !w.lost.Before(writer.begun)) {
 			w.excused[c.name()] = true
 		}
 	case nodes:
