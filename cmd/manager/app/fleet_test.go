@@ -35,7 +35,7 @@ import (
 const (
 	// writesPerMachine is the budget from create to Ready. What a real agent and provider cause comes on top of the
 	// simulated ones: two certificate requests approved, the token deleted, the provider's own writes.
-	writesPerMachine = 16
+	writesPerMachine = 20
 	testVersion      = "v1.36.3"
 	patience         = 3 * time.Minute
 )
