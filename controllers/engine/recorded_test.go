@@ -60,7 +60,7 @@ func TestTheMachinesThatArgoCDIsToReadAreAsRecorded(t *testing.T) {
 	})
 	startProvider(t, server)
 	available := func(m *clusterv1.Machine) bool {
-		return m.Status.Phase == string(clusterv1.MachinePhaseRunning) && conditions.IsTrue(m, clusterv1.MachineAvailableCondition)
+		return m.Spec.ProviderID != "" && m.Status.Phase == string(clusterv1.MachinePhaseRunning) && conditions.IsTrue(m, clusterv1.MachineAvailableCondition)
 	}
 	m.becomes("running", available)
 
