@@ -75,9 +75,9 @@ func (r *rollout) standing(m *machine) string {
 	case slices.Contains(r.unreachable, m):
 		return "is not heard of: it is passed over until it is"
 	case r.wants(m) && !m.begun && m.settled():
-		return "runs revision " + m.agent.Status.CurrentRevision + " and is to be given " + r.Revision
+		return "runs revision " + m.agent.Status.CurrentRevision + " and is to be given " + r.target
 	default:
-		return m.state(r.Revision)
+		return r.state(m)
 	}
 }
 
