@@ -9,9 +9,10 @@ const (
 	// ReconcilingCondition is True while the pool is on its way to its spec. It is absent otherwise.
 	ReconcilingCondition = "Reconciling"
 	// StalledCondition is True when the pool cannot get on without a user's help. It is absent otherwise. A paused pool that has
-	// anything left to do is an instance, so that nobody who reads kstatus waits for it.
+	// anything left to do is an instance, so that nobody who reads kstatus waits for it, and so is one that waits for the fleet.
 	StalledCondition = "Stalled"
-	// SuspendedCondition is True while spec.paused keeps the pool as it is, complete or not. It is absent otherwise.
+	// SuspendedCondition is True while spec.paused keeps the pool as it is, complete or not, or the stop of the fleet its machines. It
+	// is absent otherwise.
 	SuspendedCondition = "Suspended"
 	// DrainBlockedCondition is True when an eviction is refused in a drain, of a Machine that goes or of a node that is changed;
 	// the message names the machine, the pod and what refuses it. It is absent otherwise.
@@ -51,6 +52,8 @@ const (
 	ReasonDeleting = "Deleting"
 	// ReasonPaused: spec.paused is set; nothing is changed.
 	ReasonPaused = "Paused"
+	// ReasonFleetStopped: the annotation fleet.drover.dev/stop keeps all nodes as they are.
+	ReasonFleetStopped = "FleetStopped"
 	// ReasonBundleNotFound: no NodeBundle has the template's version, or the name that it asks for.
 	ReasonBundleNotFound = "BundleNotFound"
 	// ReasonBundleAmbiguous: more than one NodeBundle has the template's version, which names none of them.

@@ -295,9 +295,9 @@ type DeferredAction struct {
 	// +kubebuilder:validation:Minimum=1
 	Count int32 `json:"count,omitempty"`
 
-	// reason is what it waits for, in one word: Paused, Stalled (the template cannot be used), Refused (by the API server),
-	// RolledBack (a machine went back from what the template says), OneAtATime, MaxUnavailable (the same where more than
-	// one may be unavailable) or Canary. Others may come.
+	// reason is what it waits for, in one word: Paused, FleetStopped (by the annotation fleet.drover.dev/stop), Stalled (the template
+	// cannot be used), Refused (by the API server), RolledBack (a machine went back from what the template says), OneAtATime,
+	// MaxUnavailable (the same where more than one may be unavailable) or Canary. Others may come.
 	// +required
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=63

@@ -23,7 +23,7 @@ type verdict struct {
 type judgement func(*rollout, Result, Outcome, tally) *verdict
 
 // judgements are asked in this order. The first that answers is right.
-var judgements = []judgement{judgeComplete, judgePaused, judgeProblems, judgeDeleting, judgeFailures, judgeCondemned, judgeRolledBack, judgeUpdateFailures, judgeScaling, judgeUpdate, judgeReadiness, judgeFixed}
+var judgements = []judgement{judgeComplete, judgePaused, judgeProblems, judgeStopped, judgeDeleting, judgeFailures, judgeCondemned, judgeRolledBack, judgeUpdateFailures, judgeScaling, judgeUpdate, judgeReadiness, judgeFixed}
 
 func setConditions(status *v1alpha1.NodePoolStatus, f *fleet, result Result, outcome Outcome, t tally, drains []blockedDrain) {
 	v := judge(f.rollout, result, outcome, t)
@@ -49,7 +49,8 @@ func setConditions(status *v1alpha1.NodePoolStatus, f *fleet, result Result, out
 	set(v1alpha1.AvailableCondition, enough, reason, machinesOf(t.available, t.want, "is available", "are available"))
 	setWhile(v1alpha1.ReconcilingCondition, v.progressing, v.reason, v.message)
 	setWhile(v1alpha1.StalledCondition, v.stalled, v.reason, v.message)
-	setWhile(v1alpha1.SuspendedCondition, f.paused(), v1alpha1.ReasonPaused, pausedMessage(f.rollout, t))
+	halted, message := whyHalted(f.rollout, t)
+	setWhile(v1alpha1.SuspendedCondition, halted != "", halted, message)
 	setWhile(v1alpha1.DrainBlockedCondition, len(drains) > 0, drainReason(drains), drainMessage(drains))
 }
 
@@ -82,6 +83,38 @@ func pausedMessage(f *rollout, t tally) string {
 		return "The pool is being deleted and paused: unset spec.paused to drain and delete its machines"
 	}
 	return fmt.Sprintf("The pool is paused with %s%s: unset spec.paused to go on", machinesOf(t.ready, t.want, "ready", "ready"), f.notUpdated())
+}
+
+// judgeStopped answers when nothing is left to do but what the stop of the fleet holds.
+func judgeStopped(f *rollout, result Result, _ Outcome, t tally) *verdict {
+	if !result.deferredFor(DeferredStopped) || t.active < t.want {
+		return nil
+	}
+	var held []string
+	for _, d := range result.Deferred {
+		if d.Reason == DeferredStopped {
+			held = append(held, counted(d.Count, "machine waits ", "machines wait ")+toBe[d.Verb])
+		}
+	}
+	message := strings.Join(held, ", ") + ": " + f.Stopped + ". Take the annotation away to go on"
+	return &verdict{reason: v1alpha1.ReasonFleetStopped, message: message, stalled: true}
+}
+
+// whyHalted is what keeps a pool as it is, or its machines, with words for it; empty when nothing does.
+func whyHalted(f *rollout, t tally) (reason, message string) {
+	switch {
+	case f.paused():
+		return v1alpha1.ReasonPaused, pausedMessage(f, t)
+	case f.Stopped != "":
+		return v1alpha1.ReasonFleetStopped, "No node is disrupted, while machines that are lacking are made: " + f.Stopped
+	default:
+		return "", ""
+	}
+}
+
+// isHalted says that a pool is stalled for what somebody did who knows it, and who can let it go on.
+func isHalted(reason string) bool {
+	return reason == v1alpha1.ReasonPaused || reason == v1alpha1.ReasonFleetStopped
 }
 
 func judgeDeleting(f *rollout, _ Result, _ Outcome, t tally) *verdict {

@@ -30,6 +30,7 @@ const (
 	DeferredCacheBehind = "CacheBehind"
 	DeferredUnconfirmed = "CacheUnconfirmed"
 	DeferredPaused      = "Paused"
+	DeferredStopped     = "FleetStopped"
 	DeferredDeleting    = "Deleting"
 	DeferredStalled     = "Stalled"
 	DeferredRefused     = "Refused"
@@ -92,7 +93,7 @@ func disruptionStatus(deferred []Deferral) *v1alpha1.NodePoolDisruption {
 // goes on by itself, and of what stalls a pool another event speaks.
 func deferralEvents(before, after v1alpha1.NodePoolStatus, deferred []Deferral) []Event {
 	stalled := meta.FindStatusCondition(after.Conditions, v1alpha1.StalledCondition)
-	if stalled != nil && stalled.Reason != v1alpha1.ReasonPaused {
+	if stalled != nil && !isHalted(stalled.Reason) {
 		return nil
 	}
 	var list []Event

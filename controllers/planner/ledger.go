@@ -10,7 +10,7 @@ import (
 type check func(*ledger, *Proposal) (reason, message string)
 
 // checks are asked in this order. The first that objects is the reason kept.
-var checks = []check{cacheBehind, paused, poolDeleting, stalled, refused, rolledBack, canaryFirst, tooManyUnavailable, unconfirmed, batchFull, unnamed}
+var checks = []check{cacheBehind, paused, stopped, poolDeleting, stalled, refused, rolledBack, canaryFirst, tooManyUnavailable, unconfirmed, batchFull, unnamed}
 
 // ledger admits or defers what the proposers propose. Every change to a machine goes through it.
 type ledger struct {
@@ -116,6 +116,15 @@ func paused(l *ledger, p *Proposal) (string, string) {
 		return "", ""
 	}
 	return DeferredPaused, "spec.paused is set"
+}
+
+// stopped holds whatever disrupts a node, for whatever cause. What is lacking is made, which whoever stops a fleet may need, and what
+// is over, or never began, is tidied up.
+func stopped(l *ledger, p *Proposal) (string, string) {
+	if l.Stopped == "" || !p.Disrupts {
+		return "", ""
+	}
+	return DeferredStopped, l.Stopped
 }
 
 func poolDeleting(l *ledger, p *Proposal) (string, string) {

@@ -141,7 +141,7 @@ func events(s Snapshot, result Result, outcome Outcome, status v1alpha1.NodePool
 	}
 	for _, conditionType := range []string{v1alpha1.StalledCondition, v1alpha1.DrainBlockedCondition} {
 		e, news := becameTrue(s.Pool.Status.Conditions, status.Conditions, conditionType)
-		if news && e.Reason != v1alpha1.ReasonPaused { // which somebody did who knows it
+		if news && !isHalted(e.Reason) {
 			list = append(list, e)
 		}
 	}

@@ -45,6 +45,8 @@ type Snapshot struct {
 	StoredRevisions []string
 	// Problems are what was found wrong, the gravest first.
 	Problems []Problem
+	// Stopped is what stops the fleet, as the end of a sentence: no node is disrupted meanwhile. Empty: nothing does.
+	Stopped string
 	// Refused is what the API server refused lately and it is too early to try again; nil when there is nothing.
 	Refused *Refusal
 }
