@@ -41,6 +41,9 @@ const (
 	// NextOrdinalAnnotation on a NodePool holds status.nextOrdinal once more. A status can be lost: an edit, a restore.
 	NextOrdinalAnnotation = "fleet.drover.dev/next-ordinal"
 
+	// StopAnnotation on the ConfigMap StopName in the manager's namespace stops the fleet, whatever its value, which is the reason.
+	StopAnnotation = "fleet.drover.dev/stop"
+
 	// NodePoolFinalizer keeps a NodePool until its last Machine is drained and gone.
 	NodePoolFinalizer = "fleet.drover.dev/nodepool"
 	// OrdinalFinalizer keeps a Machine until its pool's reservation of its ordinal is over. While it exists nobody
@@ -106,6 +109,8 @@ const (
 	// AdoptedClusterName is the name of the Cluster, the AdoptedCluster and the AdoptedControlPlane that stand for
 	// the cluster Drover runs in, in each namespace that has a NodePool.
 	AdoptedClusterName = "drover"
+	// StopName is the name of the ConfigMap, in the manager's namespace, that stops the fleet by its StopAnnotation.
+	StopName = "drover-stop"
 	// BootstrapSecretSuffix and the machine's name before it make the name of its bootstrap Secret.
 	BootstrapSecretSuffix = "-bootstrap"
 	// BootstrapSecretKey is the key of the document (api/node.Bootstrap) in a Machine's bootstrap Secret.

@@ -4,6 +4,7 @@ import (
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	storagev1 "k8s.io/api/storage/v1"
+	"k8s.io/apimachinery/pkg/fields"
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/selection"
 	"sigs.k8s.io/controller-runtime/pkg/cache"
@@ -26,15 +27,16 @@ func ClientOptions() client.Options {
 	return client.Options{Cache: &client.CacheOptions{DisableFor: live(), Unstructured: true}}
 }
 
-// CacheOptions is what the manager's cache holds. A watch for ConfigMaps sees only what Drover made, and one for
-// ControllerRevisions only those with a pool's UID: a cluster's StatefulSets and DaemonSets have thousands. Secrets are not
-// watched at all: the manager has no right to list them.
-func CacheOptions() cache.Options {
+// CacheOptions is what the manager's cache holds. Of ConfigMaps it has only the one in the manager's own namespace that stops the
+// fleet, and of ControllerRevisions only those with a pool's UID: a cluster's StatefulSets and DaemonSets have thousands. Secrets
+// are not watched at all: the manager has no right to list them, nor other ConfigMaps.
+func CacheOptions(own string) cache.Options {
+	stop := cache.Config{FieldSelector: fields.OneTermEqualSelector("metadata.name", v1alpha1.StopName)}
 	return cache.Options{
 		DefaultTransform: cache.TransformStripManagedFields(),
 		ByObject: map[client.Object]cache.ByObject{
 			&corev1.Node{}:      {Transform: stripNode},
-			&corev1.ConfigMap{}: {Label: exists(v1alpha1.ManagedLabel)},
+			&corev1.ConfigMap{}: {Namespaces: map[string]cache.Config{own: stop}},
 
 			&appsv1.ControllerRevision{}: {Label: exists(v1alpha1.PoolUIDLabel)},
 		},

@@ -35,7 +35,7 @@ func TestOnlyPoolsControllerRevisionsAreCached(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	options := CacheOptions()
+	options := CacheOptions("drover-system")
 	options.Scheme = server.Scheme
 	cached, err := cache.New(server.Config, options)
 	if err != nil {

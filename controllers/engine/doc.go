@@ -42,7 +42,7 @@
 //
 //   - No object has managed fields, and no Node the list of its images.
 //   - Secrets, ConfigMaps, Pods, DaemonSets, PersistentVolumes and VolumeAttachments are read live, and Secrets
-//     not watched at all. A watch for ConfigMaps sees only what Drover made, one for ControllerRevisions only pools'.
+//     not watched at all. A watch for ConfigMaps sees only the one that stops the fleet, one for ControllerRevisions only pools'.
 //   - Unstructured objects, as which Cluster API reads infrastructure, come from the cache too.
 //
 // The queues (queue.go), in place of Cluster API's limit of one reconcile per object and second, which is off.

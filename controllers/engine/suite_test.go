@@ -63,7 +63,7 @@ func startEngineWith(t *testing.T, server *apiserver.Server, restConfig *rest.Co
 	t.Helper()
 	return startManager(t, restConfig, ctrl.Options{
 		Scheme: server.Scheme, Metrics: metricsserver.Options{BindAddress: "0"}, NewClient: newClient,
-		Cache: caching.CacheOptions(), Client: caching.ClientOptions(), Controller: config.Controller{SkipNameValidation: ptr.To(true)},
+		Cache: caching.CacheOptions("drover-system"), Client: caching.ClientOptions(), Controller: config.Controller{SkipNameValidation: ptr.To(true)},
 	}, func(ctx context.Context, mgr ctrl.Manager) error {
 		adopted, err := adopter.New(mgr, func(context.Context) (string, error) { return testServer, nil })
 		if err != nil {

@@ -7,6 +7,7 @@ import (
 	"slices"
 
 	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/drover-dev/drover/api/v1alpha1"
 )
@@ -36,6 +37,11 @@ func readApplied(node *corev1.Node) (previous applied, ok bool, err error) {
 		return applied{}, true, notAppliedf("read annotation %s of Node %s: %w: remove the annotation", v1alpha1.NodeTemplateAnnotation, node.Name, err)
 	}
 	return previous, true, nil
+}
+
+// IsMarked says that a Node has marks of a pool's: its machine has not just joined.
+func IsMarked(node *corev1.Node) bool {
+	return metav1.HasAnnotation(node.ObjectMeta, v1alpha1.NodeTemplateAnnotation)
 }
 
 // wantedLabels are the labels that a pool's Nodes carry.

@@ -45,6 +45,8 @@ type observed struct {
 	trouble  *trouble
 	troubled time.Time
 	now      time.Time
+	// stopped says that the fleet is stopped: no node is disrupted.
+	stopped bool
 }
 
 // reported is true once the agent has written its status.
@@ -52,6 +54,11 @@ func (o *observed) reported() bool { return o.agent != nil && o.agent.Status.Age
 
 // joined is true once Cluster API has seen the machine's Node.
 func (o *observed) joined() bool { return o.machine.Status.NodeRef.IsDefined() }
+
+// mayHavePods is true once pods may be on the machine.
+func (o *observed) mayHavePods() bool {
+	return o.joined() || o.agent != nil && o.agent.Status.CurrentRevision != ""
+}
 
 // previous is the condition that the Machine has now.
 func (o *observed) previous() *metav1.Condition {

@@ -25,9 +25,10 @@ import (
 
 // keepNodeAgent keeps a NodeAgent as it should be, with one write and only where it is not: its labels and what the revision that it
 // names stands for, should somebody have edited them, and the facts of the cluster as they are now. Where these cannot be found
-// out it keeps those that it has: what watches them says so, once for all.
+// out it keeps those that it has: what watches them says so, once for all. Components may restart for it, so that it waits where the
+// pool is paused, or the fleet stopped.
 func (r *Reconciler) keepNodeAgent(ctx context.Context, o *observed) error {
-	if ptr.Deref(o.pool.Spec.Paused, false) || r.told.IsOlder(o.agent) {
+	if ptr.Deref(o.pool.Spec.Paused, false) || o.stopped && o.mayHavePods() || r.told.IsOlder(o.agent) {
 		return nil
 	}
 	next := o.agent.DeepCopy()

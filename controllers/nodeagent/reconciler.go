@@ -21,6 +21,7 @@ import (
 	nodes "github.com/drover-dev/drover/controllers/node"
 	"github.com/drover-dev/drover/controllers/ownership"
 	"github.com/drover-dev/drover/controllers/sides"
+	"github.com/drover-dev/drover/controllers/stop"
 )
 
 // +kubebuilder:rbac:groups=fleet.drover.dev,resources=nodeagents,verbs=get;list;watch;create;patch;delete
@@ -41,6 +42,8 @@ type Reconciler struct {
 	Facts desired.Facts
 	// FactsEvery is how often it is asked for what has changed. Default: 30 seconds.
 	FactsEvery time.Duration
+	// Stop says whether the fleet is stopped. Default: it never is.
+	Stop *stop.Switch
 	// Recorder tells a pool's users who joins and who does not. Default: the manager's.
 	Recorder events.EventRecorder
 	// Clock tells how old a report is. Default: the real one.
@@ -102,7 +105,11 @@ func (r *Reconciler) equip(ctx context.Context, o *observed) error {
 
 // observe reads all that is known about a Machine of a pool.
 func (r *Reconciler) observe(ctx context.Context, machine *clusterv1.Machine, pool *v1alpha1.NodePool) (o *observed, err error) {
-	o = &observed{machine: machine, pool: pool, now: r.Clock.Now()}
+	why, err := r.Stop.Why(ctx)
+	if err != nil {
+		return nil, err //nolint:wrapcheck // it says what it is about
+	}
+	o = &observed{machine: machine, pool: pool, now: r.Clock.Now(), stopped: why != ""}
 	o.awaited = r.seen.awaitedSince(o)
 	name := types.NamespacedName{Name: machine.Name}
 	if o.agent, err = lookup.GetOrNil(ctx, r.Workload, name, &v1alpha1.NodeAgent{}); err != nil {
@@ -143,7 +150,7 @@ func (r *Reconciler) mirror(ctx context.Context, o *observed) error {
 
 // markNode puts the pool's labels and taints onto the Node, and tells the pool of one that has just joined.
 func (r *Reconciler) markNode(ctx context.Context, o *observed) error {
-	if o.node == nil || o.foreignNode() != "" || ptr.Deref(o.pool.Spec.Paused, false) {
+	if o.node == nil || o.foreignNode() != "" || ptr.Deref(o.pool.Spec.Paused, false) || o.stopped && nodes.IsMarked(o.node) {
 		return nil
 	}
 	marked, err := r.marks.Put(ctx, r.Management, r.Workload, nodes.Target{Machine: o.machine, Pool: o.pool, Node: o.node})

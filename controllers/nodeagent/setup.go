@@ -34,15 +34,18 @@ func (r *Reconciler) SetupWithManager(_ context.Context, mgr ctrl.Manager) error
 	if r.Clock == nil {
 		r.Clock = clock.RealClock{}
 	}
-	return ctrl.NewControllerManagedBy(mgr).Named("nodeagent").
+	b := ctrl.NewControllerManagedBy(mgr).Named("nodeagent").
 		For(&clusterv1.Machine{}, builder.WithPredicates(predicate.NewPredicateFuncs(lookup.MayBeOfPool))).
 		Watches(&v1alpha1.NodeAgent{}, handler.EnqueueRequestsFromMapFunc(machineOfAgent)).
 		Watches(&corev1.Node{}, handler.EnqueueRequestsFromMapFunc(r.machineOfNode), builder.WithPredicates(nodeChanged)).
 		Watches(&v1alpha1.NodePool{}, handler.EnqueueRequestsFromMapFunc(r.machinesOfPool), builder.WithPredicates(poolChanged)).
 		Watches(&v1alpha1.LocalMachine{}, handler.EnqueueRequestsFromMapFunc(machineOfLocalMachine)).
 		WatchesRawSource(desired.Changes(r.Facts, r.FactsEvery, r.allMachines)).
-		WithOptions(queueing.Options(workers)).
-		Complete(r)
+		WithOptions(queueing.Options(workers))
+	if r.Stop != nil {
+		b = b.Watches(&corev1.ConfigMap{}, handler.EnqueueRequestsFromMapFunc(r.allThere), builder.WithPredicates(r.Stop.Changed()))
+	}
+	return b.Complete(r)
 }
 
 // machineOfAgent is also a Machine of the name in no namespace, where somebody took away the label that has that: there is none,
@@ -61,6 +64,15 @@ func (r *Reconciler) machineOfNode(ctx context.Context, object client.Object) []
 		return nil
 	}
 	return lookup.MachineOfAgent(ctx, agent)
+}
+
+// allThere are all Machines that have a NodeAgent: each is looked at when the fleet is stopped, and when it goes on.
+func (r *Reconciler) allThere(ctx context.Context, _ client.Object) []reconcile.Request {
+	requests, err := r.allMachines(ctx)
+	if err != nil {
+		ctrl.LoggerFrom(ctx).Error(err, "Could not find out which Machines there are")
+	}
+	return requests
 }
 
 func machineOfLocalMachine(_ context.Context, object client.Object) []reconcile.Request {

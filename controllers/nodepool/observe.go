@@ -42,7 +42,11 @@ type observation struct {
 // observe reads what the next decision depends on. With machines to confirm, the pool, these machines and their NodeAgents come
 // from the API server.
 func (r *Reconciler) observe(ctx context.Context, pool *v1alpha1.NodePool, confirm []string) (*observation, error) {
-	seen := &observation{Snapshot: planner.Snapshot{Now: r.now(), Pool: pool}}
+	stopped, err := r.Stop.Why(ctx)
+	if err != nil {
+		return nil, err //nolint:wrapcheck // it says what it is about
+	}
+	seen := &observation{Snapshot: planner.Snapshot{Now: r.now(), Pool: pool, Stopped: stopped}}
 	if err := r.confirmPool(ctx, seen, confirm); err != nil {
 		return nil, err
 	}

@@ -21,6 +21,7 @@ import (
 	"github.com/drover-dev/drover/controllers/firstseen"
 	"github.com/drover-dev/drover/controllers/planner"
 	"github.com/drover-dev/drover/controllers/sides"
+	"github.com/drover-dev/drover/controllers/stop"
 )
 
 // +kubebuilder:rbac:groups=fleet.drover.dev,resources=nodepools,verbs=get;list;watch;patch
@@ -73,6 +74,8 @@ type Reconciler struct {
 	Discoverer Discoverer
 	// Drainer empties nodes that are changed in a way that pods do not survive.
 	Drainer Drainer
+	// Stop says whether the fleet is stopped. Default: it never is.
+	Stop *stop.Switch
 	// ServerVersion knows how new the nodes' API server is. Default: it is new enough.
 	ServerVersion *ServerVersion
 	// Recorder gets the pools' events.

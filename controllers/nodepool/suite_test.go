@@ -229,12 +229,12 @@ var discovered = nodepool.DiscovererFunc(func(context.Context) (v1alpha1.Cluster
 })
 
 // startManager runs the controller as the manager does.
-func (s *site) startManager() *events.FakeRecorder {
+func (s *site) startManager(with ...func(*nodepool.Reconciler)) *events.FakeRecorder {
 	s.t.Helper()
-	return s.startManagerAs(s.Config)
+	return s.startManagerAs(s.Config, with...)
 }
 
-func (s *site) startManagerAs(user *rest.Config) *events.FakeRecorder {
+func (s *site) startManagerAs(user *rest.Config, with ...func(*nodepool.Reconciler)) *events.FakeRecorder {
 	s.t.Helper()
 	mgr, err := ctrl.NewManager(user, ctrl.Options{
 		Scheme: s.Scheme, Metrics: metricsserver.Options{BindAddress: "0"}, Controller: config.Controller{SkipNameValidation: ptr.To(true)},
@@ -244,6 +244,9 @@ func (s *site) startManagerAs(user *rest.Config) *events.FakeRecorder {
 	}
 	recorder := events.NewFakeRecorder(1000)
 	r := &nodepool.Reconciler{Client: mgr.GetClient(), APIReader: mgr.GetAPIReader(), Discoverer: discovered, Recorder: recorder}
+	for _, edit := range with {
+		edit(r)
+	}
 	if err := r.SetupWithManager(s.t.Context(), mgr); err != nil {
 		s.t.Fatal(err)
 	}

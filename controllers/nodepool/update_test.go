@@ -38,7 +38,7 @@ type fleet struct {
 func startFleet(t *testing.T, name string, replicas int32) *fleet {
 	t.Helper()
 	f := &fleet{site: newSite(t), refuses: func(*v1alpha1.NodeAgent) bool { return false }, deaf: map[string]bool{}}
-	f.startManager()
+	f.startManager(f.mayBeStopped)
 	f.pool = f.site.pool(name, replicas)
 	f.create(f.pool)
 	f.eventually("all run what they were made from", func() error {

@@ -7,6 +7,7 @@ import (
 	"sync"
 	"time"
 
+	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -47,15 +48,18 @@ func (r *Reconciler) SetupWithManager(ctx context.Context, mgr ctrl.Manager) err
 	}
 	r.indexed = true
 	seen := func(kind client.Object) builder.Predicates { return builder.WithPredicates(r.looksAt(kind)) }
-	c, err := ctrl.NewControllerManagedBy(mgr).
+	b := ctrl.NewControllerManagedBy(mgr).
 		Named("nodepool").
 		For(&v1alpha1.NodePool{}, seen(&v1alpha1.NodePool{})).
 		Watches(&clusterv1.Machine{}, gathered(), seen(&clusterv1.Machine{})).
 		Watches(&v1alpha1.NodeAgent{}, gathered(), seen(&v1alpha1.NodeAgent{})).
 		Watches(&v1alpha1.NodeBundle{}, handler.EnqueueRequestsFromMapFunc(r.poolsOfBundle), seen(&v1alpha1.NodeBundle{})).
 		Watches(&clusterv1.Cluster{}, handler.EnqueueRequestsFromMapFunc(r.poolsOfCluster), seen(&clusterv1.Cluster{})).
-		WithOptions(queueing.Options(concurrentPools)).
-		Build(r)
+		WithOptions(queueing.Options(concurrentPools))
+	if r.Stop != nil {
+		b = b.Watches(&corev1.ConfigMap{}, handler.EnqueueRequestsFromMapFunc(r.allPools), seen(&corev1.ConfigMap{}))
+	}
+	c, err := b.Build(r)
 	if err != nil {
 		return fmt.Errorf("set up the nodepool controller: %w", err)
 	}
@@ -97,6 +101,8 @@ func (r *Reconciler) looksAt(object client.Object) predicate.Predicate {
 		return clusterChanged()
 	case *v1alpha1.NodeBundle:
 		return predicate.Funcs{} // all of them
+	case *corev1.ConfigMap:
+		return r.Stop.Changed()
 	default:
 		return nil
 	}
@@ -223,6 +229,10 @@ func (r *Reconciler) poolsOfCluster(ctx context.Context, o client.Object) []reco
 		return nil
 	}
 	return r.poolsThat(ctx, o.GetNamespace(), func(*v1alpha1.NodePool) bool { return true })
+}
+
+func (r *Reconciler) allPools(ctx context.Context, _ client.Object) []reconcile.Request {
+	return r.poolsThat(ctx, "", func(*v1alpha1.NodePool) bool { return true })
 }
 
 func (r *Reconciler) poolsOfTemplate(ctx context.Context, o *unstructured.Unstructured) []reconcile.Request {

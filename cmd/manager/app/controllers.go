@@ -22,6 +22,7 @@ import (
 	"github.com/drover-dev/drover/controllers/nodepool"
 	"github.com/drover-dev/drover/controllers/ownership"
 	"github.com/drover-dev/drover/controllers/sides"
+	"github.com/drover-dev/drover/controllers/stop"
 )
 
 // reconciler is what each package of controllers exports.
@@ -68,14 +69,15 @@ func reconcilers(mgr ctrl.Manager, discoverer *discovery.Discoverer, version *no
 	client, live := mgr.GetClient(), mgr.GetAPIReader()
 	here := sides.Of(mgr) // the nodes are of the cluster that the pools are in
 	published := &infra.Published{}
+	stops := &stop.Switch{Reader: mgr.GetCache(), Namespace: options.LeaderElectionNamespace}
 	list := []reconciler{
 		&nodepool.Reconciler{
 			Client: client, APIReader: live, Workload: here, Discoverer: discoverer, Recorder: mgr.GetEventRecorder("drover-nodepool"),
-			Drainer: &engine.Drainer{Management: client, Workload: here}, ServerVersion: version,
+			Drainer: &engine.Drainer{Management: client, Workload: here}, Stop: stops, ServerVersion: version,
 		},
 		&join.TokenReconciler{Management: here, Workload: here, Facts: discoverer, Published: published.Tell},
 		&join.ApprovalReconciler{Management: here, Workload: here},
-		&nodeagent.Reconciler{Management: here, Workload: here, Facts: discoverer},
+		&nodeagent.Reconciler{Management: here, Workload: here, Facts: discoverer, Stop: stops},
 		&fence.Reconciler{Management: here, Workload: here},
 		&ownership.Reconciler{Management: here},
 	}

@@ -20,7 +20,7 @@ type Options struct {
 	Kubeconfig string
 	// LeaderElect lets one of several replicas work at a time.
 	LeaderElect bool
-	// LeaderElectionNamespace has the lease. Default: drover-system.
+	// LeaderElectionNamespace has the lease, and the ConfigMap that stops the fleet. Default: drover-system.
 	LeaderElectionNamespace string
 	// MetricsBindAddress is where metrics are served over TLS; 0 turns them off.
 	MetricsBindAddress string
@@ -78,7 +78,7 @@ func (o *Options) AddFlags(f *pflag.FlagSet) {
 	f.StringVar(&o.ClusterAPI, "cluster-api", o.ClusterAPI, "who runs Cluster API's reconcilers: embedded (this process) or external (a Cluster API you installed)")
 	f.StringVar(&o.Kubeconfig, "kubeconfig", o.Kubeconfig, "kubeconfig `file`; by default $KUBECONFIG, the Pod's service account or ~/.kube/config")
 	f.BoolVar(&o.LeaderElect, "leader-elect", o.LeaderElect, "let one of several replicas work at a time")
-	f.StringVar(&o.LeaderElectionNamespace, "leader-election-namespace", o.LeaderElectionNamespace, "`namespace` of the leader's lease")
+	f.StringVar(&o.LeaderElectionNamespace, "leader-election-namespace", o.LeaderElectionNamespace, "`namespace` of the leader's lease, and of the ConfigMap drover-stop")
 	f.StringVar(&o.MetricsBindAddress, "metrics-bind-address", o.MetricsBindAddress, "`address` for metrics over TLS, for those who may get the URL /metrics; 0 turns them off")
 	f.StringVar(&o.MetricsCertDir, "metrics-cert-dir", o.MetricsCertDir, "`directory` with tls.crt and tls.key for metrics; by default a certificate signed by itself")
 	f.StringVar(&o.HealthProbeBindAddress, "health-probe-bind-address", o.HealthProbeBindAddress, "`address` for /healthz and /readyz; 0 turns them off")

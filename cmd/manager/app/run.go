@@ -93,7 +93,7 @@ func New(ctx context.Context, restConfig *rest.Config, options Options) (manager
 func managerOptions(options Options, scheme *runtime.Scheme) ctrl.Options {
 	managerOptions := ctrl.Options{
 		Scheme:                        scheme,
-		Cache:                         caching.CacheOptions(),
+		Cache:                         caching.CacheOptions(options.LeaderElectionNamespace),
 		Client:                        caching.ClientOptions(),
 		LeaderElection:                options.LeaderElect,
 		LeaderElectionID:              leaderElectionID,
