@@ -1,0 +1,70 @@
+package v1alpha1
+
+import "k8s.io/apimachinery/pkg/util/intstr"
+
+// DisruptionPolicy says how much of a pool may be disrupted at one time, and when.
+type DisruptionPolicy struct {
+	// budgets say how many of the pool's nodes may be disrupted at one time. Of those that have a say at a moment, about what is to be
+	// done, the one that allows least counts. What is disrupted is each node that is changed or drained, or that is not available,
+	// for whatever reason. Deleting the pool, or one of its Machines, is your word, and waits for no budget. Default: none, which leaves
+	// it to the pool's other rules.
+	// +optional
+	// +listType=atomic
+	// +kubebuilder:validation:MinItems=1
+	// +kubebuilder:validation:MaxItems=16
+	// +kubebuilder:validation:XValidation:rule="!self.exists(a, !has(a.schedule) && (a.nodes == 0 || a.nodes == '0%') && self.exists(b, has(b.schedule) && (!has(a.reasons) || has(b.reasons) && b.reasons.all(r, r in a.reasons))))",message="a budget of no nodes without a schedule holds at all times, so that one with a schedule never has a say: give the first a schedule, too, of when nothing may be disrupted"
+	Budgets []DisruptionBudget `json:"budgets,omitempty"`
+}
+
+// DisruptionReason is what nodes are disrupted for.
+// +kubebuilder:validation:Enum=Update;ScaleDown
+type DisruptionReason string
+
+const (
+	// DisruptionUpdate is that the pool's template is another one.
+	DisruptionUpdate DisruptionReason = "Update"
+	// DisruptionScaleDown is that the pool has more machines than it wants.
+	DisruptionScaleDown DisruptionReason = "ScaleDown"
+)
+
+// DisruptionBudget is how many nodes may be disrupted at one time, always or in windows of time.
+// +kubebuilder:validation:XValidation:rule="has(self.schedule) == has(self.durationSeconds)",message="schedule says when a budget begins to have a say, and durationSeconds for how long: both or neither"
+// +kubebuilder:validation:XValidation:rule="!has(self.timeZone) || has(self.schedule)",message="timeZone is that of the schedule, and there is none"
+type DisruptionBudget struct {
+	// nodes is how many nodes may be disrupted at one time: a number, or a percentage of the machines that the pool has, rounded up, so
+	// that none but 0% comes to nothing. With 0 nothing begins that disrupts a node, while what has begun is brought to its end.
+	// +required
+	// +kubebuilder:validation:XIntOrString
+	// +kubebuilder:validation:XValidation:rule="type(self) == int ? self >= 0 && self <= 10000 : self.matches('^(100|[1-9]?[0-9])%$')",message="nodes is a number from 0 to 10000, or a percentage from 0% to 100%"
+	Nodes *intstr.IntOrString `json:"nodes,omitempty"`
+
+	// reasons are what the budget is about: Update or ScaleDown. Default: all, and those that may come.
+	// +optional
+	// +listType=set
+	// +kubebuilder:validation:MinItems=1
+	// +kubebuilder:validation:MaxItems=8
+	Reasons []DisruptionReason `json:"reasons,omitempty"`
+
+	// schedule is when the budget begins to have a say, as of cron: minute, hour, day of the month, month and day of the week, or
+	// @yearly, @monthly, @weekly, @daily or @hourly. A time that the clock skips in spring is when it does, and one that it has twice in
+	// autumn the first of them. Default: the budget always has a say.
+	// +optional
+	// +kubebuilder:validation:MinLength=6
+	// +kubebuilder:validation:MaxLength=128
+	// +kubebuilder:validation:Pattern=`^(@(yearly|annually|monthly|weekly|daily|midnight|hourly)|([0-9A-Za-z*?/,-]+ +){4}[0-9A-Za-z*?/,-]+)$`
+	Schedule string `json:"schedule,omitempty"`
+
+	// timeZone is whose clock the schedule goes by, such as Europe/Berlin. Default: UTC.
+	// +optional
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=64
+	// +kubebuilder:validation:Pattern=`^[A-Za-z0-9_+/-]+$`
+	// +kubebuilder:validation:XValidation:rule="self != 'Local' && timestamp('2026-01-01T00:00:00Z').getFullYear(self) > 0",message="there is no such time zone: name one such as Europe/Berlin"
+	TimeZone string `json:"timeZone,omitempty"`
+
+	// durationSeconds is for how long the budget has a say each time: from a minute to a year.
+	// +optional
+	// +kubebuilder:validation:Minimum=60
+	// +kubebuilder:validation:Maximum=31622400
+	DurationSeconds *int32 `json:"durationSeconds,omitempty"`
+}
