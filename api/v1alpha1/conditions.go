@@ -54,6 +54,8 @@ const (
 	ReasonPaused = "Paused"
 	// ReasonFleetStopped: the annotation fleet.drover.dev/stop keeps all nodes as they are.
 	ReasonFleetStopped = "FleetStopped"
+	// ReasonBudgetsInvalid: it is not clear what spec.disruption.budgets allow, so that no node is disrupted; the message names the field.
+	ReasonBudgetsInvalid = "BudgetsInvalid"
 	// ReasonBundleNotFound: no NodeBundle has the template's version, or the name that it asks for.
 	ReasonBundleNotFound = "BundleNotFound"
 	// ReasonBundleAmbiguous: more than one NodeBundle has the template's version, which names none of them.

@@ -10,7 +10,6 @@ type DisruptionPolicy struct {
 	// it to the pool's other rules.
 	// +optional
 	// +listType=atomic
-	// +kubebuilder:validation:MinItems=1
 	// +kubebuilder:validation:MaxItems=16
 	// +kubebuilder:validation:XValidation:rule="!self.exists(a, !has(a.schedule) && (a.nodes == 0 || a.nodes == '0%') && self.exists(b, has(b.schedule) && (!has(a.reasons) || has(b.reasons) && b.reasons.all(r, r in a.reasons))))",message="a budget of no nodes without a schedule holds at all times, so that one with a schedule never has a say: give the first a schedule, too, of when nothing may be disrupted"
 	Budgets []DisruptionBudget `json:"budgets,omitempty"`
@@ -35,7 +34,8 @@ type DisruptionBudget struct {
 	// that none but 0% comes to nothing. With 0 nothing begins that disrupts a node, while what has begun is brought to its end.
 	// +required
 	// +kubebuilder:validation:XIntOrString
-	// +kubebuilder:validation:XValidation:rule="type(self) == int ? self >= 0 && self <= 10000 : self.matches('^(100|[1-9]?[0-9])%$')",message="nodes is a number from 0 to 10000, or a percentage from 0% to 100%"
+	// +kubebuilder:validation:Pattern=`^(100|[1-9]?[0-9])%$`
+	// +kubebuilder:validation:XValidation:rule="type(self) == string || self >= 0 && self <= 10000",message="nodes is a number from 0 to 10000, or a percentage from 0% to 100%"
 	Nodes *intstr.IntOrString `json:"nodes,omitempty"`
 
 	// reasons are what the budget is about: Update or ScaleDown. Default: all, and those that may come.

@@ -67,6 +67,10 @@ type NodePoolSpec struct {
 	// +optional
 	Rollout NodePoolRollout `json:"rollout,omitempty,omitzero"`
 
+	// disruption says how much of the pool may be disrupted at one time, and when.
+	// +optional
+	Disruption DisruptionPolicy `json:"disruption,omitempty,omitzero"`
+
 	// template is how each node is made. A change to it reaches the nodes there are, in place and one at a time, or as many
 	// as rollout allows: the next one when the last runs it and is well. At the first that went back, as the change did not
 	// prove itself there, it ends until the template is another one. Labels and taints are patched onto all nodes at once.
@@ -272,6 +276,20 @@ type NodePoolStatus struct {
 
 // NodePoolDisruption is what the pool's machines are spared, or do without, at present.
 type NodePoolDisruption struct {
+	// allowed is how many nodes may be disrupted at one time at present, by spec.disruption.budgets, for each reason of which one of
+	// these has a say now.
+	// +optional
+	// +listType=map
+	// +listMapKey=reason
+	// +kubebuilder:validation:MaxItems=8
+	Allowed []AllowedDisruption `json:"allowed,omitempty"`
+
+	// used is how many are disrupted, or not available for whatever reason, in a pool that has budgets. Machines that have yet to become
+	// nodes do not count.
+	// +optional
+	// +kubebuilder:validation:Minimum=0
+	Used *int32 `json:"used,omitempty"`
+
 	// deferred is what would be done to machines and has to wait, and for what. What passes within moments is not listed.
 	// +optional
 	// +listType=map
@@ -279,6 +297,20 @@ type NodePoolDisruption struct {
 	// +listMapKey=reason
 	// +kubebuilder:validation:MaxItems=10
 	Deferred []DeferredAction `json:"deferred,omitempty"`
+}
+
+// AllowedDisruption is how many nodes may be disrupted at one time for a reason.
+type AllowedDisruption struct {
+	// reason is what for: Update or ScaleDown. Others may come.
+	// +required
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=63
+	Reason string `json:"reason,omitempty"`
+
+	// nodes is how many.
+	// +required
+	// +kubebuilder:validation:Minimum=0
+	Nodes *int32 `json:"nodes,omitempty"`
 }
 
 // DeferredAction is what would be done to some machines and has to wait.
@@ -297,7 +329,8 @@ type DeferredAction struct {
 
 	// reason is what it waits for, in one word: Paused, FleetStopped (by the annotation fleet.drover.dev/stop), Stalled (the template
 	// cannot be used), Refused (by the API server), RolledBack (a machine went back from what the template says), OneAtATime,
-	// MaxUnavailable (the same where more than one may be unavailable) or Canary. Others may come.
+	// MaxUnavailable (the same where more than one may be unavailable), Canary, DisruptionBudget (of spec.disruption.budgets) or
+	// BudgetsInvalid. Others may come.
 	// +required
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=63

@@ -23,7 +23,7 @@ type verdict struct {
 type judgement func(*rollout, Result, Outcome, tally) *verdict
 
 // judgements are asked in this order. The first that answers is right.
-var judgements = []judgement{judgeComplete, judgePaused, judgeProblems, judgeStopped, judgeDeleting, judgeFailures, judgeCondemned, judgeRolledBack, judgeUpdateFailures, judgeScaling, judgeUpdate, judgeReadiness, judgeFixed}
+var judgements = []judgement{judgeComplete, judgePaused, judgeProblems, judgeBudgets, judgeStopped, judgeDeleting, judgeFailures, judgeCondemned, judgeRolledBack, judgeUpdateFailures, judgeScaling, judgeUpdate, judgeReadiness, judgeFixed}
 
 func setConditions(status *v1alpha1.NodePoolStatus, f *fleet, result Result, outcome Outcome, t tally, drains []blockedDrain) {
 	v := judge(f.rollout, result, outcome, t)
@@ -65,7 +65,7 @@ func judge(f *rollout, result Result, outcome Outcome, t tally) verdict {
 
 // judgeComplete answers when nothing is left to do and nothing is wrong, also for a paused pool.
 func judgeComplete(f *rollout, result Result, _ Outcome, t tally) *verdict {
-	if f.deleting() || len(result.Problems) > 0 || t.total != t.want || t.active != t.want || t.ready != t.want || !f.done() || f.condemned != nil {
+	if f.deleting() || len(result.Problems)+len(f.badBudgets) > 0 || t.total != t.want || t.active != t.want || t.ready != t.want || !f.done() || f.condemned != nil {
 		return nil
 	}
 	return &verdict{reason: v1alpha1.ReasonAllReplicasReady, message: machinesOf(t.ready, t.want, "is ready", "are ready")}
@@ -161,7 +161,7 @@ func judgeScaling(f *rollout, result Result, _ Outcome, t tally) *verdict {
 	case t.active > t.want || t.total > t.active:
 		return &verdict{
 			reason:      v1alpha1.ReasonScalingDown,
-			message:     fmt.Sprintf("Scaling down to %d; machines still to be drained and deleted: %d%s", t.want, t.total-t.want, holding(f.fleet)),
+			message:     fmt.Sprintf("Scaling down to %d; machines still to be drained and deleted: %d%s%s", t.want, t.total-t.want, holding(f.fleet), saysOverBudget(result)),
 			progressing: true,
 		}
 	}

@@ -41,6 +41,9 @@ const (
 	// DeferredMaxUnavailable is DeferredRollout for a pool of which more than one node may be unavailable.
 	DeferredMaxUnavailable = "MaxUnavailable"
 	DeferredCanary         = "Canary"
+	DeferredBudget         = "DisruptionBudget"
+	// DeferredBudgetsInvalid: nobody knows what they allow.
+	DeferredBudgetsInvalid = v1alpha1.ReasonBudgetsInvalid
 )
 
 // turns are reasons for which the others wait while some are changed. It goes on by itself.

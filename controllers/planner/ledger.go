@@ -10,7 +10,7 @@ import (
 type check func(*ledger, *Proposal) (reason, message string)
 
 // checks are asked in this order. The first that objects is the reason kept.
-var checks = []check{cacheBehind, paused, stopped, poolDeleting, stalled, refused, rolledBack, canaryFirst, tooManyUnavailable, unconfirmed, batchFull, unnamed}
+var checks = []check{cacheBehind, paused, stopped, poolDeleting, stalled, refused, rolledBack, canaryFirst, tooManyUnavailable, overBudget, unconfirmed, batchFull, unnamed}
 
 // ledger admits or defers what the proposers propose. Every change to a machine goes through it.
 type ledger struct {
@@ -25,6 +25,8 @@ type ledger struct {
 	busy map[string]bool
 	// unavailable is unavailability's.
 	unavailable *unavailability
+	// spent is spending's.
+	spent *spending
 	// unconfirmed are the machines whose Updates wait for a confirmed snapshot alone.
 	unconfirmed []string
 	// tell is told each decision, with why a proposal waits, if it does; nil for nobody.
@@ -65,6 +67,7 @@ func (l *ledger) consider(p *Proposal) {
 		l.busy[p.Name] = true
 	}
 	l.begin(p)
+	l.spend(p)
 }
 
 func (l *ledger) told(p *Proposal, reason, message string) {
@@ -78,6 +81,7 @@ func (l *ledger) wait(p *Proposal, reason, message string) {
 	if reason == DeferredUnconfirmed && (p.Verb == Update || p.Verb == Uncordon) {
 		l.unconfirmed = append(l.unconfirmed, p.Name)
 		l.begin(p)
+		l.spend(p)
 	}
 	for i := range l.deferred {
 		if d := &l.deferred[i]; d.Verb == p.Verb && d.Reason == reason {

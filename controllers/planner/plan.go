@@ -95,5 +95,5 @@ func requeue(f *fleet, result Result) time.Duration {
 	for _, p := range result.Problems {
 		after = sooner(after, p.RetryAfter)
 	}
-	return sooner(after, f.rollout.soonest())
+	return sooner(sooner(after, f.rollout.soonest()), f.untilBudgetsChange())
 }

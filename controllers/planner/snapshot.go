@@ -10,6 +10,7 @@ import (
 	clusterv1 "sigs.k8s.io/cluster-api/api/core/v1beta2"
 
 	"github.com/drover-dev/drover/api/v1alpha1"
+	"github.com/drover-dev/drover/controllers/planner/budget"
 )
 
 // Snapshot is everything one decision about one pool depends on. Nobody changes it or what it points to.
@@ -84,6 +85,9 @@ type fleet struct {
 	next int64
 	// gone are the ordinals that machines of this pool had which are gone.
 	gone map[int64]bool
+	// budgets are the pool's disruption budgets, and badBudgets what is wrong with them.
+	budgets    budget.Budgets
+	badBudgets []string
 	// rollout is where the machines are on the way to the template's revision.
 	rollout *rollout
 	// reservation has the ordinals for machines that are made.
@@ -92,6 +96,7 @@ type fleet struct {
 
 func newFleet(s Snapshot) *fleet {
 	f := takeApart(s)
+	f.budgets, f.badBudgets = budget.Understand(s.Pool.Spec.Disruption.Budgets)
 	f.rollout = newRollout(f)
 	f.reservation = newReservation(f)
 	return f
