@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	corev1 "k8s.io/api/core/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/utils/ptr"
@@ -15,6 +16,7 @@ import (
 	"github.com/drover-dev/drover/api/v1alpha1"
 	"github.com/drover-dev/drover/controllers/nodepool"
 	"github.com/drover-dev/drover/controllers/planner"
+	"github.com/drover-dev/drover/controllers/stop"
 	"github.com/drover-dev/drover/test/apiserver"
 )
 
@@ -43,11 +45,12 @@ func (s *site) readerOf(name string) client.Client {
 func TestAnEditIsForeseenBeforeItIsApplied(t *testing.T) {
 	f := startFleet(t, "foreseen", 3)
 	reader := f.readerOf("foresees")
+	halt := &stop.Switch{Reader: reader, Namespace: f.Namespace(t)} // not that of the manager that runs here
 	foresee := func(pool *v1alpha1.NodePool) planner.Explanation {
 		t.Helper()
 		var told planner.Explanation
 		f.eventually("the pool is planned for", func() (err error) { // a role counts a moment after it is bound
-			told, err = nodepool.Foresee(t.Context(), reader, pool, nil)
+			told, err = nodepool.Foresee(t.Context(), reader, pool, nil, halt)
 			return err
 		})
 		return told
@@ -75,6 +78,14 @@ func TestAnEditIsForeseenBeforeItIsApplied(t *testing.T) {
 		if i == 0 && d.Waits != "" || i > 0 && (d.Waits != planner.DeferredRollout || !strings.Contains(d.For, first)) {
 			t.Errorf("decision %d waits because of %q for %q, want one at a time", i, d.Waits, d.For)
 		}
+	}
+	halted := &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Namespace: halt.Namespace, Name: v1alpha1.StopName, Annotations: map[string]string{v1alpha1.StopAnnotation: "a fire"}}}
+	f.create(halted)
+	if d := foresee(edited).Decisions; d[0].Waits != planner.DeferredStopped || !strings.Contains(d[0].For, "a fire") {
+		t.Errorf("a stopped fleet is told of as %+v", d)
+	}
+	if err := f.Client.Delete(t.Context(), halted); err != nil {
+		t.Fatal(err)
 	}
 	more := current.DeepCopy()
 	more.Spec.Replicas = ptr.To[int32](5)

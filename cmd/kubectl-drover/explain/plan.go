@@ -9,6 +9,7 @@ import (
 // NewPlanCommand returns `kubectl drover plan`.
 func NewPlanCommand() *cobra.Command {
 	var flags *connection.Flags
+	var manager *string
 	var file string
 	cmd := &cobra.Command{
 		Use:   "plan POOL",
@@ -41,7 +42,7 @@ as it would be once the file is applied, its values being valid; kubectl apply -
 					return err
 				}
 			}
-			told, err := foresee(ctx, c, pool)
+			told, err := foresee(ctx, c, pool, *manager)
 			if err != nil {
 				return err
 			}
@@ -49,6 +50,7 @@ as it would be once the file is applied, its values being valid; kubectl apply -
 		},
 	}
 	cmd.Flags().StringVarP(&file, "filename", "f", "", "A file with the pool as it is to be, or - for standard input")
+	manager = managerFlag(cmd)
 	flags = connection.AddTo(cmd)
 	return cmd
 }

@@ -24,6 +24,7 @@ import (
 // NewWhyCommand returns `kubectl drover why`.
 func NewWhyCommand() *cobra.Command {
 	var flags *connection.Flags
+	var manager *string
 	cmd := &cobra.Command{
 		Use:   "why NODE|MACHINE|POOL",
 		Short: "Say why a node pool, or a machine of one, is as it is, and what is done about it",
@@ -43,13 +44,14 @@ The name is looked for among the pools of the namespace, then its machines, then
 			if err != nil {
 				return err
 			}
-			told, err := foresee(ctx, c, asked.pool)
+			told, err := foresee(ctx, c, asked.pool, *manager)
 			if err != nil {
 				return err
 			}
 			return renderWhy(cmd.OutOrStdout(), asked, told)
 		},
 	}
+	manager = managerFlag(cmd)
 	flags = connection.AddTo(cmd)
 	return cmd
 }
