@@ -41,22 +41,23 @@ func AddTo(cmd *cobra.Command) *Flags {
 	return f
 }
 
-// Connect connects, and returns a context that bounds what is read, with what ends it.
-func (f *Flags) Connect(ctx context.Context) (context.Context, context.CancelFunc, *Connection, error) {
+// Run connects, and runs a command with the connection and a context that bounds what it reads.
+func (f *Flags) Run(ctx context.Context, command func(context.Context, *Connection) error) error {
 	config, err := f.config.ToRESTConfig()
 	if err != nil {
-		return nil, nil, nil, err
+		return err
 	}
 	namespace, _, err := f.config.ToRawKubeConfigLoader().Namespace()
 	if err != nil {
-		return nil, nil, nil, err
+		return err
 	}
 	c, err := client.New(config, client.Options{Scheme: scheme()})
 	if err != nil {
-		return nil, nil, nil, err
+		return err
 	}
 	ctx, cancel := context.WithTimeout(ctx, timeout)
-	return ctx, cancel, &Connection{Client: c, Config: config, Namespace: namespace}, nil
+	defer cancel()
+	return command(ctx, &Connection{Client: c, Config: config, Namespace: namespace})
 }
 
 func scheme() *runtime.Scheme {

@@ -1,6 +1,8 @@
 package explain
 
 import (
+	"context"
+
 	"github.com/spf13/cobra"
 
 	"github.com/drover-dev/drover/cmd/kubectl-drover/connection"
@@ -24,29 +26,26 @@ as it would be once the file is applied, its values being valid; kubectl apply -
   kubectl drover plan workers --filename=edited.yaml`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			ctx, cancel, c, err := flags.Connect(cmd.Context())
-			if err != nil {
-				return err
-			}
-			defer cancel()
-			pool, err := readPool(ctx, c, args[0])
-			if err != nil {
-				return err
-			}
-			if file != "" {
-				manifest, err := readEdited(file, pool, cmd.InOrStdin())
+			return flags.Run(cmd.Context(), func(ctx context.Context, c *connection.Connection) error {
+				pool, err := readPool(ctx, c, args[0])
 				if err != nil {
 					return err
 				}
-				if pool, err = edit(pool, manifest); err != nil {
+				if file != "" {
+					manifest, err := readEdited(file, pool, cmd.InOrStdin())
+					if err != nil {
+						return err
+					}
+					if pool, err = edit(pool, manifest); err != nil {
+						return err
+					}
+				}
+				told, err := foresee(ctx, c, pool, *manager)
+				if err != nil {
 					return err
 				}
-			}
-			told, err := foresee(ctx, c, pool, *manager)
-			if err != nil {
-				return err
-			}
-			return renderPlan(cmd.OutOrStdout(), told)
+				return renderPlan(cmd.OutOrStdout(), told)
+			})
 		},
 	}
 	cmd.Flags().StringVarP(&file, "filename", "f", "", "A file with the pool as it is to be, or - for standard input")

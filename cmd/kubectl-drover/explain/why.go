@@ -35,20 +35,17 @@ The name is looked for among the pools of the namespace, then its machines, then
   kubectl drover why workers-0a1b2-3`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			ctx, cancel, c, err := flags.Connect(cmd.Context())
-			if err != nil {
-				return err
-			}
-			defer cancel()
-			asked, err := find(ctx, c, args[0])
-			if err != nil {
-				return err
-			}
-			told, err := foresee(ctx, c, asked.pool, *manager)
-			if err != nil {
-				return err
-			}
-			return renderWhy(cmd.OutOrStdout(), asked, told)
+			return flags.Run(cmd.Context(), func(ctx context.Context, c *connection.Connection) error {
+				asked, err := find(ctx, c, args[0])
+				if err != nil {
+					return err
+				}
+				told, err := foresee(ctx, c, asked.pool, *manager)
+				if err != nil {
+					return err
+				}
+				return renderWhy(cmd.OutOrStdout(), asked, told)
+			})
 		},
 	}
 	manager = managerFlag(cmd)

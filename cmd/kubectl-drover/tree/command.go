@@ -1,6 +1,7 @@
 package tree
 
 import (
+	"context"
 	"errors"
 	"time"
 
@@ -24,24 +25,21 @@ func NewCommand() *cobra.Command {
   kubectl drover tree --all-namespaces`,
 		Args: cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			ctx, cancel, c, err := flags.Connect(cmd.Context())
-			if err != nil {
-				return err
-			}
-			defer cancel()
-			namespace := c.Namespace
-			if allNamespaces {
-				namespace = ""
-			}
-			fleet, err := Read(ctx, c, namespace)
-			if err != nil {
-				return err
-			}
-			if len(args) == 1 && !fleet.keepPool(args[0]) {
-				return errors.New("no node pool is called " + args[0] + " here")
-			}
-			cmd.PrintErr(fleet.missing())
-			return Render(cmd.OutOrStdout(), Build(fleet), time.Now())
+			return flags.Run(cmd.Context(), func(ctx context.Context, c *connection.Connection) error {
+				namespace := c.Namespace
+				if allNamespaces {
+					namespace = ""
+				}
+				fleet, err := Read(ctx, c, namespace)
+				if err != nil {
+					return err
+				}
+				if len(args) == 1 && !fleet.keepPool(args[0]) {
+					return errors.New("no node pool is called " + args[0] + " here")
+				}
+				cmd.PrintErr(fleet.missing())
+				return Render(cmd.OutOrStdout(), Build(fleet), time.Now())
+			})
 		},
 	}
 	cmd.Flags().BoolVarP(&allNamespaces, "all-namespaces", "A", false, "Show the pools of all namespaces")
