@@ -70,7 +70,7 @@ func (r *rollout) standing(m *machine) string {
 	case m == r.failed:
 		failed := m.agent.Status.FailedRevision
 		return fmt.Sprintf("went back from revision %s to %s: %s", failed.Revision, m.agent.Status.CurrentRevision, cmp.Or(failed.Message, failed.Reason))
-	case slices.Contains(r.fixed, m):
+	case r.wants(m) && r.isFixed(m):
 		return "was made from another infrastructure than the template's is now, which no change in place brings it to: delete it to have it replaced"
 	case slices.Contains(r.unreachable, m):
 		return "is not heard of: it is passed over until it is"
