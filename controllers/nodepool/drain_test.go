@@ -61,7 +61,7 @@ type drained struct {
 func startDrained(t *testing.T, name string, changes ...func(*corev1.Node)) *drained {
 	t.Helper()
 	d := &drained{clock: clocktesting.NewFakePassiveClock(time.Now()), fleet: &fleet{site: newSite(t), refuses: func(*v1alpha1.NodeAgent) bool { return false }, deaf: map[string]bool{}}, budget: &guarded{}}
-	d.minor = strings.Replace(d.version, "v1.36.", "v1.37.", 1)
+	d.minor = d.another(37)
 	d.create(bundle(d.minor, d.minor))
 	d.pool = d.site.pool(name, 1)
 	d.create(d.pool)

@@ -46,38 +46,40 @@ func TestAConditionIsToldOnceAlsoWhenTheStatusCannotBeWritten(t *testing.T) {
 		{"somebody else writes first", somebodyWroteIt, nothing},
 		{"the connection is lost before the write", errors.New("connection reset"), nothing},
 		{"the connection is lost after the write", errors.New("connection reset"), func(o client.Object, p client.Patch, c client.Client) error {
-			return c.Status().Patch(t.Context(), o, p)
+			return c.Status().Patch(context.Background(), o, p)
 		}},
 	} {
-		s := newSite(t)
-		pool := s.pool("workers", 1)
-		pool.Spec.Template.Spec.Version = "v1.99.9"
-		s.create(pool)
-		failures := 2
-		manager := s.unwritten(&failures, c.failure, c.tried)
-		var told []string
-		for round := range 5 {
-			if _, err := manager.Reconcile(t.Context(), ctrl.Request{NamespacedName: client.ObjectKeyFromObject(pool)}); err != nil && (round > 1 || !errors.Is(err, c.failure)) {
-				t.Fatal(err)
+		t.Run(c.reason, func(t *testing.T) {
+			s := newSite(t)
+			pool := s.pool("workers", 1)
+			pool.Spec.Template.Spec.Version = "v1.99.9"
+			s.create(pool)
+			failures := 2
+			manager := s.unwritten(&failures, c.failure, c.tried)
+			var told []string
+			for round := range 5 {
+				if _, err := manager.Reconcile(t.Context(), ctrl.Request{NamespacedName: client.ObjectKeyFromObject(pool)}); err != nil && (round > 1 || !errors.Is(err, c.failure)) {
+					t.Fatal(err)
+				}
+				told = append(told, eventsOf(manager, v1alpha1.ReasonBundleNotFound)...)
+				if failures > 0 && apierrors.IsConflict(c.failure) && len(told) > 0 {
+					t.Errorf("it was told before the status says it: %v", told)
+				}
 			}
-			told = append(told, eventsOf(manager, v1alpha1.ReasonBundleNotFound)...)
-			if failures > 0 && apierrors.IsConflict(c.failure) && len(told) > 0 {
-				t.Errorf("%s: it was told before the status says it: %v", c.reason, told)
+			if len(told) != 1 || failures == 2 {
+				t.Errorf("it is told %d times, want once: %v", len(told), told)
 			}
-		}
-		if len(told) != 1 || failures == 2 {
-			t.Errorf("%s: it is told %d times, want once: %v", c.reason, len(told), told)
-		}
-		if err := s.hasCondition(pool, v1alpha1.StalledCondition, v1alpha1.ReasonBundleNotFound); err != nil {
-			t.Error(err)
-		}
+			if err := s.hasCondition(pool, v1alpha1.StalledCondition, v1alpha1.ReasonBundleNotFound); err != nil {
+				t.Error(err)
+			}
+		})
 	}
 }
 
 func TestAConditionThatIsOverBeforeItIsWrittenIsNotTold(t *testing.T) {
 	s := newSite(t)
 	pool := s.pool("workers", 1)
-	pool.Spec.Template.Spec.Version = "v1.99.9"
+	pool.Spec.Template.Spec.Version = s.another(98)
 	s.create(pool)
 	failures := 1
 	manager := s.unwritten(&failures, somebodyWroteIt, nothing)
@@ -85,7 +87,7 @@ func TestAConditionThatIsOverBeforeItIsWrittenIsNotTold(t *testing.T) {
 	if _, err := manager.Reconcile(t.Context(), request); err != nil || failures != 0 {
 		t.Fatal(err)
 	}
-	s.create(bundle("v1.99.9", "v1.99.9"))
+	s.create(bundle(s.another(98), s.another(98)))
 	if _, err := manager.Reconcile(t.Context(), request); err != nil {
 		t.Fatal(err)
 	}

@@ -179,7 +179,8 @@ func (s *site) checkRevision(pool *v1alpha1.NodePool) {
 }
 
 func TestOneNameInTwoNamespaces(t *testing.T) {
-	one, other := newSite(t), newSite(t)
+	one, other := newSite(t), newLoneSite(t)
+	one.beside = []string{other.namespace}
 	one.startManager()
 	for _, s := range []*site{one, other} {
 		s.create(s.pool("workers", 1))

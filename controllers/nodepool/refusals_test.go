@@ -104,49 +104,51 @@ func TestAMachineThatLeavesIsLetGoAtTheQuota(t *testing.T) {
 // TestAForeignObjectOfANeededNameStallsThePool and keeps no other machine from being made, until somebody deletes it.
 func TestAForeignObjectOfANeededNameStallsThePool(t *testing.T) {
 	for _, kind := range []string{"LocalMachine", "Machine"} {
-		s := newSite(t)
-		clock := clocktesting.NewFakePassiveClock(time.Now())
-		r := s.reconciler(s.Client)
-		r.Clock = clock
-		pool := s.pool("workers", 3)
-		s.create(pool)
-		var foreign client.Object = &v1alpha1.LocalMachine{ObjectMeta: metav1.ObjectMeta{Namespace: s.namespace, Name: v1alpha1.MachineName(pool, 0)}}
-		if kind == "Machine" {
-			machine := &clusterv1.Machine{ObjectMeta: metav1.ObjectMeta{Namespace: s.namespace, Name: v1alpha1.MachineName(pool, 0)}}
-			machine.Spec.ClusterName = "another"
-			machine.Spec.Bootstrap.DataSecretName = ptr.To("none")
-			machine.Spec.InfrastructureRef = clusterv1.ContractVersionedObjectReference{APIGroup: v1alpha1.GroupVersion.Group, Kind: "LocalMachine", Name: "none"}
-			foreign = machine
-		}
-		s.create(foreign)
-		round := func() {
-			t.Helper()
-			result, err := r.Reconcile(t.Context(), ctrl.Request{NamespacedName: client.ObjectKeyFromObject(pool)})
-			if err != nil || result.RequeueAfter > 30*time.Second {
-				t.Fatalf("%s: again after %s, error %v", kind, result.RequeueAfter, err)
+		t.Run(kind, func(t *testing.T) {
+			s := newSite(t)
+			clock := clocktesting.NewFakePassiveClock(time.Now())
+			r := s.reconciler(s.Client)
+			r.Clock = clock
+			pool := s.pool("workers", 3)
+			s.create(pool)
+			var foreign client.Object = &v1alpha1.LocalMachine{ObjectMeta: metav1.ObjectMeta{Namespace: s.namespace, Name: v1alpha1.MachineName(pool, 0)}}
+			if kind == "Machine" {
+				machine := &clusterv1.Machine{ObjectMeta: metav1.ObjectMeta{Namespace: s.namespace, Name: v1alpha1.MachineName(pool, 0)}}
+				machine.Spec.ClusterName = "another"
+				machine.Spec.Bootstrap.DataSecretName = ptr.To("none")
+				machine.Spec.InfrastructureRef = clusterv1.ContractVersionedObjectReference{APIGroup: v1alpha1.GroupVersion.Group, Kind: "LocalMachine", Name: "none"}
+				foreign = machine
 			}
-		}
-		for range 2 {
-			round()
-			if err := s.hasCondition(pool, v1alpha1.StalledCondition, v1alpha1.ReasonMachineCreateFailed); err != nil {
-				t.Fatalf("%s: %v", kind, err)
+			s.create(foreign)
+			round := func() {
+				t.Helper()
+				result, err := r.Reconcile(t.Context(), ctrl.Request{NamespacedName: client.ObjectKeyFromObject(pool)})
+				if err != nil || result.RequeueAfter > 30*time.Second {
+					t.Fatalf("again after %s, error %v", result.RequeueAfter, err)
+				}
 			}
-			want := fmt.Sprintf("%s: %s %s exists and is not this pool's: delete it if nothing uses it", foreign.GetName(), kind, foreign.GetName())
-			if said := meta.FindStatusCondition(pool.Status.Conditions, v1alpha1.StalledCondition).Message; !strings.Contains(said, want) {
-				t.Errorf("%s: the pool says %q, want %q", kind, said, want)
+			for range 2 {
+				round()
+				if err := s.hasCondition(pool, v1alpha1.StalledCondition, v1alpha1.ReasonMachineCreateFailed); err != nil {
+					t.Fatal(err)
+				}
+				want := fmt.Sprintf("%s: %s %s exists and is not this pool's: delete it if nothing uses it", foreign.GetName(), kind, foreign.GetName())
+				if said := meta.FindStatusCondition(pool.Status.Conditions, v1alpha1.StalledCondition).Message; !strings.Contains(said, want) {
+					t.Errorf("the pool says %q, want %q", said, want)
+				}
 			}
-		}
-		if got := ptr.Deref(pool.Status.Replicas, 0); got != 2 {
-			t.Errorf("%s: %d machines were made, want the two of other names", kind, got)
-		}
+			if got := ptr.Deref(pool.Status.Replicas, 0); got != 2 {
+				t.Errorf("%d machines were made, want the two of other names", got)
+			}
 
-		if err := s.Client.Delete(t.Context(), foreign); err != nil {
-			t.Fatal(err)
-		}
-		clock.SetTime(clock.Now().Add(30 * time.Second))
-		round()
-		if err := s.hasCondition(pool, v1alpha1.ReconcilingCondition, v1alpha1.ReasonWaitingForMachines); err != nil || ptr.Deref(pool.Status.Replicas, 0) != 3 {
-			t.Errorf("%s: the pool goes on when it is gone: %v, %d machines", kind, err, ptr.Deref(pool.Status.Replicas, 0))
-		}
+			if err := s.Client.Delete(t.Context(), foreign); err != nil {
+				t.Fatal(err)
+			}
+			clock.SetTime(clock.Now().Add(30 * time.Second))
+			round()
+			if err := s.hasCondition(pool, v1alpha1.ReconcilingCondition, v1alpha1.ReasonWaitingForMachines); err != nil || ptr.Deref(pool.Status.Replicas, 0) != 3 {
+				t.Errorf("the pool goes on when it is gone: %v, %d machines", err, ptr.Deref(pool.Status.Replicas, 0))
+			}
+		})
 	}
 }

@@ -150,34 +150,38 @@ func TestStalled(t *testing.T) {
 // TestAPoolWithoutAClusterIsStalledAfterAMinute of ours, whatever the API server's clock says.
 func TestAPoolWithoutAClusterIsStalledAfterAMinute(t *testing.T) {
 	for _, apart := range []time.Duration{-time.Hour, 0, time.Hour} {
-		s := newSite(t)
-		cluster := &clusterv1.Cluster{}
-		cluster.Namespace, cluster.Name = s.namespace, v1alpha1.AdoptedClusterName
-		if err := s.Client.Delete(t.Context(), cluster); err != nil {
+		t.Run("with our clock "+apart.String()+" apart", func(t *testing.T) { isStalledAfterAMinute(t, apart) })
+	}
+}
+
+func isStalledAfterAMinute(t *testing.T, apart time.Duration) {
+	s := newSite(t)
+	cluster := &clusterv1.Cluster{}
+	cluster.Namespace, cluster.Name = s.namespace, v1alpha1.AdoptedClusterName
+	if err := s.Client.Delete(t.Context(), cluster); err != nil {
+		t.Fatal(err)
+	}
+	pool, r := s.pool("workers", 2), s.reconciler(s.Client)
+	s.create(pool)
+	clock := clocktesting.NewFakePassiveClock(time.Now().Add(apart))
+	look := func(r *nodepool.Reconciler) {
+		r.Clock = clock
+		if _, err := r.Reconcile(t.Context(), ctrl.Request{NamespacedName: client.ObjectKeyFromObject(pool)}); err != nil {
 			t.Fatal(err)
 		}
-		pool, r := s.pool("workers", 2), s.reconciler(s.Client)
-		s.create(pool)
-		clock := clocktesting.NewFakePassiveClock(time.Now().Add(apart))
-		look := func(r *nodepool.Reconciler) {
-			r.Clock = clock
-			if _, err := r.Reconcile(t.Context(), ctrl.Request{NamespacedName: client.ObjectKeyFromObject(pool)}); err != nil {
-				t.Fatal(err)
-			}
-		}
-		look(r)
-		if err := s.hasCondition(pool, v1alpha1.StalledCondition, v1alpha1.ReasonClusterNotReady); err == nil {
-			t.Errorf("with our clock %s apart, a new pool is stalled at once", apart)
-		}
-		clock.SetTime(clock.Now().Add(time.Minute))
-		for _, c := range []struct {
-			what string
-			r    *nodepool.Reconciler
-		}{{"after a minute", r}, {"to a manager that comes then", s.reconciler(s.Client)}} {
-			look(c.r)
-			if err := s.hasCondition(pool, v1alpha1.StalledCondition, v1alpha1.ReasonClusterNotReady); err != nil {
-				t.Errorf("with our clock %s apart, %s: %v", apart, c.what, err)
-			}
+	}
+	look(r)
+	if err := s.hasCondition(pool, v1alpha1.StalledCondition, v1alpha1.ReasonClusterNotReady); err == nil {
+		t.Error("a new pool is stalled at once")
+	}
+	clock.SetTime(clock.Now().Add(time.Minute))
+	for _, c := range []struct {
+		what string
+		r    *nodepool.Reconciler
+	}{{"after a minute", r}, {"to a manager that comes then", s.reconciler(s.Client)}} {
+		look(c.r)
+		if err := s.hasCondition(pool, v1alpha1.StalledCondition, v1alpha1.ReasonClusterNotReady); err != nil {
+			t.Errorf("%s: %v", c.what, err)
 		}
 	}
 }
@@ -202,7 +206,7 @@ func eventsOf(r *nodepool.Reconciler, reason string) (found []string) {
 
 // TestStalledPoolsRest counts what a manager does about pools that only a user can help.
 func TestStalledPoolsRest(t *testing.T) {
-	s := newSite(t)
+	s := newLoneSite(t)
 	s.startManager()
 	spoils := []func(*v1alpha1.NodePool){
 		func(p *v1alpha1.NodePool) { p.Spec.Template.Spec.Version = "v1.99.9" },
@@ -274,12 +278,12 @@ func TestStalledPoolGoesOn(t *testing.T) {
 	s.startManager()
 	pool := s.pool("workers", 1)
 	pool.Spec.Template.Spec.InfrastructureRef.Name = "late"
-	pool.Spec.Template.Spec.Version = "v1.77.7"
+	pool.Spec.Template.Spec.Version = s.another(98)
 	s.create(pool)
 	s.eventually("the bundle is missing", func() error {
 		return s.hasCondition(pool, v1alpha1.StalledCondition, v1alpha1.ReasonBundleNotFound)
 	})
-	s.create(bundle("late", "v1.77.7"))
+	s.create(bundle("late", s.another(98)))
 	s.eventually("the template is missing", func() error {
 		return s.hasCondition(pool, v1alpha1.StalledCondition, v1alpha1.ReasonTemplateNotFound)
 	})

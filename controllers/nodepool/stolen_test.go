@@ -14,10 +14,7 @@ import (
 	"k8s.io/client-go/tools/events"
 	"k8s.io/utils/ptr"
 	clusterv1 "sigs.k8s.io/cluster-api/api/core/v1beta2"
-	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
-	"sigs.k8s.io/controller-runtime/pkg/config"
-	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
 
 	"github.com/drover-dev/drover/api/v1alpha1"
 	"github.com/drover-dev/drover/controllers/ownership"
@@ -27,13 +24,7 @@ import (
 // startOwnership runs what puts back whose a Machine is, beside the nodepool controller.
 func (s *site) startOwnership() *events.FakeRecorder {
 	s.t.Helper()
-	mgr, err := ctrl.NewManager(s.Config, ctrl.Options{
-		Scheme: s.Scheme, Metrics: metricsserver.Options{BindAddress: "0"}, Controller: config.Controller{SkipNameValidation: ptr.To(true)},
-	})
-	if err != nil {
-		s.t.Fatal(err)
-	}
-	recorder := events.NewFakeRecorder(1000)
+	mgr, recorder := s.newManager(s.Config), events.NewFakeRecorder(1000)
 	if err := (&ownership.Reconciler{Recorder: recorder}).SetupWithManager(s.t.Context(), mgr); err != nil {
 		s.t.Fatal(err)
 	}

@@ -2,6 +2,7 @@ package nodepool_test
 
 import (
 	"context"
+	"flag"
 	"fmt"
 	"os"
 	"strings"
@@ -20,6 +21,7 @@ import (
 	"k8s.io/utils/ptr"
 	clusterv1 "sigs.k8s.io/cluster-api/api/core/v1beta2"
 	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/config"
 	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
@@ -31,6 +33,11 @@ import (
 
 func TestMain(m *testing.M) {
 	ctrl.SetLogger(logr.Discard())
+	flag.Parse()
+	// The tests wait for the API server more than they compute.
+	if err := flag.Set("test.parallel", "6"); err != nil {
+		panic(err)
+	}
 	os.Exit(apiserver.Run(m))
 }
 
@@ -38,7 +45,8 @@ const settleTimeout = 60 * time.Second
 
 var versions atomic.Int32
 
-// site is a namespace with all that a pool of it needs: a version with a bundle, a template and a Cluster.
+// site is a namespace with all that a pool of it needs: a version with a bundle, a template and a Cluster. Its managers see no
+// other namespace unless told to, so that tests with a site of their own run side by side.
 type site struct {
 	*apiserver.Server
 	t         *testing.T
@@ -46,9 +54,18 @@ type site struct {
 	version   string
 	template  string
 	watching  client.WithWatch
+	// beside are other namespaces that its managers see.
+	beside []string
 }
 
 func newSite(t *testing.T) *site {
+	t.Helper()
+	t.Parallel()
+	return newLoneSite(t)
+}
+
+// newLoneSite is the same for a test that has one already, or that counts what the whole process does while no other test runs.
+func newLoneSite(t *testing.T) *site {
 	t.Helper()
 	server := apiserver.Shared(t)
 	s := &site{Server: server, t: t, namespace: server.Namespace(t), version: fmt.Sprintf("v1.36.%d", versions.Add(1)), template: "small"}
@@ -62,6 +79,11 @@ func newSite(t *testing.T) *site {
 	})
 	s.adoptCluster()
 	return s
+}
+
+// another is a version of another minor one, which no other site has.
+func (s *site) another(minor int) string {
+	return strings.Replace(s.version, "v1.36.", fmt.Sprintf("v1.%d.", minor), 1)
 }
 
 func bundle(name, version string) *v1alpha1.NodeBundle {
@@ -236,13 +258,7 @@ func (s *site) startManager(with ...func(*nodepool.Reconciler)) *events.FakeReco
 
 func (s *site) startManagerAs(user *rest.Config, with ...func(*nodepool.Reconciler)) *events.FakeRecorder {
 	s.t.Helper()
-	mgr, err := ctrl.NewManager(user, ctrl.Options{
-		Scheme: s.Scheme, Metrics: metricsserver.Options{BindAddress: "0"}, Controller: config.Controller{SkipNameValidation: ptr.To(true)},
-	})
-	if err != nil {
-		s.t.Fatal(err)
-	}
-	recorder := events.NewFakeRecorder(1000)
+	mgr, recorder := s.newManager(user), events.NewFakeRecorder(1000)
 	r := &nodepool.Reconciler{Client: mgr.GetClient(), APIReader: mgr.GetAPIReader(), Discoverer: discovered, Recorder: recorder}
 	for _, edit := range with {
 		edit(r)
@@ -253,6 +269,23 @@ func (s *site) startManagerAs(user *rest.Config, with ...func(*nodepool.Reconcil
 	ctx, cancel := context.WithCancel(s.t.Context())
 	apiserver.RunManager(ctx, s.t, mgr, cancel)
 	return recorder
+}
+
+// newManager is one that sees the site's namespace, and those beside it.
+func (s *site) newManager(user *rest.Config) ctrl.Manager {
+	s.t.Helper()
+	seen := map[string]cache.Config{s.namespace: {}}
+	for _, namespace := range s.beside {
+		seen[namespace] = cache.Config{}
+	}
+	mgr, err := ctrl.NewManager(user, ctrl.Options{
+		Scheme: s.Scheme, Metrics: metricsserver.Options{BindAddress: "0"}, Controller: config.Controller{SkipNameValidation: ptr.To(true)},
+		Cache: cache.Options{DefaultNamespaces: seen},
+	})
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return mgr
 }
 
 func (s *site) node(name string) *corev1.Node {

@@ -279,7 +279,7 @@ func TestAPoolWaitsForTheBundleThatItNames(t *testing.T) {
 	s.eventually("it is missing", func() error {
 		return s.hasCondition(pool, v1alpha1.StalledCondition, v1alpha1.ReasonBundleNotFound)
 	})
-	other := bundle(pool.Spec.Template.Spec.Bundle, "v1.99.9")
+	other := bundle(pool.Spec.Template.Spec.Bundle, s.another(98))
 	s.create(other)
 	s.eventually("it has another version", func() error {
 		return s.hasCondition(pool, v1alpha1.StalledCondition, v1alpha1.ReasonBundleMismatch)
