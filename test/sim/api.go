@@ -40,6 +40,9 @@ const (
 	infra
 	templates
 	kinds
+
+	// lateKinds are those of which a manager's cache may be late: the ones before.
+	lateKinds = bundles
 )
 
 const namespace = "fleet"

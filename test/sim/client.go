@@ -94,8 +94,7 @@ func (c *cachedClient) List(_ context.Context, list client.ObjectList, options .
 // Create implements client.Writer.
 func (c *cachedClient) Create(_ context.Context, object client.Object, _ ...client.CreateOption) error {
 	return c.calls.write(kindOf(object), object.GetName(), func() error {
-		if w := c.calls.world; kindOf(object) == machines && w.until[quota].After(w.now) {
-			w.struck(quota)
+		if w := c.calls.world; kindOf(object) == machines && w.lasts(quota) {
 			return apierrors.NewForbidden(resource(machines), object.GetName(), errors.New("exceeded quota"))
 		}
 		return c.calls.world.api.create(object)
@@ -191,23 +190,21 @@ func (m *manager) write(k kind, name string, do func() error) error {
 	if err := m.travel(); err != nil {
 		return err
 	}
-	fault, armed := w.strike(m)
-	if armed {
-		w.struck(fault)
-		w.say("%s: %s at the write of %s %s", m.name, fault, k, name)
+	fault := w.strike(m)
+	if fault != nil {
+		w.say("%s: %s at the write of %s %s", m.name, fault.name, k, name)
 	}
-	switch {
-	case !armed:
-	case fault == conflict:
+	switch fault {
+	case conflict:
 		edit(w.api, k, name, func(o client.Object) {
 			o.SetAnnotations(withEntry(o.GetAnnotations(), "somebody/was-here", w.api.nextVersion()))
 		})
-	case fault == refusal:
+	case refusal:
 		return apierrors.NewInternalError(errors.New("etcdserver: request timed out"))
-	case fault == crashBefore:
+	case crashBefore:
 		m.die()
 		return errDied
-	case fault == twoLeaders:
+	case twoLeaders:
 		m.depose()
 		w.pass(w.between(time.Second, 12*time.Second, "hangs", m.name, 0), w.over)
 		if m.dead || w.broken != nil {
@@ -223,9 +220,9 @@ func (m *manager) write(k kind, name string, do func() error) error {
 	}
 	w.sayWrite(m, k, name, err)
 	switch {
-	case armed && fault == lostResponse && err == nil:
+	case fault == lostResponse && err == nil:
 		return apierrors.NewTimeoutError("the server was unable to return a response in the time allotted", 0)
-	case armed && fault == crashAfter:
+	case fault == crashAfter:
 		m.die()
 		return errDied
 	}

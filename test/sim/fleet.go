@@ -111,16 +111,12 @@ func (w *world) ensureAgent(name string) {
 	}
 	told := v1alpha1.RevisionName(poolName, v1alpha1.ToldRevision(machine))
 	revision := of[*appsv1.ControllerRevision](w.api, revisions, told)
-	if revision == nil && w.watch.excused[name] {
-		return
-	}
 	if revision == nil {
-		w.violate("revision-kept", "there is no ControllerRevision %s, which Machine %s is to run", told, name)
-		return
+		return // revisionKept has seen it go
 	}
 	spec, err := desired.Spec(revision, w.bundle(machine.Spec.Version), facts)
 	if err != nil {
-		w.violate("revision-kept", "%v", err)
+		w.violate(revisionKept.name, "%v", err)
 		return
 	}
 	_ = w.api.create(&v1alpha1.NodeAgent{
@@ -141,8 +137,7 @@ func (w *world) boot(b *box) {
 	if w.machine(b.name) == nil || b.booted {
 		return
 	}
-	if w.until[stillborn].After(w.now) {
-		w.struck(stillborn)
+	if w.lasts(stillborn) {
 		w.say("%s does not boot", b.name)
 		return
 	}
@@ -167,8 +162,7 @@ func (w *world) join(b *box) {
 
 // finishDeletion is the end of Cluster API's part in a deletion, when the node is drained.
 func (w *world) finishDeletion(name string) {
-	if w.until[blockedDrain].After(w.now) {
-		w.struck(blockedDrain)
+	if w.lasts(blockedDrain) {
 		w.after(20*time.Second, func() { w.finishDeletion(name) })
 		return
 	}
@@ -196,8 +190,7 @@ func (w *world) drain(name string) string {
 	switch {
 	case b == nil || b.drained:
 		return ""
-	case w.until[blockedDrain].After(w.now):
-		w.struck(blockedDrain)
+	case w.lasts(blockedDrain):
 		return "Pod web/one: PodDisruptionBudget web allows no disruption"
 	case b.asked.IsZero():
 		b.asked = w.now.Add(w.takes(time.Second, 40*time.Second, "pods", b))

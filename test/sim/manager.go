@@ -171,8 +171,7 @@ func (m *manager) travel() error {
 	switch {
 	case m.dead || w.broken != nil:
 		return errDied
-	case w.until[unreachable].After(w.now):
-		w.struck(unreachable)
+	case w.lasts(unreachable):
 		return errUnreachable
 	}
 	return nil
@@ -180,8 +179,7 @@ func (m *manager) travel() error {
 
 // discover is what nodes must know of their cluster.
 func (m *manager) discover(context.Context) (v1alpha1.ClusterSettings, error) {
-	if m.world.until[undiscovered].After(m.world.now) {
-		m.world.struck(undiscovered)
+	if m.world.lasts(undiscovered) {
 		return v1alpha1.ClusterSettings{}, errors.New("there is no ConfigMap kube-root-ca.crt")
 	}
 	return facts, nil

@@ -26,8 +26,9 @@ type Options struct {
 	Only []int
 	// Tell has Result.Told say what happened.
 	Tell bool
-	// Break is for tests of the simulation.
+	// Break is for tests of the simulation, and so is Hold: the invariants that the day is held to. Nil: all.
 	Break Breaker
+	Hold  []*invariant
 }
 
 // Result is what became of a day.
@@ -68,27 +69,26 @@ type world struct {
 
 	// armed are the faults that writes will run into, and until is when those that last end.
 	armed   []armed
-	until   [whats]time.Time
-	counted [whats]time.Time
+	until   map[*happening]time.Time
+	counted map[*happening]time.Time
 
 	boxes    map[string]*box
 	user     user
 	statuses []v1alpha1.NodePoolStatus
-	watch    watch
-	broken   *Violation
-	told     []string
-}
-
-// armed is a fault that strikes after so many writes.
-type armed struct {
-	what
-	left int
+	// held are the invariants that must hold.
+	held   []*invariant
+	watch  *watch
+	broken *Violation
+	told   []string
 }
 
 // Run runs a day.
 func Run(options Options) Result {
-	w := &world{timeline: timeline{now: epoch}, dice: dice(options.Seed), options: options, boxes: map[string]*box{}}
+	w := &world{timeline: timeline{now: epoch}, dice: dice(options.Seed), options: options, boxes: map[string]*box{}, until: map[*happening]time.Time{}, counted: map[*happening]time.Time{}}
 	w.tally.Happened = map[string]int{}
+	if w.held = options.Hold; w.held == nil {
+		w.held = invariants
+	}
 	w.watch = newWatch(w)
 	w.api = &api{clock: &w.timeline, changed: w.changed}
 	w.furnish()
@@ -156,6 +156,25 @@ func (w *world) furnish() {
 }
 
 func (w *world) pool() *v1alpha1.NodePool { return of[*v1alpha1.NodePool](w.api, pools, poolName) }
+
+// machines are those that stay, by name.
+func (w *world) machines() []*clusterv1.Machine {
+	var list []*clusterv1.Machine
+	for _, object := range w.api.tables[machines] {
+		if m := as[*clusterv1.Machine](object); m.DeletionTimestamp.IsZero() {
+			list = append(list, m)
+		}
+	}
+	return list
+}
+
+func (w *world) anyMachine(number int) *clusterv1.Machine {
+	list := w.machines()
+	if len(list) == 0 {
+		return nil
+	}
+	return list[number%len(list)]
+}
 
 func (w *world) machine(name string) *clusterv1.Machine {
 	return of[*clusterv1.Machine](w.api, machines, name)

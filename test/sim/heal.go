@@ -1,0 +1,50 @@
+package sim
+
+import (
+	"time"
+
+	"github.com/drover-dev/drover/api/v1alpha1"
+)
+
+// heal ends all faults, and has the users leave the pool as it can be.
+func (w *world) heal() {
+	w.say("all faults end")
+	w.armed = nil
+	clear(w.until)
+	for _, m := range w.machines() {
+		b := w.boxes[m.Name]
+		b.silent, b.ill = time.Time{}, time.Time{}
+		if node := w.node(m.Name); node != nil && foreign(node) {
+			_ = w.api.remove(nodes, node.Name, nil)
+		}
+		switch {
+		case !b.booted:
+			w.boot(b)
+		case b.good != "" && w.node(m.Name) == nil:
+			w.join(b) // the foreign Node was in its way
+		}
+		w.comesBack(b)
+	}
+	w.leaveAsItCanBe()
+	w.after(time.Minute, w.replaceWhatCannotBe)
+}
+
+// replaceWhatCannotBe is a user who deletes what never came up and was made from other infrastructure than the pool asks for now: no
+// change in place is its cure, and the pool says so.
+func (w *world) replaceWhatCannotBe() {
+	pool := w.pool()
+	for _, m := range w.machines() {
+		if pool != nil && w.boxes[m.Name].good == "" && w.elsewhere(m.Labels[v1alpha1.RevisionLabel], pool.Status.Revision) {
+			w.say("a user deletes %s, which never came up and needs replacement", m.Name)
+			_ = w.api.remove(machines, m.Name, nil)
+		}
+	}
+}
+
+// leaveAsItCanBe is a user who goes home: nothing stays paused, and nothing is asked for that cannot be.
+func (w *world) leaveAsItCanBe() {
+	w.editPool(func(p *v1alpha1.NodePool) { p.Spec.Paused = nil })
+	if bad(w.user.template.maxPods) {
+		w.ask(w.user.good)
+	}
+}

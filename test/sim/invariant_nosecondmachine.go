@@ -1,0 +1,39 @@
+package sim
+
+import (
+	"fmt"
+	"strconv"
+
+	clusterv1 "sigs.k8s.io/cluster-api/api/core/v1beta2"
+
+	"github.com/drover-dev/drover/api/v1alpha1"
+)
+
+// noSecondMachine: a machine is made only where there are fewer than the pool asks for.
+var noSecondMachine = &invariant{name: "no-second-machine", watches: func(w *watch) func(deed) error {
+	return func(d deed) error {
+		if d.by == nil || d.verb != makes {
+			return nil
+		}
+		if d.by.deposed && !w.reserved(as[*clusterv1.Machine](d.after)) {
+			w.excused[d.name()] = true
+			return nil
+		}
+		if there, most := len(w.world.machines()), w.most(d.by, asked.replicas); there > most {
+			return fmt.Errorf("Machine %s is made, so there are %d, and the pool asks for %d", d.name(), there, most) //nolint:staticcheck // a kind's name
+		}
+		return nil
+	}
+}}
+
+// reserved says that a machine's ordinal is, by the pool's status as it is now. A manager that lost its lease may have a request on
+// its way that makes a machine which its successor has given up: the API server knows of no lock that would refuse it.
+func (w *watch) reserved(m *clusterv1.Machine) bool {
+	pool := w.world.pool()
+	ordinal, err := strconv.ParseInt(m.Labels[v1alpha1.OrdinalLabel], 10, 64)
+	if pool == nil || pool.Status.Reserved == nil || err != nil {
+		return false
+	}
+	first := *pool.Status.Reserved.First
+	return ordinal >= first && ordinal < first+int64(pool.Status.Reserved.Count)
+}

@@ -1,0 +1,47 @@
+package sim
+
+import (
+	"fmt"
+
+	"k8s.io/apimachinery/pkg/util/intstr"
+	"k8s.io/utils/ptr"
+
+	"github.com/drover-dev/drover/api/v1alpha1"
+)
+
+var editRollout = withNumber(edited("how it rolls out", 3, func(w *world, e event) { w.editPool(rolloutOf(e.number).write) }),
+	func(number int) string { return rolloutOf(number).String() })
+
+// howRollsOut is how a user has a pool roll out.
+type howRollsOut struct {
+	// most is how many nodes may be unavailable.
+	most string
+	// canary is how many nodes go first, and soaks for how many seconds; ready is how many seconds each has to stay well.
+	canary, soaks, ready int32
+}
+
+// rollouts are those that users think of.
+var rollouts = []howRollsOut{
+	{most: "1"}, {most: "2"}, {most: "3"}, {most: "10%"}, {most: "60%"}, {most: "100%"}, {most: "1", ready: 30}, {most: "3", ready: 120},
+	{most: "2", canary: 1, soaks: 60}, {most: "100%", canary: 2}, {most: "3", canary: 9, soaks: 300, ready: 10},
+}
+
+func rolloutOf(number int) howRollsOut { return rollouts[number%len(rollouts)] }
+
+func (h howRollsOut) String() string {
+	text := h.most + " may be unavailable"
+	if h.canary > 0 {
+		text += fmt.Sprintf(", a canary of %d for %d seconds", h.canary, h.soaks)
+	}
+	if h.ready > 0 {
+		text += fmt.Sprintf(", each ready for %d seconds", h.ready)
+	}
+	return text
+}
+
+func (h howRollsOut) write(p *v1alpha1.NodePool) {
+	p.Spec.Rollout = v1alpha1.NodePoolRollout{MaxUnavailable: ptr.To(intstr.Parse(h.most)), MinReadySeconds: &h.ready}
+	if h.canary > 0 {
+		p.Spec.Rollout.Canary = &v1alpha1.RolloutCanary{Replicas: &h.canary, SoakSeconds: &h.soaks}
+	}
+}
