@@ -52,7 +52,7 @@ func TestAConditionIsToldOnceAlsoWhenTheStatusCannotBeWritten(t *testing.T) {
 		t.Run(c.reason, func(t *testing.T) {
 			s := newSite(t)
 			pool := s.pool("workers", 1)
-			pool.Spec.Template.Spec.Version = "v1.99.9"
+			pool.Spec.Template.Spec.Bundle = "none"
 			s.create(pool)
 			failures := 2
 			manager := s.unwritten(&failures, c.failure, c.tried)

@@ -29,8 +29,11 @@ func TestStalled(t *testing.T) {
 		spoil   func(*site, *v1alpha1.NodePool, *nodepool.Reconciler)
 		want    string
 		message string
+		// alone says that the message has what other tests make.
+		alone bool
 	}{
 		"no bundle": {
+			alone:   true,
 			reason:  "a version that no bundle has is named, with those there are",
 			spoil:   func(_ *site, p *v1alpha1.NodePool, _ *nodepool.Reconciler) { p.Spec.Template.Spec.Version = "v1.99.9" },
 			want:    v1alpha1.ReasonBundleNotFound,
@@ -116,7 +119,10 @@ func TestStalled(t *testing.T) {
 	}
 	for name, tc := range cases {
 		t.Run(name, func(t *testing.T) {
-			s := newSite(t)
+			s := newLoneSite(t)
+			if !tc.alone {
+				t.Parallel()
+			}
 			pool, r := s.pool("workers", 2), s.reconciler(s.Client)
 			tc.spoil(s, pool, r)
 			s.create(pool)
