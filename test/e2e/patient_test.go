@@ -139,7 +139,7 @@ func processesOf(pod *corev1.Pod) (all []int, err error) {
 	return all, err
 }
 
-// calls asks for a URL over and over, and counts.
+// calls asks for URLs over and over, and counts.
 type calls struct {
 	stop func()
 	done sync.WaitGroup
@@ -149,17 +149,23 @@ type calls struct {
 	failed []string
 }
 
-// call begins to ask.
+// call begins to ask the node's pod.
 func (p *patient) call(t *testing.T) *calls {
+	t.Helper()
+	return call(t, p.url)
+}
+
+// call begins to ask for URLs, one after the other.
+func call(t *testing.T, urls ...string) *calls {
 	t.Helper()
 	ctx, stop := context.WithCancel(context.WithoutCancel(t.Context()))
 	c := &calls{stop: stop}
 	// Each call takes a connection of its own: one that exists already would not notice what becomes of the rules.
 	asker := &http.Client{Timeout: 3 * time.Second, Transport: &http.Transport{DisableKeepAlives: true}}
 	c.done.Go(func() {
-		for tick := time.Tick(25 * time.Millisecond); ctx.Err() == nil; <-tick {
-			began := time.Now()
-			err := getWith(ctx, asker, p.url)
+		for i, tick := 0, time.Tick(25*time.Millisecond); ctx.Err() == nil; i, _ = i+1, <-tick {
+			began, url := time.Now(), urls[i%len(urls)]
+			err := getWith(ctx, asker, url)
 			if ctx.Err() != nil {
 				return
 			}
