@@ -41,7 +41,7 @@ type deed struct {
 	verb
 	// by is the manager that made it; nil for anybody else.
 	by *manager
-	// worked says that something has ever worked on the machine, so that it may have pods.
+	// worked says that the machine's node serves, so that it may have pods: something proved itself on it.
 	worked bool
 	// begins says that a node which worked, and was left alone, is disrupted from now on.
 	begins bool

@@ -19,6 +19,9 @@ type watch struct {
 	uid   string
 	// made are all names of Machines that ever were.
 	made map[string]bool
+	// serves are the nodes on which something proved itself and that took pods then. One that joins and is drained before that was
+	// never available to anybody.
+	serves map[string]bool
 	// changing are the nodes that a manager has begun to change, and since when.
 	changing map[string]time.Time
 	// named is how many nodes might be unavailable when the pool's status began to name a machine as being changed.
@@ -33,7 +36,7 @@ type watch struct {
 
 func newWatch(w *world) *watch {
 	watch := &watch{
-		world: w, made: map[string]bool{}, changing: map[string]time.Time{}, named: map[string]int{}, excused: map[string]bool{},
+		world: w, made: map[string]bool{}, serves: map[string]bool{}, changing: map[string]time.Time{}, named: map[string]int{}, excused: map[string]bool{},
 		objects: map[*invariant]func(deed) error{},
 	}
 	for _, one := range w.held {
@@ -50,7 +53,7 @@ func (w *watch) see(c change, writer *manager) {
 		w.asks(as[*v1alpha1.NodePool](c.after))
 		w.names(c, writer)
 	}
-	d := deed{change: c, verb: verbOf(c), by: writer, worked: w.worked(c.name())}
+	d := deed{change: c, verb: verbOf(c), by: writer, worked: w.serves[c.name()]}
 	_, already := w.changing[c.name()]
 	d.begins = d.disrupts() && !already && !w.leaves(c)
 	for _, one := range w.world.held {
@@ -118,6 +121,8 @@ func (w *watch) remember(d deed) {
 		}
 	}
 	if d.kind == machines || d.kind == agents || d.kind == nodes {
+		b, node := w.world.boxes[d.name()], w.world.node(d.name())
+		w.serves[d.name()] = w.serves[d.name()] || b != nil && b.good != "" && node != nil && !node.Spec.Unschedulable
 		w.ends(d.name())
 	}
 }
@@ -151,12 +156,6 @@ func (w *watch) others(name string) []string {
 	}
 	slices.Sort(others)
 	return others
-}
-
-// worked says that something has ever worked on a machine, so that it may have pods.
-func (w *watch) worked(name string) bool {
-	b := w.world.boxes[name]
-	return b != nil && b.good != ""
 }
 
 // leaves says that a machine was being deleted before a change.
