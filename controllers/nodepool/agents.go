@@ -8,13 +8,11 @@ import (
 	"slices"
 
 	appsv1 "k8s.io/api/apps/v1"
-	"k8s.io/apimachinery/pkg/types"
 	clusterv1 "sigs.k8s.io/cluster-api/api/core/v1beta2"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/drover-dev/drover/api/v1alpha1"
 	"github.com/drover-dev/drover/controllers/desired"
-	"github.com/drover-dev/drover/controllers/lookup"
 	"github.com/drover-dev/drover/controllers/ownership"
 	"github.com/drover-dev/drover/controllers/planner"
 	"github.com/drover-dev/drover/controllers/sides"
@@ -45,14 +43,15 @@ func (r *Reconciler) confirmPool(ctx context.Context, seen *observation, confirm
 
 // observeAgents reads the NodeAgents of the pool's machines from the cache; from the API server those that are to be
 // confirmed, that the live pool names as being changed, and those whose last write by us the cache does not show.
-func (r *Reconciler) observeAgents(ctx context.Context, seen *observation, confirm []string) error {
+func (r *Reconciler) observeAgents(ctx context.Context, seen *observation) error {
 	list := &v1alpha1.NodeAgentList{}
 	selector := client.MatchingLabels{v1alpha1.PoolUIDLabel: string(seen.Pool.UID)}
 	if err := r.workload().List(ctx, list, selector, client.UnsafeDisableDeepCopy); err != nil {
 		return fmt.Errorf("list the NodeAgents of NodePool %s: %w", client.ObjectKeyFromObject(seen.Pool), err)
 	}
 	seen.Agents = make(map[string]*v1alpha1.NodeAgent, len(list.Items))
-	stale := seen.uncertain(confirm)
+	stale := map[string]bool{}
+	maps.Copy(stale, seen.Sure)
 	for i := range list.Items {
 		agent := &list.Items[i]
 		seen.Agents[agent.Name] = agent
@@ -60,30 +59,34 @@ func (r *Reconciler) observeAgents(ctx context.Context, seen *observation, confi
 			stale[agent.Name] = true
 		}
 	}
-	for _, name := range slices.Sorted(maps.Keys(stale)) {
-		agent, err := lookup.GetOrNil(ctx, r.workload().Live, types.NamespacedName{Name: name}, &v1alpha1.NodeAgent{})
-		if err != nil {
-			return err
-		}
-		if agent == nil {
-			delete(seen.Agents, name)
-			continue
-		}
-		seen.Agents[name] = agent
+	for name := range stale {
+		delete(seen.Agents, name)
 	}
-	return nil
+	agents, err := sureReads[*v1alpha1.NodeAgent]{
+		from: r.workload().Live, list: &v1alpha1.NodeAgentList{}, blank: func() *v1alpha1.NodeAgent { return &v1alpha1.NodeAgent{} }, atOnce: r.concurrency(),
+	}.read(ctx, seen.Pool, stale)
+	maps.Copy(seen.Agents, agents)
+	return err
 }
 
 // confirmMachines reads the Machines from the API server whose NodeAgents were just read from there: a cache may still show one as it
 // was before its node was changed, and well, which the next one waits for.
-func (r *Reconciler) confirmMachines(ctx context.Context, seen *observation, confirm []string) error {
-	uncertain, kept := seen.uncertain(confirm), make([]*clusterv1.Machine, 0, len(seen.Machines))
+func (r *Reconciler) confirmMachines(ctx context.Context, seen *observation) error {
+	uncertain, kept := map[string]bool{}, make([]*clusterv1.Machine, 0, len(seen.Machines))
+	for _, m := range seen.Machines {
+		if seen.Sure[m.Name] {
+			uncertain[m.Name] = true
+		}
+	}
+	machines, err := sureReads[*clusterv1.Machine]{
+		from: r.APIReader, namespace: seen.Pool.Namespace, list: &clusterv1.MachineList{}, blank: func() *clusterv1.Machine { return &clusterv1.Machine{} }, atOnce: r.concurrency(),
+	}.read(ctx, seen.Pool, uncertain)
+	if err != nil {
+		return err
+	}
 	for _, m := range seen.Machines {
 		if uncertain[m.Name] {
-			live, err := lookup.GetOrNil(ctx, r.APIReader, client.ObjectKeyFromObject(m), &clusterv1.Machine{})
-			if err != nil {
-				return err
-			}
+			live := machines[m.Name]
 			if live == nil || live.UID != m.UID {
 				continue
 			}
@@ -97,12 +100,12 @@ func (r *Reconciler) confirmMachines(ctx context.Context, seen *observation, con
 	return nil
 }
 
-// uncertain are the machines of a confirmed observation that no cache is to be believed about.
-func (o *observation) uncertain(confirm []string) map[string]bool {
-	names := map[string]bool{}
+// sure are the machines of a confirmed observation that no cache is to be believed about; nil of another one.
+func (o *observation) sure(confirm []string) map[string]bool {
 	if !o.Confirmed {
-		return names
+		return nil
 	}
+	names := map[string]bool{}
 	for _, name := range slices.Concat(confirm, o.Pool.Status.Updating) {
 		names[name] = true
 	}

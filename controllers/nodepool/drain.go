@@ -158,7 +158,7 @@ func (r *Reconciler) uncordon(ctx context.Context, action planner.Action) error 
 }
 
 // observeCordoned finds the Nodes of the pool that we cordoned. Those to be confirmed it reads from the API server.
-func (r *Reconciler) observeCordoned(ctx context.Context, seen *observation, confirm []string) error {
+func (r *Reconciler) observeCordoned(ctx context.Context, seen *observation) error {
 	list := &corev1.NodeList{}
 	selector := client.MatchingLabels{v1alpha1.PoolUIDLabel: string(seen.Pool.UID)}
 	if err := r.workload().List(ctx, list, selector, client.UnsafeDisableDeepCopy); err != nil {
@@ -170,17 +170,16 @@ func (r *Reconciler) observeCordoned(ctx context.Context, seen *observation, con
 			seen.Cordoned[list.Items[i].Name] = true
 		}
 	}
-	for _, name := range slices.Sorted(maps.Keys(seen.uncertain(confirm))) {
-		node, err := lookup.GetOrNil(ctx, r.workload().Live, types.NamespacedName{Name: name}, &corev1.Node{})
-		if err != nil {
-			return err
-		}
+	nodes, err := sureReads[*corev1.Node]{
+		from: r.workload().Live, list: &corev1.NodeList{}, blank: func() *corev1.Node { return &corev1.Node{} }, atOnce: r.concurrency(),
+	}.read(ctx, seen.Pool, seen.Sure)
+	for name := range seen.Sure {
 		delete(seen.Cordoned, name)
-		if node != nil && cordonedByUs(node) {
+		if node := nodes[name]; node != nil && cordonedByUs(node) {
 			seen.Cordoned[name] = true
 		}
 	}
-	return nil
+	return err
 }
 
 func (o *observation) machine(name string) *clusterv1.Machine {

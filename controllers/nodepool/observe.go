@@ -39,23 +39,23 @@ type observation struct {
 	bundle *v1alpha1.NodeBundle
 }
 
-// observe reads what the next decision depends on. With machines to confirm, the pool, these machines and their NodeAgents come
-// from the API server.
-func (r *Reconciler) observe(ctx context.Context, pool *v1alpha1.NodePool, confirm []string) (*observation, error) {
+// observe reads what the next decision depends on, from the cache but for what is needed from the API server.
+func (r *Reconciler) observe(ctx context.Context, pool *v1alpha1.NodePool, sure needs) (*observation, error) {
 	stopped, err := r.Stop.Why(ctx)
 	if err != nil {
 		return nil, err //nolint:wrapcheck // it says what it is about
 	}
 	seen := &observation{Snapshot: planner.Snapshot{Now: r.now(), Pool: pool, Stopped: stopped}}
-	if err := r.confirmPool(ctx, seen, confirm); err != nil {
+	if err := r.confirmPool(ctx, seen, sure.confirm); err != nil {
 		return nil, err
 	}
-	if err := r.observeMachines(ctx, seen); err != nil {
+	if err := r.observeMachines(ctx, seen, sure.live); err != nil {
 		return nil, err
 	}
 	if seen.CacheBehind != "" {
 		return seen, nil
 	}
+	seen.Sure = seen.sure(sure.confirm)
 	if err := r.observeRevisions(ctx, seen); err != nil {
 		return nil, err
 	}
@@ -66,13 +66,13 @@ func (r *Reconciler) observe(ctx context.Context, pool *v1alpha1.NodePool, confi
 	if err := r.observeNodes(ctx, seen); err != nil {
 		return nil, err
 	}
-	if err := r.observeAgents(ctx, seen, confirm); err != nil {
+	if err := r.observeAgents(ctx, seen); err != nil {
 		return nil, err
 	}
-	if err := r.confirmMachines(ctx, seen, confirm); err != nil {
+	if err := r.confirmMachines(ctx, seen); err != nil {
 		return nil, err
 	}
-	if err := r.observeCordoned(ctx, seen, confirm); err != nil {
+	if err := r.observeCordoned(ctx, seen); err != nil {
 		return nil, err
 	}
 	if err := r.resolve(ctx, seen); err != nil {
@@ -83,9 +83,9 @@ func (r *Reconciler) observe(ctx context.Context, pool *v1alpha1.NodePool, confi
 	return seen, nil
 }
 
-// observeMachines reads the pool's Machines from the cache. Where their number is about to change it reads the pool, and
-// then the Machines, from the API server; also when the cache is behind for too long.
-func (r *Reconciler) observeMachines(ctx context.Context, seen *observation) error {
+// observeMachines reads the pool's Machines from the cache. Where they are to be live it reads the pool, and then the Machines, from
+// the API server; also when the cache is behind for too long.
+func (r *Reconciler) observeMachines(ctx context.Context, seen *observation, live bool) error {
 	machines, err := listMachines(ctx, r.Client, seen.Pool)
 	if err != nil {
 		return err
@@ -101,7 +101,7 @@ func (r *Reconciler) observeMachines(ctx context.Context, seen *observation) err
 		seen.CacheBehind = behind
 		return nil
 	}
-	if overdue || numberChanges(seen) {
+	if overdue || live {
 		// Names of machines that are gone come first: one that is made after them is not among these, and one before is
 		// among the Machines.
 		if err := r.observeGone(ctx, seen); err != nil {

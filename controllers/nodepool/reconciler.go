@@ -175,20 +175,40 @@ func onlyConflicts(err error) bool {
 	return !slices.ContainsFunc(joined.Unwrap(), func(one error) bool { return !onlyConflicts(one) })
 }
 
-// decide observes and plans, and does so again with what has to be confirmed.
+// mostObservations is how often a round observes: from the cache, with what that showed to be needed from the API server, and with
+// what this showed to be needed besides.
+const mostObservations = 3
+
+// decide observes and plans, and does so again with what has to be read from the API server.
 func (r *Reconciler) decide(ctx context.Context, pool *v1alpha1.NodePool) (*observation, planner.Result, error) {
-	seen, err := r.observe(ctx, pool, nil)
-	if err != nil {
-		return nil, planner.Result{}, err
+	var sure needs
+	for left := mostObservations; ; left-- {
+		seen, err := r.observe(ctx, pool, sure)
+		if err != nil {
+			return nil, planner.Result{}, err
+		}
+		plan := planner.Plan(seen.Snapshot)
+		if left == 1 || !sure.add(plan) {
+			return seen, plan, nil
+		}
+		pool = seen.Pool
 	}
-	plan := planner.Plan(seen.Snapshot)
-	if len(plan.Confirm) == 0 {
-		return seen, plan, nil
-	}
-	if seen, err = r.observe(ctx, seen.Pool, plan.Confirm); err != nil {
-		return nil, planner.Result{}, err
-	}
-	return seen, planner.Plan(seen.Snapshot), nil
+}
+
+// needs are what an observation has to have from the API server.
+type needs struct {
+	// live are the pool and all its Machines.
+	live bool
+	// confirm are machines that are changed or would be next; with any, the pool as well.
+	confirm []string
+}
+
+// add notes what a plan needs besides, and says whether that is anything.
+func (n *needs) add(plan planner.Result) bool {
+	more := plan.Live || len(plan.Confirm) > 0
+	n.live = n.live || plan.Live
+	n.confirm = slices.Concat(n.confirm, plan.Confirm)
+	return more
 }
 
 func (r *Reconciler) ensureFinalizer(ctx context.Context, pool *v1alpha1.NodePool) error {

@@ -66,9 +66,11 @@ type Result struct {
 	// Updating is the status' updating. It is written before the first Update, and lets go of no machine unless the snapshot was
 	// confirmed.
 	Updating []string
-	// Confirm are the machines whose NodeAgents a confirmed snapshot has from the API server. With it there is something to do:
-	// a change to begin, or one that is over. Empty: there is not.
+	// Confirm are the machines that a confirmed snapshot has to be Sure of. With it there is something to do: a change to begin, or
+	// one that is over. Empty: there is not, or the snapshot was that.
 	Confirm []string
+	// Live says that there is something to do that only a Live snapshot lets happen.
+	Live bool
 	// Problems are the snapshot's and the planner's own.
 	Problems []Problem
 	// PruneRevisions are stored revisions that nothing uses any more.

@@ -213,11 +213,27 @@ func (m *manager) observeAgents(s *Snapshot, confirm []string) {
 		}
 	}
 	if s.Confirmed {
+		s.Sure = map[string]bool{}
 		for _, name := range slices.Concat(confirm, s.Pool.Status.Updating) {
 			live(name)
-			s.Cordoned[name] = m.world.cordoned[name]
+			s.Sure[name], s.Cordoned[name] = true, m.world.cordoned[name]
+		}
+		s.Machines = m.sureMachines(s)
+	}
+}
+
+// sureMachines are the cached Machines, but those that the snapshot is sure of as they are.
+func (m *manager) sureMachines(s *Snapshot) []*clusterv1.Machine {
+	var list []*clusterv1.Machine
+	for _, one := range s.Machines {
+		if s.Sure[one.Name] {
+			one = m.world.machines[one.Name]
+		}
+		if one != nil {
+			list = append(list, one)
 		}
 	}
+	return list
 }
 
 func older(a, b string) bool { return len(a) < len(b) || len(a) == len(b) && a < b }

@@ -44,8 +44,15 @@
 //
 // It leaves status.updating when it runs what it was told to and is well. Both steps rest on a [Snapshot] that is Confirmed:
 // the pool was read from the API server, and then the NodeAgents, and after these the Machines, of all that its status names and of
-// those that would be next.
+// those that would be next. A change of no other machine begins.
 // So what another manager has begun is seen, or the lock fails. Where a status was lost in the meantime, the NodeAgent itself
 // shows that its machine has not answered yet, and a Node that it was cordoned; only a manager that lost its lease between the two steps, with
 // the status lost besides, could change a second one.
+//
+// # Cached and live snapshots
+//
+// Each plan is made from what a cache has first. Where it would do something that must not rest on that, the [Result] says what has
+// to be read from the API server: the pool with all its Machines (Live), or with the machines that are changed (Confirm). Then it is
+// made again. What waits for that read alone counts as begun, so that both plans are about the same machines; where they are not,
+// nothing is done to those that were not read.
 package planner

@@ -59,15 +59,7 @@ func (l *ledger) consider(p *Proposal) {
 	}
 	l.told(p, "", "")
 	l.actions = append(l.actions, p.Action)
-	l.admitted[p.Verb]++
-	if p.Disrupts {
-		l.disrupted[p.Verb]++
-	}
-	if p.Name != "" {
-		l.busy[p.Name] = true
-	}
-	l.begin(p)
-	l.spend(p)
+	l.take(p)
 }
 
 func (l *ledger) told(p *Proposal, reason, message string) {
@@ -78,10 +70,8 @@ func (l *ledger) told(p *Proposal, reason, message string) {
 
 // wait records that a proposal waits. Those that wait for the same reason are counted together.
 func (l *ledger) wait(p *Proposal, reason, message string) {
-	if reason == DeferredUnconfirmed && (p.Verb == Update || p.Verb == Uncordon) {
-		l.unconfirmed = append(l.unconfirmed, p.Name)
-		l.begin(p)
-		l.spend(p)
+	if reason == DeferredUnconfirmed {
+		l.foresee(p)
 	}
 	for i := range l.deferred {
 		if d := &l.deferred[i]; d.Verb == p.Verb && d.Reason == reason {
@@ -90,6 +80,28 @@ func (l *ledger) wait(p *Proposal, reason, message string) {
 		}
 	}
 	l.deferred = append(l.deferred, Deferral{Verb: p.Verb, Count: 1, Reason: reason, Message: message})
+}
+
+// foresee counts what waits for a read from the API server alone as if it began. What is asked to be read is so what a plan after that
+// read is about, unless that shows something else.
+func (l *ledger) foresee(p *Proposal) {
+	if p.Verb == Update || p.Verb == Uncordon {
+		l.unconfirmed = append(l.unconfirmed, p.Name)
+	}
+	l.take(p)
+}
+
+// take counts a proposal as one that begins.
+func (l *ledger) take(p *Proposal) {
+	l.admitted[p.Verb]++
+	if p.Disrupts {
+		l.disrupted[p.Verb]++
+	}
+	if p.Name != "" {
+		l.busy[p.Name] = true
+	}
+	l.begin(p)
+	l.spend(p)
 }
 
 func cacheBehind(l *ledger, _ *Proposal) (string, string) {
@@ -104,7 +116,7 @@ func cacheBehind(l *ledger, _ *Proposal) (string, string) {
 func unconfirmed(l *ledger, p *Proposal) (string, string) {
 	switch {
 	case p.Verb == Update, p.Verb == Uncordon:
-		if l.Confirmed {
+		if l.isConfirmed(p.Name) {
 			return "", ""
 		}
 		return DeferredUnconfirmed, "the pool and those of its nodes that are changed were not read from the API server"

@@ -36,10 +36,23 @@ func TestTheLedgerDoesOneThingToAMachine(t *testing.T) {
 		},
 		"the more urgent may not be": {
 			reason:    "what was not admitted is in nobody's way",
+			pool:      &Snapshot{Confirmed: true, Stopped: "the disk is full"},
+			proposals: []Proposal{disrupting(proposed(Delete, "a", urgencySurplus)), proposed(Uncordon, "a", urgencyOver)},
+			admitted:  []string{"Uncordon a"},
+			deferred:  []string{"Delete 1 FleetStopped"},
+		},
+		"the more urgent waits for a read": {
+			reason:    "it is as good as begun: nothing else is done to the machine that the read is about",
 			pool:      &Snapshot{Confirmed: true},
 			proposals: []Proposal{proposed(Delete, "a", urgencySurplus), proposed(Uncordon, "a", urgencyOver)},
-			admitted:  []string{"Uncordon a"},
 			deferred:  []string{"Delete 1 CacheUnconfirmed"},
+		},
+		"those that were read, of those that are changed": {
+			reason:    "a confirmed snapshot may turn out to be about another machine than was asked for",
+			pool:      &Snapshot{Confirmed: true, Sure: map[string]bool{"a": true}},
+			proposals: []Proposal{proposed(Uncordon, "a", urgencyOver), proposed(Uncordon, "b", urgencyOver), proposed(Update, "c", urgencyChange)},
+			admitted:  []string{"Uncordon a"},
+			deferred:  []string{"Uncordon 1 CacheUnconfirmed", "Update 1 Stalled"},
 		},
 		"machines that have no name yet": {
 			reason:    "these are as many as there are",
@@ -87,4 +100,9 @@ func TestProposersAskNobody(t *testing.T) {
 	if result := Plan(held); len(result.Actions) > 0 {
 		t.Errorf("and yet it does %+v", result.Actions)
 	}
+}
+
+func disrupting(p Proposal) Proposal {
+	p.Disrupts = true
+	return p
 }

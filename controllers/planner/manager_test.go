@@ -100,19 +100,11 @@ func (m *manager) act() {
 }
 
 func (m *manager) begin() {
-	s, ok := m.observe(nil)
+	s, result, ok := m.decide()
 	if !ok {
 		return
 	}
 	m.plans++
-	result := Plan(s)
-	if len(result.Confirm) > 0 {
-		if s, ok = m.observe(result.Confirm); !ok {
-			return
-		}
-		m.confirms++
-		result = Plan(s)
-	}
 	m.check(s, result)
 	m.checkExplained(s, result)
 	if s.CacheBehind != "" {
@@ -129,7 +121,29 @@ func (m *manager) begin() {
 	m.apply(s, result)
 }
 
-func (m *manager) observe(confirm []string) (Snapshot, bool) {
+// decide observes from the cache, and then with what the plan asks for from the API server.
+func (m *manager) decide() (s Snapshot, result Result, ok bool) {
+	var confirm []string
+	live := false
+	for left := 3; ; left-- {
+		if s, ok = m.observe(confirm, live); !ok {
+			return s, result, false
+		}
+		result = Plan(s)
+		if left == 1 || !result.Live && len(result.Confirm) == 0 {
+			return s, result, true
+		}
+		confirm, live = slices.Concat(confirm, result.Confirm), live || result.Live
+		if len(confirm) > 0 {
+			m.confirms++
+		}
+		if s.Confirmed && len(result.Confirm) > 0 {
+			m.others++
+		}
+	}
+}
+
+func (m *manager) observe(confirm []string, live bool) (Snapshot, bool) {
 	if m.pool == nil || len(confirm) > 0 && m.world.pool == nil {
 		return Snapshot{}, false
 	}
@@ -138,9 +152,7 @@ func (m *manager) observe(confirm []string) (Snapshot, bool) {
 		s.Pool, s.Confirmed = m.world.pool, true
 	}
 	m.observeAgents(&s, confirm)
-	deleting := !s.Pool.DeletionTimestamp.IsZero()
-	changes := m.machines.active() != newFleet(s).want() || (deleting && len(m.machines) == 0) || s.Pool.Status.Reserved != nil
-	if changes && s.CacheBehind == "" {
+	if live && s.CacheBehind == "" {
 		if m.world.pool == nil {
 			return s, false
 		}

@@ -16,6 +16,8 @@ const (
 	maxOrdinal = 1_000_000_000_000
 	// nextBatch is how soon the rest of what did not fit into a batch is planned.
 	nextBatch = 10 * time.Millisecond
+	// lookAgain is how soon a plan is made again that was about other machines than those that were read from the API server.
+	lookAgain = 100 * time.Millisecond
 )
 
 // Plan decides what to do.
@@ -29,7 +31,8 @@ func Plan(s Snapshot) Result {
 	result.Record = !f.deleting() && f.CacheBehind == "" && result.NextOrdinal > recordedOrdinal(f.Pool)
 	result.Updating, result.Confirm = updating(f.rollout, l)
 	result.PruneRevisions = prunable(f, result)
-	result.Finalize = finalizable(f)
+	result.Finalize = finalizable(f) && f.Live
+	result.Live = wantsLive(f, result)
 	result.RequeueAfter = requeue(f, result)
 	return result
 }
@@ -37,7 +40,19 @@ func Plan(s Snapshot) Result {
 // finalizable says that a pool being deleted has no machine any more. The caller collects the infrastructure machines
 // that never got one, so an open reservation is no obstacle.
 func finalizable(f *fleet) bool {
-	return f.deleting() && !f.paused() && f.Live && f.CacheBehind == "" && len(f.Machines) == 0
+	return f.deleting() && !f.paused() && f.CacheBehind == "" && len(f.Machines) == 0
+}
+
+// wantsLive says that there is something to do that a Live snapshot is needed for: machines to make or to delete, a reservation that
+// gets on, a Machine that waits for it to be let go, or a pool.
+func wantsLive(f *fleet, result Result) bool {
+	if f.Live || f.CacheBehind != "" {
+		return false
+	}
+	unread := slices.ContainsFunc(result.Deferred, func(d Deferral) bool {
+		return d.Reason == DeferredUnconfirmed && d.Verb != Update && d.Verb != Uncordon
+	})
+	return unread || finalizable(f) || f.holdsLeaving() || f.reservation.getsOn()
 }
 
 // prunable are the stored revisions that no machine was, is being or will be made from.
@@ -81,6 +96,9 @@ func requeue(f *fleet, result Result) time.Duration {
 		if d.Reason == DeferredBatch || d.Reason == DeferredReservation || d.Reason == DeferredUnconfirmed && d.Verb != Update && d.Verb != Uncordon {
 			return nextBatch
 		}
+	}
+	if f.Confirmed && len(result.Confirm) > 0 {
+		return lookAgain
 	}
 	if f.Live && f.holdsLeaving() {
 		return nextBatch // they are let go once the status says that they may be

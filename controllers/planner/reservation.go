@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"strings"
 
+	"k8s.io/apimachinery/pkg/api/equality"
+
 	"github.com/drover-dev/drover/api/v1alpha1"
 )
 
@@ -174,6 +176,17 @@ func stillReserved(f *fleet, outcome Outcome) *v1alpha1.OrdinalRange {
 		}
 	}
 	return left
+}
+
+// getsOn says that a snapshot like this one, but Live, would leave less of the open reservation, or end it.
+func (r *reservation) getsOn() bool {
+	if !r.isOpen() {
+		return false
+	}
+	live := *r.fleet
+	live.Live = true
+	left := stillReserved(&live, Outcome{ReservationFinished: len(r.free)+len(r.lost) == 0})
+	return !equality.Semantic.DeepEqual(left, r.Pool.Status.Reserved)
 }
 
 // usedOrdinals are those that a Machine has or had.

@@ -45,6 +45,7 @@ func TestSimulation(t *testing.T) {
 			"plans": total.plans, "writes": total.writes, "crashes": total.crashes, "edits": total.edits,
 			"deaths": total.deaths, "lost statuses": total.lost, "double leaders": total.doubles, "conflicts": total.conflicts, "replays": total.replays,
 			"updates": total.updates, "commits": total.commits, "rollbacks": total.rollbacks, "silences": total.silences, "confirmed plans": total.confirms, "drains": total.drains, "nodes changed beside others": total.together,
+			"plans about other machines than were read": total.others,
 		} {
 			if n == 0 {
 				t.Errorf("the simulation never had any %s: it tests nothing of the kind", what)
@@ -54,7 +55,7 @@ func TestSimulation(t *testing.T) {
 }
 
 // tallies are what the simulation went through.
-type tallies struct{ plans, writes, crashes, stale, edits, deaths, doubles, conflicts, replays, taken, machines, crippled, lost, updates, commits, rollbacks, silences, confirms, drains, together int }
+type tallies struct{ plans, writes, crashes, stale, edits, deaths, doubles, conflicts, replays, taken, machines, crippled, lost, updates, commits, rollbacks, silences, confirms, drains, together, others int }
 
 func (t *tallies) add(o tallies) {
 	t.plans += o.plans
@@ -77,6 +78,7 @@ func (t *tallies) add(o tallies) {
 	t.confirms += o.confirms
 	t.drains += o.drains
 	t.together += o.together
+	t.others += o.others
 }
 
 func (t tallies) String() string {

@@ -32,6 +32,9 @@ type Snapshot struct {
 	// Confirmed says that Pool was read from the API server, and after it those of Agents, and then of Machines, that are being
 	// changed or would be next. Without it no change of a node begins and none is over.
 	Confirmed bool
+	// Sure are the machines of a Confirmed snapshot whose NodeAgent, Machine and Node were read from the API server: no change of
+	// another one begins. Nil: all of them.
+	Sure map[string]bool
 	// Gone are names of machines that are gone, as far as that is known, whosever these were. Names of machines that are in
 	// Machines do not count.
 	Gone []string
@@ -132,6 +135,9 @@ func wantedReplicas(pool *v1alpha1.NodePool) int32 {
 }
 
 func (f *fleet) deleting() bool { return !f.Pool.DeletionTimestamp.IsZero() }
+
+// isConfirmed says that a machine, and the pool before it, was read from the API server.
+func (f *fleet) isConfirmed(name string) bool { return f.Confirmed && (f.Sure == nil || f.Sure[name]) }
 
 func (f *fleet) paused() bool { return f.Pool.Spec.Paused != nil && *f.Pool.Spec.Paused }
 

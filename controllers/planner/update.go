@@ -125,8 +125,8 @@ func (r *rollout) arrived(m *machine) bool {
 	return !r.holds(m) && !m.cordoned && (!r.wants(m) || r.isFixed(m))
 }
 
-// updating is what the pool's status names as being changed after a plan. Without a confirmed snapshot it stays as it was,
-// and confirm has the machines that such a snapshot has to be sure of, when it would make a difference.
+// updating is what the pool's status names as being changed after a plan. Without a confirmed snapshot it stays as it was. Confirm has
+// the machines that such a snapshot has to be sure of besides, when it would make a difference.
 func updating(r *rollout, l *ledger) (names, confirm []string) {
 	was := r.Pool.Status.Updating
 	if r.deleting() || r.paused() || r.CacheBehind != "" {
@@ -142,9 +142,9 @@ func updating(r *rollout, l *ledger) (names, confirm []string) {
 		}
 		return was, slices.Concat(was, without(l.unconfirmed, was))
 	}
-	names = slices.Concat(still, without(l.begun(), was))
+	names = slices.Concat(still, without(without(l.begun(), was), l.unconfirmed))
 	slices.Sort(names)
-	return slices.Compact(names), nil // one that a cordon alone tells of is among both
+	return slices.Compact(names), l.unconfirmed // one that a cordon alone tells of is among both
 }
 
 // without are the names that are not among others.
