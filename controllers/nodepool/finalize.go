@@ -141,7 +141,8 @@ func machineKind(template v1alpha1.InfrastructureReference) schema.GroupKind {
 // A pool that is there keeps what it counts, and what has an ordinal of its own whose reservation is not over.
 func (r *Reconciler) releaseOrphans(ctx context.Context, key types.NamespacedName, pool *v1alpha1.NodePool) error {
 	list := &clusterv1.MachineList{}
-	if err := r.Client.List(ctx, list, client.InNamespace(key.Namespace), client.MatchingLabels{v1alpha1.PoolLabel: key.Name}, client.UnsafeDisableDeepCopy); err != nil {
+	selector := client.MatchingLabels{v1alpha1.PoolLabel: key.Name}
+	if err := r.Client.List(ctx, list, client.InNamespace(key.Namespace), selector, client.UnsafeDisableDeepCopy, r.by(leavingField, key.Name)); err != nil {
 		return fmt.Errorf("list the Machines that carry the name of NodePool %s: %w", key, err)
 	}
 	var errs []error

@@ -86,15 +86,10 @@ func (r *Reconciler) observe(ctx context.Context, pool *v1alpha1.NodePool, sure 
 // observeMachines reads the pool's Machines from the cache. Where they are to be live it reads the pool, and then the Machines, from
 // the API server; also when the cache is behind for too long.
 func (r *Reconciler) observeMachines(ctx context.Context, seen *observation, live bool) error {
-	machines, err := listMachines(ctx, r.Client, seen.Pool)
+	machines, err := r.cachedMachines(ctx, seen.Pool)
 	if err != nil {
 		return err
 	}
-	strays, err := r.strays(ctx, seen.Pool)
-	if err != nil {
-		return err
-	}
-	machines = append(machines, strays...)
 	seen.Machines = machines
 	behind, overdue := r.written.Behind(seen.Pool, machines, seen.Now)
 	if behind != "" && !overdue {
@@ -149,7 +144,7 @@ func (r *Reconciler) observeLive(ctx context.Context, seen *observation) error {
 	if err := r.APIReader.Get(ctx, key, live); err != nil {
 		return fmt.Errorf("read NodePool %s from the API server: %w", key, err)
 	}
-	machines, err := listMachines(ctx, r.APIReader, live)
+	machines, err := r.labelledMachines(ctx, live)
 	if err != nil {
 		return err
 	}
@@ -163,10 +158,10 @@ func (r *Reconciler) observeLive(ctx context.Context, seen *observation) error {
 	return nil
 }
 
-func listMachines(ctx context.Context, reader client.Reader, pool *v1alpha1.NodePool) ([]*clusterv1.Machine, error) {
+// labelledMachines are those of the pool by its label, as they are now.
+func (r *Reconciler) labelledMachines(ctx context.Context, pool *v1alpha1.NodePool) ([]*clusterv1.Machine, error) {
 	list := &clusterv1.MachineList{}
-	// Nothing that is read here is changed: no need to copy 10,000 Machines out of the cache.
-	if err := reader.List(ctx, list, ofPool(pool)...); err != nil {
+	if err := r.APIReader.List(ctx, list, ofPool(pool)...); err != nil {
 		return nil, fmt.Errorf("list the Machines of NodePool %s: %w", client.ObjectKeyFromObject(pool), err)
 	}
 	machines := make([]*clusterv1.Machine, 0, len(list.Items))

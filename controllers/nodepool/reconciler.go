@@ -94,7 +94,7 @@ type Reconciler struct {
 	untold      untold
 	stuck       stuckDrains
 	templates   *templateWatches
-	// indexed says that Client has the index strayField.
+	// indexed says that Client has the indexes poolField and leavingField.
 	indexed bool
 }
 

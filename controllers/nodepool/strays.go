@@ -3,6 +3,7 @@ package nodepool
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	"k8s.io/apimachinery/pkg/types"
 	clusterv1 "sigs.k8s.io/cluster-api/api/core/v1beta2"
@@ -13,35 +14,57 @@ import (
 	"github.com/drover-dev/drover/controllers/ownership"
 )
 
-// strayField indexes Machines in the cache by the pool that owns them and that their labels do not name.
-const strayField = "fleet.drover.dev/stray-of"
+const (
+	// poolField indexes Machines in the cache by the UIDs of the pool that their label names and of the one that owns them.
+	poolField = "fleet.drover.dev/pool-of"
+	// leavingField indexes those that are being deleted by the name in their label, of whatever pool that is.
+	leavingField = "fleet.drover.dev/leaving-of"
+)
 
-func byStray(object client.Object) []string {
-	if uid := ownership.StrayOf(object); uid != "" {
-		return []string{string(uid)}
+func byPool(object client.Object) []string {
+	var uids []string
+	for _, uid := range []string{object.GetLabels()[v1alpha1.PoolUIDLabel], string(ownership.StrayOf(object))} {
+		if uid != "" && !slices.Contains(uids, uid) {
+			uids = append(uids, uid)
+		}
+	}
+	return uids
+}
+
+func byLeaving(object client.Object) []string {
+	if name := object.GetLabels()[v1alpha1.PoolLabel]; name != "" && !object.GetDeletionTimestamp().IsZero() {
+		return []string{name}
 	}
 	return nil
 }
 
-// strays are the pool's Machines that a list by its label does not find, as somebody edited that. They count as if it were
+// by selects by an index of the cache, where there is one. Without it each Machine of the namespace is looked at.
+func (r *Reconciler) by(field, value string) client.ListOption {
+	if !r.indexed {
+		return &client.ListOptions{}
+	}
+	return client.MatchingFields{field: value}
+}
+
+// cachedMachines are the pool's Machines, as the cache has them. Those that lack its label, as somebody edited that, count as if it were
 // there, so that no other machine is made in the moment before it is put back.
-func (r *Reconciler) strays(ctx context.Context, pool *v1alpha1.NodePool) ([]*clusterv1.Machine, error) {
+func (r *Reconciler) cachedMachines(ctx context.Context, pool *v1alpha1.NodePool) ([]*clusterv1.Machine, error) {
 	list := &clusterv1.MachineList{}
-	options := []client.ListOption{client.InNamespace(pool.Namespace), client.UnsafeDisableDeepCopy}
-	if r.indexed {
-		options = append(options, client.MatchingFields{strayField: string(pool.UID)})
+	// Nothing that is read here is changed: no need to copy 10,000 Machines out of the cache.
+	if err := r.Client.List(ctx, list, client.InNamespace(pool.Namespace), client.UnsafeDisableDeepCopy, r.by(poolField, string(pool.UID))); err != nil {
+		return nil, fmt.Errorf("list the Machines of NodePool %s: %w", client.ObjectKeyFromObject(pool), err)
 	}
-	if err := r.Client.List(ctx, list, options...); err != nil {
-		return nil, fmt.Errorf("list the Machines that lack the label of NodePool %s: %w", client.ObjectKeyFromObject(pool), err)
-	}
-	var strays []*clusterv1.Machine
+	machines := make([]*clusterv1.Machine, 0, len(list.Items))
 	for i := range list.Items {
-		if machine := &list.Items[i]; isStray(pool, machine) {
-			mended, _ := ownership.Mended(pool, machine)
-			strays = append(strays, mended)
+		machine := &list.Items[i]
+		if isStray(pool, machine) {
+			machine, _ = ownership.Mended(pool, machine)
+		}
+		if machine.Labels[v1alpha1.PoolUIDLabel] == string(pool.UID) {
+			machines = append(machines, machine)
 		}
 	}
-	return strays, nil
+	return machines, nil
 }
 
 // isStray says that a Machine is the pool's and not in a list by its label.

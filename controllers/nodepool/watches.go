@@ -43,8 +43,10 @@ const (
 
 // SetupWithManager registers the controller and its watches.
 func (r *Reconciler) SetupWithManager(ctx context.Context, mgr ctrl.Manager) error {
-	if err := mgr.GetFieldIndexer().IndexField(ctx, &clusterv1.Machine{}, strayField, byStray); err != nil {
-		return fmt.Errorf("index Machines by the pool that their labels do not name: %w", err)
+	for field, by := range map[string]client.IndexerFunc{poolField: byPool, leavingField: byLeaving} {
+		if err := mgr.GetFieldIndexer().IndexField(ctx, &clusterv1.Machine{}, field, by); err != nil {
+			return fmt.Errorf("index Machines by pool: %w", err)
+		}
 	}
 	r.indexed = true
 	seen := func(kind client.Object) builder.Predicates { return builder.WithPredicates(r.looksAt(kind)) }
