@@ -17,6 +17,9 @@ const (
 	// DrainBlockedCondition is True when an eviction is refused in a drain, of a Machine that goes or of a node that is changed;
 	// the message names the machine, the pod and what refuses it. It is absent otherwise.
 	DrainBlockedCondition = "DrainBlocked"
+	// RolloutCompleteCondition is True when all the pool's machines run its template, or are made to. Its reason is status.rollout.phase,
+	// or what keeps the rollout from getting on. It is Unknown while it is not known what the template asks for.
+	RolloutCompleteCondition = "RolloutComplete"
 )
 
 // Conditions of a NodeAgent. True is good in each. ReadyCondition is True when all the others are.
@@ -90,6 +93,9 @@ const (
 	ReasonEvictionFailed = "EvictionFailed"
 	// ReasonUpdating: nodes are changed to what the template says, one after the other.
 	ReasonUpdating = "Updating"
+	// ReasonProgressDeadlineExceeded: a rollout has not got on for longer than spec.rollout.progressDeadlineSeconds; the message says
+	// what it waits for.
+	ReasonProgressDeadlineExceeded = "ProgressDeadlineExceeded"
 	// ReasonReplacementNeeded: Machines were made from another infrastructure than the template names, and no change in place
 	// can bring them to it.
 	ReasonReplacementNeeded = "ReplacementNeeded"

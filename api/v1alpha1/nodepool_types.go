@@ -188,7 +188,7 @@ type Taint struct {
 
 // NodePoolStatus is what the manager sees.
 type NodePoolStatus struct {
-	// conditions are Ready, Available and, while they hold, Reconciling, Stalled, Suspended and DrainBlocked.
+	// conditions are Ready, Available, RolloutComplete and, while they hold, Reconciling, Stalled, Suspended and DrainBlocked.
 	// +optional
 	// +listType=map
 	// +listMapKey=type

@@ -27,6 +27,18 @@ type NodePoolRollout struct {
 	// +kubebuilder:validation:Maximum=86400
 	MinReadySeconds *int32 `json:"minReadySeconds,omitempty"`
 
+	// progressDeadlineSeconds is for how long a rollout may not get on before the pool is Stalled, with the reason
+	// ProgressDeadlineExceeded and what it waits for. It gets on when the change of a node begins, is over or has proved itself. The
+	// time does not run while something of yours holds it: paused, the stop of the fleet, a budget, minReadySeconds or the
+	// canary's soakSeconds; nor for machines that are made, of which nodeStartupTimeoutSeconds speaks. The rollout goes on
+	// when it can, and the pool is Stalled no more; onFailure does not take it for a failure of the change. From a minute to
+	// a week. Default: 600.
+	// +optional
+	// +default=600
+	// +kubebuilder:validation:Minimum=60
+	// +kubebuilder:validation:Maximum=604800
+	ProgressDeadlineSeconds *int32 `json:"progressDeadlineSeconds,omitempty"`
+
 	// canary are nodes that are given a change before the others. Default: there are none.
 	// +optional
 	Canary *RolloutCanary `json:"canary,omitempty"`
@@ -90,6 +102,23 @@ type NodePoolRolloutStatus struct {
 	// startedAt is when the pool was first seen to ask for that revision.
 	// +optional
 	StartedAt metav1.Time `json:"startedAt,omitempty,omitzero"`
+
+	// updated is how many of the pool's machines run the revision, which has proved itself there; where that was given up, how many
+	// run failed.previousRevision.
+	// +optional
+	// +kubebuilder:validation:Minimum=0
+	Updated *int32 `json:"updated,omitempty"`
+
+	// waitingFor is what the rollout waits for at present, in a sentence; absent when it is complete.
+	// +optional
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=1024
+	WaitingFor string `json:"waitingFor,omitempty"`
+
+	// progressedAt is when the rollout got on last, or had nothing any more that holds it: rollout.progressDeadlineSeconds
+	// count from then. Absent while they do not.
+	// +optional
+	ProgressedAt metav1.Time `json:"progressedAt,omitempty,omitzero"`
 
 	// canary is how far the canary is; absent for a rollout that has none.
 	// +optional

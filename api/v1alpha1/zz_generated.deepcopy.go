@@ -1753,6 +1753,11 @@ func (in *NodePoolRollout) DeepCopyInto(out *NodePoolRollout) {
 		*out = new(int32)
 		**out = **in
 	}
+	if in.ProgressDeadlineSeconds != nil {
+		in, out := &in.ProgressDeadlineSeconds, &out.ProgressDeadlineSeconds
+		*out = new(int32)
+		**out = **in
+	}
 	if in.Canary != nil {
 		in, out := &in.Canary, &out.Canary
 		*out = new(RolloutCanary)
@@ -1774,6 +1779,12 @@ func (in *NodePoolRollout) DeepCopy() *NodePoolRollout {
 func (in *NodePoolRolloutStatus) DeepCopyInto(out *NodePoolRolloutStatus) {
 	*out = *in
 	in.StartedAt.DeepCopyInto(&out.StartedAt)
+	if in.Updated != nil {
+		in, out := &in.Updated, &out.Updated
+		*out = new(int32)
+		**out = **in
+	}
+	in.ProgressedAt.DeepCopyInto(&out.ProgressedAt)
 	if in.Canary != nil {
 		in, out := &in.Canary, &out.Canary
 		*out = new(RolloutCanaryStatus)

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"time"
 
 	appsv1 "k8s.io/api/apps/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -39,6 +40,9 @@ func (r *Reconciler) beginUpdates(ctx context.Context, seen *observation, plan p
 	}
 	base, pool := seen.Pool, seen.Pool.DeepCopy()
 	pool.Status.Updating = plan.Updating
+	if pool.Status.Rollout != nil {
+		pool.Status.Rollout.ProgressedAt = metav1.NewTime(seen.Now.Truncate(time.Second))
+	}
 	if err := r.patchStatus(ctx, base, pool); err != nil {
 		return fmt.Errorf("note which machines of NodePool %s are changed: %w", client.ObjectKeyFromObject(pool), err)
 	}

@@ -66,6 +66,8 @@ type Result struct {
 	// Updating is the status' updating. It is written before the first Update, and lets go of no machine unless the snapshot was
 	// confirmed.
 	Updating []string
+	// Progressed says that by Updating the change of a machine begins or is over.
+	Progressed bool
 	// Confirm are the machines that a confirmed snapshot has to be Sure of. With it there is something to do: a change to begin, or
 	// one that is over. Empty: there is not, or the snapshot was that.
 	Confirm []string

@@ -200,7 +200,7 @@ func TestBudgetsHoldWhatDisrupts(t *testing.T) {
 			}) {
 				t.Errorf("%s: holds\n%s\nwant\n%s", tc.reason, strings.Join(holds, "\n"), strings.Join(tc.holds, "\n"))
 			}
-			if again := result.RequeueAfter; tc.again != 0 && again != tc.again || tc.again == 0 && again > nextBatch {
+			if again := soon(result); tc.again != 0 && again != tc.again || tc.again == 0 && again > nextBatch {
 				t.Errorf("%s: looks again after %s, want %s", tc.reason, again, tc.again)
 			}
 			status, _ := Report(s, result, Outcome{Deleted: result.Of(Delete), Updated: result.Of(Update)})

@@ -105,8 +105,8 @@ func TestACanaryGoesFirst(t *testing.T) {
 					t.Errorf("%s: nothing says what it waits for: %+v", c.reason, d)
 				}
 			}
-			if !slices.Equal(deferred, c.deferred) || result.RequeueAfter != c.after {
-				t.Errorf("%s: deferred for %v, want %v; it is planned again after %s, want %s", c.reason, deferred, c.deferred, result.RequeueAfter, c.after)
+			if !slices.Equal(deferred, c.deferred) || soon(result) != c.after {
+				t.Errorf("%s: deferred for %v, want %v; it is planned again after %s, want %s", c.reason, deferred, c.deferred, soon(result), c.after)
 			}
 			status, _ := Report(s, result, Outcome{Updated: result.Of(Update)})
 			if status.Rollout.Phase != c.phase || status.Rollout.Revision != "r1" {

@@ -23,15 +23,18 @@ type verdict struct {
 type judgement func(*rollout, Result, Outcome, tally) *verdict
 
 // judgements are asked in this order. The first that answers is right.
-var judgements = []judgement{judgeComplete, judgePaused, judgeProblems, judgeBudgets, judgeStopped, judgeDeleting, judgeFailures, judgeCondemned, judgeRolledBack, judgeUpdateFailures, judgeScaling, judgeUpdate, judgeReadiness, judgeFixed}
+var judgements = []judgement{judgeComplete, judgePaused, judgeProblems, judgeBudgets, judgeStopped, judgeDeleting, judgeFailures, judgeCondemned, judgeRolledBack, judgeUpdateFailures, judgeDeadline, judgeScaling, judgeUpdate, judgeReadiness, judgeFixed}
 
 func setConditions(status *v1alpha1.NodePoolStatus, f *fleet, result Result, outcome Outcome, t tally, drains []blockedDrain) {
 	v := judge(f.rollout, result, outcome, t)
-	set := func(conditionType string, truth bool, reason, message string) {
+	is := func(conditionType string, truth metav1.ConditionStatus, reason, message string) {
 		meta.SetStatusCondition(&status.Conditions, metav1.Condition{
-			Type: conditionType, Status: conditionStatus(truth), ObservedGeneration: f.Pool.Generation,
+			Type: conditionType, Status: truth, ObservedGeneration: f.Pool.Generation,
 			LastTransitionTime: metav1.NewTime(f.Now.Truncate(time.Second)), Reason: reason, Message: v1alpha1.BoundMessage(message),
 		})
+	}
+	set := func(conditionType string, truth bool, reason, message string) {
+		is(conditionType, conditionStatus(truth), reason, message)
 	}
 	setWhile := func(conditionType string, truth bool, reason, message string) {
 		if !truth {
@@ -52,6 +55,8 @@ func setConditions(status *v1alpha1.NodePoolStatus, f *fleet, result Result, out
 	halted, message := whyHalted(f.rollout, t)
 	setWhile(v1alpha1.SuspendedCondition, halted != "", halted, message)
 	setWhile(v1alpha1.DrainBlockedCondition, len(drains) > 0, drainReason(drains), drainMessage(drains))
+	truth, reason, message := rolloutCompletes(f.rollout, result, outcome, t)
+	is(v1alpha1.RolloutCompleteCondition, truth, reason, message)
 }
 
 func judge(f *rollout, result Result, outcome Outcome, t tally) verdict {

@@ -4,6 +4,7 @@ import (
 	"math/rand/v2"
 	"slices"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	clusterv1 "sigs.k8s.io/cluster-api/api/core/v1beta2"
@@ -20,6 +21,8 @@ func TestAPoolThatCanDoNothingIsLeftAlone(t *testing.T) {
 		for range settled {
 			takeRound(&s)
 		}
+		s.Now = s.Now.Add(defaultProgressDeadline * time.Second) // A rollout that does not get on has said so then.
+		takeRound(&s)
 		was := s.Pool.Status
 		if result := takeRound(&s); len(result.Actions) > 0 || result.RequeueAfter > 0 {
 			t.Fatalf("seed %d: after %d rounds it does %+v, and asks for another one after %s", seed, settled, result.Actions, result.RequeueAfter)

@@ -8,7 +8,9 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/utils/ptr"
 	clusterv1 "sigs.k8s.io/cluster-api/api/core/v1beta2"
 
 	"github.com/drover-dev/drover/api/disruption"
@@ -302,9 +304,14 @@ func (m *manager) apply(s Snapshot, result Result) {
 		m.queue(true, func() bool { m.release(a); return true })
 	}
 	m.queue(!slices.Equal(result.Updating, base.Status.Updating) && len(result.Of(Update)) > 0, func() bool {
-		if !m.writePool(base.ResourceVersion, func(p *v1alpha1.NodePool) { p.Status.Updating = result.Updating }) {
+		if !m.writePool(base.ResourceVersion, func(p *v1alpha1.NodePool) {
+			if p.Status.Updating = result.Updating; p.Status.Rollout != nil {
+				p.Status.Rollout.ProgressedAt = metav1.NewTime(s.Now.Truncate(time.Second))
+			}
+		}) {
 			return false
 		}
+		m.progress = s.Now
 		base = m.world.pool
 		m.wrotePool = base.ResourceVersion
 		return true
@@ -320,14 +327,32 @@ func (m *manager) apply(s Snapshot, result Result) {
 	m.queue(true, func() bool {
 		s.Pool = base
 		status, _ := Report(s, result, Outcome{Created: result.Of(Create), Deleted: result.Of(Delete), Updated: result.Of(Update), ReservationFinished: result.FinishReservation})
+		m.checkOverdue(s, status)
 		if reflect.DeepEqual(status, base.Status) {
 			return true
 		}
+		progress := m.progress
 		if m.writePool(base.ResourceVersion, func(p *v1alpha1.NodePool) { p.Status = status }) && m.world.pool != nil {
+			if m.progress != progress {
+				m.progress = s.Now
+			}
 			m.wrotePool = m.world.pool.ResourceVersion
 		}
 		return true
 	})
+}
+
+// checkOverdue holds what a pool says of a rollout that does not get on to what the world saw.
+func (m *manager) checkOverdue(s Snapshot, status v1alpha1.NodePoolStatus) {
+	reason, message := messageOf(status, v1alpha1.StalledCondition)
+	if reason != v1alpha1.ReasonProgressDeadlineExceeded || s.Pool.ResourceVersion != m.world.pool.ResourceVersion {
+		return
+	}
+	m.overdue++
+	least := time.Duration(ptr.Deref(s.Pool.Spec.Rollout.ProgressDeadlineSeconds, defaultProgressDeadline)) * time.Second
+	if got := s.Now.Sub(m.progress); m.progress.After(m.lostAt) && got > 0 && got < least-time.Second {
+		m.fail("the rollout got on %s ago, and is said not to for %s: %s", got, least, message)
+	}
 }
 
 func (m *manager) queue(when bool, write func() bool) {

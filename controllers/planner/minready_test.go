@@ -76,8 +76,8 @@ func TestANodeHasToStayReady(t *testing.T) {
 			for _, ordinal := range c.updating {
 				updating = append(updating, newMachine(ordinal).Name)
 			}
-			if !slices.Equal(result.Updating, updating) || result.RequeueAfter != c.after {
-				t.Errorf("%s: the status names %v, want %v; it is planned again after %s, want %s", c.reason, result.Updating, updating, result.RequeueAfter, c.after)
+			if !slices.Equal(result.Updating, updating) || soon(result) != c.after {
+				t.Errorf("%s: the status names %v, want %v; it is planned again after %s, want %s", c.reason, result.Updating, updating, soon(result), c.after)
 			}
 			message := ""
 			for _, d := range result.Deferred {

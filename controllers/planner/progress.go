@@ -8,11 +8,12 @@ import (
 	"github.com/drover-dev/drover/api/v1alpha1"
 )
 
-// rolloutStatus says how far a rollout is. While the target is not known, or the pool is being deleted, it is what was said last.
-func rolloutStatus(r *rollout, result Result) *v1alpha1.NodePoolRolloutStatus {
+// rolloutStatus says how far a rollout is. While the target is not known, or the pool is being deleted, it is what was said last, but
+// for what it waits for.
+func rolloutStatus(r *rollout, result Result, outcome Outcome, t tally) *v1alpha1.NodePoolRolloutStatus {
 	was := r.Pool.Status.Rollout
 	if r.Revision == "" || r.deleting() {
-		return was
+		return interrupted(was, result)
 	}
 	status := &v1alpha1.NodePoolRolloutStatus{Revision: r.Revision, StartedAt: metav1.NewTime(r.Now.Truncate(time.Second)), Phase: r.phase()}
 	if was != nil {
@@ -26,6 +27,24 @@ func rolloutStatus(r *rollout, result Result) *v1alpha1.NodePoolRolloutStatus {
 	}
 	status.Canary, status.Failed = r.canary.status(), r.failure()
 	status.Ready = readyMachines(r, result.Updating)
+	status.WaitingFor = v1alpha1.BoundMessage(r.waitsFor(result, outcome, t))
+	if r.Agents != nil {
+		status.Updated = int32Pointer(t.reached)
+	}
+	status.ProgressedAt = r.progressedAt(result, t.reached)
+	return status
+}
+
+// interrupted is of a rollout of which nobody knows any more what it is to bring about.
+func interrupted(was *v1alpha1.NodePoolRolloutStatus, result Result) *v1alpha1.NodePoolRolloutStatus {
+	if was == nil {
+		return nil
+	}
+	status := was.DeepCopy()
+	status.ProgressedAt, status.WaitingFor = metav1.Time{}, ""
+	if len(result.Problems) > 0 {
+		status.WaitingFor = v1alpha1.BoundMessage(result.Problems[0].Message)
+	}
 	return status
 }
 

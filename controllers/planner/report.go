@@ -75,8 +75,8 @@ func Report(s Snapshot, result Result, outcome Outcome) (v1alpha1.NodePoolStatus
 	}
 	status.Reserved = stillReserved(f, outcome)
 	status.Updating = result.Updating
-	status.Rollout = rolloutStatus(f.rollout, result)
 	tally := count(f, outcome)
+	status.Rollout = rolloutStatus(f.rollout, result, outcome, tally)
 	tally.writeTo(&status, f)
 	deferred := lasting(result, outcome, tally)
 	status.Disruption = budgetStatus(disruptionStatus(deferred), f, result, outcome)
@@ -88,6 +88,8 @@ func Report(s Snapshot, result Result, outcome Outcome) (v1alpha1.NodePoolStatus
 type tally struct {
 	want, total                       int
 	active, ready, available, updated int
+	// reached is how many run the rollout's target, which is not the template where that was given up.
+	reached int
 }
 
 // count counts the machines of the snapshot as they are since it was applied.
@@ -110,6 +112,9 @@ func count(f *fleet, outcome Outcome) tally {
 		}
 		if m.runs(f.Revision) {
 			t.updated++
+		}
+		if m.runs(f.rollout.target) {
+			t.reached++
 		}
 	}
 	return t

@@ -106,8 +106,8 @@ func TestARolloutThatFailedIsRolledBack(t *testing.T) {
 			for _, d := range result.Deferred {
 				deferred = append(deferred, d.Reason)
 			}
-			if !slices.Equal(deferred, c.deferred) || result.RequeueAfter != c.after {
-				t.Errorf("%s: deferred for %v, want %v; it is planned again after %s, want %s", c.reason, deferred, c.deferred, result.RequeueAfter, c.after)
+			if !slices.Equal(deferred, c.deferred) || soon(result) != c.after {
+				t.Errorf("%s: deferred for %v, want %v; it is planned again after %s, want %s", c.reason, deferred, c.deferred, soon(result), c.after)
 			}
 			status, events := Report(s, result, Outcome{})
 			if failed := status.Rollout.Failed; (failed != nil) != c.failed || failed != nil && (failed.Revision != "r1" || failed.PreviousRevision != "r0" || failed.Machine != newMachine(0).Name) {

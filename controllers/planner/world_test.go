@@ -60,6 +60,8 @@ type world struct {
 	everMade    map[string]int
 	statuses    []v1alpha1.NodePoolStatus // with a reservation, for somebody to put back
 	handDeleted int
+	progress    time.Time // when a rollout got on last; lostAt is when a status was lost, with what it knew of that
+	lostAt      time.Time
 	log         []string
 	broken      error
 }
@@ -89,6 +91,9 @@ func (w *world) writePool(version string, edit func(*v1alpha1.NodePool)) bool {
 		w.statuses = append(w.statuses, pool.Status)
 	}
 	edit(pool)
+	if pool.Status.Revision != w.pool.Status.Revision || !slices.Equal(pool.Status.Updating, w.pool.Status.Updating) {
+		w.progress = w.now
+	}
 	pool.ResourceVersion = strconv.Itoa(w.version + 1)
 	w.pool = pool
 	if !pool.DeletionTimestamp.IsZero() && len(pool.Finalizers) == 0 {
@@ -203,6 +208,7 @@ func (w *world) losesStatus() {
 		return
 	}
 	w.lost++
+	w.lostAt = w.now
 	w.note("somebody: removes the status")
 	w.writePool("", func(p *v1alpha1.NodePool) {
 		switch w.rng.IntN(4) {
@@ -252,7 +258,11 @@ func (w *world) userEdits() {
 		return
 	}
 	w.edits++
-	switch n := w.rng.IntN(21); {
+	switch n := w.rng.IntN(22); {
+	case n == 21:
+		seconds := int32(5 + w.rng.IntN(20)) //nolint:gosec // small
+		w.note("user: progressDeadlineSeconds %d", seconds)
+		w.writePool("", func(p *v1alpha1.NodePool) { hasDeadline(seconds)(p); p.Generation++ })
 	case n == 20:
 		most := mostUnavailable[w.rng.IntN(len(mostUnavailable))]
 		w.note("user: maxUnavailable %s", most)

@@ -115,7 +115,23 @@ func poolNode(p *v1alpha1.NodePool) Node {
 		n.Health, n.Reason = Bad, because(blocked)
 	}
 	n.Status = fmt.Sprintf("%s %d/%d", n.Status, value(p.Status.ReadyReplicas), value(p.Spec.Replicas))
+	if phase := underWay(p); phase != "" {
+		n.Status += ", " + phase
+	}
 	return n
+}
+
+// underWay is the phase of a pool's rollout, with how many machines run what it is to; empty for one that is complete. A new pool has
+// none: its machines are made.
+func underWay(p *v1alpha1.NodePool) string {
+	r := p.Status.Rollout
+	if r == nil || p.DeletionTimestamp != nil || r.Phase == "" || r.Phase == v1alpha1.RolloutPhaseComplete {
+		return ""
+	}
+	if r.Phase == v1alpha1.RolloutPhaseRolling && r.CompletedRevision == "" {
+		return ""
+	}
+	return fmt.Sprintf("%s %d/%d", r.Phase, value(r.Updated), value(p.Spec.Replicas))
 }
 
 func machineNode(m *clusterv1.Machine, agent *v1alpha1.NodeAgent, host *v1alpha1.Host) Node {
