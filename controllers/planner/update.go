@@ -122,7 +122,7 @@ func (r *rollout) isOver(m *machine) bool { return r.arrived(m) && !r.Now.Before
 
 // arrived says the same, but that it may have been well for too short a time.
 func (r *rollout) arrived(m *machine) bool {
-	return !r.holds(m) && !m.cordoned && (!r.wants(m) || r.isFixed(m))
+	return !r.holds(m) && !m.cordoned && (!r.wants(m) || r.isFixed(m) && m.well())
 }
 
 // updating is what the pool's status names as being changed after a plan. Without a confirmed snapshot it stays as it was. Confirm has
