@@ -39,6 +39,15 @@ type NodePoolRollout struct {
 	// +kubebuilder:validation:Maximum=604800
 	ProgressDeadlineSeconds *int32 `json:"progressDeadlineSeconds,omitempty"`
 
+	// revisionHistoryLimit is how many revisions are kept, as ControllerRevisions, that none of the pool's machines uses any more: a
+	// template that is put back is the revision that it was. Those that machines run or were made from, that a node would go
+	// back to and that all nodes ran last are kept besides. From 1 to 100. Default: 10.
+	// +optional
+	// +default=10
+	// +kubebuilder:validation:Minimum=1
+	// +kubebuilder:validation:Maximum=100
+	RevisionHistoryLimit *int32 `json:"revisionHistoryLimit,omitempty"`
+
 	// canary are nodes that are given a change before the others. Default: there are none.
 	// +optional
 	Canary *RolloutCanary `json:"canary,omitempty"`

@@ -1758,6 +1758,11 @@ func (in *NodePoolRollout) DeepCopyInto(out *NodePoolRollout) {
 		*out = new(int32)
 		**out = **in
 	}
+	if in.RevisionHistoryLimit != nil {
+		in, out := &in.RevisionHistoryLimit, &out.RevisionHistoryLimit
+		*out = new(int32)
+		**out = **in
+	}
 	if in.Canary != nil {
 		in, out := &in.Canary, &out.Canary
 		*out = new(RolloutCanary)

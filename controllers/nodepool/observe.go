@@ -1,8 +1,10 @@
 package nodepool
 
 import (
+	"cmp"
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 
 	appsv1 "k8s.io/api/apps/v1"
@@ -186,6 +188,9 @@ func (r *Reconciler) observeRevisions(ctx context.Context, seen *observation) er
 		return fmt.Errorf("list the ControllerRevisions of NodePool %s: %w", client.ObjectKeyFromObject(seen.Pool), err)
 	}
 	seen.stored = list.Items
+	slices.SortFunc(seen.stored, func(a, b appsv1.ControllerRevision) int {
+		return cmp.Or(cmp.Compare(a.Revision, b.Revision), cmp.Compare(a.Name, b.Name))
+	})
 	for i := range list.Items {
 		seen.StoredRevisions = append(seen.StoredRevisions, list.Items[i].Labels[v1alpha1.RevisionLabel])
 	}

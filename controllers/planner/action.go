@@ -75,7 +75,7 @@ type Result struct {
 	Live bool
 	// Problems are the snapshot's and the planner's own.
 	Problems []Problem
-	// PruneRevisions are stored revisions that nothing uses any more.
+	// PruneRevisions are stored revisions that nothing uses any more, and that the pool's history has no room for.
 	PruneRevisions []string
 	// Finalize says that nothing is left of a pool being deleted: collect what never became a Machine and let it go.
 	Finalize bool

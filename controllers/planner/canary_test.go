@@ -163,6 +163,7 @@ func TestWhatARolloutSaidStays(t *testing.T) {
 func TestTheRevisionThatAllRanIsKept(t *testing.T) {
 	s := snapshot(newPool(1, 9, rollsOut("r1", v1alpha1.RolloutPhaseRolling, -1), completed("r-3")), newMachine(0))
 	hasAgents(runs(0, "r1"))(&s)
+	s.Pool.Spec.Rollout.RevisionHistoryLimit = ptr.To[int32](0)
 	s.StoredRevisions = []string{"r-4", "r-3", "r0", "r1"}
 	if got := Plan(s).PruneRevisions; !slices.Equal(got, []string{"r-4", "r0"}) {
 		t.Errorf("pruned %v, want r-4 and r0: somebody may go back to r-3", got)

@@ -3,8 +3,6 @@ package planner
 import (
 	"slices"
 	"time"
-
-	"github.com/drover-dev/drover/api/v1alpha1"
 )
 
 const (
@@ -54,41 +52,6 @@ func wantsLive(f *fleet, result Result) bool {
 		return d.Reason == DeferredUnconfirmed && d.Verb != Update && d.Verb != Uncordon
 	})
 	return unread || finalizable(f) || f.holdsLeaving() || f.reservation.getsOn()
-}
-
-// prunable are the stored revisions that no machine was, is being or will be made from.
-func prunable(f *fleet, result Result) []string {
-	if f.CacheBehind != "" || f.paused() || f.deleting() || f.Revision == "" || f.Pool.Status.Reserved != nil || result.Reserve != nil {
-		return nil
-	}
-	var unused []string
-	for _, revision := range f.StoredRevisions {
-		if revision != f.Revision {
-			unused = append(unused, revision)
-		}
-	}
-	uses := func(revisions ...string) {
-		unused = slices.DeleteFunc(unused, func(one string) bool { return slices.Contains(revisions, one) })
-	}
-	if was := f.Pool.Status.Rollout; was != nil { // Somebody may go back to these.
-		uses(was.CompletedRevision)
-		if was.Failed != nil {
-			uses(was.Failed.PreviousRevision)
-		}
-	}
-	if failure := f.rollout.failure(); failure != nil {
-		uses(failure.PreviousRevision)
-	}
-	for i := 0; i < len(f.Machines) && len(unused) > 0; i++ {
-		uses(f.Machines[i].Labels[v1alpha1.RevisionLabel], v1alpha1.ToldRevision(f.Machines[i]))
-	}
-	for _, agent := range f.Agents { // What a node runs, or would go back to, says what a change of it does.
-		if len(unused) == 0 {
-			return nil
-		}
-		uses(agent.Spec.Revision, agent.Status.CurrentRevision, agent.Status.PreviousRevision)
-	}
-	return unused
 }
 
 // requeue is when to plan again without being told to.

@@ -245,8 +245,8 @@ func TestPlan(t *testing.T) {
 			want:     planned{Release: []int64{-1}},
 		},
 		"old revisions": {
-			reason: "revisions that no machine was made from go, the present one stays",
-			snapshot: with(snapshot(newPool(1, 1), newMachine(0, outdated)), func(s *Snapshot) {
+			reason: "revisions that no machine was made from go where the history has no room for them, the present one stays",
+			snapshot: with(snapshot(newPool(1, 1, keepsRevisions(0)), newMachine(0, outdated)), func(s *Snapshot) {
 				s.StoredRevisions = []string{"r1", "r0", "older"}
 			}),
 			want: planned{Next: 1, Prune: []string{"older"}},

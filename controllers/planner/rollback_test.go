@@ -8,6 +8,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/utils/ptr"
 	clusterv1 "sigs.k8s.io/cluster-api/api/core/v1beta2"
 
 	"github.com/drover-dev/drover/api/v1alpha1"
@@ -167,6 +168,7 @@ func TestANodeIsToldWhyItGoesBack(t *testing.T) {
 func TestWhatIsGivenBackIsKept(t *testing.T) {
 	s := snapshot(newPool(1, 9, rollsBack, gaveUp("r1", "r-2")), newMachine(0))
 	hasAgents(runs(0, "r1"))(&s)
+	s.Pool.Spec.Rollout.RevisionHistoryLimit = ptr.To[int32](0)
 	s.StoredRevisions = []string{"r-3", "r-2", "r1"}
 	if got := Plan(s).PruneRevisions; !slices.Equal(got, []string{"r-3"}) {
 		t.Errorf("pruned %v, want r-3", got)

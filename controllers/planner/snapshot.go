@@ -45,7 +45,7 @@ type Snapshot struct {
 	CacheBehind string
 	// Revision is the revision of the pool's present template; empty when a problem keeps it from being known.
 	Revision string
-	// StoredRevisions are the revisions that ControllerRevisions exist for.
+	// StoredRevisions are the revisions that ControllerRevisions exist for, the oldest first.
 	StoredRevisions []string
 	// Problems are what was found wrong, the gravest first.
 	Problems []Problem

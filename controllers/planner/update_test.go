@@ -410,6 +410,7 @@ func TestWhatNewMachinesWaitForIsSaid(t *testing.T) {
 func TestRevisionsThatNodesRunAreKept(t *testing.T) {
 	s := snapshot(newPool(1, 9), newMachine(0))
 	hasAgents(runs(0, "r0", given("r-1", v1alpha1.PhaseProbation), func(a *v1alpha1.NodeAgent) { a.Status.PreviousRevision = "r-2" }))(&s)
+	s.Pool.Spec.Rollout.RevisionHistoryLimit = ptr.To[int32](0)
 	s.StoredRevisions = []string{"r-3", "r-2", "r-1", "r0", "r1"}
 	if got := Plan(s).PruneRevisions; !slices.Equal(got, []string{"r-3"}) {
 		t.Errorf("pruned %v, want r-3 alone: the others are run, gone back to, or made from", got)

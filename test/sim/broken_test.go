@@ -68,6 +68,14 @@ var broken = []struct {
 		return cached, cached, drainer
 	}, []*invariant{noSecondMachine, nameOnce, maxUnavailable}},
 	{"deletes a revision that it makes a machine from", onCreate(deletesItsRevision), []*invariant{revisionKept}},
+	{"has no patience with a rollout", sees(func(o client.Object) {
+		if pool, is := o.(*v1alpha1.NodePool); is && pool.Status.Rollout != nil && !pool.Status.Rollout.ProgressedAt.IsZero() {
+			pool.Status.Rollout.ProgressedAt.Time = pool.Status.Rollout.ProgressedAt.Add(-time.Hour)
+		}
+	}), []*invariant{stalledForLong}},
+	{"keeps each revision", func(_ *world, cached client.Client, live client.Reader, drainer nodepool.Drainer) (client.Client, client.Reader, nodepool.Drainer) {
+		return keepsRevisions{cached}, live, drainer
+	}, []*invariant{historyBounded}},
 	{"leaves infrastructure machines behind", onCreate(leavesInfrastructure), []*invariant{nothingLeft}},
 	{"says that no machine is ready", func(_ *world, cached client.Client, live client.Reader, drainer nodepool.Drainer) (client.Client, client.Reader, nodepool.Drainer) {
 		return saysNoneReady{cached}, live, drainer
@@ -317,6 +325,16 @@ func (l leavesCordoned) Patch(ctx context.Context, object client.Object, patch c
 		return nil
 	}
 	return l.Client.Patch(ctx, object, patch, options...)
+}
+
+// keepsRevisions deletes none.
+type keepsRevisions struct{ client.Client }
+
+func (k keepsRevisions) Delete(ctx context.Context, object client.Object, options ...client.DeleteOption) error {
+	if _, is := object.(*appsv1.ControllerRevision); is {
+		return nil
+	}
+	return k.Client.Delete(ctx, object, options...)
 }
 
 // locksNothing writes over whatever others wrote.

@@ -27,6 +27,8 @@ func (w *world) statusSaysSo() error {
 		return fmt.Errorf("its status does not count %d machines: %d, %d ready, %d available", want, ptr.Deref(s.Replicas, -1), ptr.Deref(s.ReadyReplicas, -1), ptr.Deref(s.AvailableReplicas, -1))
 	case len(s.Updating) > 0 || s.Reserved != nil:
 		return fmt.Errorf("its status has something under way: %s", w.describe(pools, poolName))
+	case rolled && (!meta.IsStatusConditionTrue(s.Conditions, v1alpha1.RolloutCompleteCondition) || s.Rollout.WaitingFor != "" || ptr.Deref(s.Rollout.Updated, -1) != want):
+		return fmt.Errorf("it does not say that its rollout is complete: %+v, %+v", s.Rollout, meta.FindStatusCondition(s.Conditions, v1alpha1.RolloutCompleteCondition))
 	case rolled && !meta.IsStatusConditionTrue(s.Conditions, v1alpha1.ReadyCondition):
 		return fmt.Errorf("it is not Ready: %+v", meta.FindStatusCondition(s.Conditions, v1alpha1.ReadyCondition))
 	}

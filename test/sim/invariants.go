@@ -4,9 +4,9 @@ package sim
 var invariants = []*invariant{
 	// At each write.
 	maxUnavailable, noSecondMachine, nameOnce, noneForADeletedPool, pausedChangesNothing, oneForABadRevision, onlyTheTemplateRolls,
-	noneWithoutNeed, drainedFirst, revisionKept,
+	noneWithoutNeed, drainedFirst, revisionKept, stalledForLong,
 	// Once all faults are over, in this order.
-	becomesItsSpec, nothingLeft, statusSaysSo,
+	becomesItsSpec, nothingLeft, statusSaysSo, historyBounded,
 }
 
 // invariant is something that must hold. It knows what it needs from the API server's changes and from the machines themselves, and

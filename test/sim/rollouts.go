@@ -18,12 +18,17 @@ type howRollsOut struct {
 	most string
 	// canary is how many nodes go first, and soaks for how many seconds; ready is how many seconds each has to stay well.
 	canary, soaks, ready int32
+	// deadline is within how many seconds it has to get on; 0 for the default.
+	deadline int32
+	// history is how many revisions are kept that nothing uses; 0 for the default.
+	history int32
 }
 
 // rollouts are those that users think of.
 var rollouts = []howRollsOut{
-	{most: "1"}, {most: "2"}, {most: "3"}, {most: "10%"}, {most: "60%"}, {most: "100%"}, {most: "1", ready: 30}, {most: "3", ready: 120},
+	{most: "1", history: 4}, {most: "2", history: 4}, {most: "3"}, {most: "10%"}, {most: "60%"}, {most: "100%"}, {most: "1", ready: 30}, {most: "3", ready: 120},
 	{most: "2", canary: 1, soaks: 60}, {most: "100%", canary: 2}, {most: "3", canary: 9, soaks: 300, ready: 10},
+	{most: "1", deadline: 60, history: 4}, {most: "2", canary: 1, soaks: 90, ready: 70, deadline: 60},
 }
 
 func rolloutOf(number int) howRollsOut { return rollouts[number%len(rollouts)] }
@@ -36,11 +41,23 @@ func (h howRollsOut) String() string {
 	if h.ready > 0 {
 		text += fmt.Sprintf(", each ready for %d seconds", h.ready)
 	}
+	if h.deadline > 0 {
+		text += fmt.Sprintf(", to get on within %d seconds", h.deadline)
+	}
+	if h.history > 0 {
+		text += fmt.Sprintf(", %d revisions kept", h.history)
+	}
 	return text
 }
 
 func (h howRollsOut) write(p *v1alpha1.NodePool) {
 	p.Spec.Rollout = v1alpha1.NodePoolRollout{MaxUnavailable: ptr.To(intstr.Parse(h.most)), MinReadySeconds: &h.ready}
+	if h.history > 0 {
+		p.Spec.Rollout.RevisionHistoryLimit = &h.history
+	}
+	if h.deadline > 0 {
+		p.Spec.Rollout.ProgressDeadlineSeconds = &h.deadline
+	}
 	if h.canary > 0 {
 		p.Spec.Rollout.Canary = &v1alpha1.RolloutCanary{Replicas: &h.canary, SoakSeconds: &h.soaks}
 	}

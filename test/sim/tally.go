@@ -23,6 +23,8 @@ type Tally struct {
 	Happened      map[string]int
 	// LeastFaults and LeastEdits are those of the day that had the fewest.
 	LeastFaults, LeastEdits int
+	// Overdue is how often a pool said that its rollout does not get on.
+	Overdue int
 	// Quiets is how often a pool was found to be what its spec says after a storm.
 	Quiets int
 }
@@ -40,6 +42,7 @@ func (t *Tally) Add(o Tally) {
 	t.Rollbacks += o.Rollbacks
 	t.Faults += o.Faults
 	t.Edits += o.Edits
+	t.Overdue += o.Overdue
 	t.Quiets += o.Quiets
 	if t.Days == o.Days {
 		t.LeastFaults, t.LeastEdits = o.LeastFaults, o.LeastEdits
@@ -55,8 +58,8 @@ func (t *Tally) Add(o Tally) {
 
 func (t Tally) String() string {
 	var text strings.Builder
-	fmt.Fprintf(&text, "%d pool-days: %d plans, %d writes, %d faults (each day %d or more), %d edits (each day %d or more); %d machines made, %d changed in place, %d times beside others, %d rolled back; %d lists from a cache that was behind, "+
-		"%d conflicts; %d times found to be what the spec says", t.Days, t.Plans, t.Writes, t.Faults, t.LeastFaults, t.Edits, t.LeastEdits, t.Machines, t.Changes, t.Together, t.Rollbacks, t.StaleReads, t.Conflicts, t.Quiets)
+	fmt.Fprintf(&text, "%d pool-days: %d plans, %d writes, %d faults (each day %d or more), %d edits (each day %d or more); %d machines made, %d changed in place, %d times beside others, %d rolled back, %d rollouts that did not get on; %d lists from a cache that was behind, "+
+		"%d conflicts; %d times found to be what the spec says", t.Days, t.Plans, t.Writes, t.Faults, t.LeastFaults, t.Edits, t.LeastEdits, t.Machines, t.Changes, t.Together, t.Rollbacks, t.Overdue, t.StaleReads, t.Conflicts, t.Quiets)
 	return text.String()
 }
 
