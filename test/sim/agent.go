@@ -9,7 +9,7 @@ import (
 // kick has a machine's agent look at what it is told.
 func (w *world) kick(name string) {
 	b := w.boxes[name]
-	if b == nil || b.busy || !b.booted {
+	if b == nil || b.busy || !b.booted || b.off {
 		return
 	}
 	b.busy = true
@@ -20,7 +20,7 @@ func (w *world) kick(name string) {
 func (w *world) agentStep(b *box) {
 	b.busy = false
 	agent := w.agent(b.name)
-	if agent == nil || w.machine(b.name) == nil || b.silent.After(w.now) {
+	if agent == nil || w.machine(b.name) == nil || b.off || b.silent.After(w.now) {
 		return
 	}
 	status := *agent.Status.DeepCopy()

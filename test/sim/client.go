@@ -19,9 +19,9 @@ import (
 // made, in order, and each kind's are as late as they like.
 type cache struct {
 	objects table
-	// latest is when the latest change will have been seen, and stuck until when none is.
-	latest, stuck time.Time
-	behind        int
+	// latest is when the latest change will have been seen, and stuck until when none is; counted is the stuck that was met.
+	latest, stuck, counted time.Time
+	behind                 int
 }
 
 func newCache(m *manager, k kind) *cache {
@@ -38,6 +38,10 @@ func (m *manager) sees(c change) {
 	at := w.now.Add(lag)
 	if cached.stuck.After(at) {
 		at = cached.stuck
+		if !cached.counted.Equal(at) {
+			cached.counted = at
+			w.count(lateCache)
+		}
 	}
 	if cached.latest.After(at) {
 		at = cached.latest

@@ -54,7 +54,7 @@ var lateCache = &happening{
 	},
 	happens: func(w *world, e event) bool {
 		w.leader.caches[e.number].stuck = w.now.Add(e.lasts)
-		return true
+		return false // it counts when there is something that it does not show
 	},
 }
 

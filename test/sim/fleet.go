@@ -24,8 +24,8 @@ const leastDrain = 20 * time.Second
 // box is a machine itself, behind its objects.
 type box struct {
 	name string
-	// booted is true once its agent runs.
-	booted bool
+	// booted is true once its agent runs, and off once its infrastructure is gone.
+	booted, off bool
 	// good is the revision that proved itself on it last.
 	good string
 	// failed is what it went back from last, and denied the revision that it does not try again.
@@ -134,7 +134,7 @@ func (w *world) bundle(version string) *v1alpha1.NodeBundle {
 
 // boot starts a machine's agent.
 func (w *world) boot(b *box) {
-	if w.machine(b.name) == nil || b.booted {
+	if w.machine(b.name) == nil || b.booted || b.off {
 		return
 	}
 	if w.lasts(stillborn) {
@@ -148,7 +148,7 @@ func (w *world) boot(b *box) {
 // join registers a machine's Node. Cluster API finds it a moment later.
 func (w *world) join(b *box) {
 	machine := w.machine(b.name)
-	if machine == nil || w.node(b.name) != nil && foreign(w.node(b.name)) {
+	if machine == nil || b.off || w.node(b.name) != nil && foreign(w.node(b.name)) {
 		return
 	}
 	_ = w.api.create(&corev1.Node{ObjectMeta: metav1.ObjectMeta{
@@ -170,6 +170,7 @@ func (w *world) finishDeletion(name string) {
 		_ = w.api.remove(nodes, name, nil)
 	}
 	_ = w.api.remove(infra, name, nil)
+	w.boxes[name].off = true
 	edit(w.api, machines, name, func(m *clusterv1.Machine) { controllerutil.RemoveFinalizer(m, clusterv1.MachineFinalizer) })
 }
 

@@ -66,6 +66,10 @@ func edited(name string, odds int, how func(*world, event)) *happening {
 
 // happen has an event happen.
 func (w *world) happen(e event) {
+	if e.spare && w.options.Only == nil && w.tally.enough(e.edit) {
+		return
+	}
+	w.happened = append(w.happened, e)
 	w.say("  %s", e.what())
 	if e.happens(w, e) {
 		w.count(e.happening)
@@ -76,8 +80,10 @@ func (w *world) count(happened *happening) {
 	w.tally.Happened[happened.name]++
 	if happened.edit {
 		w.tally.Edits++
+		w.tally.editsToday++
 	} else {
 		w.tally.Faults++
+		w.tally.faultsToday++
 	}
 }
 

@@ -9,7 +9,7 @@ import (
 // heal ends all faults, and has the users leave the pool as it can be.
 func (w *world) heal() {
 	w.say("all faults end")
-	w.armed = nil
+	w.armed, w.healed = nil, w.now
 	clear(w.until)
 	for _, m := range w.machines() {
 		b := w.boxes[m.Name]

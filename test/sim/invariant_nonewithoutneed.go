@@ -4,10 +4,11 @@ import (
 	"fmt"
 )
 
-// noneWithoutNeed: a machine is deleted only where there are more than the pool asks for.
+// noneWithoutNeed: a machine is deleted only where there are more than the pool asks for. A manager that lost its lease may have a
+// request on its way, to delete another one than its successor does: no lock would refuse it, and the pool is made whole again.
 var noneWithoutNeed = &invariant{name: "none-deleted-without-need", watches: func(w *watch) func(deed) error {
 	return func(d deed) error {
-		if d.by == nil || d.verb != deletes {
+		if d.by == nil || d.by.deposed || d.verb != deletes {
 			return nil
 		}
 		for _, a := range w.during(d.by) {

@@ -1,5 +1,7 @@
 package sim
 
+import "time"
+
 // mustBeQuiet looks at what the pool came to after all faults ended.
 func (w *world) mustBeQuiet() {
 	for _, one := range w.held {
@@ -7,7 +9,7 @@ func (w *world) mustBeQuiet() {
 			continue
 		}
 		if err := one.settles(w); err != nil {
-			w.violate(one.name, "%s after all faults ended: %v", Bound, err)
+			w.violate(one.name, "%s after all faults ended: %v", w.now.Sub(w.healed).Round(time.Minute), err)
 			return
 		}
 	}

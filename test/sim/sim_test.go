@@ -15,17 +15,19 @@ import (
 )
 
 var (
-	seedsFlag  = flag.String("sim.seeds", "1-300", "which days are run: first-last, or one")
+	seedsFlag  = flag.String("sim.seeds", "1-1430", "which weeks are run: first-last, or one")
 	eventsFlag = flag.String("sim.events", "", "with one seed: the numbers of the events that happen; none for none")
 )
 
-// TestMain lets garbage lie for longer than usual: a day leaves a lot, and keeps little.
+// TestMain lets garbage lie for longer than usual: a week leaves a lot, and keeps little.
 func TestMain(m *testing.M) {
-	debug.SetGCPercent(1000)
+	const enough = 400 << 20
+	debug.SetGCPercent(-1)
+	debug.SetMemoryLimit(enough)
 	os.Exit(m.Run())
 }
 
-// TestPoolDays runs a day for each seed. It prints what was gone through, and of days that went wrong the least that it takes.
+// TestPoolDays runs a week for each seed. It prints what was gone through, and of weeks that went wrong the least that it takes.
 func TestPoolDays(t *testing.T) {
 	first, last := seeds(t)
 	if first == last {
@@ -42,7 +44,7 @@ func TestPoolDays(t *testing.T) {
 	const most = 3
 	for i, result := range failed {
 		if i >= most {
-			t.Errorf("%d more days went wrong", len(failed)-most)
+			t.Errorf("%d more weeks went wrong", len(failed)-most)
 			break
 		}
 		t.Errorf("%s", Shrink(result, nil, time.Minute).Replay())
@@ -85,7 +87,7 @@ func seeds(t *testing.T) (first, last uint64) {
 	return first, last
 }
 
-// runAll runs days on all processors. It stops after some that went wrong.
+// runAll runs weeks on all processors. It stops after some that went wrong.
 func runAll(first, last uint64) (tally Tally, failed []Result) {
 	var mu sync.Mutex
 	var group sync.WaitGroup

@@ -24,12 +24,28 @@ type Tally struct {
 	// LeastFaults and LeastEdits are those of the day that had the fewest.
 	LeastFaults, LeastEdits int
 	// Overdue is how often a pool said that its rollout does not get on.
-	Overdue int
+	Overdue                 int
+	faultsToday, editsToday int
 	// Quiets is how often a pool was found to be what its spec says after a storm.
 	Quiets int
 }
 
-// Add adds another day's.
+// endDay counts a day that is over.
+func (t *Tally) endDay() {
+	t.Days++
+	if t.Days == 1 {
+		t.LeastFaults, t.LeastEdits = t.faultsToday, t.editsToday
+	}
+	t.LeastFaults, t.LeastEdits = min(t.LeastFaults, t.faultsToday), min(t.LeastEdits, t.editsToday)
+	t.faultsToday, t.editsToday = 0, 0
+}
+
+// enough says that a day has had as many faults, and for an edit as many edits as well, as it must have.
+func (t *Tally) enough(edit bool) bool {
+	return t.faultsToday >= MinFaults && (!edit || t.editsToday >= MinEdits)
+}
+
+// Add adds another week's.
 func (t *Tally) Add(o Tally) {
 	t.Days += o.Days
 	t.Plans += o.Plans

@@ -134,7 +134,10 @@ func (w *watch) names(c change, writer *manager) {
 	}
 	for _, name := range as[*v1alpha1.NodePool](c.after).Status.Updating {
 		if c.before == nil || !slices.Contains(as[*v1alpha1.NodePool](c.before).Status.Updating, name) {
-			w.named[name] = w.most(writer, asked.most)
+			_, goesOn := w.changing[name] // it was named before, and somebody removed that
+			if most := w.most(writer, asked.most); !goesOn || most > w.named[name] {
+				w.named[name] = most
+			}
 		}
 	}
 }

@@ -19,25 +19,25 @@ import (
 // Breaker puts something that does the wrong thing between the reconciler and the world, to see that it is found.
 type Breaker func(w *world, cached client.Client, live client.Reader, drainer nodepool.Drainer) (client.Client, client.Reader, nodepool.Drainer)
 
-// Options say which day is run.
+// Options say which week is run.
 type Options struct {
 	Seed uint64
-	// Only are the numbers of the day's events that happen. Nil: all do.
+	// Only are the numbers of the week's events that happen. Nil: all do.
 	Only []int
 	// Tell has Result.Told say what happened.
 	Tell bool
-	// Break is for tests of the simulation, and so is Hold: the invariants that the day is held to. Nil: all.
+	// Break is for tests of the simulation, and so is Hold: the invariants that the week is held to. Nil: all.
 	Break Breaker
 	Hold  []*invariant
 }
 
-// Result is what became of a day.
+// Result is what became of a week.
 type Result struct {
 	Seed uint64
-	// Violation is nil for a day on which all went well.
+	// Violation is nil for one in which all went well.
 	Violation *Violation
 	Tally     Tally
-	// Happened are the events that were to happen.
+	// Happened are the events that happened.
 	Happened []event
 	// Told is what happened, line by line.
 	Told []string
@@ -49,7 +49,7 @@ type Violation struct {
 	Invariant string
 	// Message says what happened.
 	Message string
-	// At is the time of day.
+	// At is the time since the week began.
 	At time.Duration
 }
 
@@ -79,12 +79,18 @@ type world struct {
 	held   []*invariant
 	watch  *watch
 	broken *Violation
-	told   []string
+	// healed is when all faults ended last.
+	healed   time.Time
+	happened []event
+	told     []string
 }
 
-// Run runs a day.
+// Run runs a week.
 func Run(options Options) Result {
-	w := &world{timeline: timeline{now: epoch}, dice: dice(options.Seed), options: options, boxes: map[string]*box{}, until: map[*happening]time.Time{}, counted: map[*happening]time.Time{}}
+	w := &world{
+		timeline: timeline{now: epoch}, dice: dice(options.Seed), options: options, boxes: map[string]*box{},
+		until: map[*happening]time.Time{}, counted: map[*happening]time.Time{},
+	}
 	w.tally.Happened = map[string]int{}
 	if w.held = options.Hold; w.held == nil {
 		w.held = invariants
@@ -92,26 +98,32 @@ func Run(options Options) Result {
 	w.watch = newWatch(w)
 	w.api = &api{clock: &w.timeline, changed: w.changed}
 	w.furnish()
-	var happened []event
-	for _, e := range storyOf(options.Seed) {
+	storms, story := storyOf(options.Seed)
+	for _, e := range story {
 		if options.Only == nil || slices.Contains(options.Only, e.id) {
-			happened = append(happened, e)
 			w.after(e.at, func() { w.happen(e) })
 		}
 	}
-	for i := range spells {
-		w.after(time.Duration(i)*spell+storm, w.heal)
-		w.after(time.Duration(i+1)*spell-time.Millisecond, w.mustBeQuiet)
+	for i, begins := range storms {
+		w.after(begins+storm, w.heal)
+		w.after(begins+storm+Bound, w.mustBeQuiet)
+		w.after(time.Duration(i+1)*day-time.Millisecond, w.endDay)
 	}
 	w.elect()
-	w.pass(24*time.Hour, w.over)
-	w.tally.Days, w.tally.LeastFaults, w.tally.LeastEdits = 1, w.tally.Faults, w.tally.Edits
-	return Result{Seed: options.Seed, Violation: w.broken, Tally: w.tally, Happened: happened, Told: w.told}
+	w.pass(days*day, w.over)
+	return Result{Seed: options.Seed, Violation: w.broken, Tally: w.tally, Happened: w.happened, Told: w.told}
+}
+
+// endDay looks at the pool once more, and counts the day.
+func (w *world) endDay() {
+	w.mustBeQuiet()
+	w.tally.endDay()
 }
 
 func (w *world) over() bool { return w.broken != nil }
 
-func (w *world) today() time.Duration { return w.now.Sub(epoch) }
+// clockTime is the time since the week began.
+func (w *world) clockTime() time.Duration { return w.now.Sub(epoch) }
 
 // changed tells all who watch of a write.
 func (w *world) changed(c change) {
@@ -122,7 +134,7 @@ func (w *world) changed(c change) {
 	w.fleetSees(c)
 }
 
-// furnish makes what is there before the day begins: a cluster with its bundles, templates and one pool.
+// furnish makes what is there before the week begins: a cluster with its bundles, templates and one pool.
 func (w *world) furnish() {
 	cluster := &clusterv1.Cluster{ObjectMeta: metav1.ObjectMeta{
 		Namespace: namespace, Name: v1alpha1.AdoptedClusterName, Labels: map[string]string{v1alpha1.ManagedLabel: "true"},
@@ -189,7 +201,7 @@ func (w *world) node(name string) *corev1.Node { return of[*corev1.Node](w.api, 
 // say notes what happened, for who wants to be told.
 func (w *world) say(format string, args ...any) {
 	if w.options.Tell {
-		w.told = append(w.told, clock(w.today())+"  "+fmt.Sprintf(format, args...))
+		w.told = append(w.told, clock(w.clockTime())+"  "+fmt.Sprintf(format, args...))
 	}
 }
 
@@ -206,7 +218,7 @@ func (w *world) sayWrite(m *manager, k kind, name string, err error) {
 // violate notes that an invariant does not hold. The first is the one that counts.
 func (w *world) violate(invariant, format string, args ...any) {
 	if w.broken == nil {
-		w.broken = &Violation{Invariant: invariant, Message: fmt.Sprintf(format, args...), At: w.today()}
+		w.broken = &Violation{Invariant: invariant, Message: fmt.Sprintf(format, args...), At: w.clockTime()}
 		w.say("BROKEN %s: %s", invariant, w.broken.Message)
 	}
 }
