@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"sync/atomic"
 
@@ -160,12 +161,17 @@ func (r *Reconciler) releaseMachine(ctx context.Context, seen *clusterv1.Machine
 	return ignoreGone(err, "release Machine %s", machine.Name)
 }
 
+// prune deletes revisions that nothing uses. One that was made anew since, by the next leader say, may be in use.
 func (r *Reconciler) prune(ctx context.Context, seen *observation, revisions []string) error {
 	var errs []error
-	for _, revision := range revisions {
-		name := v1alpha1.RevisionName(seen.Pool.Name, revision)
-		object := &appsv1.ControllerRevision{ObjectMeta: metav1.ObjectMeta{Namespace: seen.Pool.Namespace, Name: name}}
-		if err := ignoreGone(r.Client.Delete(ctx, object), "delete ControllerRevision %s", name); err != nil {
+	for i := range seen.stored {
+		stored := &seen.stored[i]
+		if !slices.Contains(revisions, stored.Labels[v1alpha1.RevisionLabel]) {
+			continue
+		}
+		object := &appsv1.ControllerRevision{ObjectMeta: metav1.ObjectMeta{Namespace: stored.Namespace, Name: stored.Name}}
+		err := r.Client.Delete(ctx, object, client.Preconditions{UID: ptr.To(stored.UID)})
+		if err := ignoreGone(err, "delete ControllerRevision %s", stored.Name); err != nil {
 			errs = append(errs, err)
 		}
 	}
