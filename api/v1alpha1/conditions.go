@@ -20,6 +20,9 @@ const (
 	// RolloutCompleteCondition is True when all the pool's machines run its template, or are made to. Its reason is status.rollout.phase,
 	// or what keeps the rollout from getting on. It is Unknown while it is not known what the template asks for.
 	RolloutCompleteCondition = "RolloutComplete"
+	// RepairFrozenCondition is True while no machine of the pool is repaired although some are unhealthy, as more is wrong than these;
+	// the message has the numbers. It is absent otherwise.
+	RepairFrozenCondition = "RepairFrozen"
 )
 
 // Conditions of a NodeAgent. True is good in each. ReadyCondition is True when all the others are.
@@ -59,6 +62,14 @@ const (
 	ReasonFleetStopped = "FleetStopped"
 	// ReasonBudgetsInvalid: it is not clear what spec.disruption.budgets allow, so that no node is disrupted; the message names the field.
 	ReasonBudgetsInvalid = "BudgetsInvalid"
+	// ReasonTooManyUnhealthy: more machines are unhealthy than spec.repair.maxUnhealthy allows for any to be repaired.
+	ReasonTooManyUnhealthy = "TooManyUnhealthy"
+	// ReasonNothingHeard: nothing is heard of any of the pool's nodes, for which their network, or the API server's, may be to blame.
+	ReasonNothingHeard = "NothingHeard"
+	// ReasonReplacementsFailed: several machines in a row that were made in the place of unhealthy ones did not come up.
+	ReasonReplacementsFailed = "ReplacementsFailed"
+	// ReasonRepairing: a machine is repaired, and what was made in its place is on its way.
+	ReasonRepairing = "Repairing"
 	// ReasonBundleNotFound: no NodeBundle has the template's version, or the name that it asks for.
 	ReasonBundleNotFound = "BundleNotFound"
 	// ReasonBundleAmbiguous: more than one NodeBundle has the template's version, which names none of them.

@@ -16,7 +16,7 @@ type DisruptionPolicy struct {
 }
 
 // DisruptionReason is what nodes are disrupted for.
-// +kubebuilder:validation:Enum=Update;ScaleDown
+// +kubebuilder:validation:Enum=Update;ScaleDown;Repair
 type DisruptionReason string
 
 const (
@@ -24,6 +24,8 @@ const (
 	DisruptionUpdate DisruptionReason = "Update"
 	// DisruptionScaleDown is that the pool has more machines than it wants.
 	DisruptionScaleDown DisruptionReason = "ScaleDown"
+	// DisruptionRepair is that a machine is unhealthy.
+	DisruptionRepair DisruptionReason = "Repair"
 )
 
 // DisruptionBudget is how many nodes may be disrupted at one time, always or in windows of time.
@@ -38,7 +40,7 @@ type DisruptionBudget struct {
 	// +kubebuilder:validation:XValidation:rule="type(self) == string || self >= 0 && self <= 10000",message="nodes is a number from 0 to 10000, or a percentage from 0% to 100%"
 	Nodes *intstr.IntOrString `json:"nodes,omitempty"`
 
-	// reasons are what the budget is about: Update or ScaleDown. Default: all, and those that may come.
+	// reasons are what the budget is about: Update, ScaleDown or Repair. Default: all, and those that may come.
 	// +optional
 	// +listType=set
 	// +kubebuilder:validation:MinItems=1

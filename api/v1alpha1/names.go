@@ -27,6 +27,9 @@ const (
 	// DeleteFirstAnnotation on a Machine, with any value, makes it the first to go when its pool is scaled down. Cluster API's
 	// cluster.x-k8s.io/delete-machine is as good.
 	DeleteFirstAnnotation = "fleet.drover.dev/delete-first"
+	// ForensicHoldAnnotation on a Machine, with any value, has its pool leave it as it is when it is unhealthy, for somebody to look at.
+	// Cluster API's cluster.x-k8s.io/skip-remediation is as good.
+	ForensicHoldAnnotation = "fleet.drover.dev/forensic-hold"
 	// ToldRevisionAnnotation on a Machine names the revision that its node was told last to run. It is not there before the node
 	// was told another one than the Machine was made from, and is written before the NodeAgent's spec, which somebody may delete.
 	ToldRevisionAnnotation = "fleet.drover.dev/told-revision"

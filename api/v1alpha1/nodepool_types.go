@@ -67,6 +67,10 @@ type NodePoolSpec struct {
 	// +optional
 	Rollout NodePoolRollout `json:"rollout,omitempty,omitzero"`
 
+	// repair is what becomes of machines that are unhealthy. Default: they are left to their agents, and to you.
+	// +optional
+	Repair NodePoolRepair `json:"repair,omitempty,omitzero"`
+
 	// disruption says how much of the pool may be disrupted at one time, and when.
 	// +optional
 	Disruption DisruptionPolicy `json:"disruption,omitempty,omitzero"`
@@ -188,7 +192,7 @@ type Taint struct {
 
 // NodePoolStatus is what the manager sees.
 type NodePoolStatus struct {
-	// conditions are Ready, Available, RolloutComplete and, while they hold, Reconciling, Stalled, Suspended and DrainBlocked.
+	// conditions are Ready, Available, RolloutComplete and, while they hold, Reconciling, Stalled, Suspended, DrainBlocked and RepairFrozen.
 	// +optional
 	// +listType=map
 	// +listMapKey=type
@@ -258,6 +262,10 @@ type NodePoolStatus struct {
 	// +optional
 	Rollout *NodePoolRolloutStatus `json:"rollout,omitempty"`
 
+	// repair is what is seen of the machines' health and done about it; absent unless spec.repair asks for anything.
+	// +optional
+	Repair *NodePoolRepairStatus `json:"repair,omitempty"`
+
 	// disruption is what the pool's machines are spared, or do without, at present.
 	// +optional
 	Disruption *NodePoolDisruption `json:"disruption,omitempty"`
@@ -301,7 +309,7 @@ type NodePoolDisruption struct {
 
 // AllowedDisruption is how many nodes may be disrupted at one time for a reason.
 type AllowedDisruption struct {
-	// reason is what for: Update or ScaleDown. Others may come.
+	// reason is what for: Update, ScaleDown or Repair. Others may come.
 	// +required
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=63
@@ -329,8 +337,8 @@ type DeferredAction struct {
 
 	// reason is what it waits for, in one word: Paused, FleetStopped (by the annotation fleet.drover.dev/stop), Stalled (the template
 	// cannot be used), Refused (by the API server), RolledBack (a machine went back from what the template says), OneAtATime,
-	// MaxUnavailable (the same where more than one may be unavailable), Canary, DisruptionBudget (of spec.disruption.budgets) or
-	// BudgetsInvalid. Others may come.
+	// MaxUnavailable (the same where more than one may be unavailable), Canary, DisruptionBudget (of spec.disruption.budgets),
+	// BudgetsInvalid, RepairFrozen (too many machines are unhealthy) or RepairHeld (by an annotation). Others may come.
 	// +required
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=63

@@ -49,6 +49,9 @@ func (r *Reconciler) apply(ctx context.Context, seen *observation, plan planner.
 	outcome.ReservationFinished = plan.FinishReservation && len(created) == len(creates) && discardErr == nil
 
 	deleted, deleteErrs := r.forEach(ctx, plan.Of(planner.Delete), func(ctx context.Context, action planner.Action) error {
+		if action.Cause == planner.Repair {
+			return r.replaceMachine(ctx, seen, action, plan.Repair)
+		}
 		return r.deleteMachine(ctx, seen.Pool, action)
 	}, never)
 	outcome.Deleted = deleted

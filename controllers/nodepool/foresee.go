@@ -18,7 +18,7 @@ import (
 // nil switch the fleet unstopped.
 func Foresee(ctx context.Context, c client.Client, pool *v1alpha1.NodePool, version *ServerVersion, halt *stop.Switch) (planner.Explanation, error) {
 	reads := &asGiven{Client: client.NewDryRunClient(c), pool: pool}
-	r := &Reconciler{Client: reads, APIReader: reads, Discoverer: DiscovererFunc(anyFacts), ServerVersion: version, Stop: halt}
+	r := &Reconciler{Client: reads, APIReader: reads, Discoverer: DiscovererFunc(anyFacts), ServerVersion: version, Stop: halt, foresees: true}
 	seen, _, err := r.decide(ctx, pool.DeepCopy())
 	if err != nil {
 		return planner.Explanation{}, err

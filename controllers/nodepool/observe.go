@@ -51,6 +51,9 @@ func (r *Reconciler) observe(ctx context.Context, pool *v1alpha1.NodePool, sure 
 	if err := r.confirmPool(ctx, seen, sure.confirm); err != nil {
 		return nil, err
 	}
+	if err := r.listen(ctx, seen); err != nil {
+		return nil, err
+	}
 	if err := r.observeMachines(ctx, seen, sure.live); err != nil {
 		return nil, err
 	}

@@ -93,9 +93,12 @@ type Reconciler struct {
 	said        consistency.Statuses[v1alpha1.NodePoolStatus]
 	untold      untold
 	stuck       stuckDrains
+	listening   listening
 	templates   *templateWatches
 	// indexed says that Client has the indexes poolField and leavingField.
 	indexed bool
+	// foresees says that nothing is done, by nobody who could have listened.
+	foresees bool
 }
 
 // Reconcile runs one round for one pool.
@@ -109,6 +112,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, request ctrl.Request) (ctrl.
 			r.said.Forget(request.NamespacedName)
 			deferredActions.set(request.NamespacedName, nil)
 			r.untold.forget(request.NamespacedName)
+			r.listening.forget(request.NamespacedName)
 			return ctrl.Result{}, r.releaseOrphans(ctx, request.NamespacedName, nil)
 		}
 		return ctrl.Result{}, fmt.Errorf("read NodePool %s: %w", request, err)

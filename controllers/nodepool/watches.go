@@ -143,7 +143,7 @@ func machineChanged() predicate.Predicate {
 			!equality.Semantic.DeepEqual(before.Annotations, after.Annotations) ||
 			!equality.Semantic.DeepEqual(before.Finalizers, after.Finalizers) ||
 			!equality.Semantic.DeepEqual(before.OwnerReferences, after.OwnerReferences) ||
-			planner.Complaint(before) != planner.Complaint(after) ||
+			planner.Complaint(before) != planner.Complaint(after) || planner.Health(before) != planner.Health(after) ||
 			conditionsChanged(before.Status.Conditions, after.Status.Conditions)
 	}}
 	return predicate.And[client.Object](ofAPool, changed)

@@ -4,6 +4,7 @@ import (
 	"testing"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	clusterv1 "sigs.k8s.io/cluster-api/api/core/v1beta2"
 	"sigs.k8s.io/controller-runtime/pkg/event"
 
 	"github.com/drover-dev/drover/api/v1alpha1"
@@ -31,6 +32,29 @@ func TestAHeartbeatIsNoWorkForAPool(t *testing.T) {
 		c.edit(after)
 		if got := agentChanged().Update(event.UpdateEvent{ObjectOld: before, ObjectNew: after}); got != c.want {
 			t.Errorf("%s: the pool is looked at: %t, want %t", c.reason, got, c.want)
+		}
+	}
+}
+
+// TestWhatMakesAMachineUnhealthyIsWorkForItsPool, and no other word of its Node's.
+func TestWhatMakesAMachineUnhealthyIsWorkForItsPool(t *testing.T) {
+	for _, c := range []struct {
+		conditionType, reason string
+		want                  bool
+	}{
+		{clusterv1.MachineNodeReadyCondition, clusterv1.MachineNodeReadyUnknownReason, true},
+		{clusterv1.MachineNodeReadyCondition, clusterv1.MachineNodeNotReadyReason, true},
+		{clusterv1.MachineNodeReadyCondition, clusterv1.MachineNodeConnectionDownReason, false},
+		{clusterv1.MachineNodeReadyCondition, clusterv1.MachineNodeReadyReason, false},
+		{clusterv1.MachineInfrastructureReadyCondition, clusterv1.MachineInfrastructureDeletedReason, true},
+		{clusterv1.MachineInfrastructureReadyCondition, v1alpha1.ReasonStopped, true},
+		{clusterv1.MachineInfrastructureReadyCondition, clusterv1.MachineInfrastructureNotReadyReason, false},
+	} {
+		before := &clusterv1.Machine{ObjectMeta: metav1.ObjectMeta{Labels: map[string]string{v1alpha1.PoolLabel: "p"}}}
+		after := before.DeepCopy()
+		after.Status.Conditions = []metav1.Condition{{Type: c.conditionType, Status: metav1.ConditionUnknown, Reason: c.reason}}
+		if got := machineChanged().Update(event.UpdateEvent{ObjectOld: before, ObjectNew: after}); got != c.want {
+			t.Errorf("%s with %s: the pool is looked at: %t, want %t", c.conditionType, c.reason, got, c.want)
 		}
 	}
 }

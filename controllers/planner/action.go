@@ -68,6 +68,8 @@ type Result struct {
 	Updating []string
 	// Progressed says that by Updating the change of a machine begins or is over.
 	Progressed bool
+	// Repair is the status' current repair. It is written before the Delete that it is about; nil for no such.
+	Repair *v1alpha1.MachineRepair
 	// Confirm are the machines that a confirmed snapshot has to be Sure of. With it there is something to do: a change to begin, or
 	// one that is over. Empty: there is not, or the snapshot was that.
 	Confirm []string

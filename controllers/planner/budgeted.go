@@ -16,6 +16,7 @@ import (
 var disruptionReasons = map[Cause]v1alpha1.DisruptionReason{
 	Rollout:   v1alpha1.DisruptionUpdate,
 	ScaleDown: v1alpha1.DisruptionScaleDown,
+	Repair:    v1alpha1.DisruptionRepair,
 }
 
 // spending is what a pool's budgets allow at present, and which machines use it up.

@@ -23,7 +23,7 @@ type verdict struct {
 type judgement func(*rollout, Result, Outcome, tally) *verdict
 
 // judgements are asked in this order. The first that answers is right.
-var judgements = []judgement{judgeComplete, judgePaused, judgeProblems, judgeBudgets, judgeStopped, judgeDeleting, judgeFailures, judgeCondemned, judgeRolledBack, judgeUpdateFailures, judgeDeadline, judgeScaling, judgeUpdate, judgeReadiness, judgeFixed}
+var judgements = []judgement{judgeComplete, judgePaused, judgeProblems, judgeBudgets, judgeStopped, judgeDeleting, judgeFailures, judgeCondemned, judgeRolledBack, judgeUpdateFailures, judgeDeadline, judgeRepair, judgeScaling, judgeUpdate, judgeReadiness, judgeFixed}
 
 func setConditions(status *v1alpha1.NodePoolStatus, f *fleet, result Result, outcome Outcome, t tally, drains []blockedDrain) {
 	v := judge(f.rollout, result, outcome, t)
@@ -54,6 +54,7 @@ func setConditions(status *v1alpha1.NodePoolStatus, f *fleet, result Result, out
 	setWhile(v1alpha1.StalledCondition, v.stalled, v.reason, v.message)
 	halted, message := whyHalted(f.rollout, t)
 	setWhile(v1alpha1.SuspendedCondition, halted != "", halted, message)
+	setWhile(v1alpha1.RepairFrozenCondition, f.repair.frozen != "", f.repair.frozen, f.repair.says())
 	setWhile(v1alpha1.DrainBlockedCondition, len(drains) > 0, drainReason(drains), drainMessage(drains))
 	truth, reason, message := rolloutCompletes(f.rollout, result, outcome, t)
 	is(v1alpha1.RolloutCompleteCondition, truth, reason, message)

@@ -42,6 +42,10 @@ const (
 	DeferredMaxUnavailable = "MaxUnavailable"
 	DeferredCanary         = "Canary"
 	DeferredBudget         = "DisruptionBudget"
+	// DeferredRepairFrozen: more is wrong than the machines that are unhealthy.
+	DeferredRepairFrozen = v1alpha1.RepairFrozenCondition
+	// DeferredRepairHeld: somebody wants to look at the machine.
+	DeferredRepairHeld = "RepairHeld"
 	// DeferredBudgetsInvalid: nobody knows what they allow.
 	DeferredBudgetsInvalid = v1alpha1.ReasonBudgetsInvalid
 )

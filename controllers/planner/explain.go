@@ -70,6 +70,8 @@ func (r *rollout) standing(m *machine) string {
 	case m == r.failed:
 		failed := m.agent.Status.FailedRevision
 		return fmt.Sprintf("went back from revision %s to %s: %s", failed.Revision, m.agent.Status.CurrentRevision, cmp.Or(failed.Message, failed.Reason))
+	case r.repair.patient(m) != nil:
+		return r.repair.whyUnhealthy(m)
 	case r.wants(m) && r.isFixed(m):
 		return "was made from another infrastructure than the template's is now, which no change in place brings it to: delete it to have it replaced"
 	case slices.Contains(r.unreachable, m):

@@ -10,7 +10,7 @@ import (
 type check func(*ledger, *Proposal) (reason, message string)
 
 // checks are asked in this order. The first that objects is the reason kept.
-var checks = []check{cacheBehind, paused, stopped, poolDeleting, stalled, refused, rolledBack, canaryFirst, tooManyUnavailable, overBudget, unconfirmed, batchFull, unnamed}
+var checks = []check{cacheBehind, paused, stopped, poolDeleting, stalled, refused, repairWaits, rolledBack, canaryFirst, tooManyUnavailable, overBudget, unconfirmed, batchFull, unnamed}
 
 // ledger admits or defers what the proposers propose. Every change to a machine goes through it.
 type ledger struct {
@@ -27,8 +27,10 @@ type ledger struct {
 	unavailable *unavailability
 	// spent is spending's.
 	spent *spending
-	// unconfirmed are the machines whose Updates wait for a confirmed snapshot alone.
+	// unconfirmed are the machines whose Updates, or repairs, wait for a confirmed snapshot alone.
 	unconfirmed []string
+	// repairs is the machine that this plan repairs; empty for none.
+	repairs string
 	// tell is told each decision, with why a proposal waits, if it does; nil for nobody.
 	tell func(p *Proposal, reason, message string)
 }
@@ -85,7 +87,7 @@ func (l *ledger) wait(p *Proposal, reason, message string) {
 // foresee counts what waits for a read from the API server alone as if it began. What is asked to be read is so what a plan after that
 // read is about, unless that shows something else.
 func (l *ledger) foresee(p *Proposal) {
-	if p.Verb == Update || p.Verb == Uncordon {
+	if p.Verb == Update || p.Verb == Uncordon || p.Cause == Repair {
 		l.unconfirmed = append(l.unconfirmed, p.Name)
 	}
 	l.take(p)
@@ -99,6 +101,9 @@ func (l *ledger) take(p *Proposal) {
 	}
 	if p.Name != "" {
 		l.busy[p.Name] = true
+	}
+	if p.Cause == Repair {
+		l.repairs = p.Name
 	}
 	l.begin(p)
 	l.spend(p)
@@ -120,6 +125,8 @@ func unconfirmed(l *ledger, p *Proposal) (string, string) {
 			return "", ""
 		}
 		return DeferredUnconfirmed, "the pool and those of its nodes that are changed were not read from the API server"
+	case p.Cause == Repair && !l.isConfirmed(p.Name):
+		return DeferredUnconfirmed, "the machine that is repaired was not read from the API server"
 	case p.Verb == Release, l.Live:
 		return "", ""
 	}

@@ -26,6 +26,7 @@ type manager struct {
 	agents   map[string]*v1alpha1.NodeAgent // cached
 	cordoned map[string]bool                // cached
 
+	startedAt   time.Time
 	wrotePool   string
 	created     map[string]bool
 	deleted     map[types.UID]bool
@@ -42,6 +43,7 @@ func newManager(w *world) *manager {
 
 func (m *manager) restart() {
 	m.catchUp()
+	m.startedAt = m.now
 	m.wrotePool, m.created, m.deleted, m.pending, m.idle = "", map[string]bool{}, map[types.UID]bool{}, nil, ""
 	m.wroteAgents = map[string]string{}
 }
@@ -149,7 +151,7 @@ func (m *manager) observe(confirm []string, live bool) (Snapshot, bool) {
 	if m.pool == nil || len(confirm) > 0 && m.world.pool == nil {
 		return Snapshot{}, false
 	}
-	s := Snapshot{Now: m.now, Pool: m.pool, Machines: m.machines.list(), CacheBehind: m.behind()}
+	s := Snapshot{Now: m.now, Pool: m.pool, Machines: m.machines.list(), CacheBehind: m.behind(), ListeningSince: m.startedAt}
 	if len(confirm) > 0 {
 		s.Pool, s.Confirmed = m.world.pool, true
 	}
@@ -206,6 +208,7 @@ func (m *manager) behind() string {
 // check holds a plan to the invariants that it can break by itself.
 func (m *manager) check(s Snapshot, result Result) {
 	m.checkRest(s, result)
+	m.checkRepair(s, result)
 	f := newFleet(s)
 	for _, a := range result.Actions {
 		switch {
@@ -232,7 +235,7 @@ func (m *manager) check(s Snapshot, result Result) {
 	if n := len(result.Of(Create)); n > max(0, f.want()-len(f.active)) {
 		m.fail("%d are made and %d are lacking", n, f.want()-len(f.active))
 	}
-	if n := len(result.Of(Delete)); n > max(0, len(f.active)-f.want()) {
+	if n := len(result.Of(Delete)); result.Repair == nil && n > max(0, len(f.active)-f.want()) {
 		m.fail("%d are deleted and %d are too many", n, len(f.active)-f.want())
 	}
 	if next := s.Pool.Status.NextOrdinal; next != nil && result.NextOrdinal < *next {
@@ -298,6 +301,10 @@ func (m *manager) apply(s Snapshot, result Result) {
 		})
 	}
 	for _, a := range result.Of(Delete) {
+		if a.Cause == Repair {
+			m.queueRepair(s, a, result.Repair, &base, want, handDeleted, exclusive)
+			continue
+		}
 		m.queue(true, func() bool { m.deleteMachine(a, want, handDeleted, exclusive()); return true })
 	}
 	for _, a := range result.Of(Release) {

@@ -29,6 +29,7 @@ func Plan(s Snapshot) Result {
 	result.Record = !f.deleting() && f.CacheBehind == "" && result.NextOrdinal > recordedOrdinal(f.Pool)
 	result.Updating, result.Confirm = updating(f.rollout, l)
 	result.Progressed = !slices.Equal(s.Pool.Status.Updating, result.Updating)
+	result.Repair = f.repair.next(l.actions)
 	result.PruneRevisions = prunable(f, result)
 	result.Finalize = finalizable(f) && f.Live
 	result.Live = wantsLive(f, result)
@@ -77,5 +78,5 @@ func requeue(f *fleet, result Result) time.Duration {
 	for _, p := range result.Problems {
 		after = sooner(after, p.RetryAfter)
 	}
-	return sooner(sooner(sooner(after, f.rollout.soonest()), f.rollout.untilDeadline(result)), f.untilBudgetsChange())
+	return sooner(sooner(sooner(after, f.rollout.soonest()), f.rollout.untilDeadline(result)), sooner(f.repair.soonest(), f.untilBudgetsChange()))
 }

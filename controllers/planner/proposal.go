@@ -23,6 +23,8 @@ const (
 	PoolDeletion Cause = "PoolDeletion"
 	// MachineDeletion is that a Machine is being deleted, by whomever.
 	MachineDeletion Cause = "MachineDeletion"
+	// Repair is that a machine is unhealthy.
+	Repair Cause = "Repair"
 	// Rollout is that the pool's template is another one.
 	Rollout Cause = "Rollout"
 )
@@ -35,6 +37,8 @@ const (
 	urgencyLacking Urgency = iota
 	// urgencySurplus is for machines that go. Those are not changed any more.
 	urgencySurplus
+	// urgencyRepair is for machines that are of no use as they are. Those are not changed any more either, if they go.
+	urgencyRepair
 	// urgencyOver is for what is left to do after a change.
 	urgencyOver
 	// urgencyChange is for machines that do what they are for while they wait.
@@ -45,7 +49,7 @@ const (
 type proposer func(*fleet) []Proposal
 
 // proposers are all that want to change a pool's machines.
-var proposers = []proposer{proposeScaleUp, proposeDiscard, proposeScaleDown, proposeRelease, proposeUncordon, proposeUpdate}
+var proposers = []proposer{proposeScaleUp, proposeDiscard, proposeScaleDown, proposeRepair, proposeRelease, proposeUncordon, proposeUpdate}
 
 // propose is what all of them would do.
 func propose(f *fleet) []Proposal {

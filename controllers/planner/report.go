@@ -75,6 +75,7 @@ func Report(s Snapshot, result Result, outcome Outcome) (v1alpha1.NodePoolStatus
 	}
 	status.Reserved = stillReserved(f, outcome)
 	status.Updating = result.Updating
+	status.Repair = repairStatus(f.repair, result)
 	tally := count(f, outcome)
 	status.Rollout = rolloutStatus(f.rollout, result, outcome, tally)
 	tally.writeTo(&status, f)
@@ -144,7 +145,7 @@ func events(s Snapshot, result Result, outcome Outcome, status v1alpha1.NodePool
 	if len(result.Taken) > 0 && (result.Reserve != nil || result.FinishReservation) {
 		list = append(list, Event{Type: corev1.EventTypeWarning, Reason: v1alpha1.ReasonNodeNameTaken, Action: "Create", OfStatus: true, Note: takenMessage(result.Taken)})
 	}
-	for _, conditionType := range []string{v1alpha1.StalledCondition, v1alpha1.DrainBlockedCondition} {
+	for _, conditionType := range []string{v1alpha1.StalledCondition, v1alpha1.DrainBlockedCondition, v1alpha1.RepairFrozenCondition} {
 		e, news := becameTrue(s.Pool.Status.Conditions, status.Conditions, conditionType)
 		if news && !isHalted(e.Reason) {
 			list = append(list, e)

@@ -45,7 +45,7 @@ func TestSimulation(t *testing.T) {
 			"plans": total.plans, "writes": total.writes, "crashes": total.crashes, "edits": total.edits,
 			"deaths": total.deaths, "lost statuses": total.lost, "double leaders": total.doubles, "conflicts": total.conflicts, "replays": total.replays,
 			"updates": total.updates, "commits": total.commits, "rollbacks": total.rollbacks, "silences": total.silences, "confirmed plans": total.confirms, "drains": total.drains, "nodes changed beside others": total.together, "rollouts that did not get on": total.overdue,
-			"plans about other machines than were read": total.others,
+			"plans about other machines than were read": total.others, "repairs": total.repairs, "partitions": total.partitions,
 		} {
 			if n == 0 {
 				t.Errorf("the simulation never had any %s: it tests nothing of the kind", what)
@@ -55,7 +55,7 @@ func TestSimulation(t *testing.T) {
 }
 
 // tallies are what the simulation went through.
-type tallies struct{ plans, writes, crashes, stale, edits, deaths, doubles, conflicts, replays, taken, machines, crippled, lost, updates, commits, rollbacks, silences, confirms, drains, together, overdue, others int }
+type tallies struct{ plans, writes, crashes, stale, edits, deaths, doubles, conflicts, replays, taken, machines, crippled, lost, repairs, partitions, updates, commits, rollbacks, silences, confirms, drains, together, overdue, others int }
 
 func (t *tallies) add(o tallies) {
 	t.plans += o.plans
@@ -71,6 +71,8 @@ func (t *tallies) add(o tallies) {
 	t.machines += o.machines
 	t.crippled += o.crippled
 	t.lost += o.lost
+	t.repairs += o.repairs
+	t.partitions += o.partitions
 	t.updates += o.updates
 	t.commits += o.commits
 	t.rollbacks += o.rollbacks
@@ -83,8 +85,8 @@ func (t *tallies) add(o tallies) {
 }
 
 func (t tallies) String() string {
-	return fmt.Sprintf("%d plans, %d writes, %d machines; faults: %d crashes, %d stale reads, %d conflicts, %d double leaders, %d replays, %d deaths, %d names taken, %d machines crippled by double leaders, %d statuses lost or set back, %d silent; %d nodes changed, %d of them beside others, %d commits, %d went back, %d drains; %d edits by users",
-		t.plans, t.writes, t.machines, t.crashes, t.stale, t.conflicts, t.doubles, t.replays, t.deaths, t.taken, t.crippled, t.lost, t.silences, t.updates, t.together, t.commits, t.rollbacks, t.drains, t.edits)
+	return fmt.Sprintf("%d plans, %d writes, %d machines; faults: %d crashes, %d stale reads, %d conflicts, %d double leaders, %d replays, %d deaths, %d names taken, %d machines crippled by double leaders, %d statuses lost or set back, %d silent, %d partitions; %d machines replaced by repair, %d nodes changed, %d of them beside others, %d commits, %d went back, %d drains; %d edits by users",
+		t.plans, t.writes, t.machines, t.crashes, t.stale, t.conflicts, t.doubles, t.replays, t.deaths, t.taken, t.crippled, t.lost, t.silences, t.partitions, t.repairs, t.updates, t.together, t.commits, t.rollbacks, t.drains, t.edits)
 }
 
 // run goes that many random steps, then heals the world and waits for it to settle.
@@ -127,6 +129,10 @@ func (w *world) randomStep() {
 	case n < 92:
 		w.changeLeaders()
 	case n < 94:
+		if w.rng.IntN(10) == 0 {
+			w.partition()
+			return
+		}
 		w.machineDies()
 	case n < 95:
 		w.takeName()
@@ -149,6 +155,7 @@ func newWorld(seed uint64) *world {
 	w.pool.Status.NextOrdinal = nil
 	w.pool.Finalizers = []string{"ours"}
 	w.pool.ResourceVersion = "1"
+	w.pool.Spec.Repair = simulatedRepair("60%")
 	w.managers = []*manager{newManager(w)}
 	return w
 }

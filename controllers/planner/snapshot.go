@@ -51,6 +51,9 @@ type Snapshot struct {
 	Problems []Problem
 	// Stopped is what stops the fleet, as the end of a sentence: no node is disrupted meanwhile. Empty: nothing does.
 	Stopped string
+	// ListeningSince is since when the manager that leads can hear of the pool's machines without having been away: what they were
+	// before is no evidence of what they are. Zero: it does not matter.
+	ListeningSince time.Time
 	// Refused is what the API server refused lately and it is too early to try again; nil when there is nothing.
 	Refused *Refusal
 }
@@ -93,6 +96,8 @@ type fleet struct {
 	badBudgets []string
 	// rollout is where the machines are on the way to the template's revision.
 	rollout *rollout
+	// repair is what is seen of the machines' health.
+	repair *repair
 	// reservation has the ordinals for machines that are made.
 	reservation *reservation
 }
@@ -101,6 +106,7 @@ func newFleet(s Snapshot) *fleet {
 	f := takeApart(s)
 	f.budgets, f.badBudgets = budget.Understand(s.Pool.Spec.Disruption.Budgets)
 	f.rollout = newRollout(f)
+	f.repair = newRepair(f)
 	f.reservation = newReservation(f)
 	return f
 }

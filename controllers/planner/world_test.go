@@ -165,6 +165,7 @@ func (w *world) machinesProgress(chance float64) {
 			w.writeMachine(m.Name, func(m *clusterv1.Machine) {
 				m.Status.NodeRef.Name = m.Name
 				withCondition(v1alpha1.MachineAgentHealthyCondition, metav1.ConditionTrue, "")(m)
+				nodeReady(m)
 				withCondition(clusterv1.MachineReadyCondition, metav1.ConditionTrue, "")(m)
 				withCondition(clusterv1.MachineAvailableCondition, metav1.ConditionTrue, "")(m)
 			})
@@ -194,12 +195,11 @@ func (w *world) machineDies() {
 		return
 	}
 	w.deaths++
-	w.writeMachine(m.Name, unready)
 	if w.rng.IntN(2) == 0 && m.DeletionTimestamp.IsZero() {
 		w.silences++
 		w.silent[m.Name] = true
-		w.writeMachine(m.Name, withCondition(v1alpha1.MachineAgentHealthyCondition, metav1.ConditionUnknown, "", v1alpha1.ReasonNotReported))
 	}
+	w.falls(m, w.silent[m.Name])
 }
 
 // losesStatus has somebody remove the pool's status, or its next ordinal and reservation alone, or put an old one back.
@@ -258,7 +258,9 @@ func (w *world) userEdits() {
 		return
 	}
 	w.edits++
-	switch n := w.rng.IntN(22); {
+	switch n := w.rng.IntN(24); {
+	case n > 21:
+		w.editRepair()
 	case n == 21:
 		seconds := int32(5 + w.rng.IntN(20)) //nolint:gosec // small
 		w.note("user: progressDeadlineSeconds %d", seconds)

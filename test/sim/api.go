@@ -213,13 +213,15 @@ func edit[T client.Object](a *api, k kind, name string, how func(T)) {
 }
 
 // remove asks for an object's deletion; with a UID, for that of no other.
-func (a *api) remove(k kind, name string, uid *types.UID) error {
+func (a *api) remove(k kind, name string, as *metav1.Preconditions) error {
 	before := a.get(k, name)
 	switch {
 	case before == nil:
 		return apierrors.NewNotFound(resource(k), name)
-	case uid != nil && *uid != before.GetUID():
+	case as != nil && as.UID != nil && *as.UID != before.GetUID():
 		return apierrors.NewConflict(resource(k), name, errors.New("the UID in the precondition is another one"))
+	case as != nil && as.ResourceVersion != nil && *as.ResourceVersion != before.GetResourceVersion():
+		return apierrors.NewConflict(resource(k), name, errors.New("the version in the precondition is another one"))
 	case len(before.GetFinalizers()) == 0:
 		a.tables[k].set(name, nil)
 		a.nextVersion()

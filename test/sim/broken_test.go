@@ -16,6 +16,7 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/util/intstr"
 	"k8s.io/utils/ptr"
 	clusterv1 "sigs.k8s.io/cluster-api/api/core/v1beta2"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -78,6 +79,31 @@ var broken = []struct {
 		return keepsRevisions{cached}, live, drainer
 	}, []*invariant{historyBounded}},
 	{"leaves infrastructure machines behind", onCreate(leavesInfrastructure), []*invariant{nothingLeft}},
+	{"does not wait before it replaces a machine", sees(func(o client.Object) {
+		if pool, is := o.(*v1alpha1.NodePool); is {
+			pool.Spec.Repair.Timeouts.ReplaceSeconds = ptr.To(int32(1))
+		}
+	}), []*invariant{repairedWhenUnhealthy}},
+	{"takes a node that is cut off for one that says it is ill", sees(func(o client.Object) {
+		switch o := o.(type) {
+		case *v1alpha1.NodePool:
+			o.Spec.Repair.MaxUnhealthy = ptr.To(intstr.FromString("100%"))
+		case *clusterv1.Machine:
+			c := meta.FindStatusCondition(o.Status.Conditions, clusterv1.MachineNodeReadyCondition)
+			if c != nil && c.Status == metav1.ConditionUnknown {
+				c.Status, c.Reason = metav1.ConditionFalse, clusterv1.MachineNodeNotReadyReason
+			}
+		}
+	}), []*invariant{noneRepairedInAPartition}},
+	{"does not wait for what it made in the place of another", sees(func(o client.Object) {
+		switch o := o.(type) {
+		case *v1alpha1.NodePool:
+			o.Spec.Repair.MaxUnhealthy = ptr.To(intstr.FromString("100%"))
+			if o.Status.Repair != nil {
+				o.Status.Repair.Current = nil
+			}
+		}
+	}), []*invariant{oneRepairAtATime}},
 	{"says that no machine is ready", func(_ *world, cached client.Client, live client.Reader, drainer nodepool.Drainer) (client.Client, client.Reader, nodepool.Drainer) {
 		return saysNoneReady{cached}, live, drainer
 	}, []*invariant{statusSaysSo}},

@@ -109,10 +109,7 @@ func (c *cachedClient) Create(_ context.Context, object client.Object, _ ...clie
 func (c *cachedClient) Delete(_ context.Context, object client.Object, options ...client.DeleteOption) error {
 	o := (&client.DeleteOptions{}).ApplyOptions(options)
 	return c.calls.write(kindOf(object), object.GetName(), func() error {
-		if o.Preconditions == nil {
-			return c.calls.world.api.remove(kindOf(object), object.GetName(), nil)
-		}
-		return c.calls.world.api.remove(kindOf(object), object.GetName(), o.Preconditions.UID)
+		return c.calls.world.api.remove(kindOf(object), object.GetName(), o.Preconditions)
 	})
 }
 

@@ -35,6 +35,8 @@ type box struct {
 	wentBack time.Time
 	// silent and ill are until when it is that, and struck when it last became so.
 	silent, ill, struck time.Time
+	// late says that it has not joined in time.
+	late bool
 	// disturbed says that the revision that is being tried keeps the node from being ready.
 	disturbed bool
 	// asked is since when its node is drained, and drained that it is empty.
@@ -139,6 +141,7 @@ func (w *world) boot(b *box) {
 	}
 	if w.lasts(stillborn) {
 		w.say("%s does not boot", b.name)
+		w.isLate(b)
 		return
 	}
 	b.booted = true
@@ -217,6 +220,7 @@ func (w *world) refresh(b *box) {
 		if want := w.health(b); want != nil && (has == nil || has.Status != want.Status || has.Reason != want.Reason) {
 			w.setCondition(b, *want)
 		}
+		w.nodeHealth(b)
 		w.after(w.takes(20*time.Millisecond, time.Second, "ready", b), func() { w.follow(b) })
 	})
 }
@@ -259,6 +263,8 @@ func (w *world) health(b *box) *metav1.Condition {
 		return &metav1.Condition{Type: v1alpha1.MachineAgentHealthyCondition, Status: status, Reason: reason}
 	}
 	switch {
+	case !b.booted && b.late:
+		return of(metav1.ConditionFalse, v1alpha1.ReasonNotReported)
 	case !b.booted:
 		return nil
 	case b.silent.After(w.now):

@@ -4,7 +4,7 @@ import (
 	"fmt"
 )
 
-// noneWithoutNeed: a machine is deleted only where there are more than the pool asks for. A manager that lost its lease may have a
+// noneWithoutNeed: a machine is deleted only where there are more than the pool asks for, or to repair it. A manager that lost its lease may have a
 // request on its way, to delete another one than its successor does: no lock would refuse it, and the pool is made whole again.
 var noneWithoutNeed = &invariant{name: "none-deleted-without-need", watches: func(w *watch) func(deed) error {
 	return func(d deed) error {
@@ -12,7 +12,7 @@ var noneWithoutNeed = &invariant{name: "none-deleted-without-need", watches: fun
 			return nil
 		}
 		for _, a := range w.during(d.by) {
-			if a.deleted {
+			if a.deleted || len(a.spec.Repair.Ladder) > 0 {
 				return nil
 			}
 		}

@@ -16,8 +16,8 @@ type Tally struct {
 	// somebody else was faster than, and StaleReads the lists that a cache gave which was behind.
 	Plans, Writes, Conflicts, StaleReads int
 	// Machines are those that were made, Changes those told to run another revision, Together those whose change began or went on beside
-	// that of others, Rollbacks those that went back.
-	Machines, Changes, Together, Rollbacks int
+	// that of others, Rollbacks those that went back, Repairs those replaced as they were unhealthy.
+	Machines, Changes, Together, Rollbacks, Repairs int
 	// Faults and Edits are those that met something. Happened has them by what they were.
 	Faults, Edits int
 	Happened      map[string]int
@@ -56,6 +56,7 @@ func (t *Tally) Add(o Tally) {
 	t.Changes += o.Changes
 	t.Together += o.Together
 	t.Rollbacks += o.Rollbacks
+	t.Repairs += o.Repairs
 	t.Faults += o.Faults
 	t.Edits += o.Edits
 	t.Overdue += o.Overdue
@@ -74,8 +75,8 @@ func (t *Tally) Add(o Tally) {
 
 func (t Tally) String() string {
 	var text strings.Builder
-	fmt.Fprintf(&text, "%d pool-days: %d plans, %d writes, %d faults (each day %d or more), %d edits (each day %d or more); %d machines made, %d changed in place, %d times beside others, %d rolled back, %d rollouts that did not get on; %d lists from a cache that was behind, "+
-		"%d conflicts; %d times found to be what the spec says", t.Days, t.Plans, t.Writes, t.Faults, t.LeastFaults, t.Edits, t.LeastEdits, t.Machines, t.Changes, t.Together, t.Rollbacks, t.Overdue, t.StaleReads, t.Conflicts, t.Quiets)
+	fmt.Fprintf(&text, "%d pool-days: %d plans, %d writes, %d faults (each day %d or more), %d edits (each day %d or more); %d machines made, %d changed in place, %d times beside others, %d rolled back, %d rollouts that did not get on, %d replaced by repair; %d lists from a cache that was behind, "+
+		"%d conflicts; %d times found to be what the spec says", t.Days, t.Plans, t.Writes, t.Faults, t.LeastFaults, t.Edits, t.LeastEdits, t.Machines, t.Changes, t.Together, t.Rollbacks, t.Overdue, t.Repairs, t.StaleReads, t.Conflicts, t.Quiets)
 	return text.String()
 }
 

@@ -109,6 +109,9 @@ func (w *watch) remember(d deed) {
 	case tells:
 		w.world.tally.Changes++
 	}
+	if w.isRepair(d) {
+		w.world.tally.Repairs++
+	}
 	if d.kind == infra && d.before == nil && d.by != nil && (d.by.deposed || !w.lost.Before(d.by.begun)) {
 		w.excused[d.name()] = true
 	}

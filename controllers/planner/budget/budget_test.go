@@ -12,6 +12,7 @@ import (
 const (
 	update    = v1alpha1.DisruptionUpdate
 	scaleDown = v1alpha1.DisruptionScaleDown
+	repair    = v1alpha1.DisruptionRepair
 )
 
 func TestAt(t *testing.T) {
@@ -27,7 +28,7 @@ func TestAt(t *testing.T) {
 		},
 		"one": {
 			reason: "it is about everything", budgets: []v1alpha1.DisruptionBudget{of(2)}, nodes: 10,
-			want: map[v1alpha1.DisruptionReason]Allowance{update: {Nodes: 2}, scaleDown: {Nodes: 2}},
+			want: map[v1alpha1.DisruptionReason]Allowance{update: {Nodes: 2}, scaleDown: {Nodes: 2}, repair: {Nodes: 2}},
 		},
 		"one for one reason": {
 			reason: "and of the other nobody speaks", budgets: []v1alpha1.DisruptionBudget{of(2, update)}, nodes: 10,
@@ -35,39 +36,39 @@ func TestAt(t *testing.T) {
 		},
 		"several": {
 			reason: "the least counts", budgets: []v1alpha1.DisruptionBudget{of(3), of(1, scaleDown), of("20%")}, nodes: 10,
-			want: map[v1alpha1.DisruptionReason]Allowance{update: {Nodes: 2, Index: 2}, scaleDown: {Nodes: 1, Index: 1}},
+			want: map[v1alpha1.DisruptionReason]Allowance{update: {Nodes: 2, Index: 2}, scaleDown: {Nodes: 1, Index: 1}, repair: {Nodes: 2, Index: 2}},
 		},
 		"as little": {
 			reason: "the first is named", budgets: []v1alpha1.DisruptionBudget{of(1), of("10%")}, nodes: 10,
-			want: map[v1alpha1.DisruptionReason]Allowance{update: {Nodes: 1}, scaleDown: {Nodes: 1}},
+			want: map[v1alpha1.DisruptionReason]Allowance{update: {Nodes: 1}, scaleDown: {Nodes: 1}, repair: {Nodes: 1}},
 		},
 		"part of a node": {
 			reason: "is a node", budgets: []v1alpha1.DisruptionBudget{of("1%")}, nodes: 3,
-			want: map[v1alpha1.DisruptionReason]Allowance{update: {Nodes: 1}, scaleDown: {Nodes: 1}},
+			want: map[v1alpha1.DisruptionReason]Allowance{update: {Nodes: 1}, scaleDown: {Nodes: 1}, repair: {Nodes: 1}},
 		},
 		"no part": {
 			reason: "is none", budgets: []v1alpha1.DisruptionBudget{of("0%")}, nodes: 3,
-			want: map[v1alpha1.DisruptionReason]Allowance{update: {}, scaleDown: {}},
+			want: map[v1alpha1.DisruptionReason]Allowance{update: {}, scaleDown: {}, repair: {}},
 		},
 		"of no nodes": {
 			reason: "there is nothing to allow", budgets: []v1alpha1.DisruptionBudget{of("100%")},
-			want: map[v1alpha1.DisruptionReason]Allowance{update: {}, scaleDown: {}},
+			want: map[v1alpha1.DisruptionReason]Allowance{update: {}, scaleDown: {}, repair: {}},
 		},
 		"all": {
 			reason: "all", budgets: []v1alpha1.DisruptionBudget{of("100%")}, nodes: 7,
-			want: map[v1alpha1.DisruptionReason]Allowance{update: {Nodes: 7}, scaleDown: {Nodes: 7}},
+			want: map[v1alpha1.DisruptionReason]Allowance{update: {Nodes: 7}, scaleDown: {Nodes: 7}, repair: {Nodes: 7}},
 		},
 		"more than half": {
 			reason: "34 of 101 percent would be less than a third", budgets: []v1alpha1.DisruptionBudget{of("34%")}, nodes: 10000,
-			want: map[v1alpha1.DisruptionReason]Allowance{update: {Nodes: 3400}, scaleDown: {Nodes: 3400}},
+			want: map[v1alpha1.DisruptionReason]Allowance{update: {Nodes: 3400}, scaleDown: {Nodes: 3400}, repair: {Nodes: 3400}},
 		},
 		"in a window": {
 			reason: "it says until when", budgets: []v1alpha1.DisruptionBudget{of(3), during(0, "0 22 * * *", "", 8*time.Hour)}, nodes: 10,
-			want: map[v1alpha1.DisruptionReason]Allowance{update: {Index: 1, Until: night}, scaleDown: {Index: 1, Until: night}},
+			want: map[v1alpha1.DisruptionReason]Allowance{update: {Index: 1, Until: night}, scaleDown: {Index: 1, Until: night}, repair: {Index: 1, Until: night}},
 		},
 		"in none": {
 			reason: "what has its time at another time has no say", budgets: []v1alpha1.DisruptionBudget{of(3), during(0, "0 12 * * *", "", time.Hour)}, nodes: 10,
-			want: map[v1alpha1.DisruptionReason]Allowance{update: {Nodes: 3}, scaleDown: {Nodes: 3}},
+			want: map[v1alpha1.DisruptionReason]Allowance{update: {Nodes: 3}, scaleDown: {Nodes: 3}, repair: {Nodes: 3}},
 		},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -1,0 +1,158 @@
+package v1alpha1
+
+import (
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/util/intstr"
+)
+
+// NodePoolRepair is what becomes of machines of a pool that are unhealthy and do not recover by themselves.
+type NodePoolRepair struct {
+	// ladder is what is done about a machine that is unhealthy. Replace deletes its Machine, so that the pool makes another one in
+	// its place; what is on its own disks is lost. One machine of a pool is replaced at a time, and the next when the one that
+	// was made in its place is available. Default: nothing is done, but for what a node's agent does on the node.
+	// +optional
+	// +listType=set
+	// +kubebuilder:validation:MaxItems=3
+	Ladder []RepairRung `json:"ladder,omitempty"`
+
+	// maxUnhealthy is how many machines may be unhealthy for any to be repaired: a number, or a percentage of the machines that the
+	// pool has, rounded down. A percentage that rounds to nothing is one machine. Where more are, it is more likely that something
+	// else is wrong than these machines, and none is repaired until fewer are (the condition RepairFrozen). Nor is any while nothing
+	// is heard of any of the pool's nodes, be it a pool of one. Default: 40%.
+	// +optional
+	// +default="40%"
+	// +kubebuilder:validation:XIntOrString
+	// +kubebuilder:validation:XValidation:rule="type(self) == int ? self >= 1 && self <= 10000 : self.matches('^([1-9][0-9]?|100)%$')",message="maxUnhealthy is a number from 1 to 10000, or a percentage from 1% to 100%: with none, no machine would be repaired"
+	MaxUnhealthy *intstr.IntOrString `json:"maxUnhealthy,omitempty"`
+
+	// timeouts are how long a machine has to be unhealthy before each rung of the ladder.
+	// +optional
+	Timeouts RepairTimeouts `json:"timeouts,omitempty,omitzero"`
+}
+
+// RepairRung is what is done about a machine that is unhealthy.
+// +kubebuilder:validation:Enum=Replace
+type RepairRung string
+
+// RepairReplace deletes the Machine, so that another one is made.
+const RepairReplace RepairRung = "Replace"
+
+// RepairTimeouts are how long a machine has to be unhealthy, without a moment in which it was well, as far as the manager that
+// leads was there to see.
+type RepairTimeouts struct {
+	// replaceSeconds is for how long before it is replaced. A machine that has not joined is unhealthy from when nodeStartupTimeoutSeconds
+	// are over. From two minutes to a day. Default: 600.
+	// +optional
+	// +default=600
+	// +kubebuilder:validation:Minimum=120
+	// +kubebuilder:validation:Maximum=86400
+	ReplaceSeconds *int32 `json:"replaceSeconds,omitempty"`
+}
+
+// NodePoolRepairStatus is what a pool's repair sees and does.
+type NodePoolRepairStatus struct {
+	// watchedSince is since when what is seen of machines counts: since the pool's machines are repaired, or since they were unhealthy in
+	// such numbers last that none is. Until a machine's time is over since then it is not repaired.
+	// +optional
+	WatchedSince metav1.Time `json:"watchedSince,omitempty,omitzero"`
+
+	// unhealthy is how many machines are unhealthy at present, and allowed for how many of them at most any is repaired.
+	// +optional
+	// +kubebuilder:validation:Minimum=0
+	Unhealthy *int32 `json:"unhealthy,omitempty"`
+
+	// allowed is for how many unhealthy machines at most any is repaired, by spec.repair.maxUnhealthy.
+	// +optional
+	// +kubebuilder:validation:Minimum=0
+	Allowed *int32 `json:"allowed,omitempty"`
+
+	// machines are the machines that are unhealthy; at most ten, those first that have been for longest.
+	// +optional
+	// +listType=map
+	// +listMapKey=name
+	// +kubebuilder:validation:MaxItems=10
+	Machines []UnhealthyMachine `json:"machines,omitempty"`
+
+	// current is the repair that was begun last, until it has helped. It is written before anything is done, so that no two managers
+	// repair two machines.
+	// +optional
+	Current *MachineRepair `json:"current,omitempty"`
+}
+
+// UnhealthyMachine is a machine that is unhealthy.
+type UnhealthyMachine struct {
+	// name is the Machine's.
+	// +required
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=63
+	Name string `json:"name,omitempty"`
+
+	// since is since when that counts, which may be later than when it fell ill.
+	// +required
+	Since metav1.Time `json:"since,omitempty,omitzero"`
+
+	// evidence is how one can tell: Silent (its kubelet does not renew its Lease), Unwell (its agent or its kubelet says so),
+	// NotJoined (it is no node in time) or InfrastructureGone (what it runs on was deleted). Others may come.
+	// +required
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=63
+	Evidence string `json:"evidence,omitempty"`
+
+	// nextRung is what is done about it, and nextAt when at the earliest; both are absent where nothing will be.
+	// +optional
+	NextRung RepairRung `json:"nextRung,omitempty"`
+
+	// nextAt is when nextRung is taken at the earliest.
+	// +optional
+	NextAt metav1.Time `json:"nextAt,omitempty,omitzero"`
+
+	// message is what is wrong with it.
+	// +optional
+	// +kubebuilder:validation:MaxLength=1024
+	Message string `json:"message,omitempty"`
+}
+
+// MachineRepair is a repair of a machine that has begun.
+type MachineRepair struct {
+	// machine is the Machine's name.
+	// +required
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=63
+	Machine string `json:"machine,omitempty"`
+
+	// machineUID is its UID.
+	// +required
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=63
+	MachineUID string `json:"machineUID,omitempty"`
+
+	// rung is what is done about it.
+	// +required
+	Rung RepairRung `json:"rung,omitempty"`
+
+	// startedAt is when that was begun.
+	// +required
+	StartedAt metav1.Time `json:"startedAt,omitempty,omitzero"`
+
+	// nextOrdinal is that of the pool at that time: machines with this number or a greater one were made since.
+	// +required
+	// +kubebuilder:validation:Minimum=0
+	NextOrdinal *int64 `json:"nextOrdinal,omitempty"`
+
+	// revision is that of the pool's template at that time.
+	// +optional
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=63
+	Revision string `json:"revision,omitempty"`
+
+	// attempt counts the repairs in a row without one that helped. After the third none is begun until the template is another
+	// one, or a machine comes up that was made since.
+	// +required
+	// +kubebuilder:validation:Minimum=1
+	Attempt int32 `json:"attempt,omitempty"`
+
+	// message is what was wrong with the machine.
+	// +optional
+	// +kubebuilder:validation:MaxLength=1024
+	Message string `json:"message,omitempty"`
+}
