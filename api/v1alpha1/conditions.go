@@ -60,6 +60,8 @@ const (
 	ReasonPaused = "Paused"
 	// ReasonFleetStopped: the annotation fleet.drover.dev/stop keeps all nodes as they are.
 	ReasonFleetStopped = "FleetStopped"
+	// ReasonDoNotDisrupt: what is left to do would disrupt machines that carry the annotation fleet.drover.dev/do-not-disrupt.
+	ReasonDoNotDisrupt = "DoNotDisrupt"
 	// ReasonBudgetsInvalid: it is not clear what spec.disruption.budgets allow, so that no node is disrupted; the message names the field.
 	ReasonBudgetsInvalid = "BudgetsInvalid"
 	// ReasonTooManyUnhealthy: more machines are unhealthy than spec.repair.maxUnhealthy allows for any to be repaired.

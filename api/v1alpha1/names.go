@@ -30,6 +30,9 @@ const (
 	// ForensicHoldAnnotation on a Machine, with any value, has its pool leave it as it is when it is unhealthy, for somebody to look at.
 	// Cluster API's cluster.x-k8s.io/skip-remediation is as good.
 	ForensicHoldAnnotation = "fleet.drover.dev/forensic-hold"
+	// DoNotDisruptAnnotation on a Machine keeps Drover from changing, draining or deleting it, for whatever cause but that its pool is
+	// deleted. Its value is the reason, for whoever asks; any value counts, also none. Whoever deletes the Machine is obeyed.
+	DoNotDisruptAnnotation = "fleet.drover.dev/do-not-disrupt"
 	// ToldRevisionAnnotation on a Machine names the revision that its node was told last to run. It is not there before the node
 	// was told another one than the Machine was made from, and is written before the NodeAgent's spec, which somebody may delete.
 	ToldRevisionAnnotation = "fleet.drover.dev/told-revision"

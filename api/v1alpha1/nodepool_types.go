@@ -338,7 +338,8 @@ type DeferredAction struct {
 	// reason is what it waits for, in one word: Paused, FleetStopped (by the annotation fleet.drover.dev/stop), Stalled (the template
 	// cannot be used), Refused (by the API server), RolledBack (a machine went back from what the template says), OneAtATime,
 	// MaxUnavailable (the same where more than one may be unavailable), Canary, DisruptionBudget (of spec.disruption.budgets),
-	// BudgetsInvalid, RepairFrozen (too many machines are unhealthy) or RepairHeld (by an annotation). Others may come.
+	// BudgetsInvalid, DoNotDisrupt (by the annotation fleet.drover.dev/do-not-disrupt on the Machine), RepairFrozen (too many
+	// machines are unhealthy) or RepairHeld (by an annotation). Others may come.
 	// +required
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=63

@@ -135,10 +135,10 @@ func budgetStatus(status *v1alpha1.NodePoolDisruption, f *fleet, result Result, 
 	return status
 }
 
-// saysOverBudget says what machines that go wait for where that is a budget, as the end of a sentence.
+// saysOverBudget says what machines that go wait for where that is a budget, or that somebody wants them left alone, as the end of a sentence.
 func saysOverBudget(result Result) string {
 	for _, d := range result.Deferred {
-		if d.Verb == Delete && d.Reason == DeferredBudget {
+		if d.Verb == Delete && (d.Reason == DeferredBudget || d.Reason == DeferredDoNotDisrupt) {
 			return fmt.Sprintf("; %s: %s", counted(d.Count, "waits", "wait"), d.Message)
 		}
 	}

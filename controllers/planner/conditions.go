@@ -23,7 +23,7 @@ type verdict struct {
 type judgement func(*rollout, Result, Outcome, tally) *verdict
 
 // judgements are asked in this order. The first that answers is right.
-var judgements = []judgement{judgeComplete, judgePaused, judgeProblems, judgeBudgets, judgeStopped, judgeDeleting, judgeFailures, judgeCondemned, judgeRolledBack, judgeUpdateFailures, judgeDeadline, judgeRepair, judgeScaling, judgeUpdate, judgeReadiness, judgeFixed}
+var judgements = []judgement{judgeComplete, judgePaused, judgeProblems, judgeBudgets, judgeStopped, judgeDeleting, judgeFailures, judgeCondemned, judgeRolledBack, judgeUpdateFailures, judgeDeadline, judgeSpared, judgeRepair, judgeScaling, judgeUpdate, judgeReadiness, judgeFixed}
 
 func setConditions(status *v1alpha1.NodePoolStatus, f *fleet, result Result, outcome Outcome, t tally, drains []blockedDrain) {
 	v := judge(f.rollout, result, outcome, t)
@@ -120,7 +120,7 @@ func whyHalted(f *rollout, t tally) (reason, message string) {
 
 // isHalted says that a pool is stalled for what somebody did who knows it, and who can let it go on.
 func isHalted(reason string) bool {
-	return reason == v1alpha1.ReasonPaused || reason == v1alpha1.ReasonFleetStopped
+	return reason == v1alpha1.ReasonPaused || reason == v1alpha1.ReasonFleetStopped || reason == v1alpha1.ReasonDoNotDisrupt
 }
 
 func judgeDeleting(f *rollout, _ Result, _ Outcome, t tally) *verdict {

@@ -15,7 +15,7 @@ import (
 const defaultProgressDeadline = 600
 
 // usersRules are reasons for which a node is not changed because its user said so, with an end that is his to know.
-var usersRules = []string{DeferredPaused, DeferredStopped, DeferredBudget, DeferredBudgetsInvalid}
+var usersRules = []string{DeferredPaused, DeferredStopped, DeferredBudget, DeferredBudgetsInvalid, DeferredDoNotDisrupt}
 
 // mustProgress says that a rollout is to get on: a node is there whose change is not over, or might begin, and nothing of the user's
 // holds it. One that failed has ended, and machines that are made have a time of their own.

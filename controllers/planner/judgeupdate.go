@@ -10,7 +10,7 @@ import (
 
 // done says that every machine runs the target, or was told to and is on its way there for the first time.
 func (r *rollout) done() bool {
-	return len(r.waiting)+len(r.unreachable)+len(r.fixed) == 0 && r.failed == nil && len(r.begunMembers()) == 0
+	return len(r.waiting)+len(r.unreachable)+len(r.spared)+len(r.fixed) == 0 && r.failed == nil && len(r.begunMembers()) == 0
 }
 
 func (r *rollout) begunMembers() []*machine {
@@ -25,7 +25,7 @@ func (r *rollout) begunMembers() []*machine {
 
 // notUpdated says how many machines have yet to run the target, as the end of a sentence.
 func (r *rollout) notUpdated() string {
-	if n := len(r.waiting) + len(r.unreachable) + len(r.fixed); n > 0 {
+	if n := len(r.waiting) + len(r.unreachable) + len(r.spared) + len(r.fixed); n > 0 {
 		return " and " + counted(n, "that does not run its template yet", "that do not run its template yet")
 	}
 	return ""

@@ -10,7 +10,7 @@ import (
 type check func(*ledger, *Proposal) (reason, message string)
 
 // checks are asked in this order. The first that objects is the reason kept.
-var checks = []check{cacheBehind, paused, stopped, poolDeleting, stalled, refused, repairWaits, rolledBack, canaryFirst, tooManyUnavailable, overBudget, unconfirmed, batchFull, unnamed}
+var checks = []check{cacheBehind, paused, stopped, poolDeleting, stalled, refused, repairWaits, rolledBack, doNotDisrupt, canaryFirst, tooManyUnavailable, overBudget, unconfirmed, batchFull, unnamed}
 
 // ledger admits or defers what the proposers propose. Every change to a machine goes through it.
 type ledger struct {
@@ -27,6 +27,8 @@ type ledger struct {
 	unavailable *unavailability
 	// spent is spending's.
 	spent *spending
+	// spared is sparedMachines'.
+	spared map[string]*machine
 	// unconfirmed are the machines whose Updates, or repairs, wait for a confirmed snapshot alone.
 	unconfirmed []string
 	// repairs is the machine that this plan repairs; empty for none.

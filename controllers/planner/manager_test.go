@@ -211,6 +211,9 @@ func (m *manager) check(s Snapshot, result Result) {
 	m.checkRepair(s, result)
 	f := newFleet(s)
 	for _, a := range result.Actions {
+		if m.leavesAlone(s, a) {
+			m.fail("%s %s (%s), which somebody wants left alone", a.Verb, a.Name, a.Cause)
+		}
 		switch {
 		case f.paused() && a.Verb != Release:
 			m.fail("invariant 6: a paused pool does %s %s", a.Verb, a.Name)
@@ -241,6 +244,20 @@ func (m *manager) check(s Snapshot, result Result) {
 	if next := s.Pool.Status.NextOrdinal; next != nil && result.NextOrdinal < *next {
 		m.fail("nextOrdinal shrinks from %d to %d", *next, result.NextOrdinal)
 	}
+}
+
+// leavesAlone says that an action disrupts a machine that it must not, as far as the manager could know.
+func (m *manager) leavesAlone(s Snapshot, a Action) bool {
+	if a.Verb != Update && (a.Verb != Delete || a.Cause == PoolDeletion) {
+		return false
+	}
+	for _, one := range s.Machines {
+		_, annotated := one.Annotations[v1alpha1.DoNotDisruptAnnotation]
+		if one.Name == a.Name && annotated {
+			return one.Status.NodeRef.IsDefined()
+		}
+	}
+	return false
 }
 
 // checkRest allows for one plan in a row that does nothing and wants the next one at once.

@@ -32,6 +32,8 @@ type rollout struct {
 	open []*machine
 	// unreachable would be given it if anything were heard of them.
 	unreachable []*machine
+	// spared would be given it if somebody did not ask to leave them alone.
+	spared []*machine
 	// fixed are those that no change in place can bring to the target.
 	fixed []*machine
 	// failed is the first that went back from the target; nil for none.
@@ -90,6 +92,8 @@ func (r *rollout) sort(m *machine) {
 	case !r.wants(m):
 	case r.isFixed(m):
 		r.fixed = append(r.fixed, m)
+	case m.spared():
+		r.spared = append(r.spared, m)
 	case m.silent() && !held && !m.begun:
 		r.unreachable = append(r.unreachable, m)
 	default:
@@ -210,6 +214,9 @@ func (r *rollout) class(m *machine) disruption.Class { return r.change(m).class 
 func (r *rollout) state(m *machine) string {
 	if r.states[m.Name] == "" {
 		r.states[m.Name] = m.state(r.target)
+		if m.agent != nil && m.settled() && r.wants(m) && m.spared() {
+			r.states[m.Name] = "is to be left alone"
+		}
 		if r.rests(m) {
 			r.states[m.Name] += ", and has to stay ready until " + r.restsUntil(m).UTC().Format(time.RFC3339)
 		}

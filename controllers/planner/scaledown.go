@@ -49,14 +49,20 @@ const (
 	claimDeleteMachine
 	claimUnready
 	claimOutdated
+	// claimSpared is none, but the opposite: somebody asks to leave the machine alone.
+	claimSpared
 
 	// claimAnnotated is either annotation, ours or Cluster API's. One is worth as much as the other, and as both.
 	claimAnnotated = claimDeleteFirst | claimDeleteMachine
 )
 
-// order is lower for what goes first: an annotation is worth more than unreadiness, and that more than age of the template.
+// order is lower for what goes first: an annotation is worth more than unreadiness, and that more than age of the template. What
+// somebody wants left alone goes last, whatever else is said of it.
 func (c claim) order() int {
 	order := 0
+	if c&claimSpared != 0 {
+		order = 1
+	}
 	for _, one := range []claim{claimAnnotated, claimUnready, claimOutdated} {
 		order *= 2
 		if c&one == 0 {
@@ -115,6 +121,9 @@ func (f *fleet) claim(m *machine) claim {
 	}
 	if !m.ready {
 		c |= claimUnready
+	}
+	if m.spared() {
+		c |= claimSpared
 	}
 	if f.rollout.outdated(m) {
 		c |= claimOutdated

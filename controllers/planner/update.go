@@ -16,8 +16,8 @@ func proposeUpdate(f *fleet) []Proposal {
 	if len(f.Problems) == 0 && f.Contents[r.target].Spec == nil {
 		return nil
 	}
-	proposals := make([]Proposal, 0, len(r.waiting))
-	for _, m := range r.waiting {
+	proposals := make([]Proposal, 0, len(r.waiting)+len(r.spared))
+	for _, m := range slices.Concat(r.waiting, r.spared) {
 		change := r.change(m)
 		if r.reverts() {
 			change.reason = r.whyReverted()
@@ -50,7 +50,7 @@ func proposeUncordon(f *fleet) []Proposal {
 
 // isDrainedFor says that a machine is to be given the target, for which its pods have to go.
 func (r *rollout) isDrainedFor(m *machine) bool {
-	return r.wants(m) && !r.isFixed(m) && r.class(m) == disruption.Drain
+	return r.wants(m) && !r.isFixed(m) && !m.spared() && r.class(m) == disruption.Drain
 }
 
 // whyUpdated names what changed and what comes of it.
@@ -122,7 +122,7 @@ func (r *rollout) isOver(m *machine) bool { return r.arrived(m) && !r.Now.Before
 
 // arrived says the same, but that it may have been well for too short a time.
 func (r *rollout) arrived(m *machine) bool {
-	return !r.holds(m) && !m.cordoned && (!r.wants(m) || r.isFixed(m) && m.well())
+	return !r.holds(m) && !m.cordoned && (!r.wants(m) || (m.spared() || r.isFixed(m)) && m.well())
 }
 
 // updating is what the pool's status names as being changed after a plan. Without a confirmed snapshot it stays as it was. Confirm has

@@ -258,9 +258,19 @@ func (w *world) userEdits() {
 		return
 	}
 	w.edits++
-	switch n := w.rng.IntN(24); {
-	case n > 21:
+	switch n := w.rng.IntN(26); {
+	case n > 23:
 		w.editRepair()
+	case n > 21:
+		if m := w.anyMachine(); m != nil {
+			on := w.rng.IntN(2) == 0
+			w.note("user: leave %s alone: %t", m.Name, on)
+			w.writeMachine(m.Name, func(m *clusterv1.Machine) {
+				if delete(m.Annotations, v1alpha1.DoNotDisruptAnnotation); on {
+					metav1.SetMetaDataAnnotation(&m.ObjectMeta, v1alpha1.DoNotDisruptAnnotation, "a batch")
+				}
+			})
+		}
 	case n == 21:
 		seconds := int32(5 + w.rng.IntN(20)) //nolint:gosec // small
 		w.note("user: progressDeadlineSeconds %d", seconds)
@@ -307,6 +317,7 @@ func (w *world) heal() {
 	clear(w.silent)
 	w.revision = "r4" // No machine went back from it. Those of another infrastructure are replaced by hand.
 	for _, m := range w.machines.list() {
+		w.writeMachine(m.Name, func(m *clusterv1.Machine) { delete(m.Annotations, v1alpha1.DoNotDisruptAnnotation) })
 		if elsewhere(m.Labels[v1alpha1.RevisionLabel]) {
 			w.markDeleted(m.Name)
 		}

@@ -75,6 +75,11 @@ var broken = []struct {
 			pool.Status.Rollout.ProgressedAt.Time = pool.Status.Rollout.ProgressedAt.Add(-time.Hour)
 		}
 	}), []*invariant{stalledForLong}},
+	{"does not see who is to be left alone", sees(func(o client.Object) {
+		if m, is := o.(*clusterv1.Machine); is {
+			delete(m.Annotations, v1alpha1.DoNotDisruptAnnotation)
+		}
+	}), []*invariant{leftAlone}},
 	{"keeps each revision", func(_ *world, cached client.Client, live client.Reader, drainer nodepool.Drainer) (client.Client, client.Reader, nodepool.Drainer) {
 		return keepsRevisions{cached}, live, drainer
 	}, []*invariant{historyBounded}},

@@ -44,6 +44,28 @@ var (
 	})
 )
 
+var (
+	leaveAlone = edited("annotates a machine to be left alone", 2, func(w *world, e event) {
+		if m := w.anyMachine(e.number); m != nil {
+			edit(w.api, machines, m.Name, func(m *clusterv1.Machine) {
+				metav1.SetMetaDataAnnotation(&m.ObjectMeta, v1alpha1.DoNotDisruptAnnotation, "a batch")
+			})
+		}
+	})
+	leaveNoMore = edited("takes that annotation away", 1, func(w *world, e event) {
+		if m := w.anyMachine(e.number); m != nil {
+			w.disrupt(m.Name)
+		}
+	})
+)
+
+// disrupt lets a machine be disrupted again.
+func (w *world) disrupt(name string) {
+	if _, annotated := w.machine(name).Annotations[v1alpha1.DoNotDisruptAnnotation]; annotated {
+		edit(w.api, machines, name, func(m *clusterv1.Machine) { delete(m.Annotations, v1alpha1.DoNotDisruptAnnotation) })
+	}
+}
+
 // pausing is also done to a pool that is being deleted.
 func pausing(name string, is bool) *happening {
 	h := edited(name, 2, func(w *world, _ event) {

@@ -14,7 +14,7 @@ var faults = []*happening{
 }
 
 var edits = []*happening{
-	editReplicas, editTemplate, editBack, editLabels, editPause, editResume, editRollout, editRepair, deleteMachine, deleteFirst, deletePool,
+	editReplicas, editTemplate, editBack, editLabels, editPause, editResume, editRollout, editRepair, deleteMachine, deleteFirst, leaveAlone, leaveNoMore, deletePool,
 }
 
 // happening is a fault, or an edit that a user makes.

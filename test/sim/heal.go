@@ -44,6 +44,9 @@ func (w *world) replaceWhatCannotBe() {
 // leaveAsItCanBe is a user who goes home: nothing stays paused, and nothing is asked for that cannot be.
 func (w *world) leaveAsItCanBe() {
 	w.editPool(func(p *v1alpha1.NodePool) { p.Spec.Paused = nil })
+	for _, m := range w.machines() {
+		w.disrupt(m.Name)
+	}
 	if bad(w.user.template.maxPods) {
 		w.ask(w.user.good)
 	}
