@@ -38,6 +38,9 @@ type NodePool struct {
 }
 
 // NodePoolSpec is what the user wants.
+// +kubebuilder:validation:XValidation:rule="!has(self.minReplicas) || !has(self.maxReplicas) || self.minReplicas <= self.maxReplicas",message="minReplicas is more than maxReplicas"
+// +kubebuilder:validation:XValidation:rule="!has(self.minReplicas) || !has(self.replicas) || self.replicas >= self.minReplicas",message="replicas is less than minReplicas"
+// +kubebuilder:validation:XValidation:rule="!has(self.maxReplicas) || !has(self.replicas) || self.replicas <= self.maxReplicas",message="replicas is more than maxReplicas"
 type NodePoolSpec struct {
 	// replicas is how many nodes the pool has. Default: 1. When it is lowered, the first to go are the Machines annotated
 	// fleet.drover.dev/delete-first or cluster.x-k8s.io/delete-machine, whatever the value; then those that are not ready,
@@ -47,6 +50,19 @@ type NodePoolSpec struct {
 	// +kubebuilder:validation:Minimum=0
 	// +kubebuilder:validation:Maximum=10000
 	Replicas *int32 `json:"replicas,omitempty"`
+
+	// minReplicas is the least that replicas may be: the API server refuses less, also of kubectl scale and of what else uses the
+	// scale subresource. It brings nothing about by itself. Default: none.
+	// +optional
+	// +kubebuilder:validation:Minimum=0
+	// +kubebuilder:validation:Maximum=10000
+	MinReplicas *int32 `json:"minReplicas,omitempty"`
+
+	// maxReplicas is the most that replicas may be, in the same way. Default: none but the schema's.
+	// +optional
+	// +kubebuilder:validation:Minimum=0
+	// +kubebuilder:validation:Maximum=10000
+	MaxReplicas *int32 `json:"maxReplicas,omitempty"`
 
 	// paused stops every change that Drover would make to the pool's machines. Status is still reported: the condition
 	// Suspended, and what is left undone.

@@ -1,8 +1,10 @@
 package nodepool_test
 
 import (
+	"strings"
 	"testing"
 
+	autoscalingv1 "k8s.io/api/autoscaling/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/intstr"
 	"k8s.io/utils/ptr"
@@ -19,6 +21,34 @@ func mayMiss(most string) func(*v1alpha1.NodePool) {
 func canary(replicas, soakSeconds int32) func(*v1alpha1.NodePool) {
 	return func(p *v1alpha1.NodePool) {
 		p.Spec.Rollout.Canary = &v1alpha1.RolloutCanary{Replicas: &replicas, SoakSeconds: &soakSeconds}
+	}
+}
+
+func bounds(least, most int32) func(*v1alpha1.NodePool) {
+	return func(p *v1alpha1.NodePool) { p.Spec.MinReplicas, p.Spec.MaxReplicas = &least, &most }
+}
+
+// TestAPoolIsScaledWithinItsBounds, by whatever way.
+func TestAPoolIsScaledWithinItsBounds(t *testing.T) {
+	s := newSite(t)
+	pool := s.pool("bounded", 2)
+	bounds(1, 3)(pool)
+	if err := s.Client.Create(t.Context(), pool); err != nil {
+		t.Fatal(err)
+	}
+	for replicas, refusal := range map[int32]string{0: "replicas is less than minReplicas", 1: "", 3: "", 4: "replicas is more than maxReplicas"} {
+		scale := &autoscalingv1.Scale{Spec: autoscalingv1.ScaleSpec{Replicas: replicas}}
+		err := s.Client.SubResource("scale").Update(t.Context(), pool.DeepCopy(), client.WithSubResourceBody(scale))
+		if refusal == "" && err != nil || refusal != "" && (err == nil || !strings.Contains(err.Error(), refusal)) {
+			t.Errorf("scaled to %d: %v, want %q", replicas, err, refusal)
+		}
+	}
+	if err := s.Client.Get(t.Context(), client.ObjectKeyFromObject(pool), pool); err != nil {
+		t.Fatal(err)
+	}
+	pool.Spec.MaxReplicas, pool.Spec.Replicas = ptr.To[int32](9), ptr.To[int32](9)
+	if err := s.Client.Update(t.Context(), pool); err != nil {
+		t.Errorf("a bound and the number are changed in one edit: %v", err)
 	}
 }
 
@@ -39,6 +69,13 @@ func badRollouts() map[string]mistake {
 		"a canary of less":          {"it is a number of nodes", canary(-1, 0), "spec.rollout.canary.replicas"},
 		"soaked before it began":    {"time does not run back", canary(1, -1), "spec.rollout.canary.soakSeconds"},
 		"soaked for a month":        {"a rollout ends", canary(1, 2592000), "spec.rollout.canary.soakSeconds"},
+		"no patience":               {"a node takes longer than that", func(p *v1alpha1.NodePool) { p.Spec.Rollout.ProgressDeadlineSeconds = ptr.To[int32](59) }, "spec.rollout.progressDeadlineSeconds"},
+		"patience for a month":      {"nobody would hear of it", func(p *v1alpha1.NodePool) { p.Spec.Rollout.ProgressDeadlineSeconds = ptr.To[int32](2592000) }, "spec.rollout.progressDeadlineSeconds"},
+		"no history":                {"what just went might be asked for again", func(p *v1alpha1.NodePool) { p.Spec.Rollout.RevisionHistoryLimit = ptr.To[int32](0) }, "spec.rollout.revisionHistoryLimit"},
+		"all of history":            {"each is an object", func(p *v1alpha1.NodePool) { p.Spec.Rollout.RevisionHistoryLimit = ptr.To[int32](101) }, "spec.rollout.revisionHistoryLimit"},
+		"the least above the most":  {"no number would do", bounds(3, 2), "minReplicas is more than maxReplicas"},
+		"fewer than the least":      {"it is the user's own bound", bounds(2, 3), "replicas is less than minReplicas"},
+		"more than the most":        {"it is the user's own bound", bounds(0, 0), "replicas is more than maxReplicas"},
 		"another end":               {"there are two", func(p *v1alpha1.NodePool) { p.Spec.Rollout.OnFailure = "Abort" }, "spec.rollout.onFailure"},
 		"a word":                    {"a string is a percentage", mayMiss("all"), none},
 	}
