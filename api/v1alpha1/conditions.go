@@ -104,14 +104,11 @@ const (
 	ReasonEvictionDenied = "EvictionDenied"
 	// ReasonEvictionFailed: the API server failed at an eviction, or could not ask a webhook that must be asked.
 	ReasonEvictionFailed = "EvictionFailed"
-	// ReasonUpdating: nodes are changed to what the template says, one after the other.
+	// ReasonUpdating: nodes are changed to what the template says, one after the other, or replaced.
 	ReasonUpdating = "Updating"
 	// ReasonProgressDeadlineExceeded: a rollout has not got on for longer than spec.rollout.progressDeadlineSeconds; the message says
 	// what it waits for.
 	ReasonProgressDeadlineExceeded = "ProgressDeadlineExceeded"
-	// ReasonReplacementNeeded: Machines were made from another infrastructure than the template names, and no change in place
-	// can bring them to it.
-	ReasonReplacementNeeded = "ReplacementNeeded"
 	// ReasonVersionTooNew: the template's version is newer than the API server's, which a kubelet's may not be.
 	ReasonVersionTooNew = "VersionTooNew"
 	// ReasonVersionTooOld: the API server does not support kubelets as old as the template's version any more.

@@ -94,8 +94,8 @@ type NodePoolSpec struct {
 	// template is how each node is made. A change to it reaches the nodes there are, in place and one at a time, or as many
 	// as rollout allows: the next one when the last runs it and is well. At the first that went back, as the change did not
 	// prove itself there, it ends until the template is another one. Labels and taints are patched onto all nodes at once.
-	// Another infrastructureRef, or other content of what it names, is for machines made from then on; the others are left,
-	// and counted, until you delete them.
+	// For another infrastructureRef, or other content of what it names, machines are replaced: another one is made, and when it is
+	// available the older one is drained and deleted.
 	// +required
 	Template NodeTemplate `json:"template,omitzero"`
 }
@@ -353,9 +353,10 @@ type DeferredAction struct {
 
 	// reason is what it waits for, in one word: Paused, FleetStopped (by the annotation fleet.drover.dev/stop), Stalled (the template
 	// cannot be used), Refused (by the API server), RolledBack (a machine went back from what the template says), OneAtATime,
-	// MaxUnavailable (the same where more than one may be unavailable), Canary, DisruptionBudget (of spec.disruption.budgets),
-	// BudgetsInvalid, DoNotDisrupt (by the annotation fleet.drover.dev/do-not-disrupt on the Machine), RepairFrozen (too many
-	// machines are unhealthy) or RepairHeld (by an annotation). Others may come.
+	// MaxUnavailable (the same where more than one may be unavailable), Canary, ReplacementFirst (another machine has to be available in
+	// its place), DisruptionBudget (of spec.disruption.budgets), BudgetsInvalid, DoNotDisrupt (by the annotation
+	// fleet.drover.dev/do-not-disrupt on the Machine), RepairFrozen (too many machines are unhealthy) or RepairHeld (by an annotation).
+	// Others may come.
 	// +required
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=63

@@ -6,16 +6,36 @@ import (
 )
 
 // NodePoolRollout is how a change of a pool's template reaches the nodes there are.
+// +kubebuilder:validation:XValidation:rule="!has(self.maxUnavailable) || self.maxUnavailable != 0 && self.maxUnavailable != '0%' || has(self.strategy) && self.strategy == 'Replace' && (!has(self.maxSurge) || self.maxSurge != 0 && self.maxSurge != '0%')",message="maxUnavailable may be 0 only with strategy Replace and a maxSurge above 0: a node that is changed in place is unavailable meanwhile, and without a surge one has to go before another is made"
 type NodePoolRollout struct {
-	// maxUnavailable is how many nodes may be unavailable at once for one more to be changed: a number, or a percentage of
-	// spec.replicas, rounded down. A percentage that rounds to nothing is one node, and more than 1000 are 1000. Nodes that
-	// are changed count, those that run the present template and are not well, and those that are being deleted, by whomever;
-	// a broken one of an older template is among the next to be changed. While it is lowered below what is under way, no
-	// other change begins. Default: 1.
+	// strategy is what becomes of a node whose template is another one. InPlace changes what runs on it by what disturbs its pods least,
+	// and replaces only machines that no change in place can bring there, as those made from another infrastructure. Replace makes
+	// another machine in its place, whatever changed; labels and taints are put onto the nodes there are with either, and a machine that
+	// has not become a node yet is changed in place. Default: InPlace.
+	// +optional
+	// +default="InPlace"
+	// +kubebuilder:validation:Enum=InPlace;Replace
+	Strategy RolloutStrategy `json:"strategy,omitempty"`
+
+	// maxSurge is how many machines the pool may have beyond spec.replicas while some are replaced: a number, or a percentage of
+	// spec.replicas, rounded up. So many are replaced at a time, and each is deleted only when another one is available in its place, and
+	// has been ready for minReadySeconds. With 0 a machine goes before another is made, as many at a time as maxUnavailable
+	// allows: for hosts of which none is to spare. More than 1000 are 1000. Default: 1.
 	// +optional
 	// +default=1
 	// +kubebuilder:validation:XIntOrString
-	// +kubebuilder:validation:XValidation:rule="type(self) == int ? self >= 1 && self <= 10000 : self.matches('^([1-9][0-9]?|100)%$')",message="maxUnavailable is a number from 1 to 10000, or a percentage from 1% to 100%: with none, no node could be changed"
+	// +kubebuilder:validation:XValidation:rule="type(self) == int ? self >= 0 && self <= 10000 : self.matches('^([1-9]?[0-9]|100)%$')",message="maxSurge is a number from 0 to 10000, or a percentage from 0% to 100%"
+	MaxSurge *intstr.IntOrString `json:"maxSurge,omitempty"`
+
+	// maxUnavailable is how many nodes may be unavailable at once for one more to be changed, or to go before another is made
+	// (maxSurge 0): a number, or a percentage of spec.replicas, rounded down. A percentage that rounds to nothing is one node, and
+	// more than 1000 are 1000. Nodes that are changed count, those that run the present template and are not well, and those that
+	// are being deleted, by whomever; a broken one of an older template is among the next to be changed. While it is lowered below
+	// what is under way, no other change begins. It may be 0 with strategy Replace and a maxSurge above 0. Default: 1.
+	// +optional
+	// +default=1
+	// +kubebuilder:validation:XIntOrString
+	// +kubebuilder:validation:XValidation:rule="type(self) == int ? self >= 0 && self <= 10000 : self.matches('^([1-9]?[0-9]|100)%$')",message="maxUnavailable is a number from 0 to 10000, or a percentage from 0% to 100%"
 	MaxUnavailable *intstr.IntOrString `json:"maxUnavailable,omitempty"`
 
 	// minReadySeconds is how long a node has to stay well after it runs a change, proved it and its Machine is Ready, before the
@@ -61,6 +81,17 @@ type NodePoolRollout struct {
 	// +kubebuilder:validation:Enum=Pause;Rollback
 	OnFailure RolloutFailurePolicy `json:"onFailure,omitempty"`
 }
+
+// RolloutStrategy is what becomes of a node whose template is another one.
+type RolloutStrategy string
+
+// What becomes of a node whose template is another one.
+const (
+	// RolloutInPlace changes what runs on it.
+	RolloutInPlace RolloutStrategy = "InPlace"
+	// RolloutReplace makes another machine in its place.
+	RolloutReplace RolloutStrategy = "Replace"
+)
 
 // RolloutFailurePolicy is what becomes of a rollout that failed.
 type RolloutFailurePolicy string

@@ -54,10 +54,23 @@ func TestAPoolIsScaledWithinItsBounds(t *testing.T) {
 
 // badRollouts are mistakes in how a pool is to roll out.
 func badRollouts() map[string]mistake {
-	const none = "with none, no node could be changed"
+	const none, least = "maxUnavailable is a number from 0", "maxUnavailable may be 0 only with strategy Replace"
+	of := func(strategy v1alpha1.RolloutStrategy, most, surge string) func(*v1alpha1.NodePool) {
+		return func(p *v1alpha1.NodePool) {
+			mayMiss(most)(p)
+			p.Spec.Rollout.Strategy, p.Spec.Rollout.MaxSurge = strategy, ptr.To(intstr.Parse(surge))
+		}
+	}
 	return map[string]mistake{
-		"none unavailable":          {"no node could be changed", mayMiss("0"), none},
-		"no percent unavailable":    {"no node could be changed", mayMiss("0%"), none},
+		"none unavailable":          {"no node could be changed", mayMiss("0"), least},
+		"no percent unavailable":    {"no node could be changed", mayMiss("0%"), least},
+		"neither":                   {"no machine could be replaced", of(v1alpha1.RolloutReplace, "0", "0"), least},
+		"no percent of either":      {"no machine could be replaced", of(v1alpha1.RolloutReplace, "0%", "0%"), least},
+		"a surge in place":          {"a node that is changed is unavailable", of(v1alpha1.RolloutInPlace, "0", "1"), least},
+		"less than no surge":        {"it is a number of machines", of(v1alpha1.RolloutReplace, "1", "-1"), "maxSurge is a number"},
+		"a surge of more than all":  {"a percentage ends at 100", of(v1alpha1.RolloutReplace, "1", "101%"), "maxSurge is a number"},
+		"a surge in words":          {"a string is a percentage", of(v1alpha1.RolloutReplace, "1", "some"), "maxSurge is a number"},
+		"another strategy":          {"there are two", of("Recreate", "1", "1"), "spec.rollout.strategy"},
 		"fewer than none":           {"it is a number of nodes", mayMiss("-1"), none},
 		"more than a pool has":      {"a typing mistake is no limit", mayMiss("10001"), none},
 		"more than all":             {"a percentage ends at 100", mayMiss("101%"), none},
@@ -101,7 +114,17 @@ func TestARolloutIsTakenAsItIsWritten(t *testing.T) {
 		t.Errorf("nothing is written, and %s is stored", most)
 	}
 	empty := client.RawPatch(types.MergePatchType, []byte(`{"spec":{"rollout":{"maxUnavailable":null}}}`))
-	if err := s.Client.Patch(t.Context(), pool, empty); err != nil || !ptr.Equal(pool.Spec.Rollout.MaxUnavailable, ptr.To(intstr.FromInt32(1))) {
+	if err := s.Client.Patch(t.Context(), pool, empty); err != nil || !ptr.Equal(pool.Spec.Rollout.MaxUnavailable, ptr.To(intstr.FromInt32(1))) ||
+		!ptr.Equal(pool.Spec.Rollout.MaxSurge, ptr.To(intstr.FromInt32(1))) || pool.Spec.Rollout.Strategy != v1alpha1.RolloutInPlace {
 		t.Errorf("an empty spec.rollout is stored as %+v, %v", pool.Spec.Rollout, err)
+	}
+	for name, rollout := range map[string]string{
+		"surge-first":  `{"strategy":"Replace","maxUnavailable":0,"maxSurge":"1%"}`,
+		"surge-of-one": `{"strategy":"Replace","maxUnavailable":"0%"}`,
+		"delete-first": `{"strategy":"Replace","maxUnavailable":1,"maxSurge":0}`,
+	} {
+		if err := s.Client.Patch(t.Context(), pool, client.RawPatch(types.MergePatchType, []byte(`{"spec":{"rollout":`+rollout+`}}`))); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
 	}
 }

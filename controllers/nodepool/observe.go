@@ -37,6 +37,8 @@ type observation struct {
 	rendered *appsv1.ControllerRevision
 	// stored are the pool's ControllerRevisions.
 	stored []appsv1.ControllerRevision
+	// makes says that a plan made machines, had it been sure, which a pool may that has as many as it wants: others are to go.
+	makes bool
 	// bundle is what the template's version stands for; nil when it was not found.
 	bundle *v1alpha1.NodeBundle
 }
@@ -47,7 +49,7 @@ func (r *Reconciler) observe(ctx context.Context, pool *v1alpha1.NodePool, sure 
 	if err != nil {
 		return nil, err //nolint:wrapcheck // it says what it is about
 	}
-	seen := &observation{Snapshot: planner.Snapshot{Now: r.now(), Pool: pool, Stopped: stopped}}
+	seen := &observation{Snapshot: planner.Snapshot{Now: r.now(), Pool: pool, Stopped: stopped}, makes: sure.makes}
 	if err := r.confirmPool(ctx, seen, sure.confirm); err != nil {
 		return nil, err
 	}
@@ -130,7 +132,7 @@ func wantsMachines(seen *observation) bool {
 	if !seen.Pool.DeletionTimestamp.IsZero() || ptr.Deref(seen.Pool.Spec.Paused, false) {
 		return false
 	}
-	return seen.Pool.Status.Reserved != nil || active(seen.Machines) < int(ptr.Deref(seen.Pool.Spec.Replicas, 1))
+	return seen.makes || seen.Pool.Status.Reserved != nil || active(seen.Machines) < int(ptr.Deref(seen.Pool.Spec.Replicas, 1))
 }
 
 func active(machines []*clusterv1.Machine) int {
@@ -202,7 +204,7 @@ func (r *Reconciler) observeRevisions(ctx context.Context, seen *observation) er
 
 // observeNodes reads the Nodes whose names begin as the pool's machines' do. They matter only when machines are made.
 func (r *Reconciler) observeNodes(ctx context.Context, seen *observation) error {
-	if !numberChanges(seen) {
+	if !seen.makes && !numberChanges(seen) {
 		return nil
 	}
 	list := &corev1.NodeList{}

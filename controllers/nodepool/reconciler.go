@@ -205,6 +205,8 @@ type needs struct {
 	live bool
 	// confirm are machines that are changed or would be next; with any, the pool as well.
 	confirm []string
+	// makes says that the live ones are for machines to make.
+	makes bool
 }
 
 // add notes what a plan needs besides, and says whether that is anything.
@@ -212,6 +214,7 @@ func (n *needs) add(plan planner.Result) bool {
 	more := plan.Live || len(plan.Confirm) > 0
 	n.live = n.live || plan.Live
 	n.confirm = slices.Concat(n.confirm, plan.Confirm)
+	n.makes = n.makes || plan.Live && slices.ContainsFunc(plan.Deferred, func(d planner.Deferral) bool { return d.Verb == planner.Create })
 	return more
 }
 

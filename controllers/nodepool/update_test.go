@@ -385,31 +385,6 @@ func TestANoteIsWrittenWhateverTheCacheSays(t *testing.T) {
 	}
 }
 
-func TestMachinesOfAnotherInfrastructureAreLeftAndCounted(t *testing.T) {
-	f := startFleet(t, "moved", 2)
-	f.create(&v1alpha1.LocalMachineTemplate{
-		ObjectMeta: metav1.ObjectMeta{Namespace: f.namespace, Name: "large"},
-		Spec:       v1alpha1.LocalMachineTemplateSpec{Template: v1alpha1.LocalMachineTemplateResource{Spec: v1alpha1.LocalMachineSpec{CPUs: ptr.To[int32](8)}}},
-	})
-	update(f.site, f.pool, func(p *v1alpha1.NodePool) { p.Spec.Template.Spec.InfrastructureRef.Name = "large" })
-	f.eventually("the pool says what to do", func() error {
-		f.play()
-		return f.hasCondition(f.pool, v1alpha1.StalledCondition, v1alpha1.ReasonReplacementNeeded)
-	})
-	if message := meta.FindStatusCondition(f.pool.Status.Conditions, v1alpha1.StalledCondition).Message; !strings.Contains(message, "2 of 2 machines") || !strings.Contains(message, "Delete these Machines") {
-		t.Errorf("it says %q", message)
-	}
-	for _, m := range f.machines() {
-		if a := f.agents(); a[0].Generation != 1 || a[1].Generation != 1 {
-			t.Errorf("a node was changed: %+v", a)
-		}
-		if err := f.Client.Delete(t.Context(), &m); err != nil {
-			t.Fatal(err)
-		}
-	}
-	f.eventually("they are replaced", func() error { f.play(); return f.updated(2) })
-}
-
 // TestAManagerThatDiesBetweenTheWritesOfAChange is followed by one that changes the same node and no other.
 func TestAManagerThatDiesBetweenTheWritesOfAChange(t *testing.T) {
 	f := &fleet{site: newSite(t), refuses: func(*v1alpha1.NodeAgent) bool { return false }, deaf: map[string]bool{}}

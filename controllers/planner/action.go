@@ -39,7 +39,8 @@ type Action struct {
 	UID types.UID
 	// Revision is what the machine is to run, for Update, or is made from, for Create.
 	Revision string
-	// Class is what that does to its pods; for Update.
+	// Class is what that does to its pods; for Update. Replace, for Create and Delete: the one takes the place of another, which the other
+	// does.
 	Class disruption.Class
 	// Cause is what makes it necessary.
 	Cause Cause

@@ -52,10 +52,11 @@ func newSpending(f *fleet) *spending {
 }
 
 // overBudget lets what disrupts a node begin only while the pool's budgets allow for one more that is disrupted. One that is not
-// available anyway, or is disrupted already, is none more; but a budget of none holds it as well.
+// available anyway, or is disrupted already, is none more; but a budget of none holds it as well. Nor is a machine made in the place of
+// another before that may go.
 func overBudget(l *ledger, p *Proposal) (string, string) {
 	reason := disruptionReasons[p.Cause]
-	if !p.Disrupts || reason == "" || len(l.budgets)+len(l.badBudgets) == 0 {
+	if !p.Disrupts && p.Verb != Create || reason == "" || len(l.budgets)+len(l.badBudgets) == 0 {
 		return "", ""
 	}
 	if len(l.badBudgets) > 0 {
@@ -66,11 +67,18 @@ func overBudget(l *ledger, p *Proposal) (string, string) {
 	switch {
 	case !speaks, s.free[p.Name], allowed.Nodes > 0 && s.used[p.Name], allowed.Nodes > len(s.used):
 		return "", ""
+	case p.Verb == Create && allowed.Nodes > 0 && s.hasAny(l.replacement.due):
+		return "", "" // One of those that it is made for is no further one.
 	case l.isDeferred(p.Verb, DeferredBudget):
 		return DeferredBudget, "" // What the first waits for is said.
 	default:
 		return DeferredBudget, s.why(allowed)
 	}
+}
+
+// hasAny says that one of these machines is among those that use the budgets up.
+func (s *spending) hasAny(machines []*machine) bool {
+	return slices.ContainsFunc(machines, func(m *machine) bool { return s.used[m.Name] })
 }
 
 // why says which budget is used up, and by what.

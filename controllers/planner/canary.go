@@ -15,8 +15,9 @@ import (
 type canary struct {
 	// asked is how many nodes it is to have, and size how many it has: no more than the pool.
 	asked, size int
-	// given is how many nodes were told to run the target, and proved how many of them run it and are well.
-	given, proved int
+	// given is how many nodes were told to run the target, and proved how many of them run it and are well. made is how many machines were
+	// told, or are about to be made with it, nodes or not.
+	given, made, proved int
 	// provedAt is since when those are as many as the canary has, as far as was seen; zero while they are not.
 	provedAt time.Time
 	// soaks is until when they have to stay well.
@@ -35,12 +36,16 @@ func newCanary(r *rollout) canary {
 	}
 	c := canary{asked: int(ptr.Deref(spec.Replicas, 1))}
 	c.size = min(c.asked, r.want())
+	c.made = max(0, r.want()-len(r.active))
 	for _, m := range r.active {
+		if m.told == r.target {
+			c.made++
+		}
 		if m.agent == nil || m.told != r.target || !m.joined() {
 			continue
 		}
 		c.given++
-		if m.runs(r.target) && m.well() && (!m.begun || r.isOver(m)) {
+		if m.runs(r.target) && r.isSteady(m) && (!m.begun || r.isOver(m)) {
 			c.proved++
 		}
 	}
@@ -94,16 +99,21 @@ func (c canary) status() *v1alpha1.RolloutCanaryStatus {
 	return status
 }
 
-// canaryFirst lets a change of a node begin that is not the canary's only when that has proved itself. One that has begun goes on, and
-// machines without a Node are free.
+// canaryFirst lets a change of a node, or its replacement, begin that is not the canary's only when that has proved itself. One that has
+// begun goes on, and machines without a Node are free.
 func canaryFirst(l *ledger, p *Proposal) (string, string) {
 	c := l.rollout.canary
-	if !c.holds || p.Verb != Update || !p.Disrupts {
+	if !c.holds {
 		return "", ""
 	}
 	u := l.unavailability()
-	if _, begun := u.place[p.Name]; begun || c.given+u.untold < c.size {
+	_, begun := u.place[p.Name]
+	switch {
+	case p.Verb == Update && p.Disrupts && !begun && c.given+u.untold >= c.size,
+		p.Verb == Create && p.replaces() && c.made+u.untold+l.replaced[Create] >= c.size,
+		l.replacement.goesFirst(p) && c.made+u.untold+l.replaced[Delete] >= c.size:
+		return DeferredCanary, c.says()
+	default:
 		return "", ""
 	}
-	return DeferredCanary, c.says()
 }

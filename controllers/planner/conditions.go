@@ -23,7 +23,7 @@ type verdict struct {
 type judgement func(*rollout, Result, Outcome, tally) *verdict
 
 // judgements are asked in this order. The first that answers is right.
-var judgements = []judgement{judgeComplete, judgePaused, judgeProblems, judgeBudgets, judgeStopped, judgeDeleting, judgeFailures, judgeCondemned, judgeRolledBack, judgeUpdateFailures, judgeDeadline, judgeSpared, judgeRepair, judgeScaling, judgeUpdate, judgeReadiness, judgeFixed}
+var judgements = []judgement{judgeComplete, judgePaused, judgeProblems, judgeBudgets, judgeStopped, judgeDeleting, judgeFailures, judgeCondemned, judgeRolledBack, judgeUpdateFailures, judgeDeadline, judgeSpared, judgeRepair, judgeScaling, judgeUpdate, judgeReadiness}
 
 func setConditions(status *v1alpha1.NodePoolStatus, f *fleet, result Result, outcome Outcome, t tally, drains []blockedDrain) {
 	v := judge(f.rollout, result, outcome, t)
@@ -139,7 +139,7 @@ func judgeProblems(_ *rollout, result Result, _ Outcome, _ tally) *verdict {
 	return &verdict{reason: p.Reason, message: p.Message, stalled: !p.Passing, progressing: p.Passing}
 }
 
-func judgeFailures(f *rollout, result Result, outcome Outcome, t tally) *verdict {
+func judgeFailures(f *rollout, result Result, outcome Outcome, _ tally) *verdict {
 	failed := outcome.Failures
 	if len(failed) == 0 && result.deferredFor(DeferredRefused) {
 		failed = []Failure{{Name: f.Refused.Name, Message: f.Refused.Message}}
@@ -149,7 +149,7 @@ func judgeFailures(f *rollout, result Result, outcome Outcome, t tally) *verdict
 	}
 	first, lacking := failed[0], len(failed)
 	if !first.Passing {
-		lacking = t.want - t.active // the others were not even tried
+		lacking = notMade(result, outcome) // the others were not even tried
 	}
 	return &verdict{
 		reason:      v1alpha1.ReasonMachineCreateFailed,
@@ -164,7 +164,7 @@ func judgeScaling(f *rollout, result Result, _ Outcome, t tally) *verdict {
 	case t.active < t.want:
 		message := fmt.Sprintf("Scaling up to %s: %s, %s", counted(t.want, "machine", "machines"), counted(t.active, "exists", "exist"), counted(t.ready, "is ready", "are ready"))
 		return &verdict{reason: v1alpha1.ReasonScalingUp, message: message + saysHeldBack(f, result), progressing: true}
-	case t.active > t.want || t.total > t.active:
+	case t.active > t.want+f.replacement.extra || t.total > t.active && !f.isReplacing():
 		return &verdict{
 			reason:      v1alpha1.ReasonScalingDown,
 			message:     fmt.Sprintf("Scaling down to %d; machines still to be drained and deleted: %d%s%s", t.want, t.total-t.want, holding(f.fleet), saysOverBudget(result)),

@@ -28,7 +28,9 @@ func (r *rollout) mustProgress(result Result) bool {
 	switch {
 	case len(r.unreachable) > 0, slices.ContainsFunc(begun, inWork):
 		return true
-	case len(r.waiting) == 0: // One that fell ill since is in nobody's way.
+	case len(r.waiting)+len(r.replaced) == 0: // One that fell ill since is in nobody's way.
+		return false
+	case slices.ContainsFunc(r.replacement.pending, r.mayStillJoin):
 		return false
 	default:
 		return slices.ContainsFunc(r.open, inWork) || !r.waitsForUser(result)
@@ -39,8 +41,8 @@ func (r *rollout) mustProgress(result Result) bool {
 func (r *rollout) waitsForUser(result Result) bool {
 	rests := r.canary.isSoaking() || len(r.resting()) > 0
 	waits := false
-	for _, d := range lasting(result, Outcome{}, tally{}) {
-		if d.Verb != Update {
+	for _, d := range lasting(result, Outcome{}) {
+		if d.Verb != Update && d.Verb != Delete {
 			continue
 		}
 		if !slices.Contains(usersRules, d.Reason) && (!rests || !slices.Contains(turns, d.Reason)) {
@@ -49,6 +51,13 @@ func (r *rollout) waitsForUser(result Result) bool {
 		waits = true
 	}
 	return waits && len(result.Of(Update)) == 0
+}
+
+// mayStillJoin says that a machine which is made has time left until it is to have joined.
+func (r *rollout) mayStillJoin(m *machine) bool {
+	const defaultTimeout = 900 // the schema's
+	timeout := time.Duration(ptr.Deref(r.Pool.Spec.NodeStartupTimeoutSeconds, defaultTimeout)) * time.Second
+	return !m.joined() && r.Now.Before(m.CreationTimestamp.Add(timeout))
 }
 
 // progressedAt is when the rollout got on last: the change of a node began, was over, or proved itself. Zero while it need not.

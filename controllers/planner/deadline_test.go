@@ -183,7 +183,7 @@ func TestARolloutSaysHowFarItIs(t *testing.T) {
 		"the fleet is stopped":  {agents: as(runs(0, "r1"), runs(1, "r0")), edit: isStopped, want: "False FleetStopped", updated: 1, waits: "the annotation stops the fleet: a fire"},
 		"no budget is left":     {agents: as(runs(0, "r1"), runs(1, "r0")), pool: edits(hasBudgets(budgetOf("0"))), want: "False Rolling", updated: 1, waits: "spec.disruption.budgets[0] allows no node to be disrupted"},
 		"one is not heard of":   {agents: as(runs(0, "r1"), runs(1, "r0")), machines: ms(made(0), made(1, silent)), want: "False Rolling", updated: 1, waits: "nothing is heard of " + second + ": it gets it when it is back; delete the Machine to have it replaced"},
-		"one is to be replaced": {agents: as(runs(0, "r1"), runs(1, "r0")), edit: func(s *Snapshot) { s.Contents["r0"] = Content{Spec: s.Contents["r0"].Spec, Elsewhere: true} }, want: "False Rolling", updated: 1, waits: "1 machine has to be replaced, " + second + " first"},
+		"one is to be replaced": {agents: as(runs(0, "r1"), runs(1, "r0")), edit: func(s *Snapshot) { s.Contents["r0"] = Content{Spec: s.Contents["r0"].Spec, Elsewhere: true} }, want: "False Rolling", updated: 1, waits: "1 is to be replaced"},
 		"one is lacking":        {agents: as(runs(0, "r1")), machines: ms(made(0)), want: "False Rolling", updated: 1, waits: "machines are made: 1 of 2 machines exists"},
 		"one comes up":          {agents: as(runs(0, "r1"), runs(1, "r1", unstarted)), machines: ms(made(0), newMachine(1, unready)), want: "False Rolling", updated: 1, waits: second + " is given revision r1"},
 		"one more is wanted":    {agents: as(runs(0, "r1")), machines: ms(made(0)), pool: edits(rollsOut("r1", v1alpha1.RolloutPhaseComplete, -1)), want: "True Complete", updated: 1},

@@ -41,7 +41,9 @@ const (
 	// DeferredMaxUnavailable is DeferredRollout for a pool of which more than one node may be unavailable.
 	DeferredMaxUnavailable = "MaxUnavailable"
 	DeferredCanary         = "Canary"
-	DeferredBudget         = "DisruptionBudget"
+	// DeferredReplacement: another machine has to be available in the place of one that goes.
+	DeferredReplacement = "ReplacementFirst"
+	DeferredBudget      = "DisruptionBudget"
 	// DeferredRepairFrozen: more is wrong than the machines that are unhealthy.
 	DeferredRepairFrozen = v1alpha1.RepairFrozenCondition
 	// DeferredRepairHeld: somebody wants to look at the machine.
@@ -51,7 +53,7 @@ const (
 )
 
 // turns are reasons for which the others wait while some are changed. It goes on by itself.
-var turns = []string{DeferredRollout, DeferredMaxUnavailable, DeferredCanary}
+var turns = []string{DeferredRollout, DeferredMaxUnavailable, DeferredCanary, DeferredReplacement}
 
 // passing are reasons that are over within moments. A status that had them would be written for each.
 var passing = []string{DeferredCacheBehind, DeferredUnconfirmed, DeferredReservation, DeferredBatch}
@@ -68,10 +70,10 @@ func (r Result) deferredFor(reason string) bool {
 
 // lasting are the deferrals that do not pass within moments. What was refused in this very round is tried again as late as what was
 // refused before.
-func lasting(result Result, outcome Outcome, t tally) []Deferral {
+func lasting(result Result, outcome Outcome) []Deferral {
 	var list []Deferral
-	if i := slices.IndexFunc(outcome.Failures, func(f Failure) bool { return !f.Passing }); i >= 0 && t.want > t.active {
-		list = append(list, Deferral{Verb: Create, Count: t.want - t.active, Reason: DeferredRefused, Message: outcome.Failures[i].Message})
+	if i := slices.IndexFunc(outcome.Failures, func(f Failure) bool { return !f.Passing }); i >= 0 {
+		list = append(list, Deferral{Verb: Create, Count: notMade(result, outcome), Reason: DeferredRefused, Message: outcome.Failures[i].Message})
 	}
 	for _, d := range result.Deferred {
 		if !slices.Contains(passing, d.Reason) {

@@ -49,6 +49,13 @@
 // shows that its machine has not answered yet, and a Node that it was cordoned; only a manager that lost its lease between the two steps, with
 // the status lost besides, could change a second one.
 //
+// # One machine in the place of another
+//
+// Machines that no change in place brings to the target give way to others that are made from it (replace.go), all of them where the
+// pool says so. Nothing is remembered about it: which machines are to go, which are to stay and are not well yet, and how many there are
+// beyond those that the pool wants, all of which a Live snapshot shows, say how many more are made, and how many go. So there is nothing
+// that a crash or a lost status could leave half done, and the reservation is what keeps two managers from making two.
+//
 // # Cached and live snapshots
 //
 // Each plan is made from what a cache has first. Where it would do something that must not rest on that, the [Result] says what has

@@ -72,12 +72,12 @@ func (r *rollout) standing(m *machine) string {
 		return fmt.Sprintf("went back from revision %s to %s: %s", failed.Revision, m.agent.Status.CurrentRevision, cmp.Or(failed.Message, failed.Reason))
 	case r.repair.patient(m) != nil:
 		return r.repair.whyUnhealthy(m)
-	case r.wants(m) && r.isFixed(m):
-		return "was made from another infrastructure than the template's is now, which no change in place brings it to: delete it to have it replaced"
 	case slices.Contains(r.spared, m):
 		return "runs revision " + m.agent.Status.CurrentRevision + " and is left alone: " + m.sparedFor()
 	case slices.Contains(r.unreachable, m):
 		return "is not heard of: it is passed over until it is"
+	case r.wants(m) && r.isReplaced(m):
+		return "is to be replaced: " + r.whyReplaced(m)
 	case r.wants(m) && !m.begun && m.settled():
 		return "runs revision " + m.agent.Status.CurrentRevision + " and is to be given " + r.target
 	default:

@@ -4,6 +4,8 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/drover-dev/drover/api/v1alpha1"
 )
 
 func TestEachMachineIsToldOf(t *testing.T) {
@@ -15,6 +17,7 @@ func TestEachMachineIsToldOf(t *testing.T) {
 	elsewhere.Elsewhere = true
 	s.Contents["r-2"] = elsewhere
 	s.Machines[5].Labels["fleet.drover.dev/revision"] = "r-2"
+	s.Pool.Spec.Template.Spec.InfrastructureRef = v1alpha1.InfrastructureReference{Kind: "LocalMachineTemplate", Name: "large"}
 
 	name := func(i int) string { return s.Machines[i].Name }
 	want := []Standing{
@@ -23,7 +26,7 @@ func TestEachMachineIsToldOf(t *testing.T) {
 		{name(2), "is not heard of: it is passed over until it is"},
 		{name(3), "runs revision r1"},
 		{name(4), "runs revision r0 and is to be given r1"},
-		{name(5), "was made from another infrastructure than the template's is now, which no change in place brings it to: delete it to have it replaced"},
+		{name(5), "is to be replaced: it was made from another infrastructure than LocalMachineTemplate large is now, which no change in place brings it to"},
 		{name(6), "is being deleted"},
 	}
 	told := Explain(s)

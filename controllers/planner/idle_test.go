@@ -15,7 +15,7 @@ import (
 // TestAPoolThatCanDoNothingIsLeftAlone, in whatever state its machines are, silent ones above all: once their agents and
 // Cluster API do nothing more, a round asks for no other one, and writes nothing.
 func TestAPoolThatCanDoNothingIsLeftAlone(t *testing.T) {
-	const seeds, settled = 5000, 5
+	const seeds, settled = 5000, 8
 	for seed := range uint64(seeds) {
 		s := anyPool(rand.New(rand.NewPCG(seed, 7))) //nolint:gosec // for the same pools each time
 		for range settled {
@@ -77,14 +77,21 @@ func anyPool(rng *rand.Rand) Snapshot {
 func takeRound(s *Snapshot) Result {
 	s.Confirmed = false
 	result := Plan(*s)
-	if len(result.Confirm) > 0 {
-		s.Confirmed = true
+	if len(result.Confirm) > 0 || result.Live {
+		s.Confirmed, s.Live = true, true
 		result = Plan(*s)
 	}
+	made := slices.Clone(s.Machines)
 	for _, a := range result.Actions {
 		switch a.Verb {
 		case Release:
-			s.Machines = slices.DeleteFunc(slices.Clone(s.Machines), func(m *clusterv1.Machine) bool { return m.Name == a.Name })
+			made = slices.DeleteFunc(made, func(m *clusterv1.Machine) bool { return m.Name == a.Name })
+		case Create:
+			made = append(made, newMachine(a.Ordinal, unready, func(m *clusterv1.Machine) { m.Labels[v1alpha1.RevisionLabel] = a.Revision }))
+		case Delete:
+			i := slices.IndexFunc(made, func(m *clusterv1.Machine) bool { return m.Name == a.Name })
+			made[i] = made[i].DeepCopy()
+			leaving(made[i])
 		case Uncordon:
 			s.Cordoned[a.Name] = false
 		case Update:
@@ -95,6 +102,9 @@ func takeRound(s *Snapshot) Result {
 		}
 	}
 	s.Pool = s.Pool.DeepCopy()
-	s.Pool.Status, _ = Report(*s, result, Outcome{Updated: result.Of(Update)})
+	s.Pool.Status, _ = Report(*s, result, Outcome{
+		Created: result.Of(Create), Deleted: result.Of(Delete), Updated: result.Of(Update), ReservationFinished: result.FinishReservation,
+	})
+	s.Machines, s.Live = made, false
 	return result
 }

@@ -10,7 +10,7 @@ import (
 
 // done says that every machine runs the target, or was told to and is on its way there for the first time.
 func (r *rollout) done() bool {
-	return len(r.waiting)+len(r.unreachable)+len(r.spared)+len(r.fixed) == 0 && r.failed == nil && len(r.begunMembers()) == 0
+	return len(r.waiting)+len(r.unreachable)+len(r.spared)+len(r.replaced) == 0 && r.failed == nil && len(r.begunMembers()) == 0
 }
 
 func (r *rollout) begunMembers() []*machine {
@@ -25,7 +25,7 @@ func (r *rollout) begunMembers() []*machine {
 
 // notUpdated says how many machines have yet to run the target, as the end of a sentence.
 func (r *rollout) notUpdated() string {
-	if n := len(r.waiting) + len(r.unreachable) + len(r.spared) + len(r.fixed); n > 0 {
+	if n := len(r.waiting) + len(r.unreachable) + len(r.spared) + len(r.replaced); n > 0 {
 		return " and " + counted(n, "that does not run its template yet", "that do not run its template yet")
 	}
 	return ""
@@ -36,7 +36,7 @@ func judgeRolledBack(r *rollout, _ Result, _ Outcome, t tally) *verdict {
 	if r.failed == nil {
 		return nil
 	}
-	held := len(r.waiting) + len(r.unreachable) + max(0, t.want-t.active)
+	held := len(r.waiting) + len(r.unreachable) + len(r.replaced) + max(0, t.want-t.active)
 	return &verdict{reason: v1alpha1.ReasonRolledBack, message: r.failedMessage(held), stalled: true}
 }
 
@@ -53,14 +53,14 @@ func judgeUpdateFailures(_ *rollout, _ Result, outcome Outcome, _ tally) *verdic
 // judgeUpdate answers while machines are on their way to the target.
 func judgeUpdate(r *rollout, result Result, outcome Outcome, t tally) *verdict {
 	begun := r.begunMembers()
-	if len(r.waiting)+len(r.unreachable)+len(begun)+len(outcome.Updated)+len(outcome.Drains) == 0 {
+	if len(r.waiting)+len(r.unreachable)+len(begun)+len(outcome.Updated)+len(outcome.Drains) == 0 && !r.isReplacing() {
 		return nil
 	}
 	message := machinesOf(r.updated, t.want, "runs", "run") + " revision " + r.target
 	if canary := r.canary.says(); canary != "" {
 		message += "; " + canary
 	}
-	for _, why := range []func(*rollout, Result, Outcome, []*machine) string{saysBegun, saysDeferred, saysUnreachable} {
+	for _, why := range []func(*rollout, Result, Outcome, []*machine) string{saysBegun, saysReplaced, saysDeferred, saysUnreachable} {
 		if words := why(r, result, outcome, begun); words != "" {
 			return &verdict{reason: v1alpha1.ReasonUpdating, message: message + "; " + words, progressing: true}
 		}
@@ -88,10 +88,13 @@ func saysBegun(r *rollout, _ Result, outcome Outcome, begun []*machine) string {
 	return strings.Join(sample(states), ", ")
 }
 
+// saidElsewhere are reasons of deferrals of which a message says besides how far that is which the others wait for.
+var saidElsewhere = []string{DeferredUnconfirmed, DeferredCanary, DeferredReplacement}
+
 // saysDeferred says what the next one waits for.
 func saysDeferred(_ *rollout, result Result, _ Outcome, _ []*machine) string {
 	for _, d := range result.Deferred {
-		if d.Verb == Update && d.Reason != DeferredUnconfirmed && d.Reason != DeferredCanary { // It is said how far that one is.
+		if (d.Verb == Update || d.Verb == Delete) && !slices.Contains(saidElsewhere, d.Reason) {
 			return fmt.Sprintf("%s: %s", counted(d.Count, "waits", "wait"), d.Message)
 		}
 	}
@@ -116,26 +119,4 @@ func named(members []*machine, name string) bool {
 		}
 	}
 	return false
-}
-
-// judgeFixed answers when all is done but for machines that have to be replaced.
-func judgeFixed(r *rollout, _ Result, _ Outcome, t tally) *verdict {
-	if len(r.fixed) == 0 {
-		return nil
-	}
-	var names []string
-	for _, m := range r.fixed {
-		names = append(names, m.Name)
-	}
-	ref := r.Pool.Spec.Template.Spec.InfrastructureRef
-	them, cure := "it", "Delete this Machine; it is replaced by one of the present template"
-	if len(r.fixed) > 1 {
-		them, cure = "them", "Delete these Machines, one after the other; each is replaced by one of the present template"
-	}
-	return &verdict{
-		reason: v1alpha1.ReasonReplacementNeeded,
-		message: fmt.Sprintf("%s made from another infrastructure than %s %s is now, which no change in place brings %s to: %s. %s",
-			machinesOf(len(r.fixed), t.want, "was", "were"), ref.Kind, ref.Name, them, strings.Join(sample(names), ", "), cure),
-		stalled: true,
-	}
 }

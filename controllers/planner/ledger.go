@@ -10,7 +10,7 @@ import (
 type check func(*ledger, *Proposal) (reason, message string)
 
 // checks are asked in this order. The first that objects is the reason kept.
-var checks = []check{cacheBehind, paused, stopped, poolDeleting, stalled, refused, repairWaits, rolledBack, doNotDisrupt, canaryFirst, tooManyUnavailable, overBudget, unconfirmed, batchFull, unnamed}
+var checks = []check{cacheBehind, paused, stopped, poolDeleting, stalled, refused, repairWaits, rolledBack, doNotDisrupt, canaryFirst, replacementFirst, tooManyUnavailable, overBudget, unconfirmed, batchFull, unnamed}
 
 // ledger admits or defers what the proposers propose. Every change to a machine goes through it.
 type ledger struct {
@@ -21,6 +21,8 @@ type ledger struct {
 	deferred []Deferral
 	// admitted is how many were, disrupted how many of these disrupt a node.
 	admitted, disrupted map[Verb]int
+	// replaced is how many machines are made for others that go, and how many of these go, by this plan.
+	replaced map[Verb]int
 	// busy are the machines that something is done to.
 	busy map[string]bool
 	// unavailable is unavailability's.
@@ -38,7 +40,7 @@ type ledger struct {
 }
 
 func newLedger(f *fleet) *ledger {
-	return &ledger{fleet: f, admitted: map[Verb]int{}, disrupted: map[Verb]int{}, busy: map[string]bool{}}
+	return &ledger{fleet: f, admitted: map[Verb]int{}, disrupted: map[Verb]int{}, replaced: map[Verb]int{}, busy: map[string]bool{}}
 }
 
 // admitAll goes through what is proposed, the most urgent first. One thing is done to a machine at a time: what is proposed
@@ -89,7 +91,7 @@ func (l *ledger) wait(p *Proposal, reason, message string) {
 // foresee counts what waits for a read from the API server alone as if it began. What is asked to be read is so what a plan after that
 // read is about, unless that shows something else.
 func (l *ledger) foresee(p *Proposal) {
-	if p.Verb == Update || p.Verb == Uncordon || p.Cause == Repair {
+	if p.needsConfirmation() {
 		l.unconfirmed = append(l.unconfirmed, p.Name)
 	}
 	l.take(p)
@@ -122,17 +124,13 @@ func cacheBehind(l *ledger, _ *Proposal) (string, string) {
 // be behind; this is about those of the leader before us. Nor does a change of a node begin on that ground.
 func unconfirmed(l *ledger, p *Proposal) (string, string) {
 	switch {
-	case p.Verb == Update, p.Verb == Uncordon:
-		if l.isConfirmed(p.Name) {
-			return "", ""
-		}
+	case p.needsConfirmation() && !l.isConfirmed(p.Name):
 		return DeferredUnconfirmed, "the pool and those of its nodes that are changed were not read from the API server"
-	case p.Cause == Repair && !l.isConfirmed(p.Name):
-		return DeferredUnconfirmed, "the machine that is repaired was not read from the API server"
-	case p.Verb == Release, l.Live:
+	case p.needsLive() && !l.Live:
+		return DeferredUnconfirmed, "the machines were not read from the API server"
+	default:
 		return "", ""
 	}
-	return DeferredUnconfirmed, "the machines were not read from the API server"
 }
 
 // paused lets releases through: they finish what a user began by deleting a Machine.
@@ -146,7 +144,7 @@ func paused(l *ledger, p *Proposal) (string, string) {
 // stopped holds whatever disrupts a node, for whatever cause. What is lacking is made, which whoever stops a fleet may need, and what
 // is over, or never began, is tidied up.
 func stopped(l *ledger, p *Proposal) (string, string) {
-	if l.Stopped == "" || !p.Disrupts {
+	if l.Stopped == "" || !p.Disrupts && !p.replaces() {
 		return "", ""
 	}
 	return DeferredStopped, l.Stopped
@@ -160,7 +158,7 @@ func poolDeleting(l *ledger, p *Proposal) (string, string) {
 }
 
 func stalled(l *ledger, p *Proposal) (string, string) {
-	if p.Verb != Create && p.Verb != Update {
+	if p.Verb != Create && p.Verb != Update && !p.replaces() {
 		return "", ""
 	}
 	if len(l.Problems) > 0 {
@@ -172,9 +170,10 @@ func stalled(l *ledger, p *Proposal) (string, string) {
 	return "", ""
 }
 
-// refused keeps each event of a pool from trying again what a quota or a policy does not allow.
+// refused keeps each event of a pool from trying again what a quota or a policy does not allow. Nor does a machine go then of which
+// another is only made after it.
 func refused(l *ledger, p *Proposal) (string, string) {
-	if l.Refused == nil || p.Verb != Create {
+	if l.Refused == nil || p.Verb != Create && !l.replacement.goesFirst(p) {
 		return "", ""
 	}
 	return DeferredRefused, l.Refused.Message

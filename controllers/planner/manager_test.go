@@ -235,12 +235,10 @@ func (m *manager) check(s Snapshot, result Result) {
 			m.fail("%s is made although a foreign Node has that name", a.Name)
 		}
 	}
-	if n := len(result.Of(Create)); n > max(0, f.want()-len(f.active)) {
-		m.fail("%d are made and %d are lacking", n, f.want()-len(f.active))
+	if n := len(result.Of(Create)); n > max(0, f.want()+maxSurge(s.Pool)-len(f.active)) {
+		m.fail("%d are made, %d are there, and the pool wants %d and a surge of %d", n, len(f.active), f.want(), maxSurge(s.Pool))
 	}
-	if n := len(result.Of(Delete)); result.Repair == nil && n > max(0, len(f.active)-f.want()) {
-		m.fail("%d are deleted and %d are too many", n, len(f.active)-f.want())
-	}
+	m.checkDeletes(f, result)
 	if next := s.Pool.Status.NextOrdinal; next != nil && result.NextOrdinal < *next {
 		m.fail("nextOrdinal shrinks from %d to %d", *next, result.NextOrdinal)
 	}
@@ -260,6 +258,47 @@ func (m *manager) leavesAlone(s Snapshot, a Action) bool {
 	return false
 }
 
+// checkDeletes holds what goes to what the pool wants: a machine that works goes as there are too many, or when another one is well in its
+// place. Without a surge others may be lacking or not well, as many as may be unavailable.
+func (m *manager) checkDeletes(f *fleet, result Result) {
+	surplus, spare, missed := 0, len(f.active)-f.want(), 0
+	for _, a := range result.Of(Delete) {
+		one := f.active[slices.IndexFunc(f.active, func(one *machine) bool { return one.Name == a.Name })]
+		switch {
+		case a.Cause == Repair: // which checkRepair is about
+		case a.Cause == ScaleDown || a.Cause == PoolDeletion:
+			surplus++
+		case one.told == f.Revision && f.rollout.target == f.Revision:
+			m.fail("%s runs what the template says, and is replaced", a.Name)
+		case one.joined():
+			missed++
+		case !one.joined():
+			spare-- // it is none that anybody has
+		}
+	}
+	if surplus > max(0, len(f.active)-f.want()) {
+		m.fail("%d are deleted and %d are too many", surplus, len(f.active)-f.want())
+	}
+	if missed == 0 {
+		return
+	}
+	unwell := 0
+	for _, one := range f.active {
+		gone := slices.ContainsFunc(result.Of(Delete), func(a Action) bool { return a.Name == one.Name })
+		if !gone && one.told == f.rollout.target && !one.well() {
+			unwell++
+		}
+	}
+	m.replaced += missed
+	limit := spare - surplus - unwell
+	if maxSurge(f.Pool) == 0 {
+		limit = maxUnavailable(f.Pool) - max(0, -spare)
+	}
+	if missed > limit {
+		m.fail("%d are replaced: %d machines are there and %d wanted, %d go as they are too many, and %d that are to stay are not well", missed, len(f.active), f.want(), surplus, unwell)
+	}
+}
+
 // checkRest allows for one plan in a row that does nothing and wants the next one at once.
 func (m *manager) checkRest(s Snapshot, result Result) {
 	if len(result.Actions) > 0 || result.RequeueAfter != nextBatch {
@@ -274,7 +313,9 @@ func (m *manager) checkRest(s Snapshot, result Result) {
 
 // apply queues the writes of a plan.
 func (m *manager) apply(s Snapshot, result Result) {
-	want, alone, handDeleted := newFleet(s).want(), len(m.managers) == 1, m.handDeleted
+	planned := newFleet(s)
+	want, alone, handDeleted := planned.want(), len(m.managers) == 1, m.handDeleted
+	room := want + maxSurge(s.Pool)
 	exclusive := func() bool { return alone && len(m.managers) == 1 }
 	base := s.Pool
 	m.queue(result.Record, func() bool {
@@ -304,7 +345,7 @@ func (m *manager) apply(s Snapshot, result Result) {
 			if m.machineGone(a.Name) {
 				m.fail("the replay would make %s again", a.Name)
 			}
-			m.createMachine(a.Name, a.Revision, want, exclusive())
+			m.createMachine(a.Name, a.Revision, room, exclusive())
 			m.created[a.Name] = true
 			return true
 		})
@@ -322,7 +363,11 @@ func (m *manager) apply(s Snapshot, result Result) {
 			m.queueRepair(s, a, result.Repair, &base, want, handDeleted, exclusive)
 			continue
 		}
-		m.queue(true, func() bool { m.deleteMachine(a, want, handDeleted, exclusive()); return true })
+		least := want
+		if a.Class == disruption.Replace && (maxSurge(s.Pool) == 0 || len(planned.replacement.unborn) > 0) {
+			least = 0 // What goes first, or never was a node, may be missed.
+		}
+		m.queue(true, func() bool { m.deleteMachine(a, least, handDeleted, exclusive()); return true })
 	}
 	for _, a := range result.Of(Release) {
 		m.queue(true, func() bool { m.release(a); return true })

@@ -38,6 +38,32 @@ func (r *rollout) wellSince(m *machine) time.Time {
 	return since
 }
 
+// isSteady says that a machine is well for as long as one that was made has to be, before another goes for it.
+func (r *rollout) isSteady(m *machine) bool { return m.well() && !r.Now.Before(r.steadyFrom(m)) }
+
+// steadyFrom is from when on a machine that is well is steady.
+func (r *rollout) steadyFrom(m *machine) time.Time {
+	ready := meta.FindStatusCondition(m.Status.Conditions, clusterv1.MachineReadyCondition)
+	if ready == nil {
+		return time.Time{}
+	}
+	return ready.LastTransitionTime.Add(time.Duration(ptr.Deref(r.Pool.Spec.Rollout.MinReadySeconds, 0)) * time.Second)
+}
+
+// untilSteady is how long it is until the next machine is that others may wait for; zero for never.
+func (r *rollout) untilSteady() time.Duration {
+	var after time.Duration
+	if len(r.waiting)+len(r.replaced) == 0 || ptr.Deref(r.Pool.Spec.Rollout.MinReadySeconds, 0) == 0 {
+		return after
+	}
+	for _, m := range r.active {
+		if m.well() && !r.isSteady(m) {
+			after = sooner(after, r.steadyFrom(m).Sub(r.Now))
+		}
+	}
+	return after
+}
+
 // rests says that a machine's change is over but for the time that it has to stay well.
 func (r *rollout) rests(m *machine) bool { return r.arrived(m) && r.Now.Before(r.restsUntil(m)) }
 

@@ -58,7 +58,7 @@ func wantsLive(f *fleet, result Result) bool {
 // requeue is when to plan again without being told to.
 func requeue(f *fleet, result Result) time.Duration {
 	for _, d := range result.Deferred {
-		if d.Reason == DeferredBatch || d.Reason == DeferredReservation || d.Reason == DeferredUnconfirmed && d.Verb != Update && d.Verb != Uncordon {
+		if d.Reason == DeferredBatch || d.Reason == DeferredReservation || d.Reason == DeferredUnconfirmed && !f.Live && d.Verb != Update && d.Verb != Uncordon {
 			return nextBatch
 		}
 	}

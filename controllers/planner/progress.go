@@ -72,11 +72,11 @@ func (r *rollout) phase() v1alpha1.RolloutPhase {
 
 // soonest is how long it is until something is to be done that no event tells of; zero for never.
 func (r *rollout) soonest() time.Duration {
-	var after time.Duration
+	after := r.untilSteady()
 	for _, m := range r.resting() {
 		after = sooner(after, r.restsUntil(m).Sub(r.Now))
 	}
-	if r.canary.isSoaking() && len(r.waiting) > 0 {
+	if r.canary.isSoaking() && len(r.waiting)+len(r.replaced) > 0 {
 		after = sooner(after, r.canary.soaks.Sub(r.Now))
 	}
 	return after

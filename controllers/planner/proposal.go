@@ -1,5 +1,7 @@
 package planner
 
+import "github.com/drover-dev/drover/api/disruption"
+
 // Proposal is an Action that a proposer would take. Whether it is taken is for the ledger to say.
 type Proposal struct {
 	// Action is what would be done. A Create has neither name nor ordinal yet: the reservation gives these to the machines
@@ -29,6 +31,21 @@ const (
 	Rollout Cause = "Rollout"
 )
 
+// replaces says that a machine is made, or goes, as one takes the place of another.
+func (p *Proposal) replaces() bool {
+	return p.Class == disruption.Replace && (p.Verb == Create || p.Verb == Delete)
+}
+
+// needsConfirmation says that a proposal rests on what the API server says of that machine, its NodeAgent and the pool.
+func (p *Proposal) needsConfirmation() bool {
+	return p.Verb == Update || p.Verb == Uncordon || p.Cause == Repair || p.Verb == Delete && p.replaces()
+}
+
+// needsLive says that it rests on how many machines there are.
+func (p *Proposal) needsLive() bool {
+	return p.Verb == Create || p.Verb == Discard || p.Verb == Delete
+}
+
 // Urgency orders proposals: the lower goes first. Of several about one machine the first that is admitted is taken.
 type Urgency int
 
@@ -49,7 +66,7 @@ const (
 type proposer func(*fleet) []Proposal
 
 // proposers are all that want to change a pool's machines.
-var proposers = []proposer{proposeScaleUp, proposeDiscard, proposeScaleDown, proposeRepair, proposeRelease, proposeUncordon, proposeUpdate}
+var proposers = []proposer{proposeScaleUp, proposeDiscard, proposeScaleDown, proposeRepair, proposeRelease, proposeUncordon, proposeReplace, proposeUpdate}
 
 // propose is what all of them would do.
 func propose(f *fleet) []Proposal {

@@ -79,7 +79,7 @@ func Report(s Snapshot, result Result, outcome Outcome) (v1alpha1.NodePoolStatus
 	tally := count(f, outcome)
 	status.Rollout = rolloutStatus(f.rollout, result, outcome, tally)
 	tally.writeTo(&status, f)
-	deferred := lasting(result, outcome, tally)
+	deferred := lasting(result, outcome)
 	status.Disruption = budgetStatus(disruptionStatus(deferred), f, result, outcome)
 	setConditions(&status, f, result, outcome, tally, blockedDrains(f, outcome))
 	return status, append(events(s, result, outcome, status), deferralEvents(s.Pool.Status, status, deferred)...)

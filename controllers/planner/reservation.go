@@ -25,7 +25,7 @@ type reservation struct {
 
 func newReservation(f *fleet) *reservation {
 	r := &reservation{fleet: f, revision: f.rollout.madeFrom()}
-	if lacking := f.want() - len(f.active); r.isOpen() {
+	if lacking := max(0, f.want()-len(f.active)) + len(f.replacement.uncovered()); r.isOpen() {
 		r.goOn(lacking)
 	} else {
 		r.begin(min(lacking, MaxBatch))

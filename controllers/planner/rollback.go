@@ -47,7 +47,7 @@ func (r *rollout) failure() *v1alpha1.FailedRollout {
 
 // toRevert is how many machines were given what failed, and have yet to run what they are given again.
 func (r *rollout) toRevert() int {
-	n := len(r.waiting) + len(r.unreachable) + len(r.spared)
+	n := len(r.waiting) + len(r.unreachable) + len(r.spared) + len(r.replaced)
 	for _, m := range r.begunMembers() {
 		if !r.wants(m) {
 			n++

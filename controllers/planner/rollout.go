@@ -34,8 +34,10 @@ type rollout struct {
 	unreachable []*machine
 	// spared would be given it if somebody did not ask to leave them alone.
 	spared []*machine
-	// fixed are those that no change in place can bring to the target.
-	fixed []*machine
+	// replaced are those that give way to others made from the target, as no change in place brings them there or none is to. unheard is
+	// how many of the unreachable would be.
+	replaced []*machine
+	unheard  int
 	// failed is the first that went back from the target; nil for none.
 	failed *machine
 	// doubted is the first that failed by the target and has not proved it since, failed or one that tries it again; nil for none.
@@ -90,10 +92,13 @@ func (r *rollout) sort(m *machine) {
 	}
 	switch {
 	case !r.wants(m):
-	case r.isFixed(m):
-		r.fixed = append(r.fixed, m)
 	case m.spared():
 		r.spared = append(r.spared, m)
+	case r.isReplaced(m) && m.silent() && m.joined():
+		r.unreachable = append(r.unreachable, m)
+		r.unheard++
+	case r.isReplaced(m):
+		r.replaced = append(r.replaced, m)
 	case m.silent() && !held && !m.begun:
 		r.unreachable = append(r.unreachable, m)
 	default:
@@ -145,12 +150,14 @@ func (r *rollout) outdated(m *machine) bool { return r.target != "" && m.told !=
 
 // isFixed says that a machine was made from something else than the target's machines are, as far as is known.
 func (r *rollout) isFixed(m *machine) bool {
+	return m.Labels[v1alpha1.RevisionLabel] != r.target && (r.isMadeElsewhere(m) || r.class(m) == disruption.Replace)
+}
+
+// isMadeElsewhere says the same of a machine of which nothing but its Machine may be there.
+func (r *rollout) isMadeElsewhere(m *machine) bool {
 	made := m.Labels[v1alpha1.RevisionLabel]
-	if made == r.target {
-		return false
-	}
 	from, known := r.Contents[made]
-	return !known || from.Elsewhere || r.class(m) == disruption.Replace
+	return made != r.target && (!known || from.Elsewhere)
 }
 
 // holds says that all others wait for a machine.
@@ -174,7 +181,7 @@ func (r *rollout) holds(m *machine) bool {
 // a change that has begun: that one waits for it. Empty: there is none.
 func (r *rollout) uncured() string {
 	for _, m := range r.open {
-		if !m.unproven() || !r.wants(m) || r.isFixed(m) {
+		if !m.unproven() || !r.wants(m) || r.isReplaced(m) {
 			return ""
 		}
 	}

@@ -13,17 +13,14 @@ import (
 
 // proposeScaleDown deletes the machines that the pool has too many of; all, when the pool is being deleted.
 func proposeScaleDown(f *fleet) []Proposal {
-	surplus := len(f.active) - f.want()
-	if surplus <= 0 {
-		return nil
-	}
+	surplus := f.replacement.surplus
 	cause := ScaleDown
 	if f.deleting() {
 		cause = PoolDeletion
 	}
-	proposals := make([]Proposal, 0, surplus)
+	proposals := make([]Proposal, 0, len(surplus))
 	reasons := map[claim]string{}
-	for _, v := range victims(f)[:surplus] {
+	for _, v := range surplus {
 		if reasons[v.claim] == "" {
 			reasons[v.claim] = f.whyDeleted(v.claim)
 		}

@@ -44,7 +44,7 @@ func TestSimulation(t *testing.T) {
 		for what, n := range map[string]int{
 			"plans": total.plans, "writes": total.writes, "crashes": total.crashes, "edits": total.edits,
 			"deaths": total.deaths, "lost statuses": total.lost, "double leaders": total.doubles, "conflicts": total.conflicts, "replays": total.replays,
-			"updates": total.updates, "commits": total.commits, "rollbacks": total.rollbacks, "silences": total.silences, "confirmed plans": total.confirms, "drains": total.drains, "nodes changed beside others": total.together, "rollouts that did not get on": total.overdue,
+			"updates": total.updates, "commits": total.commits, "rollbacks": total.rollbacks, "silences": total.silences, "confirmed plans": total.confirms, "drains": total.drains, "nodes changed beside others": total.together, "rollouts that did not get on": total.overdue, "machines replaced": total.replaced,
 			"plans about other machines than were read": total.others, "repairs": total.repairs, "partitions": total.partitions,
 		} {
 			if n == 0 {
@@ -55,7 +55,7 @@ func TestSimulation(t *testing.T) {
 }
 
 // tallies are what the simulation went through.
-type tallies struct{ plans, writes, crashes, stale, edits, deaths, doubles, conflicts, replays, taken, machines, crippled, lost, repairs, partitions, updates, commits, rollbacks, silences, confirms, drains, together, overdue, others int }
+type tallies struct{ plans, writes, crashes, stale, edits, deaths, doubles, conflicts, replays, taken, machines, crippled, lost, repairs, partitions, updates, commits, rollbacks, silences, confirms, drains, together, overdue, others, replaced int }
 
 func (t *tallies) add(o tallies) {
 	t.plans += o.plans
@@ -82,11 +82,12 @@ func (t *tallies) add(o tallies) {
 	t.together += o.together
 	t.others += o.others
 	t.overdue += o.overdue
+	t.replaced += o.replaced
 }
 
 func (t tallies) String() string {
-	return fmt.Sprintf("%d plans, %d writes, %d machines; faults: %d crashes, %d stale reads, %d conflicts, %d double leaders, %d replays, %d deaths, %d names taken, %d machines crippled by double leaders, %d statuses lost or set back, %d silent, %d partitions; %d machines replaced by repair, %d nodes changed, %d of them beside others, %d commits, %d went back, %d drains; %d edits by users",
-		t.plans, t.writes, t.machines, t.crashes, t.stale, t.conflicts, t.doubles, t.replays, t.deaths, t.taken, t.crippled, t.lost, t.silences, t.partitions, t.repairs, t.updates, t.together, t.commits, t.rollbacks, t.drains, t.edits)
+	return fmt.Sprintf("%d plans, %d writes, %d machines; faults: %d crashes, %d stale reads, %d conflicts, %d double leaders, %d replays, %d deaths, %d names taken, %d machines crippled by double leaders, %d statuses lost or set back, %d silent, %d partitions; %d machines replaced by repair, %d nodes changed, %d of them beside others, %d commits, %d went back, %d drains, %d machines replaced by others; %d edits by users",
+		t.plans, t.writes, t.machines, t.crashes, t.stale, t.conflicts, t.doubles, t.replays, t.deaths, t.taken, t.crippled, t.lost, t.silences, t.partitions, t.repairs, t.updates, t.together, t.commits, t.rollbacks, t.drains, t.replaced, t.edits)
 }
 
 // run goes that many random steps, then heals the world and waits for it to settle.

@@ -98,6 +98,8 @@ type fleet struct {
 	rollout *rollout
 	// repair is what is seen of the machines' health.
 	repair *repair
+	// replacement is how far machines are that give way to others.
+	replacement *replacement
 	// reservation has the ordinals for machines that are made.
 	reservation *reservation
 }
@@ -106,6 +108,7 @@ func newFleet(s Snapshot) *fleet {
 	f := takeApart(s)
 	f.budgets, f.badBudgets = budget.Understand(s.Pool.Spec.Disruption.Budgets)
 	f.rollout = newRollout(f)
+	f.replacement = newReplacement(f)
 	f.repair = newRepair(f)
 	f.reservation = newReservation(f)
 	return f

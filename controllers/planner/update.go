@@ -22,8 +22,12 @@ func proposeUpdate(f *fleet) []Proposal {
 		if r.reverts() {
 			change.reason = r.whyReverted()
 		}
+		verb := Update
+		if r.isReplaced(m) { // one that is spared, and so waits
+			verb, change = Delete, r.replaces(m)
+		}
 		proposals = append(proposals, Proposal{Urgency: urgencyChange, Disrupts: m.joined(), Action: Action{
-			Verb: Update, Cause: Rollout, Name: m.Name, UID: m.UID, Revision: r.target,
+			Verb: verb, Cause: Rollout, Name: m.Name, UID: m.UID, Revision: r.target,
 			Class: change.class, Reason: change.reason,
 		}})
 	}
@@ -50,7 +54,7 @@ func proposeUncordon(f *fleet) []Proposal {
 
 // isDrainedFor says that a machine is to be given the target, for which its pods have to go.
 func (r *rollout) isDrainedFor(m *machine) bool {
-	return r.wants(m) && !r.isFixed(m) && !m.spared() && r.class(m) == disruption.Drain
+	return r.wants(m) && !r.isReplaced(m) && !m.spared() && r.class(m) == disruption.Drain
 }
 
 // whyUpdated names what changed and what comes of it.
@@ -83,13 +87,16 @@ func whyUpdated(changes []disruption.Change) string {
 // rolledBack ends a rollout at the first machine that went back, also while that one tries again. It holds for machines to be
 // made as well, unless these are made from what is known to be good.
 func rolledBack(l *ledger, p *Proposal) (string, string) {
-	r := l.rollout
+	r, given := l.rollout, p.Revision
+	if p.replaces() {
+		given = r.target
+	}
 	switch {
-	case p.Verb != Update && p.Verb != Create:
+	case given == "":
 		return "", ""
-	case r.doubted != nil && p.Revision == r.target:
+	case r.doubted != nil && given == r.target:
 		return DeferredRolledBack, r.doubted.Name + " went back from revision " + r.target
-	case r.condemned != nil && p.Revision == r.Revision:
+	case r.condemned != nil && given == r.Revision:
 		return DeferredRolledBack, r.condemned.Machine + " went back from revision " + r.Revision
 	}
 	return "", ""
@@ -98,10 +105,17 @@ func rolledBack(l *ledger, p *Proposal) (string, string) {
 // begun are the machines whose change has begun and is not over, or begins with this plan.
 func (l *ledger) begun() []string { return l.unavailability().begun }
 
-// begin notes that the change of a machine begins.
+// begin notes that the change of a machine begins, or that it is replaced.
 func (l *ledger) begin(p *Proposal) {
-	if p.Verb == Update && p.Disrupts {
+	switch {
+	case !p.Disrupts && !p.replaces():
+	case p.Verb == Update:
 		l.unavailability().begin(p.Name)
+	case p.Verb == Delete && l.unavailable != nil:
+		l.unavailable.deleted++
+	}
+	if p.replaces() && (p.Disrupts || p.Verb == Create) {
+		l.replaced[p.Verb]++
 	}
 }
 
@@ -122,7 +136,7 @@ func (r *rollout) isOver(m *machine) bool { return r.arrived(m) && !r.Now.Before
 
 // arrived says the same, but that it may have been well for too short a time.
 func (r *rollout) arrived(m *machine) bool {
-	return !r.holds(m) && !m.cordoned && (!r.wants(m) || (m.spared() || r.isFixed(m)) && m.well())
+	return !r.holds(m) && !m.cordoned && (!r.wants(m) || (m.spared() || r.isReplaced(m)) && m.well())
 }
 
 // updating is what the pool's status names as being changed after a plan. Without a confirmed snapshot it stays as it was. Confirm has

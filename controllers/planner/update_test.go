@@ -277,7 +277,7 @@ func TestAPoolTellsOfItsRollout(t *testing.T) {
 		},
 		{
 			"one cannot be changed", isUpdating(), as(runs(0, "r0"), runs(1, "r1")), func(s *Snapshot) { s.Contents["r0"] = Content{Spec: s.Contents["r0"].Spec, Elsewhere: true} },
-			v1alpha1.StalledCondition, v1alpha1.ReasonReplacementNeeded, []string{"1 of 2 machines", first, "Delete this Machine", "replaced by one of the present template"},
+			v1alpha1.ReconcilingCondition, v1alpha1.ReasonUpdating, []string{"1 of 2 machines runs revision r1; 1 is to be replaced"},
 		},
 		{"all run it", isUpdating(), as(runs(0, "r1"), runs(1, "r1")), nil, v1alpha1.ReadyCondition, v1alpha1.ReasonAllReplicasReady, []string{"2 of 2"}},
 	} {
@@ -380,11 +380,11 @@ func TestAPoolThatWentBackSaysWhatItMakes(t *testing.T) {
 		t.Errorf("no event says %q: %+v", words, events)
 	}
 	s.Contents["r0"] = Content{Spec: s.Contents["r0"].Spec, Elsewhere: true}
-	if _, message := messageOf(first(reportOf(s, Outcome{})), v1alpha1.StalledCondition); !strings.Contains(message, "(1 waits): change the template") {
+	if _, message := messageOf(first(reportOf(s, Outcome{})), v1alpha1.StalledCondition); !strings.Contains(message, "(2 wait): change the template") {
 		t.Errorf("with nothing that is known to be good it says %s", message)
 	}
-	s.Machines = s.Machines[1:] // somebody deleted the one that went back
-	if result := Plan(s); len(result.Of(Create)) != 2 || result.Of(Create)[0].Revision != "r1" {
+	s.Machines = s.Machines[1:] // somebody deleted the one that went back; the other is to be replaced
+	if result := Plan(s); len(result.Of(Create)) != 3 || result.Of(Create)[0].Revision != "r1" {
 		t.Errorf("without that machine the template is tried again: %+v", result)
 	}
 }
@@ -397,7 +397,7 @@ func TestWhatNewMachinesWaitForIsSaid(t *testing.T) {
 	s := snapshot(newPool(3, 9, isUpdating(0)), newMachine(0, outdated), newMachine(1, outdated))
 	hasAgents(runs(0, "r0", again), runs(1, "r0"))(&s)
 	name := newMachine(0).Name
-	held := "; 1 waits: " + name + " went back from revision r1, and is in Staging with revision r1"
+	held := "; 2 wait: " + name + " went back from revision r1, and is in Staging with revision r1"
 	for _, known := range []bool{true, false} {
 		s.Contents["r0"] = Content{Spec: s.Contents["r0"].Spec, Elsewhere: !known}
 		because, message := messageOf(first(reportOf(s, Outcome{})), v1alpha1.ReconcilingCondition)

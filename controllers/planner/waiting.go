@@ -59,18 +59,15 @@ func (r *rollout) saysUnderWay(result Result, outcome Outcome) string {
 
 // saysNext is what the next node waits for, or those that nobody can change.
 func (r *rollout) saysNext(result Result, outcome Outcome) string {
-	for _, d := range lasting(result, Outcome{}, tally{}) {
+	if words := saysReplaced(r, result, outcome, nil); words != "" {
+		return words
+	}
+	for _, d := range lasting(result, Outcome{}) {
 		if d.Verb == Update && d.Message != "" {
 			return d.Message
 		}
 	}
-	if words := saysUnreachable(r, result, outcome, nil); words != "" {
-		return words
-	}
-	if len(r.fixed) > 0 {
-		return counted(len(r.fixed), "machine has", "machines have") + " to be replaced, " + r.fixed[0].Name + " first"
-	}
-	return ""
+	return saysUnreachable(r, result, outcome, nil)
 }
 
 // rolloutCompletes is the pool's condition RolloutComplete. While nobody knows what the template asks for, nobody knows that.

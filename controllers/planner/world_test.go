@@ -275,15 +275,23 @@ func (w *world) userEdits() {
 		seconds := int32(5 + w.rng.IntN(20)) //nolint:gosec // small
 		w.note("user: progressDeadlineSeconds %d", seconds)
 		w.writePool("", func(p *v1alpha1.NodePool) { hasDeadline(seconds)(p); p.Generation++ })
+	case n == 22:
+		surge := surges[w.rng.IntN(len(surges))]
+		w.note("user: maxSurge %s", surge)
+		w.writePool("", func(p *v1alpha1.NodePool) { maySurge(surge)(p); p.Generation++ })
+	case n == 23:
+		strategy := []v1alpha1.RolloutStrategy{v1alpha1.RolloutInPlace, v1alpha1.RolloutReplace}[w.rng.IntN(2)]
+		w.note("user: strategy %s", strategy)
+		w.writePool("", func(p *v1alpha1.NodePool) { p.Spec.Rollout.Strategy = strategy; p.Generation++ })
 	case n == 20:
 		most := mostUnavailable[w.rng.IntN(len(mostUnavailable))]
 		w.note("user: maxUnavailable %s", most)
 		w.writePool("", func(p *v1alpha1.NodePool) { mayMiss(most)(p); p.Generation++ })
-	case n < 9:
+	case n < 7:
 		replicas := int32(w.rng.IntN(8)) //nolint:gosec // small
 		w.note("user: replicas %d", replicas)
 		w.writePool("", func(p *v1alpha1.NodePool) { p.Spec.Replicas = &replicas; p.Generation++ })
-	case n < 12:
+	case n < 9:
 		paused := w.rng.IntN(3) == 0
 		w.note("user: paused %t", paused)
 		w.writePool("", func(p *v1alpha1.NodePool) { p.Spec.Paused = &paused; p.Generation++ })
@@ -304,6 +312,9 @@ func (w *world) userEdits() {
 	}
 }
 
+// surges are what users let a pool have beyond what it wants.
+var surges = []string{"0", "1", "2", "50%", "100%"}
+
 // mostUnavailable are what users let be unavailable at once.
 var mostUnavailable = []string{"1", "2", "3", "10%", "60%", "100%"}
 
@@ -315,12 +326,9 @@ func (w *world) heal() {
 	w.writePool("", func(p *v1alpha1.NodePool) { p.Spec.Paused = nil })
 	clear(w.bad)
 	clear(w.silent)
-	w.revision = "r4" // No machine went back from it. Those of another infrastructure are replaced by hand.
+	w.revision = "r4" // No machine went back from it.
 	for _, m := range w.machines.list() {
 		w.writeMachine(m.Name, func(m *clusterv1.Machine) { delete(m.Annotations, v1alpha1.DoNotDisruptAnnotation) })
-		if elsewhere(m.Labels[v1alpha1.RevisionLabel]) {
-			w.markDeleted(m.Name)
-		}
 	}
 }
 

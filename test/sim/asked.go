@@ -21,6 +21,31 @@ type asked struct {
 
 func (a asked) replicas() int { return int(ptr.Deref(a.spec.Replicas, 1)) }
 
+// surge is how many machines there may be beyond the replicas while some are replaced: a percentage is of these, rounded up.
+func (a asked) surge() int {
+	most := a.spec.Rollout.MaxSurge
+	switch {
+	case most == nil:
+		return 1
+	case most.Type == intstr.Int:
+		return most.IntValue()
+	default:
+		percent, _ := strconv.Atoi(strings.TrimSuffix(most.StrVal, "%"))
+		return (percent*a.replicas() + 99) / 100
+	}
+}
+
+// room is how many machines there may be while some are replaced.
+func (a asked) room() int { return a.replicas() + a.surge() }
+
+// least is how many machines are to be available in any case: where another is made before one goes, all of them.
+func (a asked) least() int {
+	if a.surge() > 0 {
+		return a.replicas()
+	}
+	return a.replicas() - a.most()
+}
+
 func (a asked) paused() bool { return ptr.Deref(a.spec.Paused, false) }
 
 // most is how many nodes may be unavailable: a percentage is of the replicas, rounded down, and at least one.

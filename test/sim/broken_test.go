@@ -55,6 +55,14 @@ var broken = []struct {
 		}
 	}), []*invariant{onlyTheTemplateRolls}},
 	{"deletes a machine that it is told to change", onPatch(deletesIt), []*invariant{noneWithoutNeed}},
+	{"deletes an older machine when it makes one in its place", onCreate(deletesAnOlder), []*invariant{replacementFirst, noneWithoutNeed}},
+	{"takes a machine that is made in the place of another for well", sees(func(o client.Object) {
+		if machine, is := o.(*clusterv1.Machine); is {
+			for _, condition := range []string{clusterv1.MachineReadyCondition, clusterv1.MachineAvailableCondition} {
+				meta.SetStatusCondition(&machine.Status.Conditions, metav1.Condition{Type: condition, Status: metav1.ConditionTrue, Reason: "Seen"})
+			}
+		}
+	}), []*invariant{replacementFirst, maxUnavailable}},
 	{"does not drain", func(_ *world, cached client.Client, live client.Reader, _ nodepool.Drainer) (client.Client, client.Reader, nodepool.Drainer) {
 		return cached, live, drainsNothing{}
 	}, []*invariant{drainedFirst}},
@@ -287,6 +295,15 @@ func makesAnother(ctx context.Context, _ *world, c client.Client, made *clusterv
 func makesOneInstead(ctx context.Context, w *world, c client.Client, deleted *clusterv1.Machine) {
 	if pool := w.pool(); pool != nil && !pool.DeletionTimestamp.IsZero() {
 		_ = c.Create(ctx, fresh(deleted, deleted.Name+"000"))
+	}
+}
+
+func deletesAnOlder(ctx context.Context, w *world, c client.Client, made *clusterv1.Machine) {
+	for _, m := range w.machines() {
+		if m.Labels[v1alpha1.RevisionLabel] != made.Labels[v1alpha1.RevisionLabel] && available(m) {
+			_ = c.Delete(ctx, m.DeepCopy(), client.Preconditions{UID: &m.UID})
+			return
+		}
 	}
 }
 

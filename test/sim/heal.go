@@ -26,19 +26,6 @@ func (w *world) heal() {
 		w.comesBack(b)
 	}
 	w.leaveAsItCanBe()
-	w.after(time.Minute, w.replaceWhatCannotBe)
-}
-
-// replaceWhatCannotBe is a user who deletes what never came up and was made from other infrastructure than the pool asks for now: no
-// change in place is its cure, and the pool says so.
-func (w *world) replaceWhatCannotBe() {
-	pool := w.pool()
-	for _, m := range w.machines() {
-		if pool != nil && w.boxes[m.Name].good == "" && w.elsewhere(m.Labels[v1alpha1.RevisionLabel], pool.Status.Revision) {
-			w.say("a user deletes %s, which never came up and needs replacement", m.Name)
-			_ = w.api.remove(machines, m.Name, nil)
-		}
-	}
 }
 
 // leaveAsItCanBe is a user who goes home: nothing stays paused, and nothing is asked for that cannot be.

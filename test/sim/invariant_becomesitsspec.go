@@ -37,7 +37,7 @@ func (w *world) runsItsSpec(pool *v1alpha1.NodePool, name string) error {
 	if !available(machine) || agent == nil {
 		return fmt.Errorf("Machine %s is not available: %s", name, w.describe(agents, name)) //nolint:staticcheck // a kind's name
 	}
-	if agent.Spec.Revision != pool.Status.Revision && !w.elsewhere(machine.Labels[v1alpha1.RevisionLabel], pool.Status.Revision) {
+	if agent.Spec.Revision != pool.Status.Revision || w.elsewhere(machine.Labels[v1alpha1.RevisionLabel], pool.Status.Revision) {
 		return fmt.Errorf("%s does not run the pool's template: %s", name, w.describe(agents, name))
 	}
 	return nil

@@ -2,6 +2,7 @@ package sim
 
 import (
 	"fmt"
+	"slices"
 	"strconv"
 
 	clusterv1 "sigs.k8s.io/cluster-api/api/core/v1beta2"
@@ -9,7 +10,8 @@ import (
 	"github.com/drover-dev/drover/api/v1alpha1"
 )
 
-// noSecondMachine: a machine is made only where there are fewer than the pool asks for.
+// noSecondMachine: a machine is made only where there are fewer than the pool asks for, or, while some of another revision are there to
+// be replaced, fewer than that and its surge.
 var noSecondMachine = &invariant{name: "no-second-machine", watches: func(w *watch) func(deed) error {
 	return func(d deed) error {
 		if d.by == nil || d.verb != makes {
@@ -19,12 +21,25 @@ var noSecondMachine = &invariant{name: "no-second-machine", watches: func(w *wat
 			w.excused[d.name()] = true
 			return nil
 		}
-		if there, most := len(w.world.machines()), w.most(d.by, asked.replicas); there > most {
+		number := asked.replicas
+		if w.isOfAnotherRevision(as[*clusterv1.Machine](d.after)) {
+			number = asked.room
+		}
+		if there, most := len(w.world.machines()), w.most(d.by, number); there > most {
 			return fmt.Errorf("Machine %s is made, so there are %d, and the pool asks for %d", d.name(), there, most) //nolint:staticcheck // a kind's name
 		}
 		return nil
 	}
 }}
+
+// isOfAnotherRevision says that a machine is made from another revision than one that is there was made from, or is to run.
+func (w *watch) isOfAnotherRevision(made *clusterv1.Machine) bool {
+	revision := made.Labels[v1alpha1.RevisionLabel]
+	return slices.ContainsFunc(w.world.machines(), func(m *clusterv1.Machine) bool {
+		agent := w.world.agent(m.Name)
+		return m.Labels[v1alpha1.RevisionLabel] != revision || agent != nil && agent.Spec.Revision != revision
+	})
+}
 
 // reserved says that a machine's ordinal is, by the pool's status as it is now. A manager that lost its lease may have a request on
 // its way that makes a machine which its successor has given up: the API server knows of no lock that would refuse it.

@@ -16,10 +16,6 @@ var statusSaysSo = &invariant{name: "status-says-so", settles: (*world).statusSa
 func (w *world) statusSaysSo() error {
 	pool := w.pool()
 	s, want := pool.Status, int32(len(w.machines())) //nolint:gosec // few
-	rolled := true
-	for _, m := range w.machines() {
-		rolled = rolled && w.agent(m.Name).Spec.Revision == s.Revision
-	}
 	switch {
 	case s.ObservedGeneration != pool.Generation:
 		return fmt.Errorf("its status is of generation %d, and the pool of %d", s.ObservedGeneration, pool.Generation)
@@ -27,9 +23,9 @@ func (w *world) statusSaysSo() error {
 		return fmt.Errorf("its status does not count %d machines: %d, %d ready, %d available", want, ptr.Deref(s.Replicas, -1), ptr.Deref(s.ReadyReplicas, -1), ptr.Deref(s.AvailableReplicas, -1))
 	case len(s.Updating) > 0 || s.Reserved != nil:
 		return fmt.Errorf("its status has something under way: %s", w.describe(pools, poolName))
-	case rolled && (!meta.IsStatusConditionTrue(s.Conditions, v1alpha1.RolloutCompleteCondition) || s.Rollout.WaitingFor != "" || ptr.Deref(s.Rollout.Updated, -1) != want):
+	case !meta.IsStatusConditionTrue(s.Conditions, v1alpha1.RolloutCompleteCondition) || s.Rollout.WaitingFor != "" || ptr.Deref(s.Rollout.Updated, -1) != want:
 		return fmt.Errorf("it does not say that its rollout is complete: %+v, %+v", s.Rollout, meta.FindStatusCondition(s.Conditions, v1alpha1.RolloutCompleteCondition))
-	case rolled && !meta.IsStatusConditionTrue(s.Conditions, v1alpha1.ReadyCondition):
+	case !meta.IsStatusConditionTrue(s.Conditions, v1alpha1.ReadyCondition):
 		return fmt.Errorf("it is not Ready: %+v", meta.FindStatusCondition(s.Conditions, v1alpha1.ReadyCondition))
 	}
 	return nil

@@ -16,6 +16,9 @@ var editRollout = withNumber(edited("how it rolls out", 3, func(w *world, e even
 type howRollsOut struct {
 	// most is how many nodes may be unavailable.
 	most string
+	// surge is how many machines there may be beyond the replicas while some are replaced, if it is said, and replace that all are.
+	surge   string
+	replace bool
 	// canary is how many nodes go first, and soaks for how many seconds; ready is how many seconds each has to stay well.
 	canary, soaks, ready int32
 	// deadline is within how many seconds it has to get on; 0 for the default.
@@ -27,6 +30,8 @@ type howRollsOut struct {
 // rollouts are those that users think of.
 var rollouts = []howRollsOut{
 	{most: "1", history: 4}, {most: "2", history: 4}, {most: "3"}, {most: "10%"}, {most: "60%"}, {most: "100%"}, {most: "1", ready: 30}, {most: "3", ready: 120},
+	{most: "1", surge: "0"}, {most: "2", surge: "0", replace: true}, {most: "1", replace: true}, {most: "0", surge: "50%", replace: true},
+	{most: "1", surge: "2", replace: true, ready: 60}, {most: "1", surge: "3", replace: true, canary: 1, soaks: 120},
 	{most: "2", canary: 1, soaks: 60}, {most: "100%", canary: 2}, {most: "3", canary: 9, soaks: 300, ready: 10},
 	{most: "1", deadline: 60, history: 4}, {most: "2", canary: 1, soaks: 90, ready: 70, deadline: 60},
 }
@@ -35,6 +40,12 @@ func rolloutOf(number int) howRollsOut { return rollouts[number%len(rollouts)] }
 
 func (h howRollsOut) String() string {
 	text := h.most + " may be unavailable"
+	if h.surge != "" {
+		text += fmt.Sprintf(", a surge of %s", h.surge)
+	}
+	if h.replace {
+		text += ", all replaced"
+	}
 	if h.canary > 0 {
 		text += fmt.Sprintf(", a canary of %d for %d seconds", h.canary, h.soaks)
 	}
@@ -57,6 +68,12 @@ func (h howRollsOut) write(p *v1alpha1.NodePool) {
 	}
 	if h.deadline > 0 {
 		p.Spec.Rollout.ProgressDeadlineSeconds = &h.deadline
+	}
+	if h.surge != "" {
+		p.Spec.Rollout.MaxSurge = ptr.To(intstr.Parse(h.surge))
+	}
+	if h.replace {
+		p.Spec.Rollout.Strategy = v1alpha1.RolloutReplace
 	}
 	if h.canary > 0 {
 		p.Spec.Rollout.Canary = &v1alpha1.RolloutCanary{Replicas: &h.canary, SoakSeconds: &h.soaks}

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"text/tabwriter"
 
+	"github.com/drover-dev/drover/api/disruption"
 	"github.com/drover-dev/drover/cmd/kubectl-drover/plain"
 	"github.com/drover-dev/drover/controllers/planner"
 )
@@ -42,7 +43,7 @@ func (s step) does() string {
 
 // class is what a change does to its machine's pods; of what is no change, a dash.
 func (s step) class() string {
-	if s.Verb != planner.Update {
+	if s.Verb != planner.Update && s.Class != disruption.Replace {
 		return "-"
 	}
 	return s.Class.String()

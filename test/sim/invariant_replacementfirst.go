@@ -1,0 +1,54 @@
+package sim
+
+import (
+	"encoding/json"
+	"fmt"
+
+	appsv1 "k8s.io/api/apps/v1"
+	"k8s.io/apimachinery/pkg/api/equality"
+	clusterv1 "sigs.k8s.io/cluster-api/api/core/v1beta2"
+
+	"github.com/drover-dev/drover/api/v1alpha1"
+)
+
+// replacementFirst: a machine that is available and not what the template asks for goes only while as many others are available as the
+// pool asks for; without a surge, as many less as may be unavailable. Others count that are down by a fault, and those that are not what
+// the template asks for either and were down before.
+var replacementFirst = &invariant{name: "replacement-first", watches: func(w *watch) func(deed) error {
+	return func(d deed) error {
+		if d.by == nil || d.verb != deletes || d.by.deposed || w.poolGoes(d.by) {
+			return nil
+		}
+		gone := as[*clusterv1.Machine](d.before)
+		if _, annotated := gone.Annotations[v1alpha1.DeleteFirstAnnotation]; annotated || !available(gone) || !w.isOutdated(d) {
+			return nil
+		}
+		w.world.tally.Replaced++
+		others := 0
+		for _, m := range w.world.machines() {
+			if b := w.world.boxes[m.Name]; available(m) || !b.struck.IsZero() || w.asksForAnother(w.last(), m) {
+				others++
+			}
+		}
+		if least := w.least(d.by, asked.least); others < least {
+			return fmt.Errorf("Machine %s is deleted, which is available, so there are %d, and the pool asks for %d", d.name(), others, least) //nolint:staticcheck // a kind's name
+		}
+		return nil
+	}
+}}
+
+// isOutdated says that a machine which goes was not what the pool asked for at some time of the manager's present round.
+func (w *watch) isOutdated(d deed) bool {
+	return !w.always(d.by, func(a asked) bool { return !w.asksForAnother(a, as[*clusterv1.Machine](d.before)) })
+}
+
+// asksForAnother says that a template asks for something else than a machine was made from, or is to run.
+func (w *watch) asksForAnother(a asked, m *clusterv1.Machine) bool {
+	stored := of[*appsv1.ControllerRevision](w.world.api, revisions, v1alpha1.RevisionName(poolName, m.Labels[v1alpha1.RevisionLabel]))
+	agent, infrastructure := w.world.agent(m.Name), v1alpha1.InfrastructureReference{}
+	if stored == nil || agent == nil || json.Unmarshal([]byte(stored.Annotations[v1alpha1.InfrastructureAnnotation]), &infrastructure) != nil {
+		return true
+	}
+	spec := a.spec.Template.Spec
+	return infrastructure != spec.InfrastructureRef || agent.Spec.Version != spec.Version || !equality.Semantic.DeepEqual(agent.Spec.NodeSettings, spec.NodeSettings)
+}
