@@ -317,6 +317,9 @@ func TestTheAgentBeforeComesBackFromABadOne(t *testing.T) {
 			m.settledAt(good)
 			m.want(bad)
 			r := m.await("the bad one is given up, and v2 is back", func(r report) bool { // the bad one may say so before it is gone
+				if r.Version == "bad" && (r.Status == nil || r.Status.Digest != digest(good)) {
+					t.Errorf("one that has not proved itself says where it is from: %+v", r.Status)
+				}
 				return r.Version == "v2" && r.Status != nil && r.Status.Failed != nil
 			})
 			if f := r.Status.Failed; r.Status.Digest != digest(good) || f.Version != "bad" || f.Digest != digest(bad) || f.Reason != c.reason || !strings.Contains(f.Message, c.says) {

@@ -96,6 +96,18 @@ func (p *Programs) Running() string {
 	return ""
 }
 
+// Good is Running for a program that has proved itself. For one that has not, or was given up and is about to end, it is the digest of
+// the one before it, "" where that is from no image.
+func (p *Programs) Good() string {
+	if p.Running() == "" {
+		return ""
+	}
+	if name := p.at(currentName); imageName.MatchString(name) {
+		return algorithm + name
+	}
+	return ""
+}
+
 // self is this very program.
 const self = "/proc/self/exe"
 

@@ -286,9 +286,9 @@ func (u *Updater) tidy(ctx context.Context) {
 	}
 }
 
-// Status is where this agent's program is from and what was given up; nil for neither.
+// Status is where the agent's program is from that proved itself last, and what was given up; nil for neither.
 func (u *Updater) Status() *v1alpha1.AgentProgram {
-	status := v1alpha1.AgentProgram{Digest: u.Programs.Running()}
+	status := v1alpha1.AgentProgram{Digest: u.Programs.Good()}
 	if f := u.Programs.read().Failed; f != nil {
 		status.Failed = &v1alpha1.FailedAgent{Version: f.Version, Digest: f.Digest, Reason: f.Reason, Message: f.Message, Time: f.Time}
 	}
