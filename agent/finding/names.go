@@ -1,5 +1,7 @@
 package finding
 
+import "github.com/drover-dev/drover/api/v1alpha1"
+
 // Names of findings. They are stable: other tools match on them.
 const (
 	// Of the preflight.
@@ -34,7 +36,7 @@ const (
 	// AgentCertificate is about an agent's certificate that is not renewed.
 	AgentCertificate = "AgentCertificate"
 	// AgentUpdate is about a version of the agent that is asked for and does not run.
-	AgentUpdate = "AgentUpdate"
+	AgentUpdate = v1alpha1.FindingAgentUpdate
 	// ServingCertificate is about a kubelet that got no certificate to serve with.
 	ServingCertificate = "ServingCertificate"
 

@@ -68,6 +68,11 @@ func change(field string, from, to *v1alpha1.NodeAgentSpec) Change {
 			c.Class, c.ByContent, components = None, false, nil
 			c.Message = "the bundle of each architecture is the same, wherever it comes from"
 		}
+	case ComponentAgent:
+		if !anotherAgent(from.Agent, to.Agent) {
+			c.Class, components = None, nil
+			c.Message = "the agent stays the one that there is"
+		}
 	}
 	for _, name := range components {
 		runs := name != v1alpha1.ComponentKubeProxy || from.Proxy.Mode != v1alpha1.ProxyModeNone || to.Proxy.Mode != v1alpha1.ProxyModeNone
@@ -92,6 +97,14 @@ func OfVersions(from, to string) (Class, string) {
 		return Drain, fmt.Sprintf("%s is another minor version than %s, which the kubelet of a drained node is changed to", to, from)
 	}
 	return Restart, fmt.Sprintf("%s is another patch version than %s: pods stay", to, from)
+}
+
+// anotherAgent says whether a node whose agent is the first is to have another program for its agent. Without one named it keeps its own.
+func anotherAgent(from, to *v1alpha1.AgentRelease) bool {
+	if from == nil || to == nil {
+		return to != nil
+	}
+	return anotherBundle(from.Artifacts, to.Artifacts)
 }
 
 // anotherBundle says whether an architecture that both know has another bundle. One that is new, or went, is no machine's that is there.

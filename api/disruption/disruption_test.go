@@ -109,10 +109,11 @@ func TestWhatAChangeDoes(t *testing.T) {
 			s.Runtime.RegistryMirrors = []v1alpha1.RegistryMirror{{Registry: "docker.io"}}
 		},
 			map[string]want{"runtime.registryMirrors": {None, ""}}},
-		"another proxy mode": {func(s *v1alpha1.NodeAgentSpec) { s.Proxy.Mode = v1alpha1.ProxyModeIPTables }, map[string]want{"proxy.mode": {Restart, "kube-proxy"}}},
-		"no proxy":           {func(s *v1alpha1.NodeAgentSpec) { s.Proxy.Mode = v1alpha1.ProxyModeNone }, map[string]want{"proxy.mode": {Restart, "kube-proxy"}}},
-		"another network":    {func(s *v1alpha1.NodeAgentSpec) { s.Network.Mode = v1alpha1.NetworkModeExternal }, map[string]want{"network.mode": {Drain, "kubelet"}}},
-		"a sysctl":           {func(s *v1alpha1.NodeAgentSpec) { s.Sysctls = map[string]v1alpha1.SysctlValue{"vm.max_map_count": "1"} }, map[string]want{"sysctls": {None, ""}}},
+		"another proxy mode":            {func(s *v1alpha1.NodeAgentSpec) { s.Proxy.Mode = v1alpha1.ProxyModeIPTables }, map[string]want{"proxy.mode": {Restart, "kube-proxy"}}},
+		"no proxy":                      {func(s *v1alpha1.NodeAgentSpec) { s.Proxy.Mode = v1alpha1.ProxyModeNone }, map[string]want{"proxy.mode": {Restart, "kube-proxy"}}},
+		"another network":               {func(s *v1alpha1.NodeAgentSpec) { s.Network.Mode = v1alpha1.NetworkModeExternal }, map[string]want{"network.mode": {Drain, "kubelet"}}},
+		"an agent where none was named": {func(s *v1alpha1.NodeAgentSpec) { s.Agent = agent("old/agent@sha256:1") }, map[string]want{"agent": {Restart, "agent"}}},
+		"a sysctl":                      {func(s *v1alpha1.NodeAgentSpec) { s.Sysctls = map[string]v1alpha1.SysctlValue{"vm.max_map_count": "1"} }, map[string]want{"sysctls": {None, ""}}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			from, to := spec(), spec()
@@ -135,6 +136,30 @@ func TestWhatAChangeDoes(t *testing.T) {
 				t.Errorf("the changes (-want +got):\n%s", diff)
 			}
 		})
+	}
+}
+
+func agent(image string) *v1alpha1.AgentRelease {
+	return &v1alpha1.AgentRelease{Version: "v0.2.0", Artifacts: []v1alpha1.Artifact{{Architecture: "amd64", Image: image}}}
+}
+
+func TestAnAgentIsReplacedByAnotherProgramAlone(t *testing.T) {
+	renamed := agent("new/agent@sha256:1")
+	renamed.Version = "v0.2.1"
+	for what, test := range map[string]struct {
+		to   *v1alpha1.AgentRelease
+		want Class
+	}{
+		"another program":                              {agent("old/agent@sha256:2"), Restart},
+		"the same from elsewhere, by another name":     {renamed, None},
+		"none: the agent that there is stays as it is": {nil, None},
+	} {
+		from, to := spec(), spec()
+		from.Agent, to.Agent = agent("old/agent@sha256:1"), test.to
+		changes := Between(from, to)
+		if len(changes) != 1 || changes[0].Field != ComponentAgent || changes[0].Class != test.want || (len(changes[0].Components) > 0) != (test.want == Restart) {
+			t.Errorf("%s: the changes are %+v", what, changes)
+		}
 	}
 }
 

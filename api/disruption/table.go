@@ -41,7 +41,7 @@ var table = []Row{
 	{"revision", None, nil, "it is a name"},
 	{"version", Drain, both, "another minor version is for a drained node; another patch version restarts the kubelet and kube-proxy, and pods stay"},
 	{"artifacts", Restart, all, otherBundle},
-	{ComponentAgent, Restart, []string{ComponentAgent}, "the agent is replaced by another one, which adopts the components as they run"},
+	{ComponentAgent, Restart, []string{ComponentAgent}, "the agent is replaced by another one, which adopts the components as they run; one restarts only where it configures it otherwise"},
 
 	// Facts of the cluster.
 	{"cluster.server", Restart, both, "the kubelet and kube-proxy connect to it when they start, and do so once it has answered the agent"},

@@ -115,6 +115,8 @@ const (
 	ReasonVersionTooOld = "VersionTooOld"
 	// ReasonServerVersionUnknown: the API server does not say how new it is, and so how new a kubelet may be.
 	ReasonServerVersionUnknown = "ServerVersionUnknown"
+	// ReasonAgentImageMissing: the version of the agent that the template names has no image for the architecture of a node.
+	ReasonAgentImageMissing = "AgentImageMissing"
 	// ReasonMachineCreated and the following are events only.
 	ReasonMachineCreated = "MachineCreated"
 	ReasonMachineDeleted = "MachineDeleted"

@@ -41,7 +41,7 @@ type NodeAgent struct {
 // means.
 type NodeAgentSpec struct {
 	// revision names what the pool's template asked for. Two specs with the same revision differ only in what is no part of
-	// it: the facts of the cluster, where the bundle's images are, and the agent.
+	// it: the facts of the cluster, where the bundle's images are, and, where the template names none, the agent.
 	// +required
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=63
@@ -66,8 +66,9 @@ type NodeAgentSpec struct {
 	// +required
 	Cluster ClusterSettings `json:"cluster,omitzero"`
 
-	// agent is the version of the agent itself that the node is to have. It is no part of the revision: to change it restarts
-	// no component. Absent, the agent stays the one that there is. Drover's manager never writes it.
+	// agent is the version of the agent itself that the node is to have: that of the pool's template. Where the template names none it
+	// may be set by hand, and stays. Absent, the agent stays the one that there is. To change it is no step of a generation: status.agent
+	// tells what became of it.
 	// +optional
 	Agent *AgentRelease `json:"agent,omitempty"`
 
@@ -291,8 +292,8 @@ type FailedRevision struct {
 
 // AgentProgram is where an agent's program comes from.
 type AgentProgram struct {
-	// digest is that of the image that the program is from, as spec.agent names it; absent while it is the one that the machine
-	// was set up with.
+	// digest is that of the image that the program is from which proved itself last, as spec.agent names it; absent while that is the one
+	// that the machine was set up with. While another one is on trial it is that of the one before.
 	// +optional
 	// +kubebuilder:validation:MinLength=71
 	// +kubebuilder:validation:MaxLength=71
@@ -469,6 +470,9 @@ const (
 	// FindingInfo: the agent adapted to it.
 	FindingInfo FindingSeverity = "Info"
 )
+
+// FindingAgentUpdate is the name of the Finding that says why the agent is not the version which is asked for.
+const FindingAgentUpdate = "AgentUpdate"
 
 // Finding is something the agent saw of its machine or of the pod network.
 type Finding struct {

@@ -158,6 +158,13 @@ type NodeTemplateSpec struct {
 	// +kubebuilder:validation:MaxItems=32
 	Taints []Taint `json:"taints,omitempty"`
 
+	// agent is the version of Drover's agent on the nodes. A change of it rolls as any other does: a node runs the template when its
+	// agent is this version and has proved itself, and one that went back to the agent before it ends the rollout. Pods and components
+	// go on meanwhile. A new machine joins with the agent that its provider has, and changes to this one then. Absent, each node keeps
+	// the agent that it has.
+	// +optional
+	Agent *AgentRelease `json:"agent,omitempty"`
+
 	NodeSettings `json:",inline"`
 }
 

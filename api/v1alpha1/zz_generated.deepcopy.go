@@ -2105,6 +2105,11 @@ func (in *NodeTemplateSpec) DeepCopyInto(out *NodeTemplateSpec) {
 		*out = make([]Taint, len(*in))
 		copy(*out, *in)
 	}
+	if in.Agent != nil {
+		in, out := &in.Agent, &out.Agent
+		*out = new(AgentRelease)
+		(*in).DeepCopyInto(*out)
+	}
 	in.NodeSettings.DeepCopyInto(&out.NodeSettings)
 }
 

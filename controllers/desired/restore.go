@@ -14,7 +14,7 @@ import (
 
 // Restore makes a NodeAgent's spec ask for what the revision that it names stands for, where it does not. Where
 // a bundle's images are is no part of that; nor are those for architectures that the revision does not know, whatever the
-// NodeBundle has for these by now.
+// NodeBundle has for these by now; nor is the agent where the revision names none.
 func Restore(ctx context.Context, reader client.Reader, spec *v1alpha1.NodeAgentSpec, revision *appsv1.ControllerRevision) error {
 	wanted, err := SpecOf(ctx, reader, revision, spec.Cluster)
 	if err != nil {
@@ -29,7 +29,7 @@ func Restore(ctx context.Context, reader client.Reader, spec *v1alpha1.NodeAgent
 		return err
 	}
 	has, known, next := byArchitecture(spec.Artifacts), byArchitecture(all), byArchitecture(wanted.Artifacts)
-	if spec.Version == wanted.Version && equality.Semantic.DeepEqual(spec.NodeSettings, wanted.NodeSettings) && has.agree(known) && has.cover(first) {
+	if spec.Version == wanted.Version && equality.Semantic.DeepEqual(spec.NodeSettings, wanted.NodeSettings) && hasRelease(spec, &wanted) && has.agree(known) && has.cover(first) {
 		return nil
 	}
 	for architecture, artifact := range has {

@@ -52,10 +52,13 @@ func SpecOf(ctx context.Context, reader client.Reader, revision *appsv1.Controll
 }
 
 // Set makes a spec ask for what another one does, as far as a revision and the facts of the cluster go. What others keep in
-// it stays.
+// it stays: the agent, where the revision names none.
 func Set(spec *v1alpha1.NodeAgentSpec, wanted v1alpha1.NodeAgentSpec) {
 	spec.Revision, spec.Version, spec.Artifacts = wanted.Revision, wanted.Version, wanted.Artifacts
 	spec.Cluster, spec.NodeSettings = wanted.Cluster, wanted.NodeSettings
+	if wanted.Agent != nil {
+		spec.Agent = wanted.Agent
+	}
 }
 
 // Artifacts are those that a revision stands for: what it was made with, and what its NodeBundle got for other

@@ -49,6 +49,12 @@ func badSettings() map[string]mistake {
 		"mirror with a password": {"every node of the cluster would read it", mirror("https://puller:secret@mirror.example.com/v2"), "no user name or password"},
 		"mirror with a token":    {"a user name alone may be a secret", mirror("https://token@mirror.example.com"), "no user name or password"},
 
+		"an agent by its tag":     {"another program may have it tomorrow", withAgent(&v1alpha1.AgentRelease{Version: "v0.2.0", Artifacts: []v1alpha1.Artifact{{Architecture: "amd64", Image: "r.example/drover/agent:v0.2.0-and-a-name-that-is-long-enough-to-have-a-digest"}}}), "should match"},
+		"an agent without images": {"there is nothing to fetch", withAgent(&v1alpha1.AgentRelease{Version: "v0.2.0"}), "artifacts"},
+		"an agent of one architecture twice": {"which of them is it", withAgent(&v1alpha1.AgentRelease{Version: "v0.2.0", Artifacts: []v1alpha1.Artifact{
+			agentRelease("v0.2.0", "1").Artifacts[0], agentRelease("v0.2.0", "2").Artifacts[0],
+		}}), "Duplicate value"},
+
 		"negative log":      {"a kubelet would stop rotating logs", logSize("-1"), "from 4Ki to 100Gi"},
 		"tiny log":          {"a log would be rotated at each line", logSize("1"), "from 4Ki to 100Gi"},
 		"absurd log":        {"a log would fill any disk first", logSize("1Ti"), "from 4Ki to 100Gi"},

@@ -37,6 +37,7 @@ func (r *Reconciler) resolve(ctx context.Context, seen *observation) error {
 		return err
 	}
 	r.checkVersion(seen)
+	checkAgent(seen)
 	if err := r.resolveTemplate(ctx, seen); err != nil {
 		return err
 	}

@@ -69,7 +69,7 @@ func renderRevision(seen *observation, bundle *v1alpha1.NodeBundle) (*appsv1.Con
 	pool := seen.Pool
 	spec, err := json.Marshal(v1alpha1.NodeAgentSpec{
 		Revision: seen.Revision, Version: pool.Spec.Template.Spec.Version, Artifacts: desired.Sorted(bundle.Spec.Artifacts),
-		NodeSettings: pool.Spec.Template.Spec.NodeSettings,
+		Agent: desired.Release(pool.Spec.Template.Spec.Agent), NodeSettings: pool.Spec.Template.Spec.NodeSettings,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("render revision %s: %w", seen.Revision, err)

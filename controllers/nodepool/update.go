@@ -67,6 +67,7 @@ func (r *Reconciler) updateMachine(ctx context.Context, seen *observation, actio
 		return fmt.Errorf("change NodeAgent %s: %w", agent.Name, err)
 	}
 	next := agent.DeepCopy()
+	desired.Leave(&next.Spec, seen.revision(agent.Spec.Revision))
 	desired.Set(&next.Spec, wanted)
 	if err := r.noteTold(ctx, seen.machine(action.Name), action.Revision); err != nil {
 		return err

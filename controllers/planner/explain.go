@@ -2,7 +2,6 @@ package planner
 
 import (
 	"cmp"
-	"fmt"
 	"slices"
 
 	"github.com/drover-dev/drover/api/v1alpha1"
@@ -67,9 +66,11 @@ func (r *rollout) standing(m *machine) string {
 	switch {
 	case r.deleting():
 		return "goes, as the pool is being deleted"
+	case m == r.failed && m.byItsAgent(m.told):
+		return "went back from " + m.wayBack() + ": " + whyFailed(m)
 	case m == r.failed:
 		failed := m.agent.Status.FailedRevision
-		return fmt.Sprintf("went back from revision %s to %s: %s", failed.Revision, m.agent.Status.CurrentRevision, cmp.Or(failed.Message, failed.Reason))
+		return "went back from " + m.wayBack() + ": " + cmp.Or(failed.Message, failed.Reason)
 	case r.repair.patient(m) != nil:
 		return r.repair.whyUnhealthy(m)
 	case slices.Contains(r.spared, m):

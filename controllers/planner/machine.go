@@ -21,6 +21,10 @@ type machine struct {
 	agent *v1alpha1.NodeAgent
 	// told is the revision that it is to run, and proved the one that it runs and that has proved itself there; empty for none.
 	told, proved string
+	// due is the version of the agent that what it was told names, while it has no answer to that; gaveUp is the same version, where it
+	// went back from that. Both are nil for none.
+	due    *v1alpha1.AgentRelease
+	gaveUp *v1alpha1.FailedAgent
 	// ready and available are Cluster API's words for it. One that is being deleted is neither.
 	ready, available bool
 	// begun says that the pool's status names it among those that are changed, or that its Node was cordoned for it: a status can
@@ -70,7 +74,8 @@ func (f *fleet) machine(m *clusterv1.Machine, begun bool) machine {
 		return one
 	}
 	one.told = one.agent.Spec.Revision
-	if one.agent.Status.Phase == v1alpha1.PhaseCommitted {
+	f.takeRelease(&one)
+	if one.agent.Status.Phase == v1alpha1.PhaseCommitted && f.hasReleaseOf(one.agent.Status.CurrentRevision, one.agent) {
 		one.proved = one.agent.Status.CurrentRevision
 	}
 	return one
@@ -96,7 +101,7 @@ func (m *machine) well() bool { return m.ready && m.available }
 // settled says that the agent has an answer to what it was told last: it runs it, or went back.
 func (m *machine) settled() bool {
 	phase := m.agent.Status.Phase
-	return m.heardOf() && (phase == v1alpha1.PhaseCommitted || phase == v1alpha1.PhaseRolledBack)
+	return m.heardOf() && (phase == v1alpha1.PhaseCommitted && m.due == nil || phase == v1alpha1.PhaseRolledBack)
 }
 
 // heardOf says that the agent's status is about what it was told last.
@@ -105,8 +110,12 @@ func (m *machine) heardOf() bool { return m.agent.Status.ObservedGeneration == m
 // runs says that a revision has proved itself on the machine.
 func (m *machine) runs(revision string) bool { return revision != "" && m.proved == revision }
 
-// wentBackFrom says that the machine was given a revision and went back to the one before.
+// wentBackFrom says that the machine was given a revision and went back to the one before, or to the agent before.
 func (m *machine) wentBackFrom(revision string) bool {
+	return m.rolledBackFrom(revision) || m.byItsAgent(revision)
+}
+
+func (m *machine) rolledBackFrom(revision string) bool {
 	return m.agent != nil && m.agent.Status.Phase == v1alpha1.PhaseRolledBack && m.agent.Status.FailedRevision != nil && m.agent.Status.FailedRevision.Revision == revision
 }
 

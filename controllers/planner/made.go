@@ -29,11 +29,15 @@ func (m *machine) doubts(revision string) bool {
 	if m.agent == nil || revision == "" {
 		return false
 	}
+	if m.byItsAgent(revision) {
+		return true
+	}
 	failed, told := m.agent.Status.FailedRevision, m.agent.Spec.Revision == revision || m.agent.Status.Phase == v1alpha1.PhaseRolledBack
 	return failed != nil && failed.Revision == revision && told && !m.runs(revision)
 }
 
-// goesBackTo is what a machine runs that went back from a revision, or would go back to where it tries that again.
+// goesBackTo is what a machine runs that went back from a revision, or would go back to where it tries that again. One that runs it but
+// for its agent would go back to what it ran before.
 func (m *machine) goesBackTo(from string) string {
 	s := m.agent.Status
 	if s.Phase == v1alpha1.PhaseRolledBack || s.CurrentRevision != from {

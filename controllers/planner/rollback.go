@@ -32,11 +32,11 @@ func (r *rollout) failure() *v1alpha1.FailedRollout {
 	if r.condemned != nil || r.failed == nil || !r.rollsBack() {
 		return r.condemned
 	}
-	good := r.failed.agent.Status.CurrentRevision
+	good := r.failed.goesBackTo(r.Revision)
 	if good == r.Revision || !r.isUsable(good) {
 		return nil
 	}
-	at := r.failed.agent.Status.FailedRevision.Time
+	at := r.failed.wentBackAt()
 	if at.IsZero() {
 		at = metav1.NewTime(r.Now.Truncate(time.Second))
 	}

@@ -231,10 +231,14 @@ func (r *rollout) state(m *machine) string {
 	return r.states[m.Name]
 }
 
-// between compares what two revisions say. What is no part of one is the same for both: the facts of the cluster, and the agent.
+// between compares what two revisions say. What is no part of one is the same for both: the facts of the cluster, and the agent where
+// the one to come names none.
 func between(from, to *v1alpha1.NodeAgentSpec) []disruption.Change {
 	next := *to
-	next.Cluster, next.Agent, next.Revision = from.Cluster, from.Agent, from.Revision
+	next.Cluster, next.Revision = from.Cluster, from.Revision
+	if next.Agent == nil {
+		next.Agent = from.Agent
+	}
 	return disruption.Between(from, &next)
 }
 
@@ -249,6 +253,8 @@ func (m *machine) state(target string) string {
 		return fmt.Sprintf("was given revision %s, and nothing is heard of it", m.agent.Spec.Revision)
 	case !m.heardOf() || m.agent.Status.Phase == "":
 		return fmt.Sprintf("is given revision %s", m.agent.Spec.Revision)
+	case m.due != nil && m.agent.Status.Phase == v1alpha1.PhaseCommitted:
+		return fmt.Sprintf("runs revision %s, and has yet to change to agent %s%s", m.agent.Status.CurrentRevision, m.due.Version, m.whyDue())
 	case !m.settled():
 		return fmt.Sprintf("is in %s with revision %s%s", m.agent.Status.Phase, m.agent.Spec.Revision, m.whyStaging())
 	case !m.well():
@@ -257,6 +263,8 @@ func (m *machine) state(target string) string {
 			what += ": " + complaint
 		}
 		return what
+	case m.byItsAgent(m.told):
+		return "went back from " + m.wayBack()
 	default:
 		return "runs revision " + m.agent.Status.CurrentRevision
 	}
@@ -277,5 +285,6 @@ func Progress(agent *v1alpha1.NodeAgent) v1alpha1.NodeAgentStatus {
 	s := agent.Status
 	return v1alpha1.NodeAgentStatus{
 		ObservedGeneration: s.ObservedGeneration, Phase: s.Phase, CurrentRevision: s.CurrentRevision, PreviousRevision: s.PreviousRevision, FailedRevision: s.FailedRevision,
+		Agent: s.Agent,
 	}
 }

@@ -169,10 +169,9 @@ func without(names, others []string) []string {
 // failedMessage says which machine went back, why, and what can be done.
 func (r *rollout) failedMessage(held int) string {
 	m := r.failed
-	failed := m.agent.Status.FailedRevision
-	from, cure := fmt.Sprintf("revision %s to %s", failed.Revision, m.agent.Status.CurrentRevision), "change the template"
-	if failed.Revision == m.agent.Status.CurrentRevision {
-		from, cure = fmt.Sprintf("the facts of the cluster as they are now to those that it had, with revision %s", failed.Revision), "correct these facts"
+	from, cure := m.wayBack(), "change the template"
+	if m.rolledBackFrom(m.agent.Status.CurrentRevision) {
+		from, cure = fmt.Sprintf("the facts of the cluster as they are now to those that it had, with revision %s", m.agent.Status.CurrentRevision), "correct these facts"
 	}
 	message := fmt.Sprintf("Machine %s went back from %s: %s", m.Name, from, whyFailed(m))
 	message += ". No other machine is given that revision"
@@ -190,6 +189,9 @@ const maxFailure = 720
 
 // whyFailed is why a machine went back, in the words of its agent and of the component that failed.
 func whyFailed(m *machine) string {
+	if m.byItsAgent(m.told) {
+		return whyGaveUp(m.gaveUp)
+	}
 	failed := m.agent.Status.FailedRevision
 	what := failed.Reason
 	if failed.Component != "" {

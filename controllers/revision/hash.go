@@ -24,9 +24,9 @@ func hash2(pool *v1alpha1.NodePool) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	sum, err := sumOf(map[string]any{
+	sum, err := sumOf(withAgent(spec.Agent, map[string]any{
 		"poolUID": string(pool.UID), "version": spec.Version, "infrastructureRef": spec.InfrastructureRef, "settings": settings,
-	})
+	}))
 	return prefix2 + sum, err
 }
 
@@ -48,10 +48,19 @@ func hash1(pool *v1alpha1.NodePool, artifacts []v1alpha1.Artifact) (string, erro
 			section["mode"] = mode
 		}
 	}
-	return sumOf(map[string]any{
+	return sumOf(withAgent(spec.Agent, map[string]any{
 		"poolUID": string(pool.UID), "version": spec.Version, "infrastructureRef": spec.InfrastructureRef, "settings": settings,
 		"artifacts": desired.Sorted(artifacts),
-	})
+	}))
+}
+
+// withAgent adds the version of the agent where the template names one: templates that name none have the hash that they had before
+// there was such a field.
+func withAgent(release *v1alpha1.AgentRelease, content map[string]any) map[string]any {
+	if release != nil {
+		content["agent"] = desired.Release(release)
+	}
+	return content
 }
 
 // written are settings as the user wrote them: without those that have their defaults.

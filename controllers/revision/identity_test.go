@@ -2,6 +2,7 @@ package revision
 
 import (
 	"encoding/json"
+	"slices"
 	"strings"
 	"testing"
 
@@ -120,6 +121,7 @@ func TestWhatMakesAnotherRevision(t *testing.T) {
 			in.pool.Spec.Template.Spec.Taints = []v1alpha1.Taint{{Key: "a", Effect: corev1.TaintEffectNoSchedule}}
 		}, same, same},
 		{"the bundle named that it was anyway", template(func(s *v1alpha1.NodeTemplateSpec) { s.Bundle = "v1.36.5" }), same, same},
+		{"an agent, where the template named none", template(func(s *v1alpha1.NodeTemplateSpec) { s.Agent = release("1") }), other, other},
 		{"the number of replicas", func(in *inputs) { in.pool.Spec.Replicas = ptr.To[int32](9) }, same, same},
 		{"a pool of the same name made anew", func(in *inputs) { in.pool.UID = "pool-2" }, other, other},
 
@@ -168,6 +170,40 @@ func TestNoUpgradeMakesAnotherRevision(t *testing.T) {
 	if i.hash != hashOfV2 || i.Name() != nameOfV2 {
 		t.Errorf("the template's hash is %s and its revision %s, want %s and %s", i.hash, i.Name(), hashOfV2, nameOfV2)
 	}
+}
+
+// hashWithAgent is the same where the template names an agent.
+const hashWithAgent = "2:60fb3c3cd7b1f5ef795e318556cc898618256cdeab998bb2b7d7b92430512096"
+
+func TestAnAgentIsPartOfItsRevision(t *testing.T) {
+	has := given()
+	has.pool.Spec.Template.Spec.Agent = release("1")
+	if i := has.identity(t); i.hash != hashWithAgent {
+		t.Errorf("the template's hash is %s, want %s", i.hash, hashWithAgent)
+	}
+	for reason, c := range map[string]struct {
+		change func(*v1alpha1.AgentRelease)
+		want   bool
+	}{
+		"the images in another order": {func(r *v1alpha1.AgentRelease) { slices.Reverse(r.Artifacts) }, true},
+		"another program":             {func(r *v1alpha1.AgentRelease) { r.Artifacts = release("3").Artifacts }, false},
+		"another version":             {func(r *v1alpha1.AgentRelease) { r.Version = "v0.3.0" }, false},
+		"another registry, where the nodes are to have it from": {func(r *v1alpha1.AgentRelease) { r.Artifacts[0].Image = artifact("amd64", "b.example", "1").Image }, false},
+	} {
+		now := given()
+		now.pool.Spec.Template.Spec.Agent = release("1")
+		c.change(now.pool.Spec.Template.Spec.Agent)
+		if is, err := now.identity(t).Is(has.stored(t, 1)); err != nil || is != c.want {
+			t.Errorf("%s: it is the same revision: %t (%v), want %t", reason, is, err, c.want)
+		}
+	}
+	if is, err := given().identity(t).Is(has.stored(t, 1)); is || err != nil {
+		t.Errorf("without the agent it is the same revision (%v)", err)
+	}
+}
+
+func release(digit string) *v1alpha1.AgentRelease {
+	return &v1alpha1.AgentRelease{Version: "v0.2.0", Artifacts: []v1alpha1.Artifact{artifact("amd64", "a.example", digit), artifact("arm64", "a.example", "9")}}
 }
 
 func TestANameIsThatOfTheContentAlone(t *testing.T) {
