@@ -20,6 +20,7 @@ func TestNodesOfTheirOwn(t *testing.T) {
 		{"a changed template is for the nodes there are, and for new ones", testAChangedTemplateIsForTheNodesThereAreAndForNewOnes},
 		{"an empty state file keeps no kubelet down", testAnEmptyStateFileKeepsNoKubeletDown},
 		{"an agent updates itself, and comes back from a bad version", testAnAgentUpdatesItselfAndComesBackFromABadVersion},
+		{"an agent rolls through its pool, and back", testAnAgentRollsThroughItsPoolAndBack},
 		{"a bundle that cannot be fetched is reported", testABundleThatCannotBeFetchedIsReportedByTheAgentAndThePool},
 		{"a node deleted by hand comes back", testANodeDeletedByHandComesBack},
 		{"a drain waits for the PodDisruptionBudget, and says so", testADrainWaitsForThePodDisruptionBudgetAndSaysSo},

@@ -8,6 +8,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/utils/ptr"
+	clusterv1 "sigs.k8s.io/cluster-api/api/core/v1beta2"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	fleetv1 "github.com/drover-dev/drover/api/v1alpha1"
@@ -62,6 +64,70 @@ func testAnAgentUpdatesItselfAndComesBackFromABadVersion(t *testing.T) {
 	wantAgent(t, node, better)
 	awaitAgent(t, node, better, "")
 	undisturbed()
+}
+
+// testAnAgentRollsThroughItsPoolAndBack has a pool's template name a version of the agent, which all nodes get, and then one that ends at
+// once, which one node tries. A pod runs on through both.
+func testAnAgentRollsThroughItsPoolAndBack(t *testing.T) {
+	pool := world.newPool(t, "e2e-agents", 2, func(pool *fleetv1.NodePool) {
+		pool.Spec.Rollout.OnFailure = fleetv1.RolloutOnFailureRollback
+	})
+	world.awaitPool(t, pool.Name, 2)
+	awaitUpdated(t, pool, 2, 2)
+	var nodes []string
+	for _, m := range must[[]clusterv1.Machine](t)(world.machines(t.Context(), pool.Name)) {
+		nodes = append(nodes, m.Name)
+	}
+	pod := world.startPod(t, busybox("e2e-agents", idle, onNode(nodes[0])), corev1.PodRunning)
+	container := firstProcess(t, pod)
+	await := func(what string, check func() error) {
+		t.Helper()
+		eventually(t, nodesDeadline, what, func(ctx context.Context) error {
+			if err := world.Get(ctx, client.ObjectKeyFromObject(pool), pool); err != nil {
+				return err
+			}
+			if len(pool.Status.Updating) > 1 {
+				t.Errorf("%v are changed at once", pool.Status.Updating)
+			}
+			return check()
+		})
+	}
+	name := func(release *fleetv1.AgentRelease) {
+		t.Helper()
+		pool = world.edit(t, pool.Name, func(pool *fleetv1.NodePool) { pool.Spec.Template.Spec.Agent = release })
+	}
+
+	good := agents.Serve(t, world.Root, "v9.9.4-e2e", agents.Build(t, world.Root, "v9.9.4-e2e"))
+	name(good)
+	await("all nodes run the revision with its agent", func() error {
+		return unless(pool.Status.ObservedGeneration == pool.Generation && ptr.Deref(pool.Status.UpdatedReplicas, 0) == 2, "its status is %+v", pool.Status)
+	})
+	for _, node := range nodes {
+		awaitAgent(t, node, good, "")
+	}
+	revision := pool.Status.Revision
+
+	bad := agents.Serve(t, world.Root, "v9.9.5-e2e", []byte("#!/bin/sh\nexit 1\n"))
+	name(bad)
+	await("the pool gave the agent up, and its nodes have the one before again", func() error {
+		if err := poolIs(pool, fleetv1.StalledCondition, fleetv1.ReasonRolledBack); err != nil {
+			return err
+		}
+		return unless(pool.Status.Rollout.Phase == fleetv1.RolloutPhaseRolledBack, "it is in %s", pool.Status.Rollout.Phase)
+	})
+	if said := describeAll(pool.Status.Conditions); !strings.Contains(said, "agent v9.9.5-e2e: Exited: it ended 3 times in a row") {
+		t.Errorf("the pool says %s", said)
+	}
+	if failed := pool.Status.Rollout.Failed; failed.PreviousRevision != revision {
+		t.Errorf("given up is %+v, want to be back at %s", failed, revision)
+	}
+	for _, node := range nodes {
+		awaitAgent(t, node, good, "")
+		awaitPhase(t, node, fleetv1.PhaseCommitted, revision)
+	}
+	if now := firstProcess(t, pod); now != container {
+		t.Errorf("the pod's process was %s and is %s", container, now)
+	}
 }
 
 // describeAll is what all conditions say.
