@@ -31,6 +31,9 @@ func contentsFor(target string) map[string]Content {
 			spec.Version = "v1.37.2"
 		}
 		spec.Kubelet.MaxPods = ptr.To(int32(10 + i)) //nolint:gosec // small
+		if i%2 == 0 { // r0, r2 and r4 name an agent
+			spec.Agent = agentRelease("v" + strconv.Itoa(i))
+		}
 		contents[revision] = Content{Spec: spec, Elsewhere: elsewhere(revision) != elsewhere(target)}
 	}
 	return contents
@@ -87,7 +90,19 @@ func (w *world) agentsProgress(chance float64) {
 }
 
 func settledForReal(a *v1alpha1.NodeAgent) bool {
+	if a.Status.Phase == v1alpha1.PhaseCommitted && !hasItsAgent(a) && !gaveItsAgentUp(a) {
+		return false
+	}
 	return a.Status.ObservedGeneration == a.Generation && (a.Status.Phase == v1alpha1.PhaseCommitted || a.Status.Phase == v1alpha1.PhaseRolledBack)
+}
+
+// hasItsAgent and gaveItsAgentUp say what became of the version of the agent that a node is told to have.
+func hasItsAgent(a *v1alpha1.NodeAgent) bool {
+	return a.Spec.Agent == nil || a.Status.Agent != nil && a.Status.Agent.Digest == digestOf(a.Spec.Agent.Version, "arm64")
+}
+
+func gaveItsAgentUp(a *v1alpha1.NodeAgent) bool {
+	return a.Spec.Agent != nil && a.Status.Agent != nil && a.Status.Agent.Failed != nil && a.Status.Agent.Failed.Version == a.Spec.Agent.Version
 }
 
 // agentStep says whether there was one to take.
@@ -113,6 +128,17 @@ func (w *world) agentStep(name string, a *v1alpha1.NodeAgent) bool {
 		s.Phase, w.good[name] = v1alpha1.PhaseCommitted, told
 		w.commits++
 		w.note("%s runs %s", name, told)
+	case s.Phase == v1alpha1.PhaseCommitted && s.ObservedGeneration == a.Generation && !hasItsAgent(a) && !gaveItsAgentUp(a):
+		s.Agent = s.Agent.DeepCopy()
+		if w.bad[told] && w.rng.IntN(2) == 0 {
+			gaveUpAgent(a.Spec.Agent.Version)(a)
+			w.agentsGivenUp++
+			w.note("%s gives up the agent of %s", name, told)
+			break
+		}
+		s.Agent = nil
+		hasProgram(a.Spec.Agent.Version)(a)
+		w.agentChanges++
 	default:
 		return false
 	}
@@ -243,7 +269,7 @@ func older(a, b string) bool { return len(a) < len(b) || len(a) == len(b) && a <
 func (w *world) notUpdated() error {
 	for _, m := range w.machines.list() {
 		agent := w.agents[m.Name]
-		if agent == nil || !settledForReal(agent) || agent.Status.CurrentRevision != w.revision {
+		if agent == nil || !settledForReal(agent) || !hasItsAgent(agent) || agent.Status.CurrentRevision != w.revision {
 			return fmt.Errorf("%s does not run %s: %+v", m.Name, w.revision, agent)
 		}
 	}

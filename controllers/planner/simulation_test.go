@@ -44,7 +44,7 @@ func TestSimulation(t *testing.T) {
 		for what, n := range map[string]int{
 			"plans": total.plans, "writes": total.writes, "crashes": total.crashes, "edits": total.edits,
 			"deaths": total.deaths, "lost statuses": total.lost, "double leaders": total.doubles, "conflicts": total.conflicts, "replays": total.replays,
-			"updates": total.updates, "commits": total.commits, "rollbacks": total.rollbacks, "silences": total.silences, "confirmed plans": total.confirms, "drains": total.drains, "nodes changed beside others": total.together, "rollouts that did not get on": total.overdue, "machines replaced": total.replaced,
+			"updates": total.updates, "commits": total.commits, "rollbacks": total.rollbacks, "silences": total.silences, "confirmed plans": total.confirms, "drains": total.drains, "agents changed": total.agentChanges, "agents given up": total.agentsGivenUp, "nodes changed beside others": total.together, "rollouts that did not get on": total.overdue, "machines replaced": total.replaced,
 			"plans about other machines than were read": total.others, "repairs": total.repairs, "partitions": total.partitions,
 		} {
 			if n == 0 {
@@ -55,7 +55,7 @@ func TestSimulation(t *testing.T) {
 }
 
 // tallies are what the simulation went through.
-type tallies struct{ plans, writes, crashes, stale, edits, deaths, doubles, conflicts, replays, taken, machines, crippled, lost, repairs, partitions, updates, commits, rollbacks, silences, confirms, drains, together, overdue, others, replaced int }
+type tallies struct{ agentChanges, agentsGivenUp, plans, writes, crashes, stale, edits, deaths, doubles, conflicts, replays, taken, machines, crippled, lost, repairs, partitions, updates, commits, rollbacks, silences, confirms, drains, together, overdue, others, replaced int }
 
 func (t *tallies) add(o tallies) {
 	t.plans += o.plans
@@ -80,6 +80,8 @@ func (t *tallies) add(o tallies) {
 	t.confirms += o.confirms
 	t.drains += o.drains
 	t.together += o.together
+	t.agentChanges += o.agentChanges
+	t.agentsGivenUp += o.agentsGivenUp
 	t.others += o.others
 	t.overdue += o.overdue
 	t.replaced += o.replaced
