@@ -22,7 +22,7 @@ func minor(revision string) bool { return revision == "r1" }
 
 func elsewhere(revision string) bool { return revision == "r3" }
 
-// contentsFor are the simulated revisions, as seen from a target.
+// contentsFor are the simulated revisions, as seen from a target. r0, r2 and r4 name an agent.
 func contentsFor(target string) map[string]Content {
 	contents := map[string]Content{}
 	for i, revision := range simulated {
@@ -31,7 +31,7 @@ func contentsFor(target string) map[string]Content {
 			spec.Version = "v1.37.2"
 		}
 		spec.Kubelet.MaxPods = ptr.To(int32(10 + i)) //nolint:gosec // small
-		if i%2 == 0 { // r0, r2 and r4 name an agent
+		if i%2 == 0 {
 			spec.Agent = agentRelease("v" + strconv.Itoa(i))
 		}
 		contents[revision] = Content{Spec: spec, Elsewhere: elsewhere(revision) != elsewhere(target)}

@@ -88,8 +88,8 @@ func (t *tallies) add(o tallies) {
 }
 
 func (t tallies) String() string {
-	return fmt.Sprintf("%d plans, %d writes, %d machines; faults: %d crashes, %d stale reads, %d conflicts, %d double leaders, %d replays, %d deaths, %d names taken, %d machines crippled by double leaders, %d statuses lost or set back, %d silent, %d partitions; %d machines replaced by repair, %d nodes changed, %d of them beside others, %d commits, %d went back, %d drains, %d machines replaced by others; %d edits by users",
-		t.plans, t.writes, t.machines, t.crashes, t.stale, t.conflicts, t.doubles, t.replays, t.deaths, t.taken, t.crippled, t.lost, t.silences, t.partitions, t.repairs, t.updates, t.together, t.commits, t.rollbacks, t.drains, t.replaced, t.edits)
+	return fmt.Sprintf("%d plans, %d writes, %d machines; faults: %d crashes, %d stale reads, %d conflicts, %d double leaders, %d replays, %d deaths, %d names taken, %d machines crippled by double leaders, %d statuses lost or set back, %d silent, %d partitions; %d machines replaced by repair, %d nodes changed, %d of them beside others, %d commits, %d went back, %d agents changed and %d given up, %d drains, %d machines replaced by others; %d edits by users",
+		t.plans, t.writes, t.machines, t.crashes, t.stale, t.conflicts, t.doubles, t.replays, t.deaths, t.taken, t.crippled, t.lost, t.silences, t.partitions, t.repairs, t.updates, t.together, t.commits, t.rollbacks, t.agentChanges, t.agentsGivenUp, t.drains, t.replaced, t.edits)
 }
 
 // run goes that many random steps, then heals the world and waits for it to settle.
