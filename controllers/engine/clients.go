@@ -35,7 +35,7 @@ import (
 // paused differs from what it seems, and Cluster API writes that first.
 //
 // And whoever reads a Machine sees at least what was last written to it through this client, which writes a Machine's status
-// with one request where Cluster API takes two.
+// with one request where Cluster API takes two, and the first status of a new one with none, where that says that it waits.
 type heldClient struct {
 	client.Client
 	written   written

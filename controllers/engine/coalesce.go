@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"sync"
+	"time"
 	"weak"
 
 	"k8s.io/apimachinery/pkg/api/equality"
@@ -24,7 +25,11 @@ import (
 // No write is lost, and none undoes another's: the rest goes along only onto the very version that the reconcile read. If the one
 // request conflicts, the helper reads again, finds another version and sends two. If it fails otherwise, the two are sent
 // as they are, so that each has the error that it would have had, and conditions are written though the rest be refused.
+//
+// Of a Machine that has just been made neither is sent while newborns keeps its status back.
 type coalescer struct {
+	newborns newborns
+
 	mutex sync.Mutex
 	reads map[client.ObjectKey]machineRead
 }
@@ -41,6 +46,7 @@ type machineRead struct {
 
 // read remembers the Machine that a reconcile begins with.
 func (c *coalescer) read(ctx context.Context, machine *clusterv1.Machine) {
+	c.newborns.read(machine, time.Now())
 	c.set(machine, machineRead{reconcile: controller.ReconcileIDFromContext(ctx), machine: weak.Make(machine)})
 }
 
@@ -74,6 +80,10 @@ func (c *coalescer) patch(ctx context.Context, machine *clusterv1.Machine, patch
 	if !ok {
 		return send(machine)
 	}
+	reconciled := read.machine.Value()
+	if reconciled != nil && c.newborns.keeps(reconciled, time.Now()) {
+		return nil
+	}
 	answer := read.answer
 	read.answer = nil
 	c.set(machine, read)
@@ -81,7 +91,6 @@ func (c *coalescer) patch(ctx context.Context, machine *clusterv1.Machine, patch
 	if part.isRest() && answer != nil && equality.Semantic.DeepEqual(answer, restOf(machine)) {
 		return nil
 	}
-	reconciled := read.machine.Value()
 	if reconciled == nil || !part.isConditionsOnto(reconciled.ResourceVersion) {
 		return send(machine)
 	}

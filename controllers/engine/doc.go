@@ -18,6 +18,8 @@
 //     write that conflicted, the next read of that Machine comes from the API server.
 //   - A patch of a Machine's conditions takes along what else the reconcile has changed in its status by then, if the Machine is
 //     still as the reconcile read it; the patch of that, which Cluster API sends next, is then answered but not sent (coalesce.go).
+//   - A Machine's first status is answered but not sent for up to ten seconds, while the Machine has no Node yet, or no word of
+//     its agent where that is a readiness gate. It is looked at again when they are over (newborns.go).
 //
 // The client for Nodes and what runs on them (nodeClient, cached and uncached alike). Only patches of an object are
 // ours, and one list; patches of a status or of another subresource are sent as they are.

@@ -75,6 +75,6 @@ func setupReconcilers(ctx context.Context, mgr manager.Manager, options Options)
 		RemoteConditionsGracePeriod: remoteConditionsGracePeriod,
 	}).SetupWithManager(ctx, mgr, controller.Options{
 		MaxConcurrentReconciles: options.MachineConcurrency,
-		NewQueue:                waitingForDrains(ctx, mgr.GetClient(), machineQueue),
+		NewQueue:                held.coalesced.newborns.through(waitingForDrains(ctx, mgr.GetClient(), machineQueue)),
 	})
 }
