@@ -65,7 +65,7 @@ func measure(ctx context.Context, opts options) error {
 	if opts.hold {
 		return b.inWorld(ctx, b.hold)
 	}
-	if err := errors.Join(b.runInWorld(ctx), b.hosts(ctx), b.large(ctx)); err != nil {
+	if err := errors.Join(b.runInWorld(ctx), b.hosts(ctx), b.large(ctx), b.fleets(ctx)); err != nil {
 		return err
 	}
 	if err := table.Print(os.Stdout, b.rows); err != nil {

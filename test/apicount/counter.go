@@ -17,11 +17,11 @@ import (
 type Key struct {
 	// Resource is the plural name with its group, and the subresource: machines.cluster.x-k8s.io/status.
 	Resource string
-	// Verb is create, update, patch or delete.
+	// Verb is create, update, patch or delete, or get for any read, lists and watches included.
 	Verb string
 }
 
-// Counter counts writes. Its zero value is ready; it is safe for concurrent use.
+// Counter counts requests. Its zero value is ready; it is safe for concurrent use.
 type Counter struct {
 	mutex  sync.Mutex
 	counts map[Key]int
@@ -80,8 +80,25 @@ func Writes(counts map[Key]int) int {
 	return total
 }
 
+// Requests is the number of requests in the counts, reads included, without Events and Leases.
+func Requests(counts map[Key]int) int {
+	total := 0
+	for key, count := range counts {
+		if key.State() || key.Verb == read {
+			total += count
+		}
+	}
+	return total
+}
+
+// read is the verb of what writes nothing.
+const read = "get"
+
 // State says whether the request writes state: Events and Leases are none, and reviews are questions.
 func (k Key) State() bool {
+	if k.Verb == read {
+		return false
+	}
 	resource, _, _ := strings.Cut(k.Resource, "/")
 	name, group, _ := strings.Cut(resource, ".")
 	return name != "events" && name != "leases" && group != "authorization.k8s.io" && group != "authentication.k8s.io"
@@ -110,10 +127,10 @@ func Print(out io.Writer, counts map[Key]int, machines int) error {
 }
 
 // classify reads the verb and the resource off a request: /apis/<group>/<version>[/namespaces/<namespace>]/<resource>
-// [/<name>[/<subresource>]], and /api/v1 for the core group. Reads do not count.
+// [/<name>[/<subresource>]], and /api/v1 for the core group. What is about no resource does not count.
 func classify(method, path string) (Key, bool) {
 	verb, ok := map[string]string{
-		http.MethodPost: "create", http.MethodPut: "update", http.MethodPatch: "patch", http.MethodDelete: "delete",
+		http.MethodPost: "create", http.MethodPut: "update", http.MethodPatch: "patch", http.MethodDelete: "delete", http.MethodGet: read,
 	}[method]
 	if !ok {
 		return Key{}, false

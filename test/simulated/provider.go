@@ -27,7 +27,7 @@ const (
 )
 
 // Provider makes a ready Node of each SimulatedMachine that a Machine owns. It plays the agent too: a NodeAgent of the
-// machine's name is reported Ready.
+// machine's name is reported Ready, and to run at once whatever it is told to.
 type Provider struct {
 	// Client reads from the cache of the provider's own manager and writes. Give it a manager apart from the one under
 	// test, so that its writes are not counted as that one's.
@@ -127,8 +127,10 @@ func (p *Provider) report(ctx context.Context, request reconcile.Request) (recon
 		return reconcile.Result{}, err
 	}
 	before := agent.DeepCopy()
-	agent.Status.ObservedGeneration = agent.Generation
-	agent.Status.CurrentRevision = agent.Spec.Revision
+	if was := agent.Status.CurrentRevision; was != agent.Spec.Revision {
+		agent.Status.CurrentRevision, agent.Status.PreviousRevision = agent.Spec.Revision, was
+	}
+	agent.Status.ObservedGeneration, agent.Status.Phase = agent.Generation, v1alpha1.PhaseCommitted
 	agent.Status.AgentVersion = agentVersion
 	if !meta.SetStatusCondition(&agent.Status.Conditions, metav1.Condition{
 		Type: v1alpha1.ReadyCondition, Status: metav1.ConditionTrue, Reason: v1alpha1.ReasonHealthy,
