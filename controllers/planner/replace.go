@@ -59,6 +59,9 @@ func newReplacement(f *fleet) *replacement {
 		}
 		goes[m.Name] = true
 	}
+	for _, m := range r.unreachable { // Nobody waits for one that is to be replaced itself.
+		goes[m.Name] = goes[m.Name] || r.isReplaced(m)
+	}
 	slices.SortStableFunc(r.due, goesBefore)
 	open := make(map[string]bool, len(r.open))
 	for _, m := range r.open {
@@ -90,10 +93,10 @@ func (r *rollout) isReplacing() bool {
 	})
 }
 
-// isAwaited says that machines which are to be replaced wait for one that stays: as it was made in the place of one of them, or as it
-// is changed. Those that wait to be changed themselves, broken or not, nobody waits for.
+// isAwaited says that machines which are to be replaced wait for one that stays: as it was made in the place of one of them, or is
+// changed, or is to be. One that is not well for whatever reason takes nobody's place.
 func (r *rollout) isAwaited(m *machine) bool {
-	return m.begun && !r.isOver(m) || !r.outdated(m) && !r.isSteady(m)
+	return m.begun && !r.isOver(m) || !r.isSteady(m)
 }
 
 // goesBefore orders machines that are to be replaced: those that are not well, which nobody misses, those that somebody has annotated to
