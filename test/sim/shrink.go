@@ -10,6 +10,12 @@ import (
 // Shrink finds the least of a day's events, as far as can be told within a time, that still break the same invariant.
 func Shrink(failed Result, breaks Breaker, patience time.Duration) Result {
 	deadline := time.Now().Add(patience)
+	var held []*invariant // What else a week with fewer events would break is another matter.
+	for _, one := range invariants {
+		if one.name == failed.Violation.Invariant {
+			held = append(held, one)
+		}
+	}
 	ids := []int{}
 	for _, e := range failed.Happened {
 		if e.at <= failed.Violation.At {
@@ -20,7 +26,7 @@ func Shrink(failed Result, breaks Breaker, patience time.Duration) Result {
 		if time.Now().After(deadline) {
 			return false
 		}
-		result := Run(Options{Seed: failed.Seed, Only: only, Break: breaks})
+		result := Run(Options{Seed: failed.Seed, Only: only, Break: breaks, Hold: held})
 		if result.Violation == nil || result.Violation.Invariant != failed.Violation.Invariant {
 			return false
 		}
@@ -45,7 +51,7 @@ func Shrink(failed Result, breaks Breaker, patience time.Duration) Result {
 			}
 		}
 	}
-	return Run(Options{Seed: failed.Seed, Only: ids, Tell: true, Break: breaks})
+	return Run(Options{Seed: failed.Seed, Only: ids, Tell: true, Break: breaks, Hold: held})
 }
 
 // without are numbers but for some of them. It is never nil, which would stand for all.
