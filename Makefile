@@ -215,12 +215,12 @@ RESULTS := $(DROVER)/test-results
 test-modules: $(BIN)/gotestsum $(BIN)/drover-traces
 	@hack/test.sh $(BIN) $(RESULTS) $(MODULES)
 
-# Days: first-last, or one. With one day, the numbers of the events that happen in it, as a failure prints them.
+# Weeks: first-last, or one. With one week, the numbers of the events that happen in it, as a failure prints them.
 SEEDS ?= 1-10000
 EVENTS ?=
 
 .PHONY: sim
-sim: ## Simulate days of a pool, as SEEDS=1-10000 (see docs/simulation.md)
+sim: ## Simulate weeks of a pool, as SEEDS=1-10000 (see docs/simulation.md)
 	@go test ./test/sim -count=1 -timeout=0 -run='^TestPoolDays$$' -sim.seeds='$(SEEDS)' -sim.events='$(EVENTS)'
 
 .PHONY: bench

@@ -34,6 +34,7 @@ const (
 	agents
 	nodes
 	revisions
+	configs
 	bundles
 	clusters
 	bindings
@@ -47,7 +48,7 @@ const (
 
 const namespace = "fleet"
 
-var kindNames = [kinds]string{"NodePool", "Machine", "NodeAgent", "Node", "ControllerRevision", "NodeBundle", "Cluster", "ClusterRoleBinding", "LocalMachine", "LocalMachineTemplate"}
+var kindNames = [kinds]string{"NodePool", "Machine", "NodeAgent", "Node", "ControllerRevision", "ConfigMap", "NodeBundle", "Cluster", "ClusterRoleBinding", "LocalMachine", "LocalMachineTemplate"}
 
 func (k kind) String() string { return kindNames[k] }
 
@@ -64,6 +65,8 @@ func kindOf(object any) kind {
 		return nodes
 	case *appsv1.ControllerRevision, *appsv1.ControllerRevisionList:
 		return revisions
+	case *corev1.ConfigMap:
+		return configs
 	case *v1alpha1.NodeBundle, *v1alpha1.NodeBundleList:
 		return bundles
 	case *clusterv1.Cluster, *clusterv1.ClusterList:

@@ -54,6 +54,11 @@ func (m *manager) sees(c change) {
 		}
 		cached.behind--
 		cached.objects.set(c.name(), c.after)
+		if c.kind == configs {
+			m.seesStop()
+			m.wake(0)
+			return
+		}
 		if !m.reconciler.Notices(c.before, c.after) {
 			return
 		}

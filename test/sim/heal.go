@@ -30,7 +30,8 @@ func (w *world) heal() {
 
 // leaveAsItCanBe is a user who goes home: nothing stays paused, and nothing is asked for that cannot be.
 func (w *world) leaveAsItCanBe() {
-	w.editPool(func(p *v1alpha1.NodePool) { p.Spec.Paused = nil })
+	w.annotateStop(nil)
+	w.editPool(func(p *v1alpha1.NodePool) { p.Spec.Paused, p.Spec.Disruption.Budgets = nil, nil })
 	for _, m := range w.machines() {
 		w.disrupt(m.Name)
 	}

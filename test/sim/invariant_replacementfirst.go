@@ -3,6 +3,7 @@ package sim
 import (
 	"encoding/json"
 	"fmt"
+	"time"
 
 	appsv1 "k8s.io/api/apps/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
@@ -13,10 +14,21 @@ import (
 
 // replacementFirst: a machine that is available and not what the template asks for goes only while as many others are available as the
 // pool asks for; without a surge, as many less as may be unavailable. Others count that are down by a fault, and those that are not what
-// the template asks for either and were down before.
+// the template asks for either and were down before. In a round that began with more machines than the pool asks for with its surge some
+// go as they are too many, an older one before one that is about to be available.
 var replacementFirst = &invariant{name: "replacement-first", watches: func(w *watch) func(deed) error {
+	var by *manager
+	var begun time.Time
+	went := 0 // in that manager's round
 	return func(d deed) error {
 		if d.by == nil || d.verb != deletes || d.by.deposed || w.poolGoes(d.by) {
+			return nil
+		}
+		if d.by != by || !d.by.begun.Equal(begun) {
+			by, begun, went = d.by, d.by.begun, 0
+		}
+		went++
+		if len(w.world.machines())+went > w.most(d.by, asked.replicas)+w.most(d.by, asked.surge) {
 			return nil
 		}
 		gone := as[*clusterv1.Machine](d.before)

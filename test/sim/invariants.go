@@ -4,7 +4,7 @@ package sim
 var invariants = []*invariant{
 	// At each write.
 	maxUnavailable, noSecondMachine, nameOnce, noneForADeletedPool, pausedChangesNothing, oneForABadRevision, onlyTheTemplateRolls,
-	noneWithoutNeed, replacementFirst, drainedFirst, revisionKept, stalledForLong, leftAlone, repairedWhenUnhealthy, noneRepairedInAPartition, oneRepairAtATime,
+	noneWithoutNeed, replacementFirst, drainedFirst, revisionKept, stopHolds, withinBudgets, stalledForLong, leftAlone, repairedWhenUnhealthy, noneRepairedInAPartition, oneRepairAtATime,
 	// Once all faults are over, in this order.
 	becomesItsSpec, nothingLeft, statusSaysSo, historyBounded,
 }

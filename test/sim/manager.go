@@ -42,6 +42,8 @@ type manager struct {
 	calls int
 	// deposed has lost its lease, and ends with its present round. A dead one has lost everything.
 	deposed, dead bool
+	// stopped is since when its cache shows that the fleet is stopped; zero for not.
+	stopped time.Time
 }
 
 // elect makes a manager that leads from now on.
@@ -61,6 +63,8 @@ func (w *world) elect() {
 		Client: cached, APIReader: live, Drainer: drainer, Clock: &w.timeline, CreateConcurrency: 1, Recorder: silence{},
 		Discoverer: nodepool.DiscovererFunc(m.discover),
 	}
+	m.reconciler.Stop = stopSwitch(cached)
+	m.seesStop()
 	w.leader = m
 	w.managers = append(w.managers, m)
 	w.say("%s leads", m.name)

@@ -77,12 +77,14 @@ func storyOf(seed uint64) (storms [days]time.Duration, story []event) {
 	return storms, story
 }
 
-// sparesFrom are edits that ask for writes, and faults that these run into. Where a pool that is being deleted was paused, it is made anew first.
+// sparesFrom are edits that ask for writes, and faults that these run into. Where a
+// pool that is being deleted is paused, or the fleet stopped, that is ended first.
 func sparesFrom(rng *rand.Rand, at time.Duration) []event {
 	var spare []event
 	for i := range spares {
 		fault := []*happening{conflict, refusal, lostResponse, crashAfter}[rng.IntN(4)]
-		spare = append(spare, event{at: at, happening: fault, spare: true}, event{at: at + time.Second, happening: editResume, spare: true},
+		spare = append(spare, event{at: at, happening: fault, spare: true}, event{at: at + time.Second, happening: endStop, spare: true},
+			event{at: at + time.Second, happening: editResume, spare: true},
 			event{at: at + 2*time.Second, happening: editReplicas, number: 1 + i%2, spare: true})
 		at += random(rng, time.Minute, 2*time.Minute)
 	}

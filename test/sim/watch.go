@@ -26,6 +26,8 @@ type watch struct {
 	changing map[string]time.Time
 	// named is how many nodes might be unavailable when the pool's status began to name a machine as being changed.
 	named map[string]int
+	// namedAt is when that was.
+	namedAt map[string]time.Time
 	// excused are machines that nobody can know to be wanted no more, as what said so was lost, or a lease.
 	excused map[string]bool
 	// lost is when the pool's status was last lost.
@@ -36,7 +38,7 @@ type watch struct {
 
 func newWatch(w *world) *watch {
 	watch := &watch{
-		world: w, made: map[string]bool{}, serves: map[string]bool{}, changing: map[string]time.Time{}, named: map[string]int{}, excused: map[string]bool{},
+		world: w, made: map[string]bool{}, serves: map[string]bool{}, changing: map[string]time.Time{}, named: map[string]int{}, namedAt: map[string]time.Time{}, excused: map[string]bool{},
 		objects: map[*invariant]func(deed) error{},
 	}
 	for _, one := range w.held {
@@ -137,6 +139,7 @@ func (w *watch) names(c change, writer *manager) {
 	}
 	for _, name := range as[*v1alpha1.NodePool](c.after).Status.Updating {
 		if c.before == nil || !slices.Contains(as[*v1alpha1.NodePool](c.before).Status.Updating, name) {
+			w.namedAt[name] = w.world.now
 			_, goesOn := w.changing[name] // it was named before, and somebody removed that
 			if most := w.most(writer, asked.most); !goesOn || most > w.named[name] {
 				w.named[name] = most
@@ -180,11 +183,14 @@ func (w *watch) ends(name string) {
 		return
 	}
 	machine, agent, node, b := w.world.machine(name), w.world.agent(name), w.world.node(name), w.world.boxes[name]
-	if machine == nil || !machine.DeletionTimestamp.IsZero() || agent == nil {
+	cordoned := node != nil && node.Spec.Unschedulable
+	if machine == nil || !machine.DeletionTimestamp.IsZero() || agent == nil && !cordoned {
 		delete(w.changing, name)
 		return
 	}
-	cordoned := node != nil && node.Spec.Unschedulable
+	if agent == nil {
+		return
+	}
 	// What fell ill meanwhile is not unavailable by us, whatever it was before.
 	well := available(machine) || b.struck.After(since) || b.ill.After(w.world.now) || b.silent.After(w.world.now)
 	if settled(agent) && !cordoned && (well || agent.Status.Phase == v1alpha1.PhaseRolledBack) {

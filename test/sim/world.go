@@ -140,7 +140,7 @@ func (w *world) furnish() {
 		Namespace: namespace, Name: v1alpha1.AdoptedClusterName, Labels: map[string]string{v1alpha1.ManagedLabel: "true"},
 	}}
 	cluster.Status.Initialization.ControlPlaneInitialized = ptr.To(true)
-	objects := []client.Object{cluster}
+	objects := []client.Object{cluster, newStop()}
 	for _, version := range versions {
 		objects = append(objects, &v1alpha1.NodeBundle{
 			ObjectMeta: metav1.ObjectMeta{Name: version},
