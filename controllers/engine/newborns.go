@@ -75,7 +75,7 @@ func (n *newborns) keeps(machine *clusterv1.Machine, now time.Time) bool {
 
 // waits says that a Machine lacks its Node, or its agent's word where that makes it ready.
 func waits(machine *clusterv1.Machine) bool {
-	if !machine.DeletionTimestamp.IsZero() || machine.Status.Phase == string(clusterv1.MachinePhaseFailed) {
+	if !machine.DeletionTimestamp.IsZero() {
 		return false
 	}
 	gated := slices.ContainsFunc(machine.Spec.ReadinessGates, func(gate clusterv1.MachineReadinessGate) bool {

@@ -43,7 +43,6 @@ func TestTheFirstStatusIsKeptBackWhileAMachineWaits(t *testing.T) {
 		{reason: "its agent has yet to speak", made: edits{joined, gated}, kept: true, lookedAt: firstStatusWithin},
 		{reason: "its agent has spoken", made: edits{joined, gated, healthy}},
 		{reason: "it has no agent", made: edits{joined}},
-		{reason: "it failed", made: edits{phase(clusterv1.MachinePhaseFailed)}},
 		{reason: "its status was written before", read: edits{phase(clusterv1.MachinePhasePending)}, made: edits{phase(clusterv1.MachinePhaseProvisioning)}},
 		{reason: "it is deleted", read: edits{deleted}},
 		{reason: "it is deleted meanwhile", made: edits{deleted}},

@@ -7,7 +7,7 @@ import (
 	"github.com/drover-dev/drover/api/v1alpha1"
 )
 
-// DeferredDoNotDisrupt: somebody asks that this very machine is left alone.
+// DeferredDoNotDisrupt is that somebody asks that this very machine is left alone.
 const DeferredDoNotDisrupt = v1alpha1.ReasonDoNotDisrupt
 
 // maxSparedFor is how much is quoted of why somebody wants a machine left alone.
