@@ -9,6 +9,7 @@ func TestNodesOfTheirOwn(t *testing.T) {
 		name string
 		run  func(*testing.T)
 	}{ // the longest first
+		{"a silent node is replaced, and a pool of them is not", testASilentNodeIsReplacedAndAPoolOfThemIsNot},
 		{"a node follows its API server and its authority", testANodeFollowsItsAPIServerAndItsAuthority},
 		{"a node goes on with another API server when its own hangs", testANodeGoesOnWithAnotherAPIServerWhenItsOwnHangs},
 		{"faults", testFaults},
