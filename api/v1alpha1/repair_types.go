@@ -13,6 +13,7 @@ type NodePoolRepair struct {
 	// +optional
 	// +listType=set
 	// +kubebuilder:validation:MaxItems=3
+	// +kubebuilder:validation:items:Enum=Replace
 	Ladder []RepairRung `json:"ladder,omitempty"`
 
 	// maxUnhealthy is how many machines may be unhealthy for any to be repaired: a number, or a percentage of the machines that the
@@ -30,8 +31,10 @@ type NodePoolRepair struct {
 	Timeouts RepairTimeouts `json:"timeouts,omitempty,omitzero"`
 }
 
-// RepairRung is what is done about a machine that is unhealthy.
-// +kubebuilder:validation:Enum=Replace
+// RepairRung is what is done about a machine that is unhealthy, in one word.
+// +kubebuilder:validation:MinLength=1
+// +kubebuilder:validation:MaxLength=63
+// +kubebuilder:validation:Pattern=`^[A-Z][A-Za-z0-9]*$`
 type RepairRung string
 
 // RepairReplace deletes the Machine, so that another one is made.
