@@ -53,7 +53,7 @@ const (
 	Bound = 150 * time.Minute
 	// The least that happens in each day, of what met something. Where a storm has not had it, it goes on with what meets something.
 	MinFaults = 6
-	MinEdits  = 4
+	MinEdits  = 3
 	// spares are as many of each as may be needed for that.
 	spares = 2 * MinFaults
 )

@@ -42,9 +42,10 @@ func (t *Tally) endDay() {
 	t.faultsToday, t.editsToday = 0, 0
 }
 
-// enough says that a day has had as many faults, and for an edit as many edits as well, as it must have.
+// enough says that a day has had as many faults, and for an edit as many edits as well, as it must have, and one more of these: a
+// storm in which the fleet is stopped to the end may have none left that met something.
 func (t *Tally) enough(edit bool) bool {
-	return t.faultsToday >= MinFaults && (!edit || t.editsToday >= MinEdits)
+	return t.faultsToday >= MinFaults && (!edit || t.editsToday > MinEdits)
 }
 
 // Add adds another week's.
