@@ -91,12 +91,12 @@ func (u *unit) update(change func()) {
 	u.supervisor.changedLocked()
 }
 
-// save writes the record. A node without records still works; only adoption is lost.
+// save writes the record. A node without records still works; only adoption is lost. Nobody changes it meanwhile: what was written of
+// that, a restart that is asked for, say, would be written over.
 func (u *unit) save() {
 	u.supervisor.mu.Lock()
-	rec := u.record
-	u.supervisor.mu.Unlock()
-	if err := u.supervisor.store.write(rec); err != nil {
+	defer u.supervisor.mu.Unlock()
+	if err := u.supervisor.store.write(u.record); err != nil {
 		u.supervisor.opts.Log.Error(err, "Failed to record a process, so the next agent will not adopt it", "component", u.name)
 	}
 }
