@@ -82,7 +82,7 @@ func testAnAgentRollsThroughItsPoolAndBack(t *testing.T) {
 	container := firstProcess(t, pod)
 	await := func(what string, check func() error) {
 		t.Helper()
-		eventually(t, nodesDeadline, what, func(ctx context.Context) error {
+		eventually(t, 3*nodesDeadline, what, func(ctx context.Context) error {
 			if err := world.Get(ctx, client.ObjectKeyFromObject(pool), pool); err != nil {
 				return err
 			}
