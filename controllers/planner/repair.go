@@ -74,11 +74,7 @@ func newRepair(f *fleet) *repair {
 // down; what rounds to nothing is 1.
 func mostUnhealthy(pool *v1alpha1.NodePool, machines int) int {
 	most := ptr.Deref(pool.Spec.Repair.MaxUnhealthy, intstr.FromString(defaultMostUnhealthy))
-	n, err := intstr.GetScaledValueFromIntOrPercent(&most, machines, false)
-	if err != nil {
-		return 1 // which the schema does not let in
-	}
-	return max(n, 1)
+	return max(scaled(&most, machines, false), 1)
 }
 
 // freeze finds out whether more is wrong than these machines. That nothing is heard of any node is a network that is cut, or an API

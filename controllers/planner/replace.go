@@ -6,10 +6,7 @@ import (
 	"slices"
 	"strings"
 
-	clusterv1 "sigs.k8s.io/cluster-api/api/core/v1beta2"
-
 	"github.com/drover-dev/drover/api/disruption"
-	"github.com/drover-dev/drover/api/v1alpha1"
 )
 
 // replacement is how far the machines are that give way to others. It is read off the machines that are there, so that there is nothing
@@ -103,12 +100,10 @@ func (r *rollout) isAwaited(m *machine) bool {
 // go first, and the oldest.
 func goesBefore(a, b *machine) int {
 	rank := func(m *machine) int {
-		_, ours := m.Annotations[v1alpha1.DeleteFirstAnnotation]
-		_, others := m.Annotations[clusterv1.DeleteMachineAnnotation]
 		switch {
 		case !m.well():
 			return 0
-		case ours || others:
+		case m.firstToGo()&claimAnnotated != 0:
 			return 1
 		default:
 			return 2

@@ -108,14 +108,19 @@ func victims(f *fleet) []victim {
 	return list
 }
 
-func (f *fleet) claim(m *machine) claim {
-	var c claim
+// firstToGo is by which annotations somebody wants the machine to be among the first that go; zero for none.
+func (m *machine) firstToGo() (c claim) {
 	if _, annotated := m.Annotations[v1alpha1.DeleteFirstAnnotation]; annotated {
 		c |= claimDeleteFirst
 	}
 	if _, annotated := m.Annotations[clusterv1.DeleteMachineAnnotation]; annotated {
 		c |= claimDeleteMachine
 	}
+	return c
+}
+
+func (f *fleet) claim(m *machine) claim {
+	c := m.firstToGo()
 	if !m.ready {
 		c |= claimUnready
 	}

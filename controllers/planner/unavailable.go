@@ -16,15 +16,19 @@ const maxUpdating = 1000
 // maxUnavailable is how many nodes of a pool may be unavailable at once for one more to be changed. A percentage is of the machines
 // that the pool is to have, rounded down; what rounds to nothing is 1, so that a rollout gets on.
 func maxUnavailable(pool *v1alpha1.NodePool) int {
-	most := pool.Spec.Rollout.MaxUnavailable
-	if most == nil {
+	return min(max(scaled(pool.Spec.Rollout.MaxUnavailable, int(wantedReplicas(pool)), false), 1), maxUpdating)
+}
+
+// scaled is a number, or a percentage of one, rounded up or down. What is not set is 1, and so is what the schema does not let in.
+func scaled(value *intstr.IntOrString, of int, up bool) int {
+	if value == nil {
 		return 1
 	}
-	n, err := intstr.GetScaledValueFromIntOrPercent(most, int(wantedReplicas(pool)), false)
+	n, err := intstr.GetScaledValueFromIntOrPercent(value, of, up)
 	if err != nil {
-		return 1 // which the schema does not let in
+		return 1
 	}
-	return min(max(n, 1), maxUpdating)
+	return n
 }
 
 // unavailability knows the nodes of a pool that are unavailable, or about to be: those that all others wait for (open), those whose
