@@ -50,7 +50,10 @@ func Serve(t *testing.T, root, version string, program []byte) *v1alpha1.AgentRe
 		t.Fatal(err)
 	}
 	served := filepath.Join(root, ".drover", "artifacts", "test-agents")
-	t.Cleanup(func() { _ = os.RemoveAll(served) })
+	t.Cleanup(func() {
+		_ = os.RemoveAll(filepath.Join(served, version)) // those of others may be fetched yet
+		_ = os.Remove(served)
+	})
 	run(t, root, "mkdir", "-p", served)
 	run(t, root, "cp", "-r", filepath.Join(dir, repository), served)
 	return &v1alpha1.AgentRelease{Version: version, Artifacts: []v1alpha1.Artifact{{
