@@ -163,7 +163,7 @@ func call(t *testing.T, urls ...string) *calls {
 	// Each call takes a connection of its own: one that exists already would not notice what becomes of the rules.
 	asker := &http.Client{Timeout: 3 * time.Second, Transport: &http.Transport{DisableKeepAlives: true}}
 	c.done.Go(func() {
-		for i, tick := 0, time.Tick(25*time.Millisecond); ctx.Err() == nil; i, _ = i+1, <-tick {
+		for i, tick := 0, time.Tick(50*time.Millisecond); ctx.Err() == nil; i, _ = i+1, <-tick {
 			began, url := time.Now(), urls[i%len(urls)]
 			err := getWith(ctx, asker, url)
 			if ctx.Err() != nil {

@@ -36,7 +36,7 @@ func connect(root string) (*World, error) {
 	if err != nil {
 		return nil, err
 	}
-	config.QPS, config.Burst = 200, 400
+	config.QPS = -1 // whoever waits for his turn has seen what was, and not what is
 	scheme := runtime.NewScheme()
 	for _, add := range []func(*runtime.Scheme) error{clientgoscheme.AddToScheme, policyv1.AddToScheme, clusterv1.AddToScheme, fleetv1.AddToScheme} {
 		if err := add(scheme); err != nil {
@@ -58,21 +58,29 @@ func connect(root string) (*World, error) {
 // cleanup too.
 func eventually(t *testing.T, limit time.Duration, what string, check func(ctx context.Context) error) {
 	t.Helper()
-	poll(t, 200*time.Millisecond, limit, what, check)
+	poll(t, pace{first: 100 * time.Millisecond, last: time.Second}, limit, what, check)
 }
 
 // soon is eventually for what takes part of a second.
 func soon(t *testing.T, limit time.Duration, what string, check func(ctx context.Context) error) {
 	t.Helper()
-	poll(t, 20*time.Millisecond, limit, what, check)
+	poll(t, pace{first: 20 * time.Millisecond, last: 200 * time.Millisecond}, limit, what, check)
 }
 
-func poll(t *testing.T, every, limit time.Duration, what string, check func(ctx context.Context) error) {
+// pace is how long it is between two looks. Dozens of tests wait at the same time for what takes a minute, and each look is requests of
+// the API server, which has the same two processors as all nodes: so looks become rarer.
+type pace struct{ first, last time.Duration }
+
+func (p *pace) next() time.Duration {
+	now := p.first
+	p.first = min(p.first*5/4, p.last)
+	return now
+}
+
+func poll(t *testing.T, every pace, limit time.Duration, what string, check func(ctx context.Context) error) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(t.Context()), limit)
 	defer cancel()
-	tick := time.NewTicker(every)
-	defer tick.Stop()
 	last := fmt.Errorf("never looked")
 	for {
 		if err := check(ctx); err == nil {
@@ -83,7 +91,7 @@ func poll(t *testing.T, every, limit time.Duration, what string, check func(ctx 
 		select {
 		case <-ctx.Done():
 			t.Fatalf("%s: not within %v: %v", what, limit, last)
-		case <-tick.C:
+		case <-time.After(every.next()):
 		}
 	}
 }
