@@ -2,8 +2,6 @@
 # Runs every test: those of each module, then the end-to-end tests and those of a virtual machine, each alone, as they
 # want the host for themselves. Ends with a line for each part, and fails on a failure, on a skipped test and on anything
 # left on the host.
-#
-# The end-to-end tests wait more than they compute. DROVER_BESIDE is a command that runs meanwhile, such as "make lint".
 set -euo pipefail
 bin=$1 results=$2
 shift 2
@@ -35,22 +33,6 @@ tests() { "$bin/gotestsum" --format="$2" --hide-summary=skipped,output --jsonfil
 
 # in_world runs tests that start a demo. Those that ran out of time, or were killed, did not end it.
 in_world() { tests "$@" || { "$bin/drover-dev" down && return 1; }; }
-
-# beside runs what was asked for while COMMAND… runs, as a part of its own.
-beside() {
-	if [ -z "${DROVER_BESIDE:-}" ]; then
-		"$@"
-		return
-	fi
-	local start=$SECONDS job outcome=passed failure=0
-	nice -n 19 sh -c "$DROVER_BESIDE" >"$results/beside.log" 2>&1 &
-	job=$!
-	"$@" || failure=$?
-	wait "$job" || { outcome=FAILED && failed+=("$DROVER_BESIDE"); }
-	cat "$results/beside.log"
-	summary+=("$(printf '%-16s %-6s %4d s beside' "$DROVER_BESIDE" "$outcome" $((SECONDS - start)))")
-	return "$failure"
-}
 
 # virtual tries the machine's tests anew, once, where it was the emulator that stopped.
 virtual() {
@@ -84,7 +66,7 @@ for module in "$@"; do
 	[ "$module" != . ] || name=drover
 	part "$name" in_module "$module" "$name"
 done
-part e2e beside in_world e2e standard-verbose -timeout=30m ./test/e2e
+part e2e in_world e2e standard-verbose -timeout=30m ./test/e2e
 part vm virtual
 part "none skipped" go run ./hack/noskip "$results"/*.json
 finish
