@@ -121,6 +121,7 @@ const (
 	ReasonMachineCreated = "MachineCreated"
 	ReasonMachineDeleted = "MachineDeleted"
 	ReasonMachineUpdated = "MachineUpdated"
+	ReasonDrainTimedOut  = "DrainTimedOut"
 	ReasonNodeLost       = "NodeLost"
 	ReasonJoinFailed     = "JoinFailed"
 	ReasonJoined         = "Joined"

@@ -13,6 +13,22 @@ type DisruptionPolicy struct {
 	// +kubebuilder:validation:MaxItems=16
 	// +kubebuilder:validation:XValidation:rule="!self.exists(a, !has(a.schedule) && (a.nodes == 0 || a.nodes == '0%') && self.exists(b, has(b.schedule) && (!has(a.reasons) || has(b.reasons) && b.reasons.all(r, r in a.reasons))))",message="a budget of no nodes without a schedule holds at all times, so that one with a schedule never has a say: give the first a schedule, too, of when nothing may be disrupted"
 	Budgets []DisruptionBudget `json:"budgets,omitempty"`
+
+	// drainTimeoutSeconds is how long a node is drained at most. A Machine that is being deleted goes then with the pods that are left,
+	// whatever PodDisruptionBudgets say; a node that is drained for a change in place gets it with those pods on it, which stay. An edit
+	// counts at once, also for Machines that are being deleted, whose spec.deletion.nodeDrainTimeoutSeconds follows it. It rolls nothing.
+	// Up to a year. Default: 0, as long as it takes.
+	// +optional
+	// +kubebuilder:validation:Minimum=0
+	// +kubebuilder:validation:Maximum=31622400
+	DrainTimeoutSeconds *int32 `json:"drainTimeoutSeconds,omitempty"`
+
+	// volumeDetachTimeoutSeconds is how long a Machine that is being deleted waits, once it is drained, for its volumes to be detached.
+	// With 0 as long as it takes. It reaches Machines as drainTimeoutSeconds does. Default: 300.
+	// +optional
+	// +kubebuilder:validation:Minimum=0
+	// +kubebuilder:validation:Maximum=31622400
+	VolumeDetachTimeoutSeconds *int32 `json:"volumeDetachTimeoutSeconds,omitempty"`
 }
 
 // DisruptionReason is what nodes are disrupted for.

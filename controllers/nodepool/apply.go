@@ -59,12 +59,14 @@ func (r *Reconciler) apply(ctx context.Context, seen *observation, plan planner.
 	updated, updateErrs, beginErr := r.update(ctx, seen, plan)
 	outcome.Updated, outcome.Drains = updated, drains(updates, updateErrs)
 	outcome.UpdateFailures = failures(updates, updateErrs)
+	outcome.Forced = seen.forced.of(updated)
+	deletionErr := r.keepDeletion(ctx, seen)
 	releaseErr := r.release(ctx, seen.Machines, plan.Of(planner.Release))
 	pruneErr := r.prune(ctx, seen, plan.PruneRevisions)
 	noteErr := r.noteMissing(ctx, seen)
 
 	r.log(ctx, outcome)
-	return outcome, errors.Join(worthRetrying(createErrs), discardErr, errors.Join(deleteErrs...), errors.Join(uncordonErrs...), beginErr, worthRetrying(updateErrs), releaseErr, pruneErr, noteErr)
+	return outcome, errors.Join(worthRetrying(createErrs), discardErr, errors.Join(deleteErrs...), errors.Join(uncordonErrs...), beginErr, worthRetrying(updateErrs), deletionErr, releaseErr, pruneErr, noteErr)
 }
 
 // errNotTried is the error of an action that came after one whose error ended the batch.

@@ -19,14 +19,6 @@ import (
 	"github.com/drover-dev/drover/controllers/planner"
 )
 
-const (
-	// nodeDeletionTimeoutSeconds is how long Cluster API tries to delete the Node of a Machine that is gone: as long
-	// as it takes, because a Node left behind attracts pods.
-	nodeDeletionTimeoutSeconds = 0
-	// nodeVolumeDetachTimeoutSeconds bounds the wait for volumes after the drain.
-	nodeVolumeDetachTimeoutSeconds = 300
-)
-
 // createMachine makes the infrastructure machine, then the Machine. Either may exist already: a manager died here.
 func (r *Reconciler) createMachine(ctx context.Context, seen *observation, action planner.Action) error {
 	infra := infrastructureMachine(seen, action)
@@ -128,11 +120,7 @@ func newMachine(seen *observation, action planner.Action, infra *unstructured.Un
 				APIGroup: infra.GroupVersionKind().Group, Kind: infra.GetKind(), Name: infra.GetName(),
 			},
 			ReadinessGates: []clusterv1.MachineReadinessGate{{ConditionType: v1alpha1.MachineAgentHealthyCondition}},
-			Deletion: clusterv1.MachineDeletionSpec{
-				// nodeDrainTimeoutSeconds is left out: a drain waits for PodDisruptionBudgets as long as they ask for.
-				NodeVolumeDetachTimeoutSeconds: ptr.To[int32](nodeVolumeDetachTimeoutSeconds),
-				NodeDeletionTimeoutSeconds:     ptr.To[int32](nodeDeletionTimeoutSeconds),
-			},
+			Deletion:       seen.Pool.MachineDeletion(),
 		},
 	}
 }

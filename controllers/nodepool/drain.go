@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"maps"
-	"slices"
 	"sync"
 	"time"
 
@@ -36,12 +35,16 @@ type Drainer interface {
 	Drain(ctx context.Context, cluster *clusterv1.Cluster, machine *clusterv1.Machine, since metav1.Time) (string, error)
 }
 
-// notEmptyError is a node that is not drained yet.
-type notEmptyError struct{ message string }
+// notEmptyError is a node that is not drained yet, and until when it is; zero for as long as it takes.
+type notEmptyError struct {
+	message string
+	until   time.Time
+}
 
 func (e *notEmptyError) Error() string { return e.message }
 
-// drain cordons a machine's Node and evicts its pods. It fails with a notEmptyError until the node is empty.
+// drain cordons a machine's Node and evicts its pods. It fails with a notEmptyError until the node is empty, or the pool's drain
+// timeout over.
 func (r *Reconciler) drain(ctx context.Context, seen *observation, action planner.Action) error {
 	machine := seen.machine(action.Name)
 	node, err := lookup.GetOrNil(ctx, r.workload().Live, types.NamespacedName{Name: action.Name}, &corev1.Node{})
@@ -51,21 +54,34 @@ func (r *Reconciler) drain(ctx context.Context, seen *observation, action planne
 	if !machine.Status.NodeRef.IsDefined() {
 		return &notEmptyError{message: "its Node has just registered, and its Machine does not know it yet"}
 	}
-	since, err := r.cordon(ctx, node)
+	since, err := r.cordon(ctx, seen, machine, node)
 	if err != nil {
 		return err
 	}
-	message := r.stuck.lately(machine.UID, seen.Now)
-	if message == "" {
-		if message, err = r.Drainer.Drain(ctx, seen.cluster, machine, since); err != nil {
-			return fmt.Errorf("change Machine %s: %w", machine.Name, err)
-		}
-		r.stuck.remember(machine.UID, message, seen.Now)
+	message, err := r.evict(ctx, seen, machine, since)
+	if err != nil || message == "" {
+		return err
 	}
-	if message != "" {
-		return &notEmptyError{message: message}
+	until := drainedUntil(seen.Pool, since)
+	if until.IsZero() || seen.Now.Before(until) {
+		return &notEmptyError{message: message, until: until}
 	}
+	ctrl.LoggerFrom(ctx).Info("Gave up draining a Node to change it", "node", node.Name, "since", since, "left", message)
+	seen.forced.add(planner.Drain{Name: action.Name, Message: message, Until: until})
 	return nil
+}
+
+// evict has the pods go that are left on a machine's Node, unless they were asked to a moment ago. It says what is still there.
+func (r *Reconciler) evict(ctx context.Context, seen *observation, machine *clusterv1.Machine, since time.Time) (string, error) {
+	if message := r.stuck.lately(machine.UID, seen.Now); message != "" {
+		return message, nil
+	}
+	message, err := r.Drainer.Drain(ctx, seen.cluster, machine, metav1.NewTime(since))
+	if err != nil {
+		return "", fmt.Errorf("change Machine %s: %w", machine.Name, err)
+	}
+	r.stuck.remember(machine.UID, message, seen.Now)
+	return message, nil
 }
 
 // stuckDrains remembers for a while what the drains said that are stuck, so that a pool's events, of which other machines
@@ -104,25 +120,30 @@ func (s *stuckDrains) lately(machine types.UID, now time.Time) string {
 	return ""
 }
 
-// drainAgain is how soon drains go on.
-func drainAgain(drains []planner.Drain) time.Duration {
-	if slices.ContainsFunc(drains, func(d planner.Drain) bool { return !evictions.Read(d.Message).Stuck() }) {
-		return retryDrain
+// drainAgain is how soon drains go on, or are given up.
+func drainAgain(drains []planner.Drain, now time.Time) time.Duration {
+	after := retryStuck
+	for _, d := range drains {
+		if !evictions.Read(d.Message).Stuck() {
+			after = min(after, retryDrain)
+		}
+		if !d.Until.IsZero() {
+			after = min(after, d.Until.Sub(now))
+		}
 	}
-	return retryStuck
+	return after
 }
 
-// cordon keeps new pods off a Node, and says since when. One that somebody else has cordoned gets no annotation: it is not ours to
-// uncordon.
-func (r *Reconciler) cordon(ctx context.Context, node *corev1.Node) (metav1.Time, error) {
+// cordon keeps new pods off a Node, and says since when it is drained. One that somebody else has cordoned gets no annotation: it is
+// not ours to uncordon.
+func (r *Reconciler) cordon(ctx context.Context, seen *observation, machine *clusterv1.Machine, node *corev1.Node) (time.Time, error) {
 	if node.Spec.Unschedulable {
-		since, err := time.Parse(time.RFC3339, node.Annotations[v1alpha1.CordonedAnnotation])
-		if err != nil {
-			since = r.now()
+		if since, err := time.Parse(time.RFC3339, node.Annotations[v1alpha1.CordonedAnnotation]); err == nil {
+			return since, nil
 		}
-		return metav1.NewTime(since), nil
+		return r.draining.since(machine.UID, seen.Now), nil
 	}
-	since := metav1.NewTime(r.now())
+	since := r.now().Truncate(time.Second)
 	base := node.DeepCopy()
 	metav1.SetMetaDataAnnotation(&node.ObjectMeta, v1alpha1.CordonedAnnotation, since.UTC().Format(time.RFC3339))
 	node.Spec.Unschedulable = true
@@ -197,7 +218,7 @@ func drains(actions []planner.Action, errs []error) []planner.Drain {
 	for i, err := range errs {
 		var notEmpty *notEmptyError
 		if errors.As(err, &notEmpty) {
-			list = append(list, planner.Drain{Name: actions[i].Name, Message: notEmpty.message})
+			list = append(list, planner.Drain{Name: actions[i].Name, Message: notEmpty.message, Until: notEmpty.until})
 			errs[i] = errNotTried
 		}
 	}

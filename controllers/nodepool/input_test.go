@@ -70,6 +70,7 @@ func TestBadInput(t *testing.T) {
 	}
 	maps.Copy(cases, badSettings())
 	maps.Copy(cases, badRollouts())
+	maps.Copy(cases, badDrains())
 	s := newSite(t)
 	for name, tc := range cases {
 		t.Run(name, func(t *testing.T) {

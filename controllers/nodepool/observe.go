@@ -41,6 +41,8 @@ type observation struct {
 	makes bool
 	// bundle is what the template's version stands for; nil when it was not found.
 	bundle *v1alpha1.NodeBundle
+	// forced is filled as the plan is applied.
+	forced forcedDrains
 }
 
 // observe reads what the next decision depends on, from the cache but for what is needed from the API server.

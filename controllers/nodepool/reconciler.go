@@ -87,12 +87,14 @@ type Reconciler struct {
 
 	written  consistency.Children[*clusterv1.Machine]
 	agents   consistency.Objects
+	machines consistency.Objects // whose spec was written
 	refusals refusals
 	// clusterless has since when each pool, by its UID, is without the Cluster that it needs.
 	clusterless firstseen.Times[types.NamespacedName, types.UID]
 	said        consistency.Statuses[v1alpha1.NodePoolStatus]
 	untold      untold
 	stuck       stuckDrains
+	draining    drainTimes
 	listening   listening
 	templates   *templateWatches
 	// indexed says that Client has the indexes poolField and leavingField.
@@ -152,6 +154,9 @@ func (r *Reconciler) round(ctx context.Context, pool *v1alpha1.NodePool) (ctrl.R
 	if err := r.learn(ctx, seen); err != nil {
 		return ctrl.Result{}, err
 	}
+	if err := r.drainAnew(ctx, seen); err != nil {
+		return ctrl.Result{}, err
+	}
 	outcome, applyErr := r.apply(ctx, seen, plan)
 	// Should somebody else have written first, what was done besides is told all the same.
 	if err := errors.Join(applyErr, r.report(ctx, seen, plan, outcome)); err != nil {
@@ -160,7 +165,7 @@ func (r *Reconciler) round(ctx context.Context, pool *v1alpha1.NodePool) (ctrl.R
 	after := plan.RequeueAfter
 	switch {
 	case len(outcome.Drains) > 0:
-		after = drainAgain(outcome.Drains)
+		after = drainAgain(outcome.Drains, seen.Now)
 	case len(plan.Of(planner.Uncordon)) > 0:
 		after = retryBehind // what we read of Nodes raises no event here
 	}

@@ -143,6 +143,7 @@ func machineChanged() predicate.Predicate {
 			!equality.Semantic.DeepEqual(before.Annotations, after.Annotations) ||
 			!equality.Semantic.DeepEqual(before.Finalizers, after.Finalizers) ||
 			!equality.Semantic.DeepEqual(before.OwnerReferences, after.OwnerReferences) ||
+			!equality.Semantic.DeepEqual(before.Spec.Deletion, after.Spec.Deletion) ||
 			planner.Complaint(before) != planner.Complaint(after) || planner.Health(before) != planner.Health(after) ||
 			conditionsChanged(before.Status.Conditions, after.Status.Conditions)
 	}}

@@ -72,8 +72,7 @@ func judgeUpdate(r *rollout, result Result, outcome Outcome, t tally) *verdict {
 func saysBegun(r *rollout, _ Result, outcome Outcome, begun []*machine) string {
 	var states []string
 	for _, d := range outcome.Drains {
-		states = append(states, fmt.Sprintf("%s is drained before it is given revision %s: %s", d.Name, r.target,
-			v1alpha1.Shorten(strings.Join(strings.Fields(d.Message), " "), maxComplaint)))
+		states = append(states, fmt.Sprintf("%s is drained%s before it is given revision %s: %s", d.Name, atMost(d.Until), r.target, oneLine(d.Message)))
 	}
 	for _, m := range begun {
 		if !slices.ContainsFunc(outcome.Drains, func(d Drain) bool { return d.Name == m.Name }) {

@@ -20,6 +20,8 @@ type Outcome struct {
 	Failures []Failure
 	// Drains are the nodes that are drained before they are changed, and are not empty yet.
 	Drains []Drain
+	// Forced are those of the Updated whose nodes were not empty when their time to be drained was over.
+	Forced []Drain
 	// UpdateFailures are the Updates that the API server refused.
 	UpdateFailures []Failure
 	// ReservationFinished says that the reservation is over.
@@ -42,6 +44,8 @@ type Drain struct {
 	Name string
 	// Message says what is still there, in the words of Cluster API's drain.
 	Message string
+	// Until is when the machine is changed all the same; zero for never.
+	Until time.Time
 }
 
 // Event is something a user should see happen.
@@ -142,6 +146,7 @@ func events(s Snapshot, result Result, outcome Outcome, status v1alpha1.NodePool
 	list := machineEvents(outcome.Created, v1alpha1.ReasonMachineCreated, "Create", "Created")
 	list = append(list, machineEvents(outcome.Deleted, v1alpha1.ReasonMachineDeleted, "Delete", "Deleted")...)
 	list = append(list, machineEvents(outcome.Updated, v1alpha1.ReasonMachineUpdated, "Update", "Changed")...)
+	list = append(list, forcedEvents(outcome)...)
 	if len(result.Taken) > 0 && (result.Reserve != nil || result.FinishReservation) {
 		list = append(list, Event{Type: corev1.EventTypeWarning, Reason: v1alpha1.ReasonNodeNameTaken, Action: "Create", OfStatus: true, Note: takenMessage(result.Taken)})
 	}

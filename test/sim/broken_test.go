@@ -77,6 +77,13 @@ var broken = []struct {
 	{"does not drain", func(_ *world, cached client.Client, live client.Reader, _ nodepool.Drainer) (client.Client, client.Reader, nodepool.Drainer) {
 		return cached, live, drainsNothing{}
 	}, []*invariant{drainedFirst}},
+	{"gives a drain no time", sees(func(o client.Object) {
+		if pool, is := o.(*v1alpha1.NodePool); is {
+			pool.Spec.Disruption.DrainTimeoutSeconds = ptr.To[int32](1)
+		}
+	}), []*invariant{drainedFirst}},
+	{"gives a drain all the time", sees(withoutDrainTimeout), []*invariant{drainEnds}},
+	{"does not tell Cluster API how long it is to drain", sees(withoutDrainTimeout), []*invariant{deletedAsAsked}},
 	{"makes no third machine", sees(func(o client.Object) {
 		if pool, is := o.(*v1alpha1.NodePool); is && ptr.Deref(pool.Spec.Replicas, 1) > 2 {
 			pool.Spec.Replicas = ptr.To(int32(2))
@@ -368,6 +375,12 @@ func (r reuser) Create(ctx context.Context, object client.Object, options ...cli
 		}
 	}
 	return r.Client.Create(ctx, object, options...)
+}
+
+func withoutDrainTimeout(o client.Object) {
+	if pool, is := o.(*v1alpha1.NodePool); is {
+		pool.Spec.Disruption.DrainTimeoutSeconds = nil
+	}
 }
 
 type drainsNothing struct{}

@@ -42,6 +42,8 @@ type box struct {
 	// asked is since when its node is drained, and drained that it is empty.
 	asked   time.Time
 	drained bool
+	// overdue is how often in a row a manager has drained it whose time for that had long been over.
+	overdue int
 	// busy says that its agent is on its way to something. throws counts what was decided about it by chance.
 	busy   bool
 	throws int
@@ -165,7 +167,7 @@ func (w *world) join(b *box) {
 
 // finishDeletion is the end of Cluster API's part in a deletion, when the node is drained.
 func (w *world) finishDeletion(name string) {
-	if w.lasts(blockedDrain) {
+	if w.lasts(blockedDrain) && !w.gaveUp(w.machine(name)) {
 		w.after(20*time.Second, func() { w.finishDeletion(name) })
 		return
 	}
@@ -191,9 +193,13 @@ func (w *world) collect(name string) {
 // drain empties a node. It says what is still there.
 func (w *world) drain(name string) string {
 	b := w.boxes[name]
-	switch {
-	case b == nil || b.drained:
+	if b == nil || b.drained {
 		return ""
+	}
+	if b.overdue++; !w.watch.isOverdue(name) {
+		b.overdue = 0
+	}
+	switch {
 	case w.lasts(blockedDrain):
 		return "Pod web/one: PodDisruptionBudget web allows no disruption"
 	case b.asked.IsZero():

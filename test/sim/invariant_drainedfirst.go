@@ -7,7 +7,8 @@ import (
 	"github.com/drover-dev/drover/api/v1alpha1"
 )
 
-// drainedFirst: a node is changed in a way that its pods do not survive only when it is empty.
+// drainedFirst: a node is changed in a way that its pods do not survive only when it is empty, or, where the pool says how long it is
+// drained at most, when that time is over. Without, it never is.
 var drainedFirst = &invariant{name: "drained-first", watches: func(w *watch) func(deed) error {
 	return func(d deed) error {
 		if d.verb != tells || !d.disrupts() || d.by.deposed {
@@ -15,6 +16,10 @@ var drainedFirst = &invariant{name: "drained-first", watches: func(w *watch) fun
 		}
 		before, after := as[*v1alpha1.NodeAgent](d.before), as[*v1alpha1.NodeAgent](d.after)
 		if b := w.world.boxes[d.name()]; needsDrain(before, after) && !b.drained {
+			if w.isForced(d.name(), d.by) {
+				w.world.tally.Forced++
+				return nil
+			}
 			return fmt.Errorf("%s is told to run %s instead of %s with its pods", d.name(), after.Spec.Version, before.Spec.Version)
 		}
 		return nil

@@ -4,9 +4,9 @@ package sim
 var invariants = []*invariant{
 	// At each write.
 	maxUnavailable, noSecondMachine, nameOnce, noneForADeletedPool, pausedChangesNothing, oneForABadRevision, onlyTheTemplateRolls,
-	noneWithoutNeed, replacementFirst, drainedFirst, revisionKept, stopHolds, withinBudgets, stalledForLong, leftAlone, repairedWhenUnhealthy, noneRepairedInAPartition, oneRepairAtATime,
+	noneWithoutNeed, replacementFirst, drainedFirst, drainEnds, revisionKept, stopHolds, withinBudgets, stalledForLong, leftAlone, repairedWhenUnhealthy, noneRepairedInAPartition, oneRepairAtATime,
 	// Once all faults are over, in this order.
-	becomesItsSpec, nothingLeft, statusSaysSo, historyBounded,
+	becomesItsSpec, deletedAsAsked, nothingLeft, statusSaysSo, historyBounded,
 }
 
 // invariant is something that must hold. It knows what it needs from the API server's changes and from the machines themselves, and

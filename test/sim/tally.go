@@ -26,7 +26,9 @@ type Tally struct {
 	// LeastFaults and LeastEdits are those of the day that had the fewest.
 	LeastFaults, LeastEdits int
 	// Overdue is how often a pool said that its rollout does not get on.
-	Overdue                 int
+	Overdue int
+	// Forced is how often a node was changed with pods on it that could not be drained in time.
+	Forced                  int
 	faultsToday, editsToday int
 	// Quiets is how often a pool was found to be what its spec says after a storm.
 	Quiets int
@@ -64,6 +66,7 @@ func (t *Tally) Add(o Tally) {
 	t.Faults += o.Faults
 	t.Edits += o.Edits
 	t.Overdue += o.Overdue
+	t.Forced += o.Forced
 	t.Quiets += o.Quiets
 	if t.Days == o.Days {
 		t.LeastFaults, t.LeastEdits = o.LeastFaults, o.LeastEdits
@@ -79,8 +82,8 @@ func (t *Tally) Add(o Tally) {
 
 func (t Tally) String() string {
 	var text strings.Builder
-	fmt.Fprintf(&text, "%d pool-days: %d plans, %d writes, %d faults (each day %d or more), %d edits (each day %d or more); %d machines made, %d changed in place, %d times beside others, %d rolled back, %d rollouts that did not get on, %d replaced by repair, %d by others; %d lists from a cache that was behind, "+
-		"%d conflicts; %d times found to be what the spec says", t.Days, t.Plans, t.Writes, t.Faults, t.LeastFaults, t.Edits, t.LeastEdits, t.Machines, t.Changes, t.Together, t.Rollbacks, t.Overdue, t.Repairs, t.Replaced, t.StaleReads, t.Conflicts, t.Quiets)
+	fmt.Fprintf(&text, "%d pool-days: %d plans, %d writes, %d faults (each day %d or more), %d edits (each day %d or more); %d machines made, %d changed in place, %d times beside others, %d with pods that could not go, %d rolled back, %d rollouts that did not get on, %d replaced by repair, %d by others; %d lists from a cache that was behind, "+
+		"%d conflicts; %d times found to be what the spec says", t.Days, t.Plans, t.Writes, t.Faults, t.LeastFaults, t.Edits, t.LeastEdits, t.Machines, t.Changes, t.Together, t.Forced, t.Rollbacks, t.Overdue, t.Repairs, t.Replaced, t.StaleReads, t.Conflicts, t.Quiets)
 	return text.String()
 }
 

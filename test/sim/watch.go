@@ -32,6 +32,10 @@ type watch struct {
 	excused map[string]bool
 	// lost is when the pool's status was last lost.
 	lost time.Time
+	// drains are since when nodes are drained that a manager cordoned, and resumed is when the pool was last found not to be suspended
+	// any more.
+	drains  map[string]time.Time
+	resumed time.Time
 	// objects say what is wrong with a write, by the invariants.
 	objects map[*invariant]func(deed) error
 }
@@ -39,6 +43,7 @@ type watch struct {
 func newWatch(w *world) *watch {
 	watch := &watch{
 		world: w, made: map[string]bool{}, serves: map[string]bool{}, changing: map[string]time.Time{}, named: map[string]int{}, namedAt: map[string]time.Time{}, excused: map[string]bool{},
+		drains:  map[string]time.Time{},
 		objects: map[*invariant]func(deed) error{},
 	}
 	for _, one := range w.held {
@@ -105,6 +110,7 @@ func machineVerb(c change) verb {
 
 // remember keeps what later writes are held to.
 func (w *watch) remember(d deed) {
+	w.drainedSince(d)
 	switch d.verb {
 	case makes:
 		w.made[d.name()] = true
