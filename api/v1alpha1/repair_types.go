@@ -95,7 +95,8 @@ type UnhealthyMachine struct {
 	Since metav1.Time `json:"since,omitempty,omitzero"`
 
 	// evidence is how one can tell: Silent (its kubelet does not renew its Lease), Unwell (its agent or its kubelet says so),
-	// NotJoined (it is no node in time) or InfrastructureGone (what it runs on was deleted). Others may come.
+	// NotJoined (it is no node in time), InfrastructureGone (what it runs on was deleted) or RemediationAsked (a MachineHealthCheck says so,
+	// and nothing else does). Others may come.
 	// +required
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=63

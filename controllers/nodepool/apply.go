@@ -50,7 +50,7 @@ func (r *Reconciler) apply(ctx context.Context, seen *observation, plan planner.
 
 	deleted, deleteErrs := r.forEach(ctx, plan.Of(planner.Delete), func(ctx context.Context, action planner.Action) error {
 		if action.Cause == planner.Repair {
-			return r.replaceMachine(ctx, seen, action, plan.Repair)
+			return r.replaceMachine(ctx, seen, action, plan.Repair, plan.AnswerOf(action.Name))
 		}
 		return r.deleteMachine(ctx, seen.Pool, action)
 	}, never)
@@ -64,9 +64,10 @@ func (r *Reconciler) apply(ctx context.Context, seen *observation, plan planner.
 	releaseErr := r.release(ctx, seen.Machines, plan.Of(planner.Release))
 	pruneErr := r.prune(ctx, seen, plan.PruneRevisions)
 	noteErr := r.noteMissing(ctx, seen)
+	answerErr := r.answerOthers(ctx, seen, plan)
 
 	r.log(ctx, outcome)
-	return outcome, errors.Join(worthRetrying(createErrs), discardErr, errors.Join(deleteErrs...), errors.Join(uncordonErrs...), beginErr, worthRetrying(updateErrs), deletionErr, releaseErr, pruneErr, noteErr)
+	return outcome, errors.Join(worthRetrying(createErrs), discardErr, errors.Join(deleteErrs...), errors.Join(uncordonErrs...), beginErr, worthRetrying(updateErrs), deletionErr, releaseErr, pruneErr, noteErr, answerErr)
 }
 
 // errNotTried is the error of an action that came after one whose error ended the batch.

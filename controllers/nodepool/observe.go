@@ -55,14 +55,14 @@ func (r *Reconciler) observe(ctx context.Context, pool *v1alpha1.NodePool, sure 
 	if err := r.confirmPool(ctx, seen, sure.confirm); err != nil {
 		return nil, err
 	}
-	if err := r.listen(ctx, seen); err != nil {
-		return nil, err
-	}
 	if err := r.observeMachines(ctx, seen, sure.live); err != nil {
 		return nil, err
 	}
 	if seen.CacheBehind != "" {
 		return seen, nil
+	}
+	if err := r.listen(ctx, seen); err != nil {
+		return nil, err
 	}
 	seen.Sure = seen.sure(sure.confirm)
 	if err := r.observeRevisions(ctx, seen); err != nil {

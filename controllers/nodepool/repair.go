@@ -3,6 +3,7 @@ package nodepool
 import (
 	"context"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -80,7 +81,7 @@ func (l *listening) forget(pool types.NamespacedName) {
 
 // listen asks the API server whether it answers, where somebody may take its silence for that of machines.
 func (r *Reconciler) listen(ctx context.Context, seen *observation) error {
-	if len(seen.Pool.Spec.Repair.Ladder) == 0 || r.foresees {
+	if len(seen.Pool.Spec.Repair.Ladder) == 0 && !slices.ContainsFunc(seen.Machines, planner.Asked) || r.foresees {
 		return nil
 	}
 	if r.listening.isDue(seen.Pool, seen.Now) {
@@ -111,15 +112,22 @@ func (r *Reconciler) beginRepair(ctx context.Context, seen *observation, repair 
 	return nil
 }
 
-// replaceMachine deletes a machine that is unhealthy, after the pool's status says so. It fails if anybody wrote the Machine since it was
-// found to be: it may be well.
-func (r *Reconciler) replaceMachine(ctx context.Context, seen *observation, action planner.Action, as *v1alpha1.MachineRepair) error {
+// replaceMachine deletes a machine that is unhealthy, after the pool's status says so, and the Machine, where somebody asked for it. It
+// fails if anybody wrote the Machine since it was found to be: it may be well.
+func (r *Reconciler) replaceMachine(ctx context.Context, seen *observation, action planner.Action, as *v1alpha1.MachineRepair, answer *planner.Answer) error {
 	machine := seen.machine(action.Name)
 	if machine == nil {
 		return nil
 	}
 	if err := r.beginRepair(ctx, seen, as); err != nil {
 		return err
+	}
+	if answer != nil {
+		answered, err := r.answer(ctx, machine, *answer)
+		if err != nil {
+			return err
+		}
+		machine = answered
 	}
 	object := &clusterv1.Machine{ObjectMeta: metav1.ObjectMeta{Namespace: machine.Namespace, Name: machine.Name}}
 	asSeen := client.Preconditions{UID: ptr.To(action.UID), ResourceVersion: ptr.To(machine.ResourceVersion)}

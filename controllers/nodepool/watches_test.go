@@ -58,3 +58,31 @@ func TestWhatMakesAMachineUnhealthyIsWorkForItsPool(t *testing.T) {
 		}
 	}
 }
+
+// TestARequestIsWorkForItsPool, and so is that it is taken back.
+func TestARequestIsWorkForItsPool(t *testing.T) {
+	machine := func(healthy, owner metav1.ConditionStatus) *clusterv1.Machine {
+		m := &clusterv1.Machine{ObjectMeta: metav1.ObjectMeta{Labels: map[string]string{v1alpha1.PoolLabel: "p"}}}
+		for conditionType, status := range map[string]metav1.ConditionStatus{clusterv1.MachineHealthCheckSucceededCondition: healthy, clusterv1.MachineOwnerRemediatedCondition: owner} {
+			if status != "" {
+				m.Status.Conditions = append(m.Status.Conditions, metav1.Condition{Type: conditionType, Status: status})
+			}
+		}
+		return m
+	}
+	nothing, well, sick, back := machine("", ""), machine("True", ""), machine("False", "False"), machine("True", "False")
+	for _, c := range []struct {
+		reason        string
+		before, after *clusterv1.Machine
+		want          bool
+	}{
+		{"a check that finds nothing", nothing, well, false},
+		{"a check that asks", well, sick, true},
+		{"a check that takes it back", sick, back, true},
+		{"our own word that nobody asks", back, well, true},
+	} {
+		if got := machineChanged().Update(event.UpdateEvent{ObjectOld: c.before, ObjectNew: c.after}); got != c.want {
+			t.Errorf("%s: the pool is looked at: %t, want %t", c.reason, got, c.want)
+		}
+	}
+}

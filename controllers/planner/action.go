@@ -71,6 +71,8 @@ type Result struct {
 	Progressed bool
 	// Repair is the status' current repair. It is written before the Delete that it is about; nil for no such.
 	Repair *v1alpha1.MachineRepair
+	// Answers are for those who ask to have machines remediated. That of a machine that is deleted is written before it is.
+	Answers []Answer
 	// Confirm are the machines that a confirmed snapshot has to be Sure of. With it there is something to do: a change to begin, or
 	// one that is over. Empty: there is not, or the snapshot was that.
 	Confirm []string
@@ -84,6 +86,16 @@ type Result struct {
 	Finalize bool
 	// RequeueAfter is when to plan again although no event says so. Zero: never.
 	RequeueAfter time.Duration
+}
+
+// AnswerOf is the answer about a machine; nil for none.
+func (r Result) AnswerOf(name string) *Answer {
+	for i := range r.Answers {
+		if r.Answers[i].Name == name {
+			return &r.Answers[i]
+		}
+	}
+	return nil
 }
 
 // Of are the actions with one verb.

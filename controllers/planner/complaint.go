@@ -44,7 +44,7 @@ func holding(f *fleet) string {
 
 // Complaint is why a machine is not ready, or not gone, as far as its conditions tell; empty when they tell nothing.
 func Complaint(m *clusterv1.Machine) string {
-	message := condemned(m)
+	message := request(m)
 	for _, ask := range complaints {
 		if cause := ask(m); cause != "" {
 			message = strings.TrimSuffix(cause+"; "+message, "; ")
@@ -95,15 +95,6 @@ func nodeUnwell(m *clusterv1.Machine) string {
 		return ""
 	}
 	return c.Message
-}
-
-// condemned is that a MachineHealthCheck, of a Cluster API that somebody else runs, waits for the pool to remediate a machine.
-func condemned(m *clusterv1.Machine) string {
-	c := meta.FindStatusCondition(m.Status.Conditions, clusterv1.MachineOwnerRemediatedCondition)
-	if c == nil || c.Status != metav1.ConditionFalse || !m.DeletionTimestamp.IsZero() {
-		return ""
-	}
-	return "a MachineHealthCheck asks to have it remediated, which a NodePool does not do: delete the Machine to have it replaced"
 }
 
 // held is what a deletion waits for that may take somebody's help: hooks, pods and volumes. Of evictions that were refused,

@@ -4,6 +4,8 @@ import (
 	"cmp"
 	"fmt"
 	"slices"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
 // check says why a proposal has to wait: a stable reason and a sentence. Empty: it has not.
@@ -35,12 +37,14 @@ type ledger struct {
 	unconfirmed []string
 	// repairs is the machine that this plan repairs; empty for none.
 	repairs string
+	// answers are what comes of repairs, by machine, as those who asked for them are told.
+	answers map[string]*metav1.Condition
 	// tell is told each decision, with why a proposal waits, if it does; nil for nobody.
 	tell func(p *Proposal, reason, message string)
 }
 
 func newLedger(f *fleet) *ledger {
-	return &ledger{fleet: f, admitted: map[Verb]int{}, disrupted: map[Verb]int{}, replaced: map[Verb]int{}, busy: map[string]bool{}}
+	return &ledger{fleet: f, admitted: map[Verb]int{}, disrupted: map[Verb]int{}, replaced: map[Verb]int{}, busy: map[string]bool{}, answers: map[string]*metav1.Condition{}}
 }
 
 // admitAll goes through what is proposed, the most urgent first. One thing is done to a machine at a time: what is proposed
@@ -69,6 +73,7 @@ func (l *ledger) consider(p *Proposal) {
 }
 
 func (l *ledger) told(p *Proposal, reason, message string) {
+	l.answer(p, reason, message)
 	if l.tell != nil {
 		l.tell(p, reason, message)
 	}

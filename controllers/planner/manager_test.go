@@ -360,7 +360,7 @@ func (m *manager) apply(s Snapshot, result Result) {
 	}
 	for _, a := range result.Of(Delete) {
 		if a.Cause == Repair {
-			m.queueRepair(s, a, result.Repair, &base, want, handDeleted, exclusive)
+			m.queueRepair(s, a, result, &base, want, handDeleted, exclusive)
 			continue
 		}
 		least := want
@@ -393,6 +393,7 @@ func (m *manager) apply(s Snapshot, result Result) {
 		m.queue(a.Class == disruption.Drain, func() bool { return m.drain(a) })
 		m.queue(true, func() bool { return m.updateMachine(a, version, maxUnavailable(s.Pool)) })
 	}
+	m.queueAnswers(s, result)
 	m.queue(true, func() bool {
 		s.Pool = base
 		status, _ := Report(s, result, Outcome{Created: result.Of(Create), Deleted: result.Of(Delete), Updated: result.Of(Update), ReservationFinished: result.FinishReservation})

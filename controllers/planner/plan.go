@@ -30,6 +30,7 @@ func Plan(s Snapshot) Result {
 	result.Updating, result.Confirm = updating(f.rollout, l)
 	result.Progressed = !slices.Equal(s.Pool.Status.Updating, result.Updating)
 	result.Repair = f.repair.next(l.actions)
+	result.Answers = answers(l)
 	result.PruneRevisions = prunable(f, result)
 	result.Finalize = finalizable(f) && f.Live
 	result.Live = wantsLive(f, result)

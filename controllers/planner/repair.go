@@ -26,12 +26,13 @@ const (
 )
 
 // repair is what is seen of the health of a pool's machines, and what was begun about it. The zero repair is that of a pool whose
-// machines are not repaired.
+// machines nobody asks to have repaired.
 type repair struct {
 	*fleet
-	// on says that anything is to be done about unhealthy machines.
-	on bool
-	// after is for how long a machine has to be unhealthy.
+	// on says that the pool asks to have unhealthy machines replaced, and looks that there is anything to look at: that, or a machine that
+	// somebody else asks to have remediated, or that was begun to be.
+	on, looks bool
+	// after is for how long a machine has to be unhealthy, where the pool asks.
 	after time.Duration
 	// watched is since when what is seen counts, by the pool's status.
 	watched time.Time
@@ -49,14 +50,15 @@ type repair struct {
 
 func newRepair(f *fleet) *repair {
 	r := &repair{fleet: f}
-	if f.deleting() || !slices.Contains(f.Pool.Spec.Repair.Ladder, v1alpha1.RepairReplace) {
+	r.on = !f.deleting() && slices.Contains(f.Pool.Spec.Repair.Ladder, v1alpha1.RepairReplace)
+	r.looks = r.on || !f.deleting() && (r.hasBegun() || slices.ContainsFunc(f.active, func(m *machine) bool { return Asked(m.Machine) }))
+	if !r.looks {
 		return r
 	}
-	r.on = true
 	r.after = time.Duration(ptr.Deref(f.Pool.Spec.Repair.Timeouts.ReplaceSeconds, int32(defaultReplaceAfter/time.Second))) * time.Second
 	r.most = mostUnhealthy(f.Pool, len(f.active))
 	for _, m := range f.active {
-		if p := f.diagnose(m); p != nil {
+		if p := f.examine(m); p != nil {
 			r.patients = append(r.patients, p)
 		}
 	}
@@ -64,10 +66,18 @@ func newRepair(f *fleet) *repair {
 	r.watched = r.watchedSince()
 	for _, p := range r.patients {
 		p.since = later(later(p.since, r.watched), f.ListeningSince)
+		if !p.asked.IsZero() {
+			p.asked = later(later(p.asked, r.watched), f.ListeningSince)
+		}
 	}
 	slices.SortStableFunc(r.patients, func(a, b *patient) int { return a.since.Compare(b.since) })
 	r.goOn()
 	return r
+}
+
+// hasBegun says that the pool's status has a machine that is being replaced.
+func (r *repair) hasBegun() bool {
+	return r.Pool.Status.Repair != nil && r.Pool.Status.Repair.Current != nil
 }
 
 // mostUnhealthy is for how many unhealthy machines at most any is repaired. A percentage is of the machines that the pool has, rounded
@@ -88,14 +98,12 @@ func (r *repair) freeze() {
 		if m.worked() && m.isHeard() {
 			heard++
 		}
-	}
-	for _, p := range r.patients {
-		if p.evidence == evidenceSilent {
+		if m.Status.NodeRef.IsDefined() && m.isUnheard() && !r.isKnown(m) {
 			unheard++
 		}
 	}
 	switch {
-	case unheard > 0 && heard == 0:
+	case len(r.patients) > 0 && unheard > 0 && heard == 0:
 		r.frozen = v1alpha1.ReasonNothingHeard
 		r.whyFrozen = fmt.Sprintf("nothing is heard of %s: none is repaired, as it may be the network that fails, or the way to the API server. If a machine is broken, delete it to have it replaced",
 			allOf(nodes, "the pool's one node", "any of the pool's %d nodes"))
@@ -104,6 +112,12 @@ func (r *repair) freeze() {
 		r.whyFrozen = fmt.Sprintf("%s unhealthy, and with more than %d none is repaired (spec.repair.maxUnhealthy): %s",
 			machinesOf(len(r.patients), len(r.active), "is", "are"), r.most, strings.Join(sample(r.names()), ", "))
 	}
+}
+
+// isKnown says that something else than the silence of its Node tells how a machine is.
+func (r *repair) isKnown(m *machine) bool {
+	p := r.patient(m)
+	return p != nil && p.evidence != evidenceSilent && p.evidence != evidenceAsked
 }
 
 // says is why no machine is repaired, as a sentence.
@@ -153,14 +167,14 @@ func (r *repair) wasFrozen() bool {
 // goOn finds out what has become of the repair that was begun last.
 func (r *repair) goOn() {
 	was := r.Pool.Status.Repair
-	if was == nil || was.Current == nil {
+	if !r.hasBegun() {
 		return
 	}
 	r.current = was.Current
 	for _, m := range r.active {
 		if string(m.UID) == was.Current.MachineUID {
-			if p := r.patient(m); p == nil || p.held() != "" {
-				r.current = nil // It has recovered by itself, or somebody wants to look at it.
+			if p := r.patient(m); p == nil || p.held() != "" || r.dueAt(p).IsZero() {
+				r.current = nil // It has recovered by itself, or somebody wants to look at it, or nobody asks any more.
 			}
 			return
 		}
@@ -206,10 +220,26 @@ func (r *repair) tried() int {
 	return int(r.current.Attempt)
 }
 
-// isDue says that a machine has been unhealthy for long enough.
-func (r *repair) isDue(p *patient) bool { return !r.Now.Before(p.since.Add(r.after)) }
+// dueAt is when a machine will have been unhealthy for long enough, or will have been asked for; zero when nobody asks.
+func (r *repair) dueAt(p *patient) time.Time {
+	asked := p.asked.Add(requestPatience)
+	switch at := p.since.Add(r.after); {
+	case r.on && (p.asked.IsZero() || at.Before(asked)):
+		return at
+	case p.asked.IsZero():
+		return time.Time{}
+	default:
+		return asked
+	}
+}
 
-// proposeRepair replaces the machines that have been unhealthy for long enough. Where the pool has too many it is for scale-down to take
+// isDue says that the time has come.
+func (r *repair) isDue(p *patient) bool {
+	at := r.dueAt(p)
+	return !at.IsZero() && !r.Now.Before(at)
+}
+
+// proposeRepair replaces the machines that have been unhealthy for long enough, and those that others ask to have remediated. Where the pool has too many it is for scale-down to take
 // those that are not ready first.
 func proposeRepair(f *fleet) []Proposal {
 	if len(f.active) > f.want() {
@@ -234,8 +264,14 @@ func repairWaits(l *ledger, p *Proposal) (string, string) {
 	}
 	r := l.repair
 	for _, one := range r.patients {
-		if annotation := one.held(); one.Name == p.Name && annotation != "" {
+		if one.Name != p.Name {
+			continue
+		}
+		if annotation := one.held(); annotation != "" {
 			return DeferredRepairHeld, p.Name + " is annotated " + annotation
+		}
+		if c := one.lacks(); c != nil {
+			return c.Reason, "another one would wait as " + p.Name + " does: " + c.Message
 		}
 	}
 	switch {
@@ -287,19 +323,19 @@ func (r *repair) continues(p *Proposal) bool {
 
 // soonest is how long it is until something is to be done that no event tells of; zero for never.
 func (r *repair) soonest() time.Duration {
-	if !r.on || r.paused() {
+	if !r.looks || r.paused() {
 		return 0
 	}
 	var after time.Duration
 	for _, m := range r.active {
-		if until := r.joinsUntil(m); until.After(r.Now) {
+		if until := r.joinsUntil(m); r.on && until.After(r.Now) {
 			after = sooner(after, until.Sub(r.Now))
 		}
 	}
 	for _, p := range r.patients {
 		after = sooner(after, watchEvery)
-		if !r.isDue(p) {
-			after = sooner(after, p.since.Add(r.after).Sub(r.Now))
+		if at := r.dueAt(p); at.After(r.Now) {
+			after = sooner(after, at.Sub(r.Now))
 		}
 	}
 	return after
@@ -320,8 +356,10 @@ func (r *repair) whyUnhealthy(m *machine) string {
 		return text + "; it is not repaired, as " + r.whyFrozen
 	case r.isDue(p):
 		return text + "; it is to be replaced"
+	case r.dueAt(p).IsZero():
+		return text + "; nobody asks to have it replaced (spec.repair)"
 	default:
-		return text + "; it is replaced at " + p.since.Add(r.after).UTC().Format(time.RFC3339) + " unless it recovers"
+		return text + "; it is replaced at " + r.dueAt(p).UTC().Format(time.RFC3339) + " unless it recovers"
 	}
 }
 

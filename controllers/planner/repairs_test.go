@@ -1,6 +1,8 @@
 package planner
 
 import (
+	"fmt"
+	"slices"
 	"time"
 
 	"k8s.io/apimachinery/pkg/api/equality"
@@ -65,7 +67,8 @@ func (w *world) partition() {
 }
 
 // queueRepair is as package nodepool's: the status has the repair before the Machine is deleted, if that is as it was seen.
-func (m *manager) queueRepair(s Snapshot, a Action, repair *v1alpha1.MachineRepair, base **v1alpha1.NodePool, want, handDeleted int, exclusive func() bool) {
+func (m *manager) queueRepair(s Snapshot, a Action, result Result, base **v1alpha1.NodePool, want, handDeleted int, exclusive func() bool) {
+	repair := result.Repair
 	m.queue(true, func() bool {
 		was := ptr.Deref((*base).Status.Repair, v1alpha1.NodePoolRepairStatus{})
 		if equality.Semantic.DeepEqual(was.Current, repair) {
@@ -79,18 +82,20 @@ func (m *manager) queueRepair(s Snapshot, a Action, repair *v1alpha1.MachineRepa
 		m.wrotePool = (*base).ResourceVersion
 		return true
 	})
-	var seen *clusterv1.Machine
-	for _, one := range s.Machines {
-		if one.Name == a.Name {
-			seen = one
-		}
+	seen := machineIn(s, a.Name)
+	if answer := result.AnswerOf(a.Name); answer != nil {
+		m.queueAnswer(&seen, *answer)
 	}
+	asked := seen != nil && Asked(seen)
 	m.queue(true, func() bool {
 		if m.world.machines[a.Name] != seen { // The API server refuses it: it was written since.
 			m.conflicts++
 			return false
 		}
 		m.repairs++
+		if asked {
+			m.asked++
+		}
 		m.deleteMachine(a, want-1, handDeleted, exclusive())
 		return true
 	})
@@ -125,23 +130,81 @@ func (m *manager) checkRepair(s Snapshot, result Result) {
 	}
 }
 
-// wellIn says that a machine is well, by its agent's word.
+// wellIn says that a machine is well, by its agent's word, and that nobody says otherwise.
 func wellIn(s Snapshot, name string) bool {
+	one := machineIn(s, name)
+	return one == nil || meta.IsStatusConditionTrue(one.Status.Conditions, v1alpha1.MachineAgentHealthyCondition) && !Asked(one)
+}
+
+func machineIn(s Snapshot, name string) *clusterv1.Machine {
 	for _, one := range s.Machines {
 		if one.Name == name {
-			return meta.IsStatusConditionTrue(one.Status.Conditions, v1alpha1.MachineAgentHealthyCondition)
+			return one
 		}
 	}
-	return true
+	return nil
+}
+
+// asks is a MachineHealthCheck that finds something wrong with a machine.
+func (w *world) asks(m *clusterv1.Machine) {
+	w.note("somebody: asks to have %s remediated", m.Name)
+	w.writeMachine(m.Name, func(m *clusterv1.Machine) {
+		asked(0, "")(m)
+		for i := range m.Status.Conditions {
+			m.Status.Conditions[i].LastTransitionTime = metav1.NewTime(w.now)
+		}
+	})
+}
+
+// queueAnswer is as package nodepool's: it is written onto the Machine as it was seen, which it then is.
+func (m *manager) queueAnswer(seen **clusterv1.Machine, answer Answer) {
+	m.queue(true, func() bool {
+		if !equality.Semantic.DeepEqual(m.world.machines[answer.Name], *seen) {
+			m.conflicts++
+			return false
+		}
+		m.answers++
+		m.writeMachine(answer.Name, func(m *clusterv1.Machine) {
+			if meta.RemoveStatusCondition(&m.Status.Conditions, clusterv1.MachineOwnerRemediatedCondition); answer.Condition != nil {
+				meta.SetStatusCondition(&m.Status.Conditions, *answer.Condition)
+			}
+		})
+		*seen = m.world.machines[answer.Name]
+		return true
+	})
+}
+
+// queueAnswers are those about machines that stay.
+func (m *manager) queueAnswers(s Snapshot, result Result) {
+	for _, answer := range result.Answers {
+		if seen := machineIn(s, answer.Name); !slices.ContainsFunc(result.Of(Delete), func(a Action) bool { return a.Name == answer.Name }) {
+			m.queueAnswer(&seen, answer)
+		}
+	}
+}
+
+// unanswered is a machine of which nobody has noted that what was asked for is asked for no more.
+func (w *world) unanswered() error {
+	for _, m := range w.machines {
+		if takenBack(m) {
+			return fmt.Errorf("nobody has noted that nobody asks to have %s remediated any more", m.Name)
+		}
+	}
+	return nil
 }
 
 // noneHeardIn says that each Node of the pool has lapsed.
 func noneHeardIn(s Snapshot) bool {
+	lapsed := false
 	for _, one := range s.Machines {
 		node := meta.FindStatusCondition(one.Status.Conditions, clusterv1.MachineNodeReadyCondition)
-		if one.DeletionTimestamp.IsZero() && node != nil && node.Status != metav1.ConditionUnknown {
+		if !one.DeletionTimestamp.IsZero() || node == nil {
+			continue
+		}
+		if node.Status != metav1.ConditionUnknown {
 			return false
 		}
+		lapsed = lapsed || one.Status.NodeRef.IsDefined()
 	}
-	return true
+	return lapsed
 }

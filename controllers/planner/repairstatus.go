@@ -13,12 +13,12 @@ import (
 // maxPatients is how many unhealthy machines a status names. It is the schema's.
 const maxPatients = 10
 
-// repairStatus says what is seen of the machines' health, and done about it; nil for a pool whose machines are not repaired.
+// repairStatus says what is seen of the machines' health, and done about it; nil for a pool whose machines nobody asks to have repaired.
 func repairStatus(r *repair, result Result) *v1alpha1.NodePoolRepairStatus {
 	switch {
 	case r.deleting():
 		return r.Pool.Status.Repair
-	case !r.on:
+	case !r.looks:
 		return nil
 	}
 	status := &v1alpha1.NodePoolRepairStatus{
@@ -35,8 +35,8 @@ func repairStatus(r *repair, result Result) *v1alpha1.NodePoolRepairStatus {
 
 func (r *repair) unhealthyMachine(p *patient) v1alpha1.UnhealthyMachine {
 	one := v1alpha1.UnhealthyMachine{Name: p.Name, Since: seconds(p.since), Evidence: string(p.evidence), Message: v1alpha1.BoundMessage(p.says())}
-	if r.frozen == "" && p.held() == "" {
-		one.NextRung, one.NextAt = v1alpha1.RepairReplace, seconds(p.since.Add(r.after))
+	if at := r.dueAt(p); r.frozen == "" && p.held() == "" && !at.IsZero() {
+		one.NextRung, one.NextAt = v1alpha1.RepairReplace, seconds(at)
 	}
 	return one
 }

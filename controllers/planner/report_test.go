@@ -130,22 +130,21 @@ func TestConditions(t *testing.T) {
 			message: "0 of 1 machine is ready; waiting for " + newMachine(0).Name + "; " + newMachine(0).Name + ": * Node.DiskPressure: disk is full",
 		},
 		"to be remediated": {
-			reason: "that a MachineHealthCheck waits for what nobody does is told, after the cause",
+			reason: "that a MachineHealthCheck asks for it is told, after the cause",
 			snapshot: snapshot(newPool(1, 1), newMachine(0, unready,
 				withCondition(v1alpha1.MachineAgentHealthyCondition, metav1.ConditionTrue, ""),
-				withCondition(clusterv1.MachineOwnerRemediatedCondition, metav1.ConditionFalse, ""),
+				asked(59, "Node failed"),
 				withCondition(clusterv1.MachineNodeHealthyCondition, metav1.ConditionFalse, "* Node.Ready: kubelet stopped"))),
 			want: []string{"Available=False TooFewAvailable", "Ready=False WaitingForMachines", "Reconciling=True WaitingForMachines"},
 			message: "0 of 1 machine is ready; waiting for " + newMachine(0).Name + "; " + newMachine(0).Name + ": * Node.Ready: kubelet stopped; " +
-				"a MachineHealthCheck asks to have it remediated, which a NodePool does not do: delete the Machine to have it replaced",
+				"a MachineHealthCheck asks to have it remediated: Node failed",
 		},
 		"to be remediated without a cause": {
-			reason: "also where nothing else is known to be wrong",
-			snapshot: snapshot(newPool(1, 1), newMachine(0, unready,
-				withCondition(clusterv1.MachineOwnerRemediatedCondition, metav1.ConditionFalse, ""))),
-			want: []string{"Available=False TooFewAvailable", "Ready=False WaitingForMachines", "Reconciling=True WaitingForMachines"},
+			reason:   "also where nothing else is known to be wrong",
+			snapshot: snapshot(newPool(1, 1), newMachine(0, unready, asked(59, ""))),
+			want:     []string{"Available=False TooFewAvailable", "Ready=False WaitingForMachines", "Reconciling=True WaitingForMachines"},
 			message: "0 of 1 machine is ready; waiting for " + newMachine(0).Name + "; " + newMachine(0).Name + ": " +
-				"a MachineHealthCheck asks to have it remediated, which a NodePool does not do: delete the Machine to have it replaced",
+				"a MachineHealthCheck asks to have it remediated",
 		},
 		"held by a hook": {
 			reason: "what a deletion waits for is told",

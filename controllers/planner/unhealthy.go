@@ -25,6 +25,8 @@ const (
 	evidenceNotJoined evidence = "NotJoined"
 	// evidenceGone: what it runs on was deleted.
 	evidenceGone evidence = "InfrastructureGone"
+	// evidenceAsked: somebody asks to have it remediated, and nothing else is known of it.
+	evidenceAsked evidence = "RemediationAsked"
 )
 
 // notTheMachines are reasons of AgentHealthy that speak of what the manager could not do for a machine. Another one would fare no better.
@@ -42,6 +44,20 @@ type patient struct {
 	evidence evidence
 	// since is since when that counts.
 	since time.Time
+	// asked is since when it counts that somebody asks to have it remediated; zero for nobody.
+	asked time.Time
+}
+
+// examine finds out whether a machine is unhealthy, or somebody says so; nil when neither is.
+func (f *fleet) examine(m *machine) *patient {
+	p, asked := f.diagnose(m), askedSince(m.Machine)
+	if p == nil && !asked.IsZero() {
+		p = &patient{machine: m, evidence: evidenceAsked, since: asked}
+	}
+	if p != nil {
+		p.asked = asked
+	}
+	return p
 }
 
 // diagnose finds out whether a machine is unhealthy; nil when it is not, or when nobody can tell. A machine that is on its way to
@@ -52,27 +68,31 @@ func (f *fleet) diagnose(m *machine) *patient {
 	node := meta.FindStatusCondition(m.Status.Conditions, clusterv1.MachineNodeReadyCondition)
 	switch {
 	case InfrastructureDeleted(m.Status.Conditions):
-		return &patient{m, evidenceGone, infra.LastTransitionTime.Time}
+		return &patient{machine: m, evidence: evidenceGone, since: infra.LastTransitionTime.Time}
 	case agent == nil || agent.Status == metav1.ConditionTrue || slices.Contains(notTheMachines, agent.Reason):
 		return nil
 	case !m.worked():
-		return f.neverJoined(m, agent, infra)
+		return f.neverJoined(m, agent)
 	case infra != nil && infra.Status == metav1.ConditionFalse && infra.Reason == v1alpha1.ReasonStopped:
-		return &patient{m, evidenceUnwell, infra.LastTransitionTime.Time}
+		return &patient{machine: m, evidence: evidenceUnwell, since: infra.LastTransitionTime.Time}
 	case node != nil && node.Reason == clusterv1.MachineNodeReadyUnknownReason:
-		return &patient{m, evidenceSilent, later(agent.LastTransitionTime.Time, node.LastTransitionTime.Time)}
+		return &patient{machine: m, evidence: evidenceSilent, since: later(agent.LastTransitionTime.Time, node.LastTransitionTime.Time)}
 	case agent.Reason == v1alpha1.ReasonNotReported && (node == nil || node.Status != metav1.ConditionFalse):
 		return nil // The agent alone is silent. The kubelet is not, and runs its pods, or it is us who hear nothing.
 	case m.agent == nil || !m.settled():
 		return nil // It is being changed, and goes back by itself where that does not work.
 	default:
-		return &patient{m, evidenceUnwell, agent.LastTransitionTime.Time}
+		return &patient{machine: m, evidence: evidenceUnwell, since: agent.LastTransitionTime.Time}
 	}
 }
 
 // Health is what the planner looks at in a Machine to find out whether it is unhealthy, beside what its agent says: a kubelet that is
-// silent or not ready, and a machine that is off or gone. Zero for one of which nothing of the kind is known.
-func Health(m *clusterv1.Machine) (said struct{ Node, Infrastructure string }) {
+// silent or not ready, a machine that is off or gone, and what others say of it. Zero for one of which nothing of the kind is known.
+func Health(m *clusterv1.Machine) (said struct {
+	Node, Infrastructure string
+	Asked, TakenBack     bool
+}) {
+	said.Asked, said.TakenBack = Asked(m), takenBack(m)
 	for _, c := range m.Status.Conditions {
 		switch {
 		case c.Type == clusterv1.MachineNodeReadyCondition && slices.Contains([]string{clusterv1.MachineNodeReadyUnknownReason, clusterv1.MachineNodeNotReadyReason}, c.Reason):
@@ -85,13 +105,21 @@ func Health(m *clusterv1.Machine) (said struct{ Node, Infrastructure string }) {
 }
 
 // neverJoined finds out whether a machine on which nothing has worked yet has had its time.
-func (f *fleet) neverJoined(m *machine, agent, infra *metav1.Condition) *patient {
+func (f *fleet) neverJoined(m *machine, agent *metav1.Condition) *patient {
 	deadline := f.joinsUntil(m)
-	waits := infra != nil && infra.Status == metav1.ConditionFalse && slices.Contains(nothingToRunOn, infra.Reason)
-	if waits || f.Now.Before(deadline) {
+	if m.lacks() != nil || f.Now.Before(deadline) {
 		return nil
 	}
-	return &patient{m, evidenceNotJoined, later(agent.LastTransitionTime.Time, deadline)}
+	return &patient{machine: m, evidence: evidenceNotJoined, since: later(agent.LastTransitionTime.Time, deadline)}
+}
+
+// lacks is that there is nothing for the machine to run on; nil where that is not so.
+func (m *machine) lacks() *metav1.Condition {
+	c := meta.FindStatusCondition(m.Status.Conditions, clusterv1.MachineInfrastructureReadyCondition)
+	if c == nil || c.Status != metav1.ConditionFalse || !slices.Contains(nothingToRunOn, c.Reason) {
+		return nil
+	}
+	return c
 }
 
 // worked says that the machine was a node on which something has proved itself.
@@ -101,6 +129,12 @@ func (m *machine) worked() bool { return m.joined() && !m.unproven() }
 func (m *machine) isHeard() bool {
 	c := meta.FindStatusCondition(m.Status.Conditions, clusterv1.MachineNodeReadyCondition)
 	return c != nil && c.Status != metav1.ConditionUnknown
+}
+
+// isUnheard says that the kubelet of its Node does not, or that nobody can tell. Of a machine that has no Node neither is so.
+func (m *machine) isUnheard() bool {
+	c := meta.FindStatusCondition(m.Status.Conditions, clusterv1.MachineNodeReadyCondition)
+	return c != nil && (c.Reason == clusterv1.MachineNodeReadyUnknownReason || c.Reason == clusterv1.MachineNodeConnectionDownReason)
 }
 
 // joinsUntil is until when a machine has time to join; zero for one that has joined.

@@ -1,6 +1,7 @@
 package planner
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"maps"
@@ -168,6 +169,9 @@ func (w *world) machinesProgress(chance float64) {
 				nodeReady(m)
 				withCondition(clusterv1.MachineReadyCondition, metav1.ConditionTrue, "")(m)
 				withCondition(clusterv1.MachineAvailableCondition, metav1.ConditionTrue, "")(m)
+				if Asked(m) && (chance == 1 || w.rng.IntN(4) == 0) {
+					foundHealthy(m)
+				}
 			})
 			continue
 		}
@@ -195,6 +199,10 @@ func (w *world) machineDies() {
 		return
 	}
 	w.deaths++
+	if w.rng.IntN(3) == 0 {
+		w.asks(m)
+		return
+	}
 	if w.rng.IntN(2) == 0 && m.DeletionTimestamp.IsZero() {
 		w.silences++
 		w.silent[m.Name] = true
@@ -352,7 +360,7 @@ func (w *world) settled() error {
 	if !meta.IsStatusConditionTrue(status.Conditions, v1alpha1.ReadyCondition) || int(*status.Replicas) != want || int(*status.ReadyReplicas) != want {
 		return fmt.Errorf("the status does not say that %d machines are ready: %+v", want, status)
 	}
-	return w.notUpdated()
+	return cmp.Or(w.notUpdated(), w.unanswered())
 }
 
 // orphans counts infrastructure machines that have no Machine. Where two leaders worked at once, the old one can have

@@ -113,6 +113,11 @@ var broken = []struct {
 			pool.Spec.Repair.Timeouts.ReplaceSeconds = ptr.To(int32(1))
 		}
 	}), []*invariant{repairedWhenUnhealthy}},
+	{"does not see that a request is taken back", sees(func(o client.Object) {
+		if m, is := o.(*clusterv1.Machine); is {
+			meta.RemoveStatusCondition(&m.Status.Conditions, clusterv1.MachineHealthCheckSucceededCondition)
+		}
+	}), []*invariant{requestsAnswered}},
 	{"takes a node that is cut off for one that says it is ill", sees(func(o client.Object) {
 		switch o := o.(type) {
 		case *v1alpha1.NodePool:

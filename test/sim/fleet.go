@@ -35,6 +35,8 @@ type box struct {
 	wentBack time.Time
 	// silent and ill are until when it is that, and struck when it last became so.
 	silent, ill, struck time.Time
+	// condemned is until when a MachineHealthCheck finds it unhealthy.
+	condemned time.Time
 	// late says that it has not joined in time.
 	late bool
 	// disturbed says that the revision that is being tried keeps the node from being ready.
@@ -238,7 +240,7 @@ func (w *world) follow(b *box) {
 		return
 	}
 	healthy := meta.IsStatusConditionTrue(machine.Status.Conditions, v1alpha1.MachineAgentHealthyCondition)
-	w.setTruth(b, clusterv1.MachineReadyCondition, healthy && machine.Status.NodeRef.IsDefined())
+	w.setTruth(b, clusterv1.MachineReadyCondition, healthy && machine.Status.NodeRef.IsDefined() && !b.condemned.After(w.now))
 	w.after(w.takes(10*time.Millisecond, 500*time.Millisecond, "available", b), func() {
 		if machine := w.machine(b.name); machine != nil {
 			w.setTruth(b, clusterv1.MachineAvailableCondition, meta.IsStatusConditionTrue(machine.Status.Conditions, clusterv1.MachineReadyCondition))

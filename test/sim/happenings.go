@@ -10,7 +10,7 @@ import (
 var faults = []*happening{
 	conflict, refusal, lostResponse, crashBefore, crashAfter, twoLeaders,
 	unreachable, undiscovered, quota, blockedDrain, stillborn,
-	partition, lateCache, illMachine, silentMachine, lostStatus, oldStatus, takenName, lostAgent,
+	partition, lateCache, illMachine, silentMachine, healthCheck, lostStatus, oldStatus, takenName, lostAgent,
 }
 
 var edits = []*happening{

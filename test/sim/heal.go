@@ -14,6 +14,10 @@ func (w *world) heal() {
 	for _, m := range w.machines() {
 		b := w.boxes[m.Name]
 		b.silent, b.ill = time.Time{}, time.Time{}
+		if b.condemned.After(w.now) {
+			b.condemned = time.Time{}
+			w.check(b)
+		}
 		if node := w.node(m.Name); node != nil && foreign(node) {
 			_ = w.api.remove(nodes, node.Name, nil)
 		}

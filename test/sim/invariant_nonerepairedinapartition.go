@@ -20,7 +20,7 @@ var noneRepairedInAPartition = &invariant{name: "none-repaired-in-a-partition", 
 		unhealthy, unheard, heard := 0, 0, 0
 		before := func(since time.Time) bool { return !since.IsZero() && since.Before(d.by.begun.Add(-time.Second)) }
 		for _, m := range all {
-			if before(unhealthySince(m)) && (m.Status.NodeRef.IsDefined() || d.name() == m.Name) && !w.changes(m.Name) {
+			if (before(unhealthySince(m)) || before(condemnedSince(m))) && (m.Status.NodeRef.IsDefined() || d.name() == m.Name) && !w.changes(m.Name) {
 				unhealthy++
 			}
 			if before(unheardSince(m)) {

@@ -15,7 +15,7 @@ var noneWithoutNeed = &invariant{name: "none-deleted-without-need", watches: fun
 		there, least := len(w.world.machines())+1, w.least(d.by, asked.replicas)
 		goesFirst := !d.worked || w.least(d.by, asked.surge) == 0
 		repairs := !w.always(d.by, func(a asked) bool { return len(a.spec.Repair.Ladder) == 0 })
-		if there > least || repairs || goesFirst && w.isOutdated(d) {
+		if there > least || repairs || d.isCondemned() || goesFirst && w.isOutdated(d) {
 			return nil
 		}
 		return fmt.Errorf("Machine %s is deleted, where there were %d and the pool asks for %d", d.name(), there, least) //nolint:staticcheck // a kind's name

@@ -5,8 +5,6 @@ import (
 	"time"
 
 	clusterv1 "sigs.k8s.io/cluster-api/api/core/v1beta2"
-
-	"github.com/drover-dev/drover/api/v1alpha1"
 )
 
 // oneRepairAtATime: a machine is replaced only when the one that was replaced before it is gone, and one that was made since is
@@ -16,9 +14,6 @@ var oneRepairAtATime = &invariant{name: "one-repair-at-a-time", watches: func(w 
 	made := map[string]bool{}   // those made since
 	var begun time.Time         // since when that is
 	return func(d deed) error {
-		if pool, is := d.after.(*v1alpha1.NodePool); is && len(pool.Spec.Repair.Ladder) == 0 {
-			last = nil // Whoever has the machines repaired anew has forgiven what did not come up before.
-		}
 		if d.verb == makes {
 			made[d.name()] = true
 		}
@@ -35,7 +30,7 @@ var oneRepairAtATime = &invariant{name: "one-repair-at-a-time", watches: func(w 
 		}
 		for name := range since {
 			m := w.world.machine(name)
-			if name == d.name() || m == nil || available(m) || !unhealthySince(m).IsZero() {
+			if name == d.name() || m == nil || available(m) || !unhealthySince(m).IsZero() || !condemnedSince(m).IsZero() {
 				return nil // It came up, and whoever was available once may have fallen ill since.
 			}
 		}

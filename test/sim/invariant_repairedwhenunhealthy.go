@@ -8,15 +8,19 @@ import (
 	clusterv1 "sigs.k8s.io/cluster-api/api/core/v1beta2"
 )
 
-// repairedWhenUnhealthy: a machine that goes and is not one too many has been unhealthy for as long as the pool says.
+// repairedWhenUnhealthy: a machine that goes and is not one too many has been unhealthy for as long as the pool says, or asked for.
 var repairedWhenUnhealthy = &invariant{name: "repaired-when-unhealthy", watches: func(w *watch) func(deed) error {
 	return func(d deed) error {
 		if !w.isRepair(d) {
 			return nil
 		}
 		least := time.Duration(w.least(d.by, func(a asked) int { return int(ptr.Deref(a.spec.Repair.Timeouts.ReplaceSeconds, 600)) })) * time.Second
-		since := unhealthySince(as[*clusterv1.Machine](d.before))
-		if since.IsZero() || w.world.now.Sub(since) < least {
+		machine := as[*clusterv1.Machine](d.before)
+		since, condemned := unhealthySince(machine), condemnedSince(machine)
+		if !condemned.IsZero() && w.world.now.Sub(condemned) >= leastRequest {
+			return nil
+		}
+		if w.always(d.by, func(a asked) bool { return len(a.spec.Repair.Ladder) == 0 }) || since.IsZero() || w.world.now.Sub(since) < least {
 			return fmt.Errorf("Machine %s is replaced, which is unhealthy since %s, and not for %s", d.name(), clock(since.Sub(epoch)), least) //nolint:staticcheck // a kind's name
 		}
 		return nil
@@ -29,7 +33,7 @@ func (w *watch) isRepair(d deed) bool {
 	if d.by == nil || d.verb != deletes || d.by.deposed {
 		return false
 	}
-	repaired := false
+	repaired := d.isCondemned()
 	for _, a := range w.during(d.by) {
 		if a.deleted {
 			return false

@@ -6,7 +6,7 @@ var invariants = []*invariant{
 	maxUnavailable, noSecondMachine, nameOnce, noneForADeletedPool, pausedChangesNothing, oneForABadRevision, onlyTheTemplateRolls,
 	noneWithoutNeed, replacementFirst, drainedFirst, drainEnds, revisionKept, stopHolds, withinBudgets, stalledForLong, leftAlone, repairedWhenUnhealthy, noneRepairedInAPartition, oneRepairAtATime,
 	// Once all faults are over, in this order.
-	becomesItsSpec, deletedAsAsked, nothingLeft, statusSaysSo, historyBounded,
+	becomesItsSpec, deletedAsAsked, nothingLeft, statusSaysSo, requestsAnswered, historyBounded,
 }
 
 // invariant is something that must hold. It knows what it needs from the API server's changes and from the machines themselves, and
