@@ -65,6 +65,24 @@ var broken = []struct {
 			pool.Spec.Template.Spec.Kubelet.MaxPods = ptr.To(int32(10 + pool.Generation%50)) //nolint:gosec // small
 		}
 	}), []*invariant{onlyTheTemplateRolls}},
+	{"gives up what no node went back from", sees(func(o client.Object) {
+		pool, is := o.(*v1alpha1.NodePool)
+		if !is || pool.Status.Rollout == nil || pool.Status.Rollout.CompletedRevision == "" || pool.Status.Rollout.CompletedRevision == pool.Status.Rollout.Revision {
+			return
+		}
+		pool.Spec.Rollout.OnFailure = v1alpha1.RolloutOnFailureRollback
+		pool.Status.Rollout.Failed = &v1alpha1.FailedRollout{Revision: pool.Status.Rollout.Revision, PreviousRevision: pool.Status.Rollout.CompletedRevision}
+	}), []*invariant{onlyTheTemplateRolls}},
+	{"has no canary", sees(func(o client.Object) {
+		if pool, is := o.(*v1alpha1.NodePool); is {
+			pool.Spec.Rollout.Canary = nil
+		}
+	}), []*invariant{canaryFirst}},
+	{"has no patience with a canary", sees(func(o client.Object) {
+		if pool, is := o.(*v1alpha1.NodePool); is && pool.Spec.Rollout.Canary != nil {
+			pool.Spec.Rollout.Canary.SoakSeconds = nil
+		}
+	}), []*invariant{canaryFirst}},
 	{"deletes a machine that it is told to change", onPatch(deletesIt), []*invariant{noneWithoutNeed}},
 	{"deletes an older machine when it makes one in its place", onCreate(deletesAnOlder), []*invariant{replacementFirst, noneWithoutNeed}},
 	{"takes a machine that is made in the place of another for well", sees(func(o client.Object) {

@@ -3,10 +3,33 @@ package sim
 // invariants are all that must hold. Each is in a file of its own, named as it is.
 var invariants = []*invariant{
 	// At each write.
-	maxUnavailable, noSecondMachine, nameOnce, noneForADeletedPool, pausedChangesNothing, oneForABadRevision, onlyTheTemplateRolls,
-	noneWithoutNeed, replacementFirst, drainedFirst, drainEnds, revisionKept, stopHolds, withinBudgets, stalledForLong, leftAlone, repairedWhenUnhealthy, noneRepairedInAPartition, oneRepairAtATime,
+	maxUnavailable,
+	noSecondMachine,
+	nameOnce,
+	noneForADeletedPool,
+	pausedChangesNothing,
+	oneForABadRevision,
+	canaryFirst,
+	onlyTheTemplateRolls,
+	noneWithoutNeed,
+	replacementFirst,
+	drainedFirst,
+	drainEnds,
+	revisionKept,
+	stopHolds,
+	withinBudgets,
+	stalledForLong,
+	leftAlone,
+	repairedWhenUnhealthy,
+	noneRepairedInAPartition,
+	oneRepairAtATime,
 	// Once all faults are over, in this order.
-	becomesItsSpec, deletedAsAsked, nothingLeft, statusSaysSo, requestsAnswered, historyBounded,
+	becomesItsSpec,
+	deletedAsAsked,
+	nothingLeft,
+	statusSaysSo,
+	requestsAnswered,
+	historyBounded,
 }
 
 // invariant is something that must hold. It knows what it needs from the API server's changes and from the machines themselves, and

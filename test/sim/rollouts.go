@@ -23,6 +23,8 @@ type howRollsOut struct {
 	canary, soaks, ready int32
 	// deadline is within how many seconds it has to get on; 0 for the default.
 	deadline int32
+	// back says that what fails on a node is taken back from the others.
+	back bool
 	// history is how many revisions are kept that nothing uses; 0 for the default.
 	history int32
 }
@@ -33,6 +35,7 @@ var rollouts = []howRollsOut{
 	{most: "1", surge: "0"}, {most: "2", surge: "0", replace: true}, {most: "1", replace: true}, {most: "0", surge: "50%", replace: true},
 	{most: "1", surge: "2", replace: true, ready: 60}, {most: "1", surge: "3", replace: true, canary: 1, soaks: 120},
 	{most: "2", canary: 1, soaks: 60}, {most: "100%", canary: 2}, {most: "3", canary: 9, soaks: 300, ready: 10},
+	{most: "1", back: true}, {most: "100%", back: true, canary: 1, soaks: 40}, {most: "3", back: true, ready: 20, canary: 2, soaks: 20},
 	{most: "1", deadline: 60, history: 4}, {most: "2", canary: 1, soaks: 90, ready: 70, deadline: 60},
 }
 
@@ -52,6 +55,9 @@ func (h howRollsOut) String() string {
 	if h.ready > 0 {
 		text += fmt.Sprintf(", each ready for %d seconds", h.ready)
 	}
+	if h.back {
+		text += ", what fails taken back"
+	}
 	if h.deadline > 0 {
 		text += fmt.Sprintf(", to get on within %d seconds", h.deadline)
 	}
@@ -68,6 +74,9 @@ func (h howRollsOut) write(p *v1alpha1.NodePool) {
 	}
 	if h.deadline > 0 {
 		p.Spec.Rollout.ProgressDeadlineSeconds = &h.deadline
+	}
+	if h.back {
+		p.Spec.Rollout.OnFailure = v1alpha1.RolloutOnFailureRollback
 	}
 	if h.surge != "" {
 		p.Spec.Rollout.MaxSurge = ptr.To(intstr.Parse(h.surge))
