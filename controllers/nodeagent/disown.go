@@ -66,7 +66,7 @@ func (r *Reconciler) formerPool(ctx context.Context, agent *v1alpha1.NodeAgent) 
 	return pool, nil
 }
 
-// tellNobodys writes the Machine's condition, and an event on the pool it was made for, on the Machine without one, when that is
+// tellNobodys writes the Machine's condition, and takes away whether it is up to date, which is nobody's to ask for; and it raises an event on the pool it was made for, on the Machine without one, when that is
 // news.
 func (r *Reconciler) tellNobodys(ctx context.Context, machine *clusterv1.Machine, pool *v1alpha1.NodePool) error {
 	message := "no NodePool counts this Machine, and the one that it was made for is gone: its Node runs on. Delete the Machine"
@@ -75,11 +75,11 @@ func (r *Reconciler) tellNobodys(ctx context.Context, machine *clusterv1.Machine
 			pool.Namespace, pool.Name, machine.Namespace, machine.Name, v1alpha1.PoolUIDLabel, pool.UID)
 	}
 	o := &observed{machine: machine, now: r.Clock.Now()}
-	next := o.finish(condition(metav1.ConditionFalse, v1alpha1.ReasonNoPool, message))
+	next := o.finish(v1alpha1.MachineAgentHealthyCondition, o.previous(), condition(metav1.ConditionFalse, v1alpha1.ReasonNoPool, message))
 	if same(o.previous(), next) || r.written.IsOlder(machine) {
 		return nil
 	}
-	written, err := applyCondition(ctx, r.Management, machine, next)
+	written, err := applyConditions(ctx, r.Management, machine, next)
 	if err != nil {
 		return err
 	}

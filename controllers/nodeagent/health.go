@@ -75,19 +75,19 @@ func agentHealth(o *observed) *metav1.Condition {
 	if health == nil {
 		return nil
 	}
-	return o.finish(health)
+	return o.finish(v1alpha1.MachineAgentHealthyCondition, o.previous(), health)
 }
 
-// finish makes a condition of what there is to say.
-func (o *observed) finish(health *metav1.Condition) *metav1.Condition {
-	health.Type = v1alpha1.MachineAgentHealthyCondition
-	health.ObservedGeneration = o.machine.Generation
-	health.Message = v1alpha1.BoundMessage(health.Message)
-	health.LastTransitionTime = metav1.NewTime(o.now)
-	if previous := o.previous(); previous != nil && previous.Status == health.Status {
-		health.LastTransitionTime = previous.LastTransitionTime
+// finish makes a condition, which the Machine had as previous, of what there is to say.
+func (o *observed) finish(conditionType string, previous, next *metav1.Condition) *metav1.Condition {
+	next.Type = conditionType
+	next.ObservedGeneration = o.machine.Generation
+	next.Message = v1alpha1.BoundMessage(next.Message)
+	next.LastTransitionTime = metav1.NewTime(o.now)
+	if previous != nil && previous.Status == next.Status {
+		next.LastTransitionTime = previous.LastTransitionTime
 	}
-	return health
+	return next
 }
 
 func (o *observed) health() *metav1.Condition {

@@ -130,19 +130,27 @@ func (r *Reconciler) observe(ctx context.Context, machine *clusterv1.Machine, po
 	return o, nil
 }
 
-// mirror writes the Machine's condition when it says something new, and tells the pool.
+// mirror writes the Machine's conditions when one says something new, and tells the pool. Both go in one patch: what is left out of that
+// would be taken away.
 func (r *Reconciler) mirror(ctx context.Context, o *observed) error {
-	next := agentHealth(o)
-	if next == nil || same(o.previous(), next) || r.written.IsOlder(o.machine) {
+	health, upToDate := agentHealth(o), o.upToDate()
+	isNews := health != nil && !same(o.previous(), health)
+	if !isNews && !o.isNews(upToDate) || r.written.IsOlder(o.machine) {
 		return nil
 	}
-	written, err := applyCondition(ctx, r.Management, o.machine, next)
+	if !isNews {
+		health = o.previous()
+	}
+	written, err := applyConditions(ctx, r.Management, o.machine, health, upToDate)
 	if err != nil {
 		return err
 	}
 	r.written.Wrote(written)
-	ctrl.LoggerFrom(ctx).Info("Mirrored the agent's health", "status", next.Status, "reason", next.Reason, "message", next.Message)
-	if event := announce(o, next); event != nil {
+	if !isNews {
+		return nil
+	}
+	ctrl.LoggerFrom(ctx).Info("Mirrored the agent's health", "status", health.Status, "reason", health.Reason, "message", health.Message)
+	if event := announce(o, health); event != nil {
 		r.Recorder.Eventf(o.pool, o.machine, event.kind, event.reason, "Join", "%s", v1alpha1.BoundMessage(event.message))
 	}
 	return nil

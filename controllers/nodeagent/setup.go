@@ -87,12 +87,13 @@ func (r *Reconciler) machinesOfPool(ctx context.Context, object client.Object) [
 		client.MatchingLabels{v1alpha1.PoolUIDLabel: string(object.GetUID())}, client.UnsafeDisableDeepCopy)
 }
 
-// poolChanged passes over what says nothing about a machine that is there: the pool's status, and how many machines it is to have.
+// poolChanged passes over what says nothing about a machine that is there: how many machines the pool is to have, and its status, but for
+// the revision that they are to run.
 var poolChanged = predicate.Funcs{
 	UpdateFunc: func(update event.UpdateEvent) bool {
 		before, ok := update.ObjectOld.(*v1alpha1.NodePool)
 		after, okAfter := update.ObjectNew.(*v1alpha1.NodePool)
-		return !ok || !okAfter || before.Generation != after.Generation && !onlyReplicas(&before.Spec, &after.Spec)
+		return !ok || !okAfter || before.Status.Revision != after.Status.Revision || before.Generation != after.Generation && !onlyReplicas(&before.Spec, &after.Spec)
 	},
 }
 

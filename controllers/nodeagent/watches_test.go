@@ -18,6 +18,7 @@ func TestAnEditOfReplicasIsNoWorkForTheMachines(t *testing.T) {
 		want   bool
 	}{
 		{"its status", func(p *v1alpha1.NodePool) { p.Status.Replicas = ptr.To[int32](3); p.Generation-- }, false},
+		{"the revision that they are to run", func(p *v1alpha1.NodePool) { p.Status.Revision = "b"; p.Generation-- }, true},
 		{"how many machines it is to have", func(p *v1alpha1.NodePool) { p.Spec.Replicas = ptr.To[int32](3) }, false},
 		{"that they are one again", func(p *v1alpha1.NodePool) { p.Spec.Replicas = nil }, false},
 		{"a label of its Nodes", func(p *v1alpha1.NodePool) {

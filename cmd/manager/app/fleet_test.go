@@ -125,6 +125,20 @@ func waitReady(tb testing.TB, c client.Client, pool *v1alpha1.NodePool, replicas
 	}
 }
 
+// mustBeUpToDate checks that all Machines that are ready say what they are to their pool: it is written with what makes them ready.
+func mustBeUpToDate(tb testing.TB, c client.Client, namespace string) {
+	tb.Helper()
+	list := &clusterv1.MachineList{}
+	if err := c.List(tb.Context(), list, client.InNamespace(namespace)); err != nil {
+		tb.Fatal(err)
+	}
+	for _, m := range list.Items {
+		if !meta.IsStatusConditionTrue(m.Status.Conditions, clusterv1.MachineUpToDateCondition) {
+			tb.Errorf("Machine %s is ready and not up to date: %+v", m.Name, m.Status.Conditions)
+		}
+	}
+}
+
 // startGarbageCollector starts what all tests of this binary share.
 func startGarbageCollector(tb testing.TB) {
 	tb.Helper()
@@ -182,6 +196,7 @@ func fleet(tb testing.TB, machines int32) (time.Duration, map[apicount.Key]int) 
 	pool := createPool(tb, server.Client, namespace, machines)
 	waitReady(tb, server.Client, pool, machines)
 	took, counts := time.Since(start), counter.Counts()
+	mustBeUpToDate(tb, server.Client, namespace)
 	if err := server.Client.Delete(tb.Context(), pool); err != nil {
 		tb.Fatal(err)
 	}
