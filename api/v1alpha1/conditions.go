@@ -125,9 +125,6 @@ const (
 	ReasonNodeLost       = "NodeLost"
 	ReasonJoinFailed     = "JoinFailed"
 	ReasonJoined         = "Joined"
-	// ReasonHealthCheckIgnored: a MachineHealthCheck of Cluster API is about the pool's Machines, which do not go by it. Its
-	// condition RemediationAllowed has that reason, too.
-	ReasonHealthCheckIgnored = "HealthCheckIgnored"
 	// ReasonNodeAgentRestored: somebody edited a NodeAgent's spec, which is the manager's, and it was put back.
 	ReasonNodeAgentRestored = "NodeAgentRestored"
 )

@@ -50,15 +50,19 @@
 // The queues (queue.go), in place of Cluster API's limit of one reconcile per object and second, which is off.
 //
 //   - An event is handed on after 20 milliseconds, together with those that came meanwhile; a Machine's at the earliest
-//     half a second after its last reconcile began, a Cluster's, after eight at once, every two seconds.
+//     half a second after its last reconcile began, a Cluster's, after eight at once, every two seconds, and a
+//     MachineHealthCheck's, after four, every fifteen.
 //   - A reconciler that asks to be called again later is called after 5 seconds at most: the 20 seconds of a drain, and
-//     the 30 of a missing object, become 5. A drain keeps its 20 seconds when evictions were refused and no pod leaves that
+//     the 30 of a missing object, become 5; not so a MachineHealthCheck. A drain keeps its 20 seconds when evictions were refused and no pod leaves that
 //     may change that (drainwait.go). A retry after an error keeps the limiter's own wait.
 //   - There are no priorities: what the first list brings waits in one line with later events.
 //
-// MachineHealthChecks have no reconciler of Cluster API's here. Of those that are about our Cluster, their condition
-// RemediationAllowed and events say that they do nothing (healthchecks.go).
+// The client for MachineHealthChecks (checkClient). Reads are ours, of nothing else but these and what is unstructured.
 //
-// What there is to see at all (setup.go): only objects with our watch filter's label are reconciled, and MachinePools
-// do not exist.
+//   - One seems to have the label of its Cluster, and that as its owner. Neither is written.
+//   - One of a Cluster that is not there, or is not named "drover", seems not to be there.
+//   - Unstructured objects, which are of kinds for remediation by others, are read live.
+//
+// What there is to see at all (setup.go): only objects with our watch filter's label are reconciled, MachineHealthChecks aside, and
+// MachinePools do not exist.
 package engine

@@ -3,129 +3,113 @@ package engine
 import (
 	"context"
 	"fmt"
-	"slices"
-	"strings"
+	"math"
+	"time"
 
-	corev1 "k8s.io/api/core/v1"
-	"k8s.io/apimachinery/pkg/api/equality"
-	"k8s.io/apimachinery/pkg/api/meta"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/labels"
-	"k8s.io/client-go/tools/events"
+	"k8s.io/client-go/util/workqueue"
 	clusterv1 "sigs.k8s.io/cluster-api/api/core/v1beta2"
-	ctrl "sigs.k8s.io/controller-runtime"
-	"sigs.k8s.io/controller-runtime/pkg/builder"
+	"sigs.k8s.io/cluster-api/core/reconcilers/machinehealthcheck"
+	"sigs.k8s.io/cluster-api/util"
 	"sigs.k8s.io/controller-runtime/pkg/client"
-	"sigs.k8s.io/controller-runtime/pkg/event"
-	"sigs.k8s.io/controller-runtime/pkg/handler"
+	"sigs.k8s.io/controller-runtime/pkg/controller"
 	"sigs.k8s.io/controller-runtime/pkg/manager"
-	"sigs.k8s.io/controller-runtime/pkg/predicate"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	"github.com/drover-dev/drover/api/v1alpha1"
 	"github.com/drover-dev/drover/controllers/lookup"
-	"github.com/drover-dev/drover/controllers/queueing"
 )
 
 const (
-	// healthCheckIgnored is what a MachineHealthCheck says, after the pools whose Machines it is about.
-	healthCheckIgnored = "it remediates no Machine, for Drover runs no controller for MachineHealthChecks. A node's agent restarts what fails on it; " +
-		"to have another machine in the place of one, delete that Machine"
-	// mostPools is how many pools it names.
-	mostPools = 3
+	// A MachineHealthCheck looks at all its Machines each time, and each heartbeat of a Node is an event: it gets one reconcile at this
+	// interval, as Cluster API's own manager gives it, after a few at once.
+	checkInterval = 15 * time.Second
+	checkBurst    = 4
 )
 
-// healthChecks says of MachineHealthChecks that they do nothing. They are accepted, because Cluster API's reconcilers need the
-// kind, and would be silent for ever otherwise.
-type healthChecks struct {
-	client   client.Client
-	recorder events.EventRecorder
+// setupHealthChecks runs Cluster API's reconciler of MachineHealthChecks. It asks for Machines to be remediated; whether and when one is,
+// is for the planner of its pool to say.
+func setupHealthChecks(ctx context.Context, mgr manager.Manager, local *localCluster) error {
+	return (&machinehealthcheck.Reconciler{
+		Client: &checkClient{Client: mgr.GetClient(), live: mgr.GetAPIReader()}, ClusterCache: local,
+	}).SetupWithManager(ctx, mgr, controller.Options{MaxConcurrentReconciles: 1, NewQueue: checkQueue})
 }
 
-func (h *healthChecks) setup(mgr manager.Manager) error {
-	made := predicate.Funcs{UpdateFunc: func(event.UpdateEvent) bool { return false }, GenericFunc: func(event.GenericEvent) bool { return false }}
-	return ctrl.NewControllerManagedBy(mgr).
-		Named("machinehealthcheck").
-		For(&clusterv1.MachineHealthCheck{}).
-		Watches(&v1alpha1.NodePool{}, handler.EnqueueRequestsFromMapFunc(h.inNamespace), builder.WithPredicates(made)).
-		WithOptions(queueing.Options(1)).
-		Complete(h)
+// checkQueue makes the queue of MachineHealthChecks. They know themselves when they have to look again.
+func checkQueue(name string, limiter workqueue.TypedRateLimiter[reconcile.Request]) workqueue.TypedRateLimitingInterface[reconcile.Request] {
+	budget := newBudget(checkInterval, checkBurst)
+	q := newQueue(name, limiter, func(item reconcile.Request) time.Duration { return max(debounce, budget.wait(item, time.Now())) })
+	q.longest = func(reconcile.Request) time.Duration { return math.MaxInt64 }
+	return q
 }
 
-// inNamespace are the MachineHealthChecks that may be about a pool.
-func (h *healthChecks) inNamespace(ctx context.Context, pool client.Object) []reconcile.Request {
-	return lookup.Requests(ctx, h.client, &clusterv1.MachineHealthCheckList{}, client.InNamespace(pool.GetNamespace()))
+// checkClient is the client of the reconciler of MachineHealthChecks.
+//
+// A MachineHealthCheck seems to have its Cluster's label and to be owned by it, which its reconciler would write otherwise: it is the
+// user's, who may have it from Git, and the adopted Cluster comes and goes with the pools. One of a Cluster that is not ours, or is not
+// there, seems not to be there.
+//
+// An unstructured object is read live. It is one for a remediation by others, of a kind that only the user knows, and that the manager's
+// cache could wait for without end.
+type checkClient struct {
+	client.Client
+	live client.Reader
 }
 
-// Reconcile says it of one, with an event on it and on each pool that it means, when that is news.
-func (h *healthChecks) Reconcile(ctx context.Context, request ctrl.Request) (ctrl.Result, error) {
-	check := &clusterv1.MachineHealthCheck{}
-	if err := h.client.Get(ctx, request.NamespacedName, check); err != nil {
-		return ctrl.Result{}, client.IgnoreNotFound(err)
+// Get implements client.Reader.
+func (c *checkClient) Get(ctx context.Context, key client.ObjectKey, obj client.Object, opts ...client.GetOption) error {
+	if _, is := obj.(*unstructured.Unstructured); is {
+		return c.live.Get(ctx, key, obj, opts...)
 	}
-	if check.Spec.ClusterName != v1alpha1.AdoptedClusterName || !check.DeletionTimestamp.IsZero() {
-		return ctrl.Result{}, nil
+	if err := c.Client.Get(ctx, key, obj, opts...); err != nil {
+		return err
 	}
-	pools, err := h.poolsOf(ctx, check)
-	if err != nil {
-		return ctrl.Result{}, err
+	check, is := obj.(*clusterv1.MachineHealthCheck)
+	if !is {
+		return nil
 	}
-	next := check.DeepCopy()
-	message := ignoredBy(pools)
-	meta.SetStatusCondition(&next.Status.Conditions, metav1.Condition{
-		Type: clusterv1.MachineHealthCheckRemediationAllowedCondition, Status: metav1.ConditionFalse, Reason: v1alpha1.ReasonHealthCheckIgnored,
-		ObservedGeneration: check.Generation, Message: message,
-	})
-	if equality.Semantic.DeepEqual(check.Status, next.Status) {
-		return ctrl.Result{}, nil
+	if check.Spec.ClusterName != v1alpha1.AdoptedClusterName {
+		return noHealthCheck(check)
 	}
-	if err := h.client.Status().Patch(ctx, next, client.MergeFrom(check)); err != nil {
-		return ctrl.Result{}, client.IgnoreNotFound(err)
+	name := client.ObjectKey{Namespace: check.Namespace, Name: check.Spec.ClusterName}
+	cluster, err := lookup.GetOrNil(ctx, c.Client, name, &clusterv1.Cluster{})
+	switch {
+	case err != nil:
+		return fmt.Errorf("read the Cluster of MachineHealthCheck %s: %w", key, err)
+	case cluster == nil:
+		return noHealthCheck(check)
 	}
-	h.recorder.Eventf(next, nil, corev1.EventTypeWarning, v1alpha1.ReasonHealthCheckIgnored, "Reconcile", "%s", message)
-	for _, pool := range pools {
-		h.recorder.Eventf(pool, next, corev1.EventTypeWarning, v1alpha1.ReasonHealthCheckIgnored, "Reconcile", "MachineHealthCheck %s: %s", check.Name, healthCheckIgnored)
-	}
-	return ctrl.Result{}, nil
+	metav1.SetMetaDataLabel(&check.ObjectMeta, clusterv1.ClusterNameLabel, cluster.Name)
+	check.SetOwnerReferences(util.EnsureOwnerRef(check.GetOwnerReferences(), metav1.OwnerReference{
+		APIVersion: clusterv1.GroupVersion.String(), Kind: "Cluster", Name: cluster.Name, UID: cluster.UID,
+	}))
+	return nil
 }
 
-// poolsOf are the pools whose Machines a check selects, by the labels that all Machines of a pool have.
-func (h *healthChecks) poolsOf(ctx context.Context, check *clusterv1.MachineHealthCheck) ([]*v1alpha1.NodePool, error) {
-	selector, err := metav1.LabelSelectorAsSelector(&check.Spec.Selector)
-	if err != nil {
-		return nil, nil //nolint:nilerr // it selects nothing
+func noHealthCheck(check *clusterv1.MachineHealthCheck) error {
+	return apierrors.NewNotFound(clusterv1.GroupVersion.WithResource("machinehealthchecks").GroupResource(), check.Name)
+}
+
+// List implements client.Reader. MachineHealthChecks are selected by the label that they seem to have.
+func (c *checkClient) List(ctx context.Context, list client.ObjectList, opts ...client.ListOption) error {
+	checks, is := list.(*clusterv1.MachineHealthCheckList)
+	if !is {
+		return c.Client.List(ctx, list, opts...)
 	}
-	list := &v1alpha1.NodePoolList{}
-	if err := h.client.List(ctx, list, client.InNamespace(check.Namespace)); err != nil {
-		return nil, fmt.Errorf("list NodePools: %w", err)
+	asked := (&client.ListOptions{}).ApplyOptions(opts)
+	all := &clusterv1.MachineHealthCheckList{}
+	if err := c.Client.List(ctx, all, client.InNamespace(asked.Namespace)); err != nil {
+		return err
 	}
-	var pools []*v1alpha1.NodePool
-	for i := range list.Items {
-		if pool := &list.Items[i]; selector.Matches(labels.Set{
-			v1alpha1.PoolLabel: pool.Name, v1alpha1.PoolUIDLabel: string(pool.UID),
-			clusterv1.ClusterNameLabel: v1alpha1.AdoptedClusterName, v1alpha1.WatchFilterLabel: v1alpha1.WatchFilterValue,
-		}) {
-			pools = append(pools, pool)
+	checks.Items = nil
+	for _, check := range all.Items {
+		of := labels.Set{clusterv1.ClusterNameLabel: check.Spec.ClusterName}
+		if asked.LabelSelector == nil || asked.LabelSelector.Matches(of) {
+			checks.Items = append(checks.Items, check)
 		}
 	}
-	slices.SortFunc(pools, func(a, b *v1alpha1.NodePool) int { return strings.Compare(a.Name, b.Name) })
-	return pools, nil
-}
-
-func ignoredBy(pools []*v1alpha1.NodePool) string {
-	if len(pools) == 0 {
-		return healthCheckIgnored
-	}
-	names := make([]string, 0, mostPools+1)
-	for _, pool := range pools[:min(len(pools), mostPools)] {
-		names = append(names, pool.Name)
-	}
-	if more := len(pools) - mostPools; more > 0 {
-		names = append(names, fmt.Sprintf("%d more", more))
-	}
-	kind := "NodePool"
-	if len(pools) > 1 {
-		kind = "NodePools"
-	}
-	return fmt.Sprintf("It is about the Machines of %s %s; %s", kind, strings.Join(names, ", "), healthCheckIgnored)
+	return nil
 }

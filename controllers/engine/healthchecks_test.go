@@ -7,13 +7,13 @@ import (
 	"strings"
 	"testing"
 
-	eventsv1 "k8s.io/api/events/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/client-go/rest"
 	clusterv1 "sigs.k8s.io/cluster-api/api/core/v1beta2"
 	"sigs.k8s.io/controller-runtime/pkg/client"
-	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	"github.com/drover-dev/drover/api/v1alpha1"
 	"github.com/drover-dev/drover/test/apiserver"
@@ -22,67 +22,66 @@ import (
 func newHealthCheck(namespace, name, cluster string, selects map[string]string) *clusterv1.MachineHealthCheck {
 	check := &clusterv1.MachineHealthCheck{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: name}}
 	check.Spec.ClusterName = cluster
-	check.Spec.Selector.MatchLabels = selects
+	check.Spec.Selector = metav1.LabelSelector{MatchLabels: selects}
 	return check
 }
 
-// ignoredEvents are the kinds and names of what the events are about that say that a MachineHealthCheck does nothing.
-func ignoredEvents(ctx context.Context, c client.Client, namespace string) ([]string, error) {
-	list := &eventsv1.EventList{}
-	if err := c.List(ctx, list, client.InNamespace(namespace)); err != nil {
-		return nil, err
-	}
-	var about []string
-	for _, e := range list.Items {
-		if e.Reason == v1alpha1.ReasonHealthCheckIgnored && e.Type == "Warning" && strings.Contains(e.Note, "it remediates no Machine") {
-			about = append(about, e.Regarding.Kind+" "+e.Regarding.Name)
+// remediation is what a Machine's conditions say about that: whether it passed a check, and what its owner is asked.
+func remediation(m *clusterv1.Machine) string {
+	var said []string
+	for _, conditionType := range []string{clusterv1.MachineHealthCheckSucceededCondition, clusterv1.MachineOwnerRemediatedCondition} {
+		if c := meta.FindStatusCondition(m.Status.Conditions, conditionType); c != nil {
+			said = append(said, fmt.Sprintf("%s %s %s", conditionType, c.Status, c.Reason))
 		}
 	}
-	slices.Sort(about)
-	return about, nil
+	return strings.Join(said, ", ")
 }
 
-func TestAMachineHealthCheckSaysThatItDoesNothing(t *testing.T) {
+// TestAMachineHealthCheckAsksForAMachine with the reconciler of the pinned Cluster API, and nothing of the check but its status is written.
+func TestAMachineHealthCheckAsksForAMachine(t *testing.T) {
 	server := apiserver.Shared(t)
 	namespace := server.Namespace(t)
 	c := server.Client
 	startEngine(t, server, rest.CopyConfig(server.Config))
-	check := newHealthCheck(namespace, "all", v1alpha1.AdoptedClusterName, map[string]string{clusterv1.ClusterNameLabel: v1alpha1.AdoptedClusterName})
+	check := newHealthCheck(namespace, "all", v1alpha1.AdoptedClusterName, map[string]string{v1alpha1.WatchFilterLabel: v1alpha1.WatchFilterValue})
 	others := newHealthCheck(namespace, "others", "another", map[string]string{"a": "b"})
 	for _, o := range []client.Object{others, check} {
 		if err := c.Create(t.Context(), o); err != nil {
 			t.Fatal(err)
 		}
 	}
-	says := func(words string, about ...string) func(context.Context) string {
-		return func(ctx context.Context) string {
-			if err := c.Get(ctx, client.ObjectKeyFromObject(check), check); err != nil {
+	pool := newPool(t, c, namespace)
+	machine := &clusterv1.Machine{}
+	name := client.ObjectKey{Namespace: namespace, Name: namespace + "-0"}
+	createMachine(t, c, getCluster(t, c, namespace), pool, name.Name)
+	says := func(want string) {
+		t.Helper()
+		eventually(t, "the Machine to say "+want, func(ctx context.Context) string {
+			if err := c.Get(ctx, name, machine); err != nil {
 				return err.Error()
 			}
-			is := meta.FindStatusCondition(check.Status.Conditions, clusterv1.MachineHealthCheckRemediationAllowedCondition)
-			if is == nil || is.Status != metav1.ConditionFalse || is.Reason != v1alpha1.ReasonHealthCheckIgnored || !strings.HasPrefix(is.Message, words) {
-				return fmt.Sprintf("its conditions are %+v", check.Status.Conditions)
-			}
-			if got, err := ignoredEvents(ctx, c, namespace); err != nil || !slices.Equal(got, about) {
-				return fmt.Sprintf("the events are about %v (%v)", got, err)
+			if got := remediation(machine); got != want {
+				return "it says " + got
 			}
 			return ""
-		}
+		})
 	}
-	eventually(t, "it says so, about nobody's Machines yet", says("it remediates no Machine", "MachineHealthCheck all"))
-	pool := newPool(t, c, namespace)
-	eventually(t, "it says so of a pool that comes later, and so does the pool", says("It is about the Machines of NodePool workers; it remediates no Machine",
-		"MachineHealthCheck all", "MachineHealthCheck all", "NodePool workers"))
+	says("") // Of a machine that has yet to join it says nothing.
+	base := machine.DeepCopy()
+	metav1.SetMetaDataAnnotation(&machine.ObjectMeta, clusterv1.RemediateMachineAnnotation, "")
+	if err := c.Patch(t.Context(), machine, client.MergeFrom(base)); err != nil {
+		t.Fatal(err)
+	}
+	says("HealthCheckSucceeded False HasRemediateAnnotation, OwnerRemediated False WaitingForRemediation")
 
-	version := check.ResourceVersion
-	h := &healthChecks{client: c}
-	for _, o := range []*clusterv1.MachineHealthCheck{check, others} {
-		if _, err := h.Reconcile(t.Context(), reconcile.Request{NamespacedName: client.ObjectKeyFromObject(o)}); err != nil {
-			t.Fatal(err)
-		}
+	if err := c.Get(t.Context(), client.ObjectKeyFromObject(check), check); err != nil {
+		t.Fatal(err)
 	}
-	if err := c.Get(t.Context(), client.ObjectKeyFromObject(check), check); err != nil || check.ResourceVersion != version {
-		t.Errorf("it is said again and again (%v)", err)
+	if !meta.IsStatusConditionTrue(check.Status.Conditions, clusterv1.MachineHealthCheckRemediationAllowedCondition) || !slices.Equal(check.Status.Targets, []string{name.Name}) {
+		t.Errorf("the check says %+v", check.Status)
+	}
+	if len(check.Labels) > 0 || len(check.OwnerReferences) > 0 {
+		t.Errorf("somebody else's object has the labels %v and the owners %v", check.Labels, check.OwnerReferences)
 	}
 	if err := c.Get(t.Context(), client.ObjectKeyFromObject(others), others); err != nil || len(others.Status.Conditions) > 0 {
 		t.Errorf("that of a Cluster that is not ours says %+v (%v)", others.Status.Conditions, err)
@@ -90,15 +89,43 @@ func TestAMachineHealthCheckSaysThatItDoesNothing(t *testing.T) {
 	if err := c.Delete(t.Context(), pool); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, "the adoption to end", func(ctx context.Context) string { return nothingAdopted(ctx, c, namespace) })
 }
 
-func TestAMachineHealthCheckNamesFewPools(t *testing.T) {
-	var pools []*v1alpha1.NodePool
-	for i := range 5 {
-		pools = append(pools, &v1alpha1.NodePool{ObjectMeta: metav1.ObjectMeta{Name: fmt.Sprintf("p%d", i)}})
+// TestWhatTheReconcilerOfHealthChecksSees of checks whose Cluster is not there, and of kinds that nobody knows.
+func TestWhatTheReconcilerOfHealthChecksSees(t *testing.T) {
+	server := apiserver.Shared(t)
+	namespace := server.Namespace(t)
+	sees := &checkClient{Client: server.Client, live: server.Client}
+	mine, others := newHealthCheck(namespace, "mine", v1alpha1.AdoptedClusterName, map[string]string{"a": "b"}), newHealthCheck(namespace, "others", "another", map[string]string{"a": "b"})
+	for _, o := range []client.Object{mine, others} {
+		if err := server.Client.Create(t.Context(), o); err != nil {
+			t.Fatal(err)
+		}
+		if err := sees.Get(t.Context(), client.ObjectKeyFromObject(o), &clusterv1.MachineHealthCheck{}); !apierrors.IsNotFound(err) {
+			t.Errorf("%s is seen, whose Cluster is not there: %v", o.GetName(), err)
+		}
 	}
-	if got := ignoredBy(pools); !strings.HasPrefix(got, "It is about the Machines of NodePools p0, p1, p2, 2 more; ") {
-		t.Errorf("it says %q", got)
+	for cluster, want := range map[string]string{v1alpha1.AdoptedClusterName: "mine", "another": "others"} {
+		list := &clusterv1.MachineHealthCheckList{}
+		err := sees.List(t.Context(), list, client.InNamespace(namespace), client.MatchingLabels{clusterv1.ClusterNameLabel: cluster})
+		if err != nil || len(list.Items) != 1 || list.Items[0].Name != want {
+			t.Errorf("of Cluster %s there are %d (%v), want %s", cluster, len(list.Items), err, want)
+		}
 	}
+	counts := &countedReads{Reader: server.Client}
+	sees.live = counts
+	unknown := &unstructured.Unstructured{Object: map[string]any{"apiVersion": "nobody.example/v1", "kind": "Remediation"}}
+	if err := sees.Get(t.Context(), client.ObjectKeyFromObject(mine), unknown); err == nil || counts.n != 1 {
+		t.Errorf("what nobody knows is read live %d times: %v", counts.n, err)
+	}
+}
+
+type countedReads struct {
+	client.Reader
+	n int
+}
+
+func (c *countedReads) Get(ctx context.Context, key client.ObjectKey, object client.Object, options ...client.GetOption) error {
+	c.n++
+	return c.Reader.Get(ctx, key, object, options...)
 }

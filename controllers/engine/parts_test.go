@@ -131,7 +131,7 @@ func TestWithoutNeedlessLock(t *testing.T) {
 }
 
 func TestClusterBudgetAllowsABurstAndThenSpreads(t *testing.T) {
-	b := newBudget()
+	b := newBudget(clusterInterval, clusterBurst)
 	item, now := request("a"), time.Unix(1000, 0)
 	for range clusterBurst {
 		if wait := b.wait(item, now); wait != 0 {

@@ -57,7 +57,7 @@ func machineQueue(
 func clusterQueue(
 	name string, limiter workqueue.TypedRateLimiter[reconcile.Request],
 ) workqueue.TypedRateLimitingInterface[reconcile.Request] {
-	budget := newBudget()
+	budget := newBudget(clusterInterval, clusterBurst)
 	return newQueue(name, limiter, func(item reconcile.Request) time.Duration {
 		return max(debounce, budget.wait(item, time.Now()))
 	})
@@ -95,13 +95,17 @@ func (q *queue) AddAfter(item reconcile.Request, wait time.Duration) {
 	q.TypedRateLimitingInterface.AddAfter(item, wait)
 }
 
-// budget spreads the reconciles of each item over time.
+// budget spreads the reconciles of each item over time: so many at once, and then one at an interval.
 type budget struct {
+	interval time.Duration
+	burst    int
 	mutex    sync.Mutex
 	limiters map[reconcile.Request]*rate.Limiter
 }
 
-func newBudget() *budget { return &budget{limiters: map[reconcile.Request]*rate.Limiter{}} }
+func newBudget(interval time.Duration, burst int) *budget {
+	return &budget{interval: interval, burst: burst, limiters: map[reconcile.Request]*rate.Limiter{}}
+}
 
 // wait is the time until the item's next turn. It takes the turn only if that is now: events that wait for the same
 // turn are one.
@@ -110,14 +114,14 @@ func (b *budget) wait(item reconcile.Request, now time.Time) time.Duration {
 	defer b.mutex.Unlock()
 	limiter, ok := b.limiters[item]
 	if !ok {
-		limiter = rate.NewLimiter(rate.Every(clusterInterval), clusterBurst)
+		limiter = rate.NewLimiter(rate.Every(b.interval), b.burst)
 		b.limiters[item] = limiter
 	}
 	if limiter.AllowN(now, 1) {
 		return 0
 	}
 	missing := 1 - limiter.TokensAt(now)
-	return time.Duration(missing * float64(clusterInterval))
+	return time.Duration(missing * float64(b.interval))
 }
 
 // spacing remembers when each item was last reconciled, for as long as it matters.

@@ -43,15 +43,14 @@ func setupReconcilers(ctx context.Context, mgr manager.Manager, options Options)
 	if err := indexer.IndexField(ctx, &corev1.Node{}, index.NodeProviderIDField, index.NodeByProviderID); err != nil {
 		return err
 	}
-	checks := &healthChecks{client: mgr.GetClient(), recorder: mgr.GetEventRecorder("drover-engine")}
-	if err := checks.setup(mgr); err != nil {
-		return err
-	}
 	local, err := newLocalCluster(mgr, options.ProbeInterval)
 	if err != nil {
 		return err
 	}
 	if err := mgr.Add(local.prober); err != nil {
+		return err
+	}
+	if err := setupHealthChecks(ctx, mgr, local); err != nil {
 		return err
 	}
 	held := &heldClient{Client: mgr.GetClient(), written: written{live: mgr.GetAPIReader()}}
