@@ -158,8 +158,11 @@ func (s *Store) settleRoot() error {
 	return syncPath(root, ".")
 }
 
-// sweep removes what a killed fetch left behind. The lock is held, so none of it is in use.
+// sweep removes what a killed fetch left behind. The lock is held, so none of it is in use; and no link is made meanwhile, for which
+// nobody needs the lock.
 func (s *Store) sweep() error {
+	pointing.Lock()
+	defer pointing.Unlock()
 	entries, err := os.ReadDir(s.Root)
 	if err != nil {
 		return err

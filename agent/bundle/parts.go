@@ -102,7 +102,8 @@ func contents(files map[string]File) map[string]string {
 	return names
 }
 
-// pointing is held by whoever makes a link: a repair may do so beside an installation, and each link has one temporary name.
+// pointing is held by whoever makes a link: a repair may do so beside an installation, and each link has one temporary name. It is held
+// by whoever removes what has such names, too.
 var pointing sync.Mutex
 
 // point makes a link lead to a directory. It is replaced in one go: containerd starts shims by it at any moment.

@@ -150,3 +150,35 @@ func TestLinksAreMadeByAnInstallationAndARepairAtOnce(t *testing.T) {
 	}
 	both.Wait()
 }
+
+// TestLinksAreMadeWhileAnotherBundleIsFetched: an agent that is started makes those of what it ran while it fetches what it is to run
+// next, which begins with what an earlier fetch may have left. A part without its link would be at another path, and its component
+// restarted for nothing.
+func TestLinksAreMadeWhileAnotherBundleIsFetched(t *testing.T) {
+	store, first, second := twoBundles(t)
+	stop := make(chan struct{})
+	var fetches sync.WaitGroup
+	fetches.Go(func() {
+		for {
+			select {
+			case <-stop:
+				return
+			default:
+				if err := store.sweep(); err != nil {
+					t.Error(err)
+					return
+				}
+			}
+		}
+	})
+	const enough = 50
+	for i := range enough {
+		b := []*Bundle{first, second}[i%2]
+		if got := len(store.ByContent(b).Parts); got != 4 {
+			t.Errorf("after %d times, %d of 4 parts have a path by content", i, got)
+			break
+		}
+	}
+	close(stop)
+	fetches.Wait()
+}
