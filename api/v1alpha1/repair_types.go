@@ -44,10 +44,11 @@ const RepairReplace RepairRung = "Replace"
 // leads was there to see.
 type RepairTimeouts struct {
 	// replaceSeconds is for how long before it is replaced. A machine that has not joined is unhealthy from when nodeStartupTimeoutSeconds
-	// are over. From two minutes to a day. Default: 600.
+	// are over. That a kubelet is silent Kubernetes says 40 seconds after it renewed its Lease last, as a rule, and only from then on this
+	// counts. From a minute to a day. Default: 600.
 	// +optional
 	// +default=600
-	// +kubebuilder:validation:Minimum=120
+	// +kubebuilder:validation:Minimum=60
 	// +kubebuilder:validation:Maximum=86400
 	ReplaceSeconds *int32 `json:"replaceSeconds,omitempty"`
 }

@@ -42,13 +42,13 @@ func TestRepairsThatTheAPIServerTakes(t *testing.T) {
 		"a ladder":              {ladder(v1alpha1.RepairReplace), ""},
 		"a number":              {most("3"), ""},
 		"a percentage":          {most("100%"), ""},
-		"two minutes":           {after(120), ""},
+		"a minute":              {after(60), ""},
 		"a rung twice":          {ladder(v1alpha1.RepairReplace, v1alpha1.RepairReplace), "ladder[1]"},
 		"a rung that is none":   {ladder("Pray"), "ladder[0]"},
 		"none may be unhealthy": {most("0"), "with none, no machine would be repaired"},
 		"no percent":            {most("0%"), "with none, no machine would be repaired"},
 		"more than all":         {most("101%"), "with none, no machine would be repaired"},
-		"a minute":              {after(60), "replaceSeconds"},
+		"less than a minute":    {after(59), "replaceSeconds"},
 		"two days":              {after(172800), "replaceSeconds"},
 	} {
 		t.Run(name, func(t *testing.T) {

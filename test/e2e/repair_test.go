@@ -20,7 +20,7 @@ import (
 // silentFor is how long machines of the test have to be silent to be replaced, the least that there is. replacedWithin is within what
 // that is done: it takes most of a minute until Kubernetes says that a node is silent.
 const (
-	silentFor      = 2 * time.Minute
+	silentFor      = time.Minute
 	replacedWithin = 6 * time.Minute
 )
 
