@@ -81,7 +81,8 @@ const (
 	// HostKeyAnnotation on a Host that is trusted on first use holds the key it showed then, so that a lost status trusts
 	// nobody anew. Whoever has given the server another key removes it.
 	HostKeyAnnotation = "fleet.drover.dev/host-key"
-	// QuarantineAnnotation on a Host says why it may not be claimed. Whoever has mended that removes it.
+	// QuarantineAnnotation on a Host says why it may not be claimed. Whoever has mended that removes it. On a Machine it says what its
+	// Host is given to say when it is released: a repair writes it, or a person who is about to delete the Machine.
 	QuarantineAnnotation = "fleet.drover.dev/quarantine"
 	// AdoptedClusterFinalizer keeps the adopted Cluster while pools in its namespace use it.
 	AdoptedClusterFinalizer = "fleet.drover.dev/adopted-cluster"

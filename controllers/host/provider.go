@@ -294,8 +294,7 @@ func (p *Provider) Remove(ctx context.Context, m *v1alpha1.HostMachine) (infra.R
 		return infra.Removal{}, err
 	}
 	if !isReleased(claim) {
-		claim.Released, claim.Cleanup = ptr.To(true), m.Spec.Cleanup
-		if err := p.patchHost(ctx, h.DeepCopy(), func(h *v1alpha1.Host) error { return setClaim(h, *claim) }); err != nil {
+		if err := p.release(ctx, h, claim, m); err != nil {
 			return infra.Removal{}, err
 		}
 	}

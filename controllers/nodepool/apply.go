@@ -64,7 +64,7 @@ func (r *Reconciler) apply(ctx context.Context, seen *observation, plan planner.
 	releaseErr := r.release(ctx, seen.Machines, plan.Of(planner.Release))
 	pruneErr := r.prune(ctx, seen, plan.PruneRevisions)
 	noteErr := r.noteMissing(ctx, seen)
-	answerErr := r.answerOthers(ctx, seen, plan)
+	answerErr := errors.Join(r.answerOthers(ctx, seen, plan), r.trustHosts(ctx, seen, plan))
 
 	r.log(ctx, outcome)
 	return outcome, errors.Join(worthRetrying(createErrs), discardErr, errors.Join(deleteErrs...), errors.Join(uncordonErrs...), beginErr, worthRetrying(updateErrs), deletionErr, releaseErr, pruneErr, noteErr, answerErr)

@@ -1,6 +1,8 @@
 package nodepool_test
 
 import (
+	"context"
+	"strings"
 	"testing"
 	"time"
 
@@ -11,6 +13,7 @@ import (
 	"k8s.io/utils/ptr"
 	clusterv1 "sigs.k8s.io/cluster-api/api/core/v1beta2"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
 
 	"github.com/drover-dev/drover/api/v1alpha1"
 )
@@ -31,8 +34,19 @@ func (f *fleet) checked(m clusterv1.Machine, at time.Time, healthy metav1.Condit
 func TestAMachineIsReplacedThatAHealthCheckAsksFor(t *testing.T) {
 	f := &fleet{site: newSite(t), refuses: func(*v1alpha1.NodeAgent) bool { return false }, deaf: map[string]bool{}}
 	f.pool = f.site.pool("remediated", 3)
+	f.pool.Spec.Template.Spec.InfrastructureRef.Kind = "HostMachineTemplate"
+	servers := &v1alpha1.HostMachineTemplate{ObjectMeta: metav1.ObjectMeta{Namespace: f.namespace, Name: f.template}}
+	servers.Spec.Template.Spec.HostSelector.MatchLabels = map[string]string{"rack": "b7"}
+	f.create(servers)
 	clock := clocktesting.NewFakePassiveClock(time.Now())
-	manager := f.reconciler(f.watcher())
+	recovers := false
+	manager := f.reconciler(interceptor.NewClient(f.watcher(), interceptor.Funcs{Delete: func(ctx context.Context, c client.WithWatch, o client.Object, options ...client.DeleteOption) error {
+		if machine := (&clusterv1.Machine{}); recovers && c.Get(ctx, client.ObjectKeyFromObject(o), machine) == nil {
+			recovers = false // in the very moment in which it is to go
+			f.checked(*machine, clock.Now(), metav1.ConditionTrue)
+		}
+		return c.Delete(ctx, o, options...)
+	}}))
 	manager.Clock = clock
 	f.create(f.pool)
 	f.eventually("all is as the pool wants it", func() error { f.round(manager); f.play(); return f.updated(3) })
@@ -93,9 +107,18 @@ func TestAMachineIsReplacedThatAHealthCheckAsksFor(t *testing.T) {
 
 	edit(false)
 	f.checked(sick, clock.Now(), metav1.ConditionFalse, waiting)
+	recovers = true
+	passes(90) // Each of two marks is taken back by a round of its own.
+	if got := answer(&sick); got != "" || recovers || !sick.DeletionTimestamp.IsZero() || len(sick.Annotations[v1alpha1.QuarantineAnnotation]) > 0 {
+		t.Errorf("it recovered (%t), is deleted at %s, and it is said: %s; its Host: %v", recovers, sick.DeletionTimestamp, got, sick.Annotations)
+	}
+	f.checked(sick, clock.Now(), metav1.ConditionFalse, waiting)
 	passes(70)
 	if got := answer(&sick); got != "False MachineDeleting: Machine is deleted, and another one is made" || sick.DeletionTimestamp.IsZero() {
 		t.Errorf("it is deleted at %s, and it is said: %s", sick.DeletionTimestamp, got)
+	}
+	if got := sick.Annotations[v1alpha1.QuarantineAnnotation]; !strings.HasPrefix(got, "its machine was replaced: it is unhealthy since ") {
+		t.Errorf("of its Host it says %q", got)
 	}
 	if err := f.hasCondition(f.pool, v1alpha1.ReconcilingCondition, v1alpha1.ReasonRepairing); err != nil {
 		t.Error(err)

@@ -112,14 +112,18 @@ func (r *Reconciler) beginRepair(ctx context.Context, seen *observation, repair 
 	return nil
 }
 
-// replaceMachine deletes a machine that is unhealthy, after the pool's status says so, and the Machine, where somebody asked for it. It
-// fails if anybody wrote the Machine since it was found to be: it may be well.
+// replaceMachine deletes a machine that is unhealthy, after the pool's status says so, and the Machine, where somebody asked for it, or
+// it runs on a Host. It fails if anybody wrote the Machine since it was found to be: it may be well.
 func (r *Reconciler) replaceMachine(ctx context.Context, seen *observation, action planner.Action, as *v1alpha1.MachineRepair, answer *planner.Answer) error {
 	machine := seen.machine(action.Name)
 	if machine == nil {
 		return nil
 	}
 	if err := r.beginRepair(ctx, seen, as); err != nil {
+		return err
+	}
+	machine, err := r.suspectHost(ctx, machine, action.Reason)
+	if err != nil {
 		return err
 	}
 	if answer != nil {
