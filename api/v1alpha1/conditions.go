@@ -106,6 +106,8 @@ const (
 	ReasonEvictionFailed = "EvictionFailed"
 	// ReasonUpdating: nodes are changed to what the template says, one after the other, or replaced.
 	ReasonUpdating = "Updating"
+	// ReasonReplacing: machines that run what the template says give way to others of the same, as they expired.
+	ReasonReplacing = "Replacing"
 	// ReasonProgressDeadlineExceeded: a rollout has not got on for longer than spec.rollout.progressDeadlineSeconds; the message says
 	// what it waits for.
 	ReasonProgressDeadlineExceeded = "ProgressDeadlineExceeded"

@@ -29,10 +29,20 @@ type DisruptionPolicy struct {
 	// +kubebuilder:validation:Minimum=0
 	// +kubebuilder:validation:Maximum=31622400
 	VolumeDetachTimeoutSeconds *int32 `json:"volumeDetachTimeoutSeconds,omitempty"`
+
+	// expireAfterSeconds is how old a machine may become. An older one is replaced by another of the same template, in the way that
+	// rollout.maxSurge says. So that machines that were made at once do not go at once, each goes up to a tenth of that time earlier, by
+	// its UID. It is counted from when the Machine was made, and a machine that has not become a node yet does not expire. From five
+	// minutes to ten years; 0 for never. Default: 0.
+	// +optional
+	// +kubebuilder:validation:Minimum=0
+	// +kubebuilder:validation:Maximum=315360000
+	// +kubebuilder:validation:XValidation:rule="self == 0 || self >= 300",message="expireAfterSeconds is 0 for never, or 300 (five minutes) and more"
+	ExpireAfterSeconds *int32 `json:"expireAfterSeconds,omitempty"`
 }
 
 // DisruptionReason is what nodes are disrupted for.
-// +kubebuilder:validation:Enum=Update;ScaleDown;Repair
+// +kubebuilder:validation:Enum=Update;ScaleDown;Repair;Expiry
 type DisruptionReason string
 
 const (
@@ -42,6 +52,8 @@ const (
 	DisruptionScaleDown DisruptionReason = "ScaleDown"
 	// DisruptionRepair is that a machine is unhealthy.
 	DisruptionRepair DisruptionReason = "Repair"
+	// DisruptionExpiry is that a machine is as old as its pool lets it become.
+	DisruptionExpiry DisruptionReason = "Expiry"
 )
 
 // DisruptionBudget is how many nodes may be disrupted at one time, always or in windows of time.
@@ -56,7 +68,7 @@ type DisruptionBudget struct {
 	// +kubebuilder:validation:XValidation:rule="type(self) == string || self >= 0 && self <= 10000",message="nodes is a number from 0 to 10000, or a percentage from 0% to 100%"
 	Nodes *intstr.IntOrString `json:"nodes,omitempty"`
 
-	// reasons are what the budget is about: Update, ScaleDown or Repair. Default: all, and those that may come.
+	// reasons are what the budget is about: Update, ScaleDown, Repair or Expiry. Default: all, and those that may come.
 	// +optional
 	// +listType=set
 	// +kubebuilder:validation:MinItems=1

@@ -332,7 +332,7 @@ type NodePoolDisruption struct {
 
 // AllowedDisruption is how many nodes may be disrupted at one time for a reason.
 type AllowedDisruption struct {
-	// reason is what for: Update, ScaleDown or Repair. Others may come.
+	// reason is what for: Update, ScaleDown, Repair or Expiry. Others may come.
 	// +required
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=63
@@ -361,9 +361,9 @@ type DeferredAction struct {
 	// reason is what it waits for, in one word: Paused, FleetStopped (by the annotation fleet.drover.dev/stop), Stalled (the template
 	// cannot be used), Refused (by the API server), RolledBack (a machine went back from what the template says), OneAtATime,
 	// MaxUnavailable (the same where more than one may be unavailable), Canary, ReplacementFirst (another machine has to be available in
-	// its place), DisruptionBudget (of spec.disruption.budgets), BudgetsInvalid, DoNotDisrupt (by the annotation
-	// fleet.drover.dev/do-not-disrupt on the Machine), RepairFrozen (too many machines are unhealthy) or RepairHeld (by an annotation).
-	// Others may come.
+	// its place), RolloutFirst (what the template asks for, before machines that expired), DisruptionBudget (of
+	// spec.disruption.budgets), BudgetsInvalid, DoNotDisrupt (by the annotation fleet.drover.dev/do-not-disrupt on the Machine),
+	// RepairFrozen (too many machines are unhealthy) or RepairHeld (by an annotation). Others may come.
 	// +required
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=63

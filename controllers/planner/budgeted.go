@@ -17,6 +17,7 @@ var disruptionReasons = map[Cause]v1alpha1.DisruptionReason{
 	Rollout:   v1alpha1.DisruptionUpdate,
 	ScaleDown: v1alpha1.DisruptionScaleDown,
 	Repair:    v1alpha1.DisruptionRepair,
+	Expiry:    v1alpha1.DisruptionExpiry,
 }
 
 // spending is what a pool's budgets allow at present, and which machines use it up.

@@ -12,6 +12,7 @@ import (
 	clusterv1 "sigs.k8s.io/cluster-api/api/core/v1beta2"
 
 	"github.com/drover-dev/drover/api/v1alpha1"
+	"github.com/drover-dev/drover/controllers/planner/budget"
 )
 
 // budgetOf is a budget that always has a say, of so many nodes or percent.
@@ -76,42 +77,42 @@ func TestBudgetsHoldWhatDisrupts(t *testing.T) {
 		},
 		"a budget for more": {
 			reason: "it holds nobody", replicas: 1, pool: edits(hasBudgets(budgetOf("3"))), machines: fleetOf(4, nil),
-			does: []string{"Delete 3", "Delete 2", "Delete 1"}, allowed: "Update 3 ScaleDown 3 Repair 3", used: 3,
+			does: []string{"Delete 3", "Delete 2", "Delete 1"}, allowed: "all 3", used: 3,
 		},
 		"a budget for fewer": {
 			reason: "as many go as it allows", replicas: 1, pool: edits(hasBudgets(budgetOf("2"))), machines: fleetOf(4, nil),
 			does:    []string{"Delete 3", "Delete 2"},
 			holds:   []string{"Delete 1 DisruptionBudget: spec.disruption.budgets[0] allows 2 of 4 nodes to be disrupted at one time, and 2 are, or are not available: " + name(2) + ", " + name(3)},
-			allowed: "Update 2 ScaleDown 2 Repair 2", used: 2,
+			allowed: "all 2", used: 2,
 		},
 		"those that leave count": {
 			reason: "they are being drained", replicas: 1, pool: edits(hasBudgets(budgetOf("2"))), machines: fleetOf(4, machineEdits{3: edited(leaving)}),
 			does:    []string{"Delete 2", "Release 3"},
 			holds:   []string{"Delete 1 DisruptionBudget: spec.disruption.budgets[0] allows 2 of 4 nodes to be disrupted at one time, and 2 are, or are not available: " + name(2) + ", " + name(3)},
-			allowed: "Update 2 ScaleDown 2 Repair 2", used: 2,
+			allowed: "all 2", used: 2,
 		},
 		"one that leaves and was no node": {
 			reason: "nobody misses it", replicas: 1, pool: edits(hasBudgets(budgetOf("1"))), machines: fleetOf(3, machineEdits{2: edited(unjoined, leaving)}),
-			does: []string{"Delete 1", "Release 2"}, allowed: "Update 1 ScaleDown 1 Repair 1", used: 1,
+			does: []string{"Delete 1", "Release 2"}, allowed: "all 1", used: 1,
 		},
 		"those that are not available count": {
 			reason: "somebody misses them already", replicas: 3, pool: edits(hasBudgets(budgetOf("1"), budgetOf("5"))),
 			machines: fleetOf(4, machineEdits{0: edited(unready), 3: edited(deleteFirst)}),
 			holds:    []string{"Delete 1 DisruptionBudget: spec.disruption.budgets[0] allows 1 of 4 nodes to be disrupted at one time, and 1 is, or is not available: " + name(0)},
-			allowed:  "Update 1 ScaleDown 1 Repair 1", used: 1,
+			allowed:  "all 1", used: 1,
 		},
 		"one that is not available goes": {
 			reason: "it is none more", replicas: 3, pool: edits(hasBudgets(budgetOf("1"))), machines: fleetOf(5, machineEdits{0: edited(unready), 1: edited(unready)}),
-			does: []string{"Delete 1", "Delete 0"}, allowed: "Update 1 ScaleDown 1 Repair 1", used: 2,
+			does: []string{"Delete 1", "Delete 0"}, allowed: "all 1", used: 2,
 		},
 		"none may be disrupted": {
 			reason: "one that is not available neither: somebody may be at it", replicas: 1, pool: edits(hasBudgets(budgetOf("0%"))),
 			machines: fleetOf(2, machineEdits{0: edited(unready)}),
-			holds:    []string{"Delete 1 DisruptionBudget: spec.disruption.budgets[0] allows no node to be disrupted"}, allowed: "Update 0 ScaleDown 0 Repair 0", used: 1,
+			holds:    []string{"Delete 1 DisruptionBudget: spec.disruption.budgets[0] allows no node to be disrupted"}, allowed: "all 0", used: 1,
 		},
 		"one that never was a node goes": {
 			reason: "no pod is on it", replicas: 1, pool: edits(hasBudgets(budgetOf("0"))), machines: fleetOf(2, machineEdits{1: edited(unjoined)}),
-			does: []string{"Delete 1"}, allowed: "Update 0 ScaleDown 0 Repair 0",
+			does: []string{"Delete 1"}, allowed: "all 0",
 		},
 		"of the other reason": {
 			reason: "it has no say", replicas: 1, pool: edits(hasBudgets(budgetOf("0", forUpdate))), machines: fleetOf(2, nil),
@@ -125,41 +126,41 @@ func TestBudgetsHoldWhatDisrupts(t *testing.T) {
 		"an update within the budget": {
 			reason: "the pool's other rules hold all the same", replicas: 3, pool: edits(hasBudgets(budgetOf("100%"))),
 			machines: fleetOf(3, machineEdits{0: edited(outdated), 1: edited(outdated), 2: edited(outdated)}), agents: agentsOf(3, "r0"),
-			does: []string{"Update 0"}, holds: []string{"Update 2 OneAtATime: " + name(0) + " is changed first"}, allowed: "Update 3 ScaleDown 3 Repair 3", used: 1,
+			does: []string{"Update 0"}, holds: []string{"Update 2 OneAtATime: " + name(0) + " is changed first"}, allowed: "all 3", used: 1,
 		},
 		"an update that has begun": {
 			reason: "it is brought to its end, with its node drained", replicas: 2, pool: edits(isUpdating(0), hasBudgets(budgetOf("0"))),
 			machines: fleetOf(2, machineEdits{0: edited(outdated), 1: edited(outdated)}), agents: agentsOf(2, "r0"),
-			does: []string{"Update 0"}, holds: []string{"Update 1 OneAtATime: " + name(0) + " is changed first"}, allowed: "Update 0 ScaleDown 0 Repair 0", used: 1,
+			does: []string{"Update 0"}, holds: []string{"Update 1 OneAtATime: " + name(0) + " is changed first"}, allowed: "all 0", used: 1,
 		},
 		"an update of a machine that is no node yet": {
 			reason: "it disrupts nobody", replicas: 1, pool: edits(hasBudgets(budgetOf("0"))),
-			machines: fleetOf(1, machineEdits{0: edited(outdated, unjoined)}), agents: as(runs(0, "r0", unstarted)), does: []string{"Update 0"}, allowed: "Update 0 ScaleDown 0 Repair 0",
+			machines: fleetOf(1, machineEdits{0: edited(outdated, unjoined)}), agents: as(runs(0, "r0", unstarted)), does: []string{"Update 0"}, allowed: "all 0",
 		},
 		"an update of one on which nothing has worked": {
 			reason: "the template may be its cure", replicas: 1, pool: edits(hasBudgets(budgetOf("0"))),
-			machines: fleetOf(1, machineEdits{0: edited(outdated, unready)}), agents: as(runs(0, "r0", onlyTried)), does: []string{"Update 0"}, allowed: "Update 0 ScaleDown 0 Repair 0", used: 1,
+			machines: fleetOf(1, machineEdits{0: edited(outdated, unready)}), agents: as(runs(0, "r0", onlyTried)), does: []string{"Update 0"}, allowed: "all 0", used: 1,
 		},
 		"one that comes up": {
 			reason: "it was never there to be missed", replicas: 2, pool: edits(hasBudgets(budgetOf("1"))),
 			machines: fleetOf(3, machineEdits{2: edited(unready), 1: edited(deleteFirst)}), agents: as(runs(0, "r1"), runs(1, "r1"), runs(2, "r1", onlyTried)),
-			does: []string{"Delete 1"}, allowed: "Update 1 ScaleDown 1 Repair 1", used: 1,
+			does: []string{"Delete 1"}, allowed: "all 1", used: 1,
 		},
 		"the pool goes": {
 			reason: "somebody said so", replicas: 2, pool: edits(isDeleting, hasBudgets(budgetOf("0"))), machines: fleetOf(2, nil),
-			does: []string{"Delete 1", "Delete 0"}, allowed: "Update 0 ScaleDown 0 Repair 0", used: 2,
+			does: []string{"Delete 1", "Delete 0"}, allowed: "all 0", used: 2,
 		},
 		"machines are lacking": {
-			reason: "to make one disrupts nobody", replicas: 2, pool: edits(hasBudgets(budgetOf("0"))), machines: fleetOf(1, nil), does: []string{"Create 9"}, allowed: "Update 0 ScaleDown 0 Repair 0",
+			reason: "to make one disrupts nobody", replicas: 2, pool: edits(hasBudgets(budgetOf("0"))), machines: fleetOf(1, nil), does: []string{"Create 9"}, allowed: "all 0",
 		},
 		"in a window": {
 			reason: "it says until when, and that is when to look again", replicas: 1, pool: edits(hasBudgets(budgetOf("2"), nightly("0", "30 0 * * *"))), machines: fleetOf(2, nil),
-			holds: []string{"Delete 1 DisruptionBudget: spec.disruption.budgets[1], until 2026-01-01T01:30:00Z, allows no node to be disrupted"}, allowed: "Update 0 ScaleDown 0 Repair 0",
+			holds: []string{"Delete 1 DisruptionBudget: spec.disruption.budgets[1], until 2026-01-01T01:30:00Z, allows no node to be disrupted"}, allowed: "all 0",
 			again: 30 * time.Minute,
 		},
 		"before a window": {
 			reason: "what is allowed changes by itself", replicas: 1, pool: edits(hasBudgets(budgetOf("1"), nightly("0", "0 3 * * *"))), machines: fleetOf(2, nil),
-			does: []string{"Delete 1"}, allowed: "Update 1 ScaleDown 1 Repair 1", used: 1, again: 2 * time.Hour,
+			does: []string{"Delete 1"}, allowed: "all 1", used: 1, again: 2 * time.Hour,
 		},
 		"before a window, with nothing to do": {
 			reason: "the status says what is allowed", replicas: 1, pool: edits(hasBudgets(nightly("0", "0 3 * * *", forScaleDown))), machines: fleetOf(1, nil), again: 2 * time.Hour,
@@ -211,14 +212,18 @@ func TestBudgetsHoldWhatDisrupts(t *testing.T) {
 	}
 }
 
-// spentIn is what a status says of budgets; -1 are used where it says nothing.
+// spentIn is what a status says of budgets, which of all reasons may be the same; -1 are used where it says nothing.
 func spentIn(status v1alpha1.NodePoolStatus) (allowed string, used int32) {
 	if status.Disruption == nil || status.Disruption.Used == nil {
 		return "", -1
 	}
 	var list []string
+	numbers := map[int32]bool{}
 	for _, a := range status.Disruption.Allowed {
-		list = append(list, fmt.Sprintf("%s %d", a.Reason, *a.Nodes))
+		list, numbers[*a.Nodes] = append(list, fmt.Sprintf("%s %d", a.Reason, *a.Nodes)), true
+	}
+	if len(list) == len(budget.Reasons) && len(numbers) == 1 {
+		return fmt.Sprintf("all %d", *status.Disruption.Allowed[0].Nodes), *status.Disruption.Used
 	}
 	return strings.Join(list, " "), *status.Disruption.Used
 }

@@ -23,7 +23,7 @@ type verdict struct {
 type judgement func(*rollout, Result, Outcome, tally) *verdict
 
 // judgements are asked in this order. The first that answers is right.
-var judgements = []judgement{judgeComplete, judgePaused, judgeProblems, judgeBudgets, judgeStopped, judgeDeleting, judgeFailures, judgeCondemned, judgeRolledBack, judgeUpdateFailures, judgeDeadline, judgeSpared, judgeRepair, judgeScaling, judgeUpdate, judgeReadiness}
+var judgements = []judgement{judgeComplete, judgePaused, judgeProblems, judgeBudgets, judgeStopped, judgeDeleting, judgeFailures, judgeCondemned, judgeRolledBack, judgeUpdateFailures, judgeDeadline, judgeSpared, judgeRepair, judgeScaling, judgeUpdate, judgeRenewal, judgeReadiness}
 
 func setConditions(status *v1alpha1.NodePoolStatus, f *fleet, result Result, outcome Outcome, t tally, drains []blockedDrain) {
 	v := judge(f.rollout, result, outcome, t)
@@ -159,12 +159,12 @@ func judgeFailures(f *rollout, result Result, outcome Outcome, _ tally) *verdict
 	}
 }
 
-func judgeScaling(f *rollout, result Result, _ Outcome, t tally) *verdict {
+func judgeScaling(f *rollout, result Result, outcome Outcome, t tally) *verdict {
 	switch {
 	case t.active < t.want:
 		message := fmt.Sprintf("Scaling up to %s: %s, %s", counted(t.want, "machine", "machines"), counted(t.active, "exists", "exist"), counted(t.ready, "is ready", "are ready"))
 		return &verdict{reason: v1alpha1.ReasonScalingUp, message: message + saysHeldBack(f, result), progressing: true}
-	case t.active > t.want+f.replacement.extra || t.total > t.active && !f.isReplacing():
+	case t.active > t.want+f.replacement.extra || t.total > t.active && !f.isReplacing() && !f.isRenewing(outcome):
 		return &verdict{
 			reason:      v1alpha1.ReasonScalingDown,
 			message:     fmt.Sprintf("Scaling down to %d; machines still to be drained and deleted: %d%s%s", t.want, t.total-t.want, holding(f.fleet), saysOverBudget(result)),

@@ -42,7 +42,7 @@ func (r *rollout) waitsForUser(result Result) bool {
 	rests := r.canary.isSoaking() || len(r.resting()) > 0
 	waits := false
 	for _, d := range lasting(result, Outcome{}) {
-		if d.Verb != Update && d.Verb != Delete {
+		if d.Verb != Update && d.Verb != Delete || d.Reason == DeferredRolloutFirst {
 			continue
 		}
 		if !slices.Contains(usersRules, d.Reason) && (!rests || !slices.Contains(turns, d.Reason)) {

@@ -44,6 +44,8 @@ const (
 	// DeferredReplacement: another machine has to be available in the place of one that goes.
 	DeferredReplacement = "ReplacementFirst"
 	DeferredBudget      = "DisruptionBudget"
+	// DeferredRolloutFirst: what the template asks for goes before what is renewed.
+	DeferredRolloutFirst = "RolloutFirst"
 	// DeferredRepairFrozen: more is wrong than the machines that are unhealthy.
 	DeferredRepairFrozen = v1alpha1.RepairFrozenCondition
 	// DeferredRepairHeld: somebody wants to look at the machine.
@@ -53,7 +55,7 @@ const (
 )
 
 // turns are reasons for which the others wait while some are changed. It goes on by itself.
-var turns = []string{DeferredRollout, DeferredMaxUnavailable, DeferredCanary, DeferredReplacement}
+var turns = []string{DeferredRollout, DeferredMaxUnavailable, DeferredCanary, DeferredReplacement, DeferredRolloutFirst}
 
 // passing are reasons that are over within moments. A status that had them would be written for each.
 var passing = []string{DeferredCacheBehind, DeferredUnconfirmed, DeferredReservation, DeferredBatch}

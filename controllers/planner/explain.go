@@ -79,10 +79,14 @@ func (r *rollout) standing(m *machine) string {
 		return "is not heard of: it is passed over until it is"
 	case r.wants(m) && r.isReplaced(m):
 		return "is to be replaced: " + r.whyReplaced(m)
+	case slices.Contains(r.renewed, m):
+		return "is to be replaced: " + r.whyReplaced(m)
+	case slices.Contains(r.kept, m):
+		return "is left as it is: " + r.renewal(m).why + ", but " + r.whyKept(m)
 	case r.wants(m) && !m.begun && m.settled():
 		return "runs revision " + m.agent.Status.CurrentRevision + " and is to be given " + r.target
 	default:
-		return r.state(m)
+		return r.state(m) + r.saysExpiry(m)
 	}
 }
 

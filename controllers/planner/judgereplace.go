@@ -16,8 +16,13 @@ func saysReplaced(r *rollout, result Result, outcome Outcome, _ []*machine) stri
 	if !r.isReplacing() {
 		return ""
 	}
+	return r.saysGivesWay(len(r.replaced), result, outcome)
+}
+
+// saysGivesWay says how far those are that give way to others, of which so many are there.
+func (r *rollout) saysGivesWay(n int, result Result, outcome Outcome) string {
 	var parts []string
-	if n := len(r.replaced); n > 0 {
+	if n > 0 {
 		parts = append(parts, counted(n, "is to be replaced", "are to be replaced"))
 	}
 	for _, created := range outcome.Created {

@@ -88,7 +88,7 @@ func saysBegun(r *rollout, _ Result, outcome Outcome, begun []*machine) string {
 }
 
 // saidElsewhere are reasons of deferrals of which a message says besides how far that is which the others wait for.
-var saidElsewhere = []string{DeferredUnconfirmed, DeferredCanary, DeferredReplacement}
+var saidElsewhere = []string{DeferredUnconfirmed, DeferredCanary, DeferredReplacement, DeferredRolloutFirst}
 
 // saysDeferred says what the next one waits for.
 func saysDeferred(_ *rollout, result Result, _ Outcome, _ []*machine) string {

@@ -12,7 +12,7 @@ import (
 type check func(*ledger, *Proposal) (reason, message string)
 
 // checks are asked in this order. The first that objects is the reason kept.
-var checks = []check{cacheBehind, paused, stopped, poolDeleting, stalled, refused, repairWaits, rolledBack, doNotDisrupt, canaryFirst, replacementFirst, tooManyUnavailable, overBudget, unconfirmed, batchFull, unnamed}
+var checks = []check{cacheBehind, paused, stopped, poolDeleting, stalled, refused, repairWaits, rolledBack, renewalWaits, doNotDisrupt, canaryFirst, replacementFirst, tooManyUnavailable, overBudget, unconfirmed, batchFull, unnamed}
 
 // ledger admits or defers what the proposers propose. Every change to a machine goes through it.
 type ledger struct {

@@ -268,6 +268,9 @@ func (m *manager) checkDeletes(f *fleet, result Result) {
 		case a.Cause == Repair: // which checkRepair is about
 		case a.Cause == ScaleDown || a.Cause == PoolDeletion:
 			surplus++
+		case a.Cause == Expiry:
+			m.checkExpiry(f, one)
+			missed++
 		case one.told == f.Revision && f.rollout.target == f.Revision:
 			m.fail("%s runs what the template says, and is replaced", a.Name)
 		case one.joined():
@@ -283,13 +286,22 @@ func (m *manager) checkDeletes(f *fleet, result Result) {
 		return
 	}
 	unwell := 0
+	count := func(cause Cause) (n int) {
+		for _, a := range result.Of(Delete) {
+			if a.Cause == cause {
+				n++
+			}
+		}
+		return n
+	}
 	for _, one := range f.active {
 		gone := slices.ContainsFunc(result.Of(Delete), func(a Action) bool { return a.Name == one.Name })
 		if !gone && one.told == f.rollout.target && !one.well() {
 			unwell++
 		}
 	}
-	m.replaced += missed
+	m.replaced += missed - count(Expiry)
+	m.expired += count(Expiry)
 	limit := spare - surplus - unwell
 	if maxSurge(f.Pool) == 0 {
 		limit = maxUnavailable(f.Pool) - max(0, -spare)

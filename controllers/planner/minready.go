@@ -53,7 +53,7 @@ func (r *rollout) steadyFrom(m *machine) time.Time {
 // untilSteady is how long it is until the next machine is that others may wait for; zero for never.
 func (r *rollout) untilSteady() time.Duration {
 	var after time.Duration
-	if len(r.waiting)+len(r.replaced) == 0 || ptr.Deref(r.Pool.Spec.Rollout.MinReadySeconds, 0) == 0 {
+	if len(r.waiting)+len(r.replaced)+len(r.renewed) == 0 || ptr.Deref(r.Pool.Spec.Rollout.MinReadySeconds, 0) == 0 {
 		return after
 	}
 	for _, m := range r.active {

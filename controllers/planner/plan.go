@@ -79,5 +79,5 @@ func requeue(f *fleet, result Result) time.Duration {
 	for _, p := range result.Problems {
 		after = sooner(after, p.RetryAfter)
 	}
-	return sooner(sooner(sooner(after, f.rollout.soonest()), f.rollout.untilDeadline(result)), sooner(f.repair.soonest(), f.untilBudgetsChange()))
+	return sooner(sooner(sooner(after, f.rollout.soonest()), f.rollout.untilDeadline(result)), sooner(sooner(f.repair.soonest(), f.untilBudgetsChange()), f.rollout.untilRenewal()))
 }

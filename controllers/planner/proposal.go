@@ -29,6 +29,8 @@ const (
 	Repair Cause = "Repair"
 	// Rollout is that the pool's template is another one.
 	Rollout Cause = "Rollout"
+	// Expiry is that a machine is as old as its pool lets it become.
+	Expiry Cause = "Expiry"
 )
 
 // replaces says that a machine is made, or goes, as one takes the place of another.
@@ -60,6 +62,8 @@ const (
 	urgencyOver
 	// urgencyChange is for machines that do what they are for while they wait.
 	urgencyChange
+	// urgencyRenewal is for machines that run what they are to, and go for another of the same.
+	urgencyRenewal
 )
 
 // proposer says what it would do about a pool and why. It does not ask whether it may, nor what others would do.

@@ -34,19 +34,19 @@ type replacement struct {
 func newReplacement(f *fleet) *replacement {
 	r := &replacement{rollout: f.rollout, surge: maxSurge(f.Pool)}
 	if f.want() > 0 {
-		r.extra = min(r.surge, len(r.replaced)+r.unheard)
+		r.extra = min(r.surge, len(r.replaced)+r.unheard+r.renewals())
 	}
 	if surplus := len(f.active) - f.want() - r.extra; surplus > 0 {
 		r.surplus = victims(f)[:surplus]
 	}
-	if len(r.replaced) == 0 {
+	if len(r.replaced)+len(r.renewed) == 0 {
 		return r
 	}
-	goes := make(map[string]bool, len(r.surplus)+len(r.replaced))
+	goes := make(map[string]bool, len(r.surplus)+len(r.replaced)+len(r.renewed))
 	for _, v := range r.surplus {
 		goes[v.Name] = true
 	}
-	for _, m := range r.replaced {
+	for _, m := range slices.Concat(r.replaced, r.renewed) {
 		switch {
 		case goes[m.Name]:
 		case m.joined():
@@ -59,7 +59,7 @@ func newReplacement(f *fleet) *replacement {
 	for _, m := range r.unreachable { // Nobody waits for one that is to be replaced itself.
 		goes[m.Name] = goes[m.Name] || r.isReplaced(m)
 	}
-	slices.SortStableFunc(r.due, goesBefore)
+	slices.SortStableFunc(r.due, r.goesBefore)
 	open := make(map[string]bool, len(r.open))
 	for _, m := range r.open {
 		open[m.Name] = true
@@ -90,24 +90,29 @@ func (r *rollout) isReplacing() bool {
 	})
 }
 
+// isDue says that a machine is to be replaced and has a node.
+func (r *replacement) isDue(name string) bool {
+	return slices.ContainsFunc(r.due, func(m *machine) bool { return m.Name == name })
+}
+
 // isAwaited says that machines which are to be replaced wait for one that stays: as it was made in the place of one of them, or is
 // changed, or is to be. One that is not well for whatever reason takes nobody's place.
 func (r *rollout) isAwaited(m *machine) bool {
 	return m.begun && !r.isOver(m) || !r.isSteady(m)
 }
 
-// goesBefore orders machines that are to be replaced: those that are not well, which nobody misses, those that somebody has annotated to
-// go first, and the oldest.
-func goesBefore(a, b *machine) int {
+// goesBefore orders machines that are to be replaced: those that are not well, which nobody misses, those of another template, those that
+// somebody has annotated to go first, and the oldest.
+func (r *rollout) goesBefore(a, b *machine) int {
 	rank := func(m *machine) int {
-		switch {
-		case !m.well():
-			return 0
-		case m.firstToGo()&claimAnnotated != 0:
-			return 1
-		default:
-			return 2
+		rank := 0
+		for _, waits := range []bool{m.well(), !r.wants(m), m.firstToGo()&claimAnnotated == 0} {
+			rank *= 2
+			if waits {
+				rank++
+			}
 		}
+		return rank
 	}
 	return cmp.Or(cmp.Compare(rank(a), rank(b)), a.CreationTimestamp.Compare(b.CreationTimestamp.Time))
 }
@@ -140,12 +145,15 @@ func (r *replacement) goesFirst(p *Proposal) bool {
 // that is well.
 func proposeReplace(f *fleet) []Proposal {
 	r := f.replacement
-	if len(r.due)+len(r.unborn) == 0 {
+	if len(r.due)+len(r.unborn)+len(r.kept) == 0 {
 		return nil
 	}
-	proposals := make([]Proposal, 0, len(r.due)+len(r.unborn)+r.surge)
+	proposals := make([]Proposal, 0, len(r.due)+len(r.unborn)+len(r.kept)+r.surge)
 	propose := func(verb Verb, m *machine, reason string) {
 		p := Proposal{Urgency: urgencyChange, Disrupts: verb == Delete && m.joined(), Action: Action{Verb: verb, Cause: Rollout, Class: disruption.Replace, Reason: reason}}
+		if !r.wants(m) {
+			p.Urgency, p.Cause = urgencyRenewal, r.renewal(m).cause
+		}
 		if verb == Create {
 			p.Revision = r.target
 		} else {
@@ -159,7 +167,7 @@ func proposeReplace(f *fleet) []Proposal {
 	for _, m := range r.uncovered() {
 		propose(Create, m, fmt.Sprintf("%s is to be replaced: %s", m.Name, r.whyReplaced(m)))
 	}
-	for _, m := range r.due {
+	for _, m := range slices.Concat(r.due, r.kept) {
 		propose(Delete, m, "it is replaced: "+r.whyReplaced(m))
 	}
 	return proposals
@@ -173,6 +181,8 @@ func (r *rollout) replaces(m *machine) change {
 // whyReplaced is why a machine gives way to another one, as a sentence of its own.
 func (r *rollout) whyReplaced(m *machine) string {
 	switch {
+	case !r.wants(m):
+		return r.renewal(m).why
 	case r.isFixed(m):
 		ref := r.Pool.Spec.Template.Spec.InfrastructureRef
 		return fmt.Sprintf("it was made from another infrastructure than %s %s is now, which no change in place brings it to", ref.Kind, ref.Name)

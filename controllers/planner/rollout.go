@@ -38,6 +38,8 @@ type rollout struct {
 	// how many of the unreachable would be.
 	replaced []*machine
 	unheard  int
+	// renewed are those that run what they are to and give way to others of the same. kept would, if nobody wanted them as they are.
+	renewed, kept []*machine
 	// failed is the first that went back from the target; nil for none.
 	failed *machine
 	// doubted is the first that failed by the target and has not proved it since, failed or one that tries it again; nil for none.
@@ -92,6 +94,7 @@ func (r *rollout) sort(m *machine) {
 	}
 	switch {
 	case !r.wants(m):
+		r.renew(m)
 	case m.spared():
 		r.spared = append(r.spared, m)
 	case r.isReplaced(m) && m.silent() && m.joined():

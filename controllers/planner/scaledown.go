@@ -121,7 +121,7 @@ func (m *machine) firstToGo() (c claim) {
 
 func (f *fleet) claim(m *machine) claim {
 	c := m.firstToGo()
-	if !m.ready {
+	if !m.well() { // One that is Ready, and about to be Available, is not there for anybody yet.
 		c |= claimUnready
 	}
 	if m.spared() {

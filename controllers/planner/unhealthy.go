@@ -151,9 +151,9 @@ func (p *patient) says() string {
 }
 
 // held says that somebody wants it left as it is, by which annotation.
-func (p *patient) held() string {
+func (m *machine) held() string {
 	for _, annotation := range []string{v1alpha1.ForensicHoldAnnotation, clusterv1.MachineSkipRemediationAnnotation} {
-		if _, is := p.Annotations[annotation]; is {
+		if _, is := m.Annotations[annotation]; is {
 			return annotation
 		}
 	}

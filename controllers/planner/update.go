@@ -105,7 +105,7 @@ func rolledBack(l *ledger, p *Proposal) (string, string) {
 // begun are the machines whose change has begun and is not over, or begins with this plan.
 func (l *ledger) begun() []string { return l.unavailability().begun }
 
-// begin notes that the change of a machine begins, or that it is replaced.
+// begin notes that the change of a machine begins, or that it is replaced. One that is due and repaired goes before the others that are.
 func (l *ledger) begin(p *Proposal) {
 	switch {
 	case !p.Disrupts && !p.replaces():
@@ -114,7 +114,7 @@ func (l *ledger) begin(p *Proposal) {
 	case p.Verb == Delete && l.unavailable != nil:
 		l.unavailable.deleted++
 	}
-	if p.replaces() && (p.Disrupts || p.Verb == Create) {
+	if p.replaces() && (p.Disrupts || p.Verb == Create) || p.Cause == Repair && l.replacement.isDue(p.Name) {
 		l.replaced[p.Verb]++
 	}
 }

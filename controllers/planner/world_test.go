@@ -266,7 +266,9 @@ func (w *world) userEdits() {
 		return
 	}
 	w.edits++
-	switch n := w.rng.IntN(26); {
+	switch n := w.rng.IntN(28); {
+	case n > 25:
+		w.editExpiry()
 	case n > 23:
 		w.editRepair()
 	case n > 21:
@@ -360,7 +362,7 @@ func (w *world) settled() error {
 	if !meta.IsStatusConditionTrue(status.Conditions, v1alpha1.ReadyCondition) || int(*status.Replicas) != want || int(*status.ReadyReplicas) != want {
 		return fmt.Errorf("the status does not say that %d machines are ready: %+v", want, status)
 	}
-	return cmp.Or(w.notUpdated(), w.unanswered())
+	return cmp.Or(w.notUpdated(), w.unanswered(), w.tooOld())
 }
 
 // orphans counts infrastructure machines that have no Machine. Where two leaders worked at once, the old one can have

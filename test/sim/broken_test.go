@@ -156,6 +156,16 @@ var broken = []struct {
 			}
 		}
 	}), []*invariant{oneRepairAtATime}},
+	{"does not see how old machines may become", sees(func(o client.Object) {
+		if pool, is := o.(*v1alpha1.NodePool); is {
+			pool.Spec.Disruption.ExpireAfterSeconds = nil
+		}
+	}), []*invariant{expiredAreGone}},
+	{"takes machines for older than they are", sees(func(o client.Object) {
+		if m, is := o.(*clusterv1.Machine); is {
+			m.CreationTimestamp.Time = m.CreationTimestamp.Add(-4 * time.Hour)
+		}
+	}), []*invariant{noSecondMachine}},
 	{"says that no machine is ready", func(_ *world, cached client.Client, live client.Reader, drainer nodepool.Drainer) (client.Client, client.Reader, nodepool.Drainer) {
 		return saysNoneReady{cached}, live, drainer
 	}, []*invariant{statusSaysSo}},

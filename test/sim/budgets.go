@@ -23,7 +23,8 @@ type budgeted struct {
 // budgets are those that users think of. The last is none.
 var budgets = []budgeted{
 	{nodes: intstr.FromInt32(1)}, {nodes: intstr.FromString("50%")}, {nodes: intstr.FromInt32(2), reason: v1alpha1.DisruptionUpdate},
-	{nodes: intstr.FromInt32(0), reason: v1alpha1.DisruptionUpdate, from: 8, hours: 10}, {nodes: intstr.FromInt32(0), from: 0, hours: 12}, {},
+	{nodes: intstr.FromInt32(0), reason: v1alpha1.DisruptionUpdate, from: 8, hours: 10}, {nodes: intstr.FromInt32(0), from: 0, hours: 12},
+	{nodes: intstr.FromInt32(0), reason: v1alpha1.DisruptionExpiry, from: 4, hours: 10}, {},
 }
 
 func budgetOf(number int) budgeted { return budgets[number%len(budgets)] }

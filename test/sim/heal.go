@@ -36,6 +36,9 @@ func (w *world) heal() {
 func (w *world) leaveAsItCanBe() {
 	w.annotateStop(nil)
 	w.editPool(func(p *v1alpha1.NodePool) { p.Spec.Paused, p.Spec.Disruption.Budgets = nil, nil })
+	if most := w.watch.last().lifetime(); most > 0 && most < calm {
+		w.letLive(0)
+	}
 	for _, m := range w.machines() {
 		w.disrupt(m.Name)
 	}

@@ -10,8 +10,8 @@ import (
 	"github.com/drover-dev/drover/api/v1alpha1"
 )
 
-// noSecondMachine: a machine is made only where there are fewer than the pool asks for, or, while some of another revision are there to
-// be replaced, fewer than that and its surge.
+// noSecondMachine: a machine is made only where there are fewer than the pool asks for, or, while some of another revision, or of age, are
+// there to be replaced, fewer than that and its surge.
 var noSecondMachine = &invariant{name: "no-second-machine", watches: func(w *watch) func(deed) error {
 	return func(d deed) error {
 		if d.by == nil || d.verb != makes {
@@ -22,7 +22,8 @@ var noSecondMachine = &invariant{name: "no-second-machine", watches: func(w *wat
 			return nil
 		}
 		number := asked.replicas
-		if w.isOfAnotherRevision(as[*clusterv1.Machine](d.after)) {
+		aged := func(m *clusterv1.Machine) bool { return w.isAged(d.by, m) }
+		if w.isOfAnotherRevision(as[*clusterv1.Machine](d.after)) || slices.ContainsFunc(w.world.machines(), aged) {
 			number = asked.room
 		}
 		if there, most := len(w.world.machines()), w.most(d.by, number); there > most {

@@ -27,7 +27,7 @@ var repairedWhenUnhealthy = &invariant{name: "repaired-when-unhealthy", watches:
 	}
 }}
 
-// isRepair says that a manager deletes a machine that is what the template asks for, in a pool that has no more than it asks for. One
+// isRepair says that a manager deletes a machine that is what the template asks for and not of age, in a pool that has no more than it asks for. One
 // that lost its lease may have a request on its way to delete one too many, where its successor has deleted others since.
 func (w *watch) isRepair(d deed) bool {
 	if d.by == nil || d.verb != deletes || d.by.deposed {
@@ -40,5 +40,5 @@ func (w *watch) isRepair(d deed) bool {
 		}
 		repaired = repaired || len(a.spec.Repair.Ladder) > 0
 	}
-	return repaired && len(w.world.machines())+1 <= w.least(d.by, asked.replicas) && !w.isOutdated(d)
+	return repaired && len(w.world.machines())+1 <= w.least(d.by, asked.replicas) && !w.isOutdated(d) && !w.isAged(d.by, as[*clusterv1.Machine](d.before))
 }

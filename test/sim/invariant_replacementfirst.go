@@ -12,7 +12,7 @@ import (
 	"github.com/drover-dev/drover/api/v1alpha1"
 )
 
-// replacementFirst: a machine that is available and not what the template asks for goes only while as many others are available as the
+// replacementFirst: a machine that is available and not what the template asks for, or of age, goes only while as many others are available as the
 // pool asks for; without a surge, as many less as may be unavailable. Others count that are down by a fault, and those that are not what
 // the template asks for either and were down before. In a round that began with more machines than the pool asks for with its surge some
 // go as they are too many, an older one before one that is about to be available.
@@ -32,10 +32,14 @@ var replacementFirst = &invariant{name: "replacement-first", watches: func(w *wa
 			return nil
 		}
 		gone := as[*clusterv1.Machine](d.before)
-		if _, annotated := gone.Annotations[v1alpha1.DeleteFirstAnnotation]; annotated || !available(gone) || !w.isOutdated(d) {
+		if _, annotated := gone.Annotations[v1alpha1.DeleteFirstAnnotation]; annotated || !available(gone) || !w.isOutdated(d) && !w.isAged(d.by, gone) {
 			return nil
 		}
-		w.world.tally.Replaced++
+		if w.isOutdated(d) {
+			w.world.tally.Replaced++
+		} else {
+			w.world.tally.Expired++
+		}
 		others := 0
 		for _, m := range w.world.machines() {
 			if b := w.world.boxes[m.Name]; available(m) || !b.struck.IsZero() || w.asksForAnother(w.last(), m) {

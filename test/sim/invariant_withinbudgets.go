@@ -8,6 +8,7 @@ import (
 
 	"k8s.io/apimachinery/pkg/api/equality"
 	"k8s.io/apimachinery/pkg/util/intstr"
+	clusterv1 "sigs.k8s.io/cluster-api/api/core/v1beta2"
 
 	"github.com/drover-dev/drover/api/v1alpha1"
 )
@@ -38,6 +39,8 @@ func (w *watch) reasons(d deed) []v1alpha1.DisruptionReason {
 		return []v1alpha1.DisruptionReason{v1alpha1.DisruptionUpdate}
 	case w.isOutdated(d):
 		return []v1alpha1.DisruptionReason{v1alpha1.DisruptionUpdate, v1alpha1.DisruptionScaleDown}
+	case w.isAged(d.by, as[*clusterv1.Machine](d.before)):
+		return []v1alpha1.DisruptionReason{v1alpha1.DisruptionExpiry, v1alpha1.DisruptionScaleDown}
 	default:
 		return []v1alpha1.DisruptionReason{v1alpha1.DisruptionScaleDown}
 	}

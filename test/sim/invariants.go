@@ -24,6 +24,7 @@ var invariants = []*invariant{
 	noneRepairedInAPartition,
 	oneRepairAtATime,
 	// Once all faults are over, in this order.
+	expiredAreGone,
 	becomesItsSpec,
 	deletedAsAsked,
 	nothingLeft,

@@ -2,10 +2,18 @@ package sim
 
 import "time"
 
-// mustBeQuiet looks at what the pool came to after all faults ended.
+// again is how soon a pool is looked at again whose machines are replaced for their age.
+const again = 10 * time.Minute
+
+// mustBeQuiet looks at what the pool came to after all faults ended. While machines are replaced for their age, which has no end, it is
+// about that alone, and looks at the rest later in the day.
 func (w *world) mustBeQuiet() {
+	renews := w.isRenewing()
+	if later := w.clockTime() + again; renews && later/day == w.clockTime()/day {
+		w.after(again, w.mustBeQuiet)
+	}
 	for _, one := range w.held {
-		if one.settles == nil {
+		if one.settles == nil || renews && one != expiredAreGone {
 			continue
 		}
 		if err := one.settles(w); err != nil {
@@ -13,5 +21,7 @@ func (w *world) mustBeQuiet() {
 			return
 		}
 	}
-	w.tally.Quiets++
+	if !renews {
+		w.tally.Quiets++
+	}
 }

@@ -22,6 +22,8 @@ type Tally struct {
 	TakenBack int
 	// Replaced are those that went while they were available, for others made from another template.
 	Replaced int
+	// Expired are those that went while they were available, for their age.
+	Expired int
 	// Faults and Edits are those that met something. Happened has them by what they were.
 	Faults, Edits int
 	Happened      map[string]int
@@ -66,6 +68,7 @@ func (t *Tally) Add(o Tally) {
 	t.Repairs += o.Repairs
 	t.TakenBack += o.TakenBack
 	t.Replaced += o.Replaced
+	t.Expired += o.Expired
 	t.Faults += o.Faults
 	t.Edits += o.Edits
 	t.Overdue += o.Overdue
@@ -85,8 +88,8 @@ func (t *Tally) Add(o Tally) {
 
 func (t Tally) String() string {
 	var text strings.Builder
-	fmt.Fprintf(&text, "%d pool-days: %d plans, %d writes, %d faults (each day %d or more), %d edits (each day %d or more); %d machines made, %d changed in place, %d times beside others, %d with pods that could not go, %d rolled back, %d taken back from, %d rollouts that did not get on, %d replaced by repair, %d by others; %d lists from a cache that was behind, "+
-		"%d conflicts; %d times found to be what the spec says", t.Days, t.Plans, t.Writes, t.Faults, t.LeastFaults, t.Edits, t.LeastEdits, t.Machines, t.Changes, t.Together, t.Forced, t.Rollbacks, t.TakenBack, t.Overdue, t.Repairs, t.Replaced, t.StaleReads, t.Conflicts, t.Quiets)
+	fmt.Fprintf(&text, "%d pool-days: %d plans, %d writes, %d faults (each day %d or more), %d edits (each day %d or more); %d machines made, %d changed in place, %d times beside others, %d with pods that could not go, %d rolled back, %d taken back from, %d rollouts that did not get on, %d replaced by repair, %d by others, %d for their age; %d lists from a cache that was behind, "+
+		"%d conflicts; %d times found to be what the spec says", t.Days, t.Plans, t.Writes, t.Faults, t.LeastFaults, t.Edits, t.LeastEdits, t.Machines, t.Changes, t.Together, t.Forced, t.Rollbacks, t.TakenBack, t.Overdue, t.Repairs, t.Replaced, t.Expired, t.StaleReads, t.Conflicts, t.Quiets)
 	return text.String()
 }
 

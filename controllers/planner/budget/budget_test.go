@@ -12,8 +12,21 @@ import (
 const (
 	update    = v1alpha1.DisruptionUpdate
 	scaleDown = v1alpha1.DisruptionScaleDown
-	repair    = v1alpha1.DisruptionRepair
 )
+
+// all is the same for all reasons.
+func all(one Allowance) map[v1alpha1.DisruptionReason]Allowance {
+	allowed := map[v1alpha1.DisruptionReason]Allowance{}
+	for _, reason := range Reasons {
+		allowed[reason] = one
+	}
+	return allowed
+}
+
+func with(allowed map[v1alpha1.DisruptionReason]Allowance, reason v1alpha1.DisruptionReason, one Allowance) map[v1alpha1.DisruptionReason]Allowance {
+	allowed[reason] = one
+	return allowed
+}
 
 func TestAt(t *testing.T) {
 	night := at(t, "2026-05-02T06:00:00Z")
@@ -28,7 +41,7 @@ func TestAt(t *testing.T) {
 		},
 		"one": {
 			reason: "it is about everything", budgets: []v1alpha1.DisruptionBudget{of(2)}, nodes: 10,
-			want: map[v1alpha1.DisruptionReason]Allowance{update: {Nodes: 2}, scaleDown: {Nodes: 2}, repair: {Nodes: 2}},
+			want: all(Allowance{Nodes: 2}),
 		},
 		"one for one reason": {
 			reason: "and of the other nobody speaks", budgets: []v1alpha1.DisruptionBudget{of(2, update)}, nodes: 10,
@@ -36,39 +49,39 @@ func TestAt(t *testing.T) {
 		},
 		"several": {
 			reason: "the least counts", budgets: []v1alpha1.DisruptionBudget{of(3), of(1, scaleDown), of("20%")}, nodes: 10,
-			want: map[v1alpha1.DisruptionReason]Allowance{update: {Nodes: 2, Index: 2}, scaleDown: {Nodes: 1, Index: 1}, repair: {Nodes: 2, Index: 2}},
+			want: with(all(Allowance{Nodes: 2, Index: 2}), scaleDown, Allowance{Nodes: 1, Index: 1}),
 		},
 		"as little": {
 			reason: "the first is named", budgets: []v1alpha1.DisruptionBudget{of(1), of("10%")}, nodes: 10,
-			want: map[v1alpha1.DisruptionReason]Allowance{update: {Nodes: 1}, scaleDown: {Nodes: 1}, repair: {Nodes: 1}},
+			want: all(Allowance{Nodes: 1}),
 		},
 		"part of a node": {
 			reason: "is a node", budgets: []v1alpha1.DisruptionBudget{of("1%")}, nodes: 3,
-			want: map[v1alpha1.DisruptionReason]Allowance{update: {Nodes: 1}, scaleDown: {Nodes: 1}, repair: {Nodes: 1}},
+			want: all(Allowance{Nodes: 1}),
 		},
 		"no part": {
 			reason: "is none", budgets: []v1alpha1.DisruptionBudget{of("0%")}, nodes: 3,
-			want: map[v1alpha1.DisruptionReason]Allowance{update: {}, scaleDown: {}, repair: {}},
+			want: all(Allowance{}),
 		},
 		"of no nodes": {
 			reason: "there is nothing to allow", budgets: []v1alpha1.DisruptionBudget{of("100%")},
-			want: map[v1alpha1.DisruptionReason]Allowance{update: {}, scaleDown: {}, repair: {}},
+			want: all(Allowance{}),
 		},
 		"all": {
 			reason: "all", budgets: []v1alpha1.DisruptionBudget{of("100%")}, nodes: 7,
-			want: map[v1alpha1.DisruptionReason]Allowance{update: {Nodes: 7}, scaleDown: {Nodes: 7}, repair: {Nodes: 7}},
+			want: all(Allowance{Nodes: 7}),
 		},
 		"more than half": {
 			reason: "34 of 101 percent would be less than a third", budgets: []v1alpha1.DisruptionBudget{of("34%")}, nodes: 10000,
-			want: map[v1alpha1.DisruptionReason]Allowance{update: {Nodes: 3400}, scaleDown: {Nodes: 3400}, repair: {Nodes: 3400}},
+			want: all(Allowance{Nodes: 3400}),
 		},
 		"in a window": {
 			reason: "it says until when", budgets: []v1alpha1.DisruptionBudget{of(3), during(0, "0 22 * * *", "", 8*time.Hour)}, nodes: 10,
-			want: map[v1alpha1.DisruptionReason]Allowance{update: {Index: 1, Until: night}, scaleDown: {Index: 1, Until: night}, repair: {Index: 1, Until: night}},
+			want: all(Allowance{Index: 1, Until: night}),
 		},
 		"in none": {
 			reason: "what has its time at another time has no say", budgets: []v1alpha1.DisruptionBudget{of(3), during(0, "0 12 * * *", "", time.Hour)}, nodes: 10,
-			want: map[v1alpha1.DisruptionReason]Allowance{update: {Nodes: 3}, scaleDown: {Nodes: 3}, repair: {Nodes: 3}},
+			want: all(Allowance{Nodes: 3}),
 		},
 	} {
 		t.Run(name, func(t *testing.T) {

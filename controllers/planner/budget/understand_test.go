@@ -52,7 +52,7 @@ func TestWhatIsWrongIsNamed(t *testing.T) {
 		"several things":                {[]v1alpha1.DisruptionBudget{of(1), during("x", "y", "z", time.Hour)}, []string{"spec.disruption.budgets[1].nodes is", "spec.disruption.budgets[1].timeZone is", "spec.disruption.budgets[1].schedule is"}},
 		"a window that never has a say": {[]v1alpha1.DisruptionBudget{during(5, "@daily", "", time.Hour), of("0%")}, []string{"spec.disruption.budgets[1] allows no node at any time, so that spec.disruption.budgets[0] never has a say"}},
 		"of the same reason":            {[]v1alpha1.DisruptionBudget{of(0, update), during(5, "@daily", "", time.Hour, update)}, []string{"spec.disruption.budgets[0] allows no node at any time"}},
-		"of all reasons":                {[]v1alpha1.DisruptionBudget{of(0, scaleDown, repair, update), during(5, "@daily", "", time.Hour)}, []string{"spec.disruption.budgets[0] allows no node at any time"}},
+		"of all reasons":                {[]v1alpha1.DisruptionBudget{of(0, Reasons...), during(5, "@daily", "", time.Hour)}, []string{"spec.disruption.budgets[0] allows no node at any time"}},
 		"of another reason":             {[]v1alpha1.DisruptionBudget{of(0, update), during(5, "@daily", "", time.Hour, scaleDown)}, nil},
 		"of one reason more":            {[]v1alpha1.DisruptionBudget{of(0, update), during(5, "@daily", "", time.Hour)}, nil},
 		"two that always hold":          {[]v1alpha1.DisruptionBudget{of(0), of(5)}, nil},
