@@ -45,5 +45,9 @@ func prunable(f *fleet, result Result) []string {
 		}
 		uses(agent.Spec.Revision, agent.Status.CurrentRevision, agent.Status.PreviousRevision)
 	}
-	return unused[:max(0, len(unused)-int(ptr.Deref(f.Pool.Spec.Rollout.RevisionHistoryLimit, defaultHistory)))]
+	return unused[:max(0, len(unused)-historyLimit(f.Pool))]
+}
+
+func historyLimit(pool *v1alpha1.NodePool) int {
+	return int(ptr.Deref(pool.Spec.Rollout.RevisionHistoryLimit, defaultHistory))
 }

@@ -72,6 +72,9 @@ func requeue(f *fleet, result Result) time.Duration {
 	if f.rollout.condemned == nil && f.rollout.failure() != nil {
 		return nextBatch // it is remembered then
 	}
+	if f.rollout.completes() && len(f.StoredRevisions) > historyLimit(f.Pool) {
+		return nextBatch // what all ran before may be one that nobody goes back to then
+	}
 	var after time.Duration
 	if result.deferredFor(DeferredRefused) {
 		after = f.Refused.Until.Sub(f.Now)

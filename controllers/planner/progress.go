@@ -22,7 +22,7 @@ func rolloutStatus(r *rollout, result Result, outcome Outcome, t tally) *v1alpha
 			status.StartedAt = was.StartedAt
 		}
 	}
-	if status.Phase == v1alpha1.RolloutPhaseComplete && r.updated > 0 && r.updated == len(r.active) {
+	if r.completes() {
 		status.CompletedRevision = r.Revision
 	}
 	status.Canary, status.Failed = r.canary.status(), r.failure()
@@ -33,6 +33,14 @@ func rolloutStatus(r *rollout, result Result, outcome Outcome, t tally) *v1alpha
 	}
 	status.ProgressedAt = r.progressedAt(result, t.reached)
 	return status
+}
+
+// completes says that all machines run the template's revision, and that the pool's status has another one that they all ran.
+func (r *rollout) completes() bool {
+	if r.Revision == "" || r.deleting() || r.phase() != v1alpha1.RolloutPhaseComplete || r.updated == 0 || r.updated < len(r.active) {
+		return false
+	}
+	return r.Pool.Status.Rollout == nil || r.Pool.Status.Rollout.CompletedRevision != r.Revision
 }
 
 // interrupted is of a rollout of which nobody knows any more what it is to bring about.
