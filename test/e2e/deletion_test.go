@@ -59,7 +59,7 @@ func testDeletingANamespaceDrainsItsMachines(t *testing.T) {
 		t.Fatal(err)
 	}
 	world.awaitNoMachine(t, footprint)
-	eventually(t, podsDeadline, "namespace "+namespace+" is gone", func(ctx context.Context) error {
+	eventually(t, nodesDeadline, "namespace "+namespace+" is gone", func(ctx context.Context) error {
 		err := world.Get(ctx, client.ObjectKey{Name: namespace}, &corev1.Namespace{})
 		return unless(apierrors.IsNotFound(err), "%w", orStill(err))
 	})

@@ -102,7 +102,7 @@ func (r *rolling) containers(t *testing.T) (ids []string) {
 func (r *rolling) upgrade(t *testing.T, version string) (cordoned []string) {
 	t.Helper()
 	world.edit(t, r.pool.Name, func(pool *fleetv1.NodePool) { pool.Spec.Template.Spec.Version = version })
-	eventually(t, nodesDeadline, "all nodes run "+version+" and take pods", func(ctx context.Context) error {
+	eventually(t, rollingNodes*nodesDeadline, "all nodes run "+version+" and take pods", func(ctx context.Context) error {
 		if n, err := r.available(ctx); err != nil || n < rollingNodes-1 {
 			t.Errorf("%d pods are available, where the budget allows one to be away: %v", n, err)
 		}
