@@ -121,6 +121,11 @@ func TestThePoolsThatArgoCDIsToReadAreAsRecorded(t *testing.T) {
 	f.unready(f.machines()[0])
 	round()
 	f.recorded("unready")
+	edit(func(p *v1alpha1.NodePool) { p.Spec.Repair.Ladder = []v1alpha1.RepairRung{v1alpha1.RepairReplace} })
+	f.unready(f.machines()[1])
+	round()
+	f.recorded("repair-frozen")
+	edit(func(p *v1alpha1.NodePool) { p.Spec.Repair = v1alpha1.NodePoolRepair{} })
 	settles()
 
 	edit(func(p *v1alpha1.NodePool) { p.Spec.Replicas = ptr.To[int32](2) })

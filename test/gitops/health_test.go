@@ -44,6 +44,7 @@ var wanted = map[string]verdicts{
 	pool + "/paused":          {"somebody stopped it, and nothing is left to do: nobody need wait for it", suspended, status.CurrentStatus},
 	pool + "/paused-undone":   {"somebody stopped it, and whoever waits for it waits in vain", suspended, status.FailedStatus},
 	pool + "/unready":         {"a node may come back by itself", progressing, status.InProgressStatus},
+	pool + "/repair-frozen":   {"too much is wrong for anything to be done without a person", degraded, status.InProgressStatus},
 	pool + "/drain-blocked":   {"a budget may give way by itself", progressing, status.InProgressStatus},
 	pool + "/scaling-down":    {"nodes are drained", progressing, status.InProgressStatus},
 	pool + "/deleting":        {"nodes are drained", progressing, status.TerminatingStatus},

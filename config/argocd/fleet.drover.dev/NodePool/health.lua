@@ -32,4 +32,8 @@ end
 if is("Ready") then
   return says("Healthy", "Ready")
 end
+-- More machines are unhealthy than are repaired, or nothing is heard of any: a person has to see to it.
+if is("RepairFrozen") then
+  return says("Degraded", "RepairFrozen")
+end
 return says("Progressing", "Ready")
