@@ -72,8 +72,8 @@ func requeue(f *fleet, result Result) time.Duration {
 	if f.rollout.condemned == nil && f.rollout.failure() != nil {
 		return nextBatch // it is remembered then
 	}
-	if f.rollout.completes() && len(f.StoredRevisions) > historyLimit(f.Pool) {
-		return nextBatch // what all ran before may be one that nobody goes back to then
+	if (f.rollout.completes() || result.FinishReservation) && len(f.StoredRevisions) > historyLimit(f.Pool) {
+		return nextBatch // what all ran before may be one that nobody goes back to then, and what was to be made one that nobody makes
 	}
 	var after time.Duration
 	if result.deferredFor(DeferredRefused) {

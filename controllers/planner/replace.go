@@ -90,11 +90,6 @@ func (r *rollout) isReplacing() bool {
 	})
 }
 
-// isDue says that a machine is to be replaced and has a node.
-func (r *replacement) isDue(name string) bool {
-	return slices.ContainsFunc(r.due, func(m *machine) bool { return m.Name == name })
-}
-
 // isAwaited says that machines which are to be replaced wait for one that stays: as it was made in the place of one of them, or is
 // changed, or is to be. One that is not well for whatever reason takes nobody's place.
 func (r *rollout) isAwaited(m *machine) bool {

@@ -114,7 +114,7 @@ func (l *ledger) begin(p *Proposal) {
 	case p.Verb == Delete && l.unavailable != nil:
 		l.unavailable.deleted++
 	}
-	if p.replaces() && (p.Disrupts || p.Verb == Create) || p.Cause == Repair && l.replacement.isDue(p.Name) {
+	if p.replaces() && (p.Disrupts || p.Verb == Create) || p.Cause == Repair {
 		l.replaced[p.Verb]++
 	}
 }
@@ -151,10 +151,11 @@ func updating(r *rollout, l *ledger) (names, confirm []string) {
 	}
 	still := stillUpdating(r)
 	if !r.Confirmed {
-		if len(still) == len(was) && len(l.unconfirmed) == 0 {
+		if len(still) == len(was) && len(without(still, was)) == 0 && len(l.unconfirmed) == 0 {
 			return was, nil
 		}
-		return was, slices.Concat(was, without(l.unconfirmed, was))
+		named := slices.Concat(was, without(still, was)) // a cordon that a late cache shows tells of what is over
+		return was, slices.Concat(named, without(l.unconfirmed, named))
 	}
 	names = slices.Concat(still, without(without(l.begun(), was), l.unconfirmed))
 	slices.Sort(names)
