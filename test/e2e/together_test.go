@@ -11,7 +11,6 @@ func TestNodesOfTheirOwn(t *testing.T) {
 	}{ // the longest first
 		{"a silent node is replaced, and a pool of them is not", testASilentNodeIsReplacedAndAPoolOfThemIsNot},
 		{"a node follows its API server and its authority", testANodeFollowsItsAPIServerAndItsAuthority},
-		{"a node goes on with another API server when its own hangs", testANodeGoesOnWithAnotherAPIServerWhenItsOwnHangs},
 		{"faults", testFaults},
 		{"another minor version is for a drained node", testAnotherMinorVersionIsForADrainedNode},
 		{"a patch version leaves pods alone, and a bad one stops at the canary", testAPatchVersionLeavesPodsAloneAndABadOneStopsAtTheCanary},
