@@ -74,12 +74,13 @@ func TestAMachineHealthCheckAsksForAMachine(t *testing.T) {
 	}
 	says("HealthCheckSucceeded False HasRemediateAnnotation, OwnerRemediated False WaitingForRemediation")
 
-	if err := c.Get(t.Context(), client.ObjectKeyFromObject(check), check); err != nil {
-		t.Fatal(err)
-	}
-	if !meta.IsStatusConditionTrue(check.Status.Conditions, clusterv1.MachineHealthCheckRemediationAllowedCondition) || !slices.Equal(check.Status.Targets, []string{name.Name}) {
-		t.Errorf("the check says %+v", check.Status)
-	}
+	eventually(t, "the check to say which machines it is about", func(ctx context.Context) string {
+		err := c.Get(ctx, client.ObjectKeyFromObject(check), check)
+		if err != nil || !meta.IsStatusConditionTrue(check.Status.Conditions, clusterv1.MachineHealthCheckRemediationAllowedCondition) || !slices.Equal(check.Status.Targets, []string{name.Name}) {
+			return fmt.Sprintf("it says %+v (%v)", check.Status, err)
+		}
+		return ""
+	})
 	if len(check.Labels) > 0 || len(check.OwnerReferences) > 0 {
 		t.Errorf("somebody else's object has the labels %v and the owners %v", check.Labels, check.OwnerReferences)
 	}
