@@ -33,6 +33,11 @@ func testASilentNodeIsReplacedAndAPoolOfThemIsNot(t *testing.T) {
 	some, all := world.newPool(t, "e2e-silent", 3, repaired), world.newPool(t, "e2e-all-silent", 2, repaired)
 	world.awaitPool(t, some.Name, 3)
 	world.awaitPool(t, all.Name, 2)
+	for _, pool := range []*fleetv1.NodePool{some, all} {
+		for _, m := range must[[]clusterv1.Machine](t)(world.machines(t.Context(), pool.Name)) {
+			awaitPhase(t, m.Name, fleetv1.PhaseCommitted, "") // one on which nothing has worked yet has as long as one that has yet to join
+		}
+	}
 	before := machineUIDs(t, some)
 	lost := must[[]clusterv1.Machine](t)(world.machines(t.Context(), some.Name))[1]
 	silence(t, lost.Name)
