@@ -66,8 +66,8 @@ func (r *Reconciler) formerPool(ctx context.Context, agent *v1alpha1.NodeAgent) 
 	return pool, nil
 }
 
-// tellNobodys writes the Machine's condition, and takes away whether it is up to date, which is nobody's to ask for; and it raises an event on the pool it was made for, on the Machine without one, when that is
-// news.
+// tellNobodys writes the Machine's condition, and takes away whether it is up to date, which is nobody's to ask for; and it raises an event
+// on the pool it was made for, on the Machine without one, when that is news.
 func (r *Reconciler) tellNobodys(ctx context.Context, machine *clusterv1.Machine, pool *v1alpha1.NodePool) error {
 	message := "no NodePool counts this Machine, and the one that it was made for is gone: its Node runs on. Delete the Machine"
 	if pool != nil {

@@ -61,6 +61,9 @@ func (r *rollout) renew(m *machine) {
 // renewals is how many machines are due, in a pool whose budgets let any go at present: others may be there for them. Where they let none,
 // those are too many until they do.
 func (r *rollout) renewals() int {
+	if ptr.Deref(r.Pool.Spec.Disruption.ExpireAfterSeconds, 0) == 0 {
+		return 0 // and nobody need ask the budgets' schedules
+	}
 	n, allowed := 0, r.budgets.At(r.Now, len(r.Machines))
 	for _, m := range r.active {
 		cause := r.renewal(m).cause

@@ -239,8 +239,8 @@ func (r *repair) isDue(p *patient) bool {
 	return !at.IsZero() && !r.Now.Before(at)
 }
 
-// proposeRepair replaces the machines that have been unhealthy for long enough, and those that others ask to have remediated. Where the pool has too many it is for scale-down to take
-// those that are not ready first.
+// proposeRepair replaces the machines that have been unhealthy for long enough, and those that others ask to have remediated. Where the
+// pool has too many it is for scale-down to take those that are not ready first.
 func proposeRepair(f *fleet) []Proposal {
 	if len(f.active) > f.want() {
 		return nil

@@ -105,7 +105,8 @@ func rolledBack(l *ledger, p *Proposal) (string, string) {
 // begun are the machines whose change has begun and is not over, or begins with this plan.
 func (l *ledger) begun() []string { return l.unavailability().begun }
 
-// begin notes that the change of a machine begins, or that it is replaced. One that is due and repaired goes before the others that are.
+// begin notes that the change of a machine begins, or that it is replaced. One that is repaired is one of the
+// nodes that go.
 func (l *ledger) begin(p *Proposal) {
 	switch {
 	case !p.Disrupts && !p.replaces():
