@@ -21,13 +21,8 @@ import (
 // checked has a MachineHealthCheck write what it finds of a machine, as Cluster API's does.
 func (f *fleet) checked(m clusterv1.Machine, at time.Time, healthy metav1.ConditionStatus, owner ...metav1.Condition) {
 	f.t.Helper()
-	for _, c := range append(owner, metav1.Condition{Type: clusterv1.MachineHealthCheckSucceededCondition, Status: healthy, Reason: "Test", Message: "Health check failed:\n  * it smells"}) {
-		c.LastTransitionTime = metav1.NewTime(at)
-		meta.SetStatusCondition(&m.Status.Conditions, c)
-	}
-	if err := f.Client.Status().Update(f.t.Context(), &m); err != nil {
-		f.t.Fatal(err)
-	}
+	found := metav1.Condition{Type: clusterv1.MachineHealthCheckSucceededCondition, Status: healthy, Reason: "Test", Message: "Health check failed:\n  * it smells"}
+	f.writes(&m, at, append(owner, found)...)
 }
 
 // TestAMachineIsReplacedThatAHealthCheckAsksFor in a pool that asks for no repair itself, and whoever asks is told what comes of it.

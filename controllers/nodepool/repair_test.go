@@ -77,15 +77,20 @@ func (f *fleet) says(m clusterv1.Machine, at time.Time, agent, node metav1.Condi
 	}
 	reasons := map[metav1.ConditionStatus]string{metav1.ConditionTrue: "Fine", metav1.ConditionFalse: v1alpha1.ReasonHung, metav1.ConditionUnknown: v1alpha1.ReasonNotReported}
 	nodeReasons := map[metav1.ConditionStatus]string{metav1.ConditionTrue: clusterv1.MachineNodeReadyReason, metav1.ConditionUnknown: clusterv1.MachineNodeReadyUnknownReason}
-	for _, c := range []metav1.Condition{
-		{Type: clusterv1.MachineReadyCondition, Status: ready, Reason: "Test"}, {Type: clusterv1.MachineAvailableCondition, Status: ready, Reason: "Test"},
-		{Type: v1alpha1.MachineAgentHealthyCondition, Status: agent, Reason: reasons[agent], Message: "its agent"},
-		{Type: clusterv1.MachineNodeReadyCondition, Status: node, Reason: nodeReasons[node]},
-	} {
+	f.writes(&m, at,
+		metav1.Condition{Type: clusterv1.MachineReadyCondition, Status: ready, Reason: "Test"}, metav1.Condition{Type: clusterv1.MachineAvailableCondition, Status: ready, Reason: "Test"},
+		metav1.Condition{Type: v1alpha1.MachineAgentHealthyCondition, Status: agent, Reason: reasons[agent], Message: "its agent"},
+		metav1.Condition{Type: clusterv1.MachineNodeReadyCondition, Status: node, Reason: nodeReasons[node]})
+}
+
+// writes has a Machine's status say conditions that are so since a time.
+func (f *fleet) writes(m *clusterv1.Machine, at time.Time, conditions ...metav1.Condition) {
+	f.t.Helper()
+	for _, c := range conditions {
 		c.LastTransitionTime = metav1.NewTime(at)
 		meta.SetStatusCondition(&m.Status.Conditions, c)
 	}
-	if err := f.Client.Status().Update(f.t.Context(), &m); err != nil {
+	if err := f.Client.Status().Update(f.t.Context(), m); err != nil {
 		f.t.Fatal(err)
 	}
 }

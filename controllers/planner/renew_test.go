@@ -102,15 +102,7 @@ func TestMachinesExpire(t *testing.T) {
 			if c.edit != nil {
 				c.edit(&s)
 			}
-			result := Plan(s)
-			if diff := cmp.Diff(c.want, replacing(result)); diff != "" {
-				t.Errorf("%s (-want +got):\n%s", c.reason, diff)
-			}
-			for _, d := range result.Deferred {
-				if d.Message == "" {
-					t.Errorf("nothing says what it waits for: %+v", d)
-				}
-			}
+			mustReplace(t, s, c.reason, c.want)
 		})
 	}
 }

@@ -117,16 +117,22 @@ func TestMachinesAreReplaced(t *testing.T) {
 			if c.edit != nil {
 				c.edit(&s)
 			}
-			result := Plan(s)
-			if diff := cmp.Diff(c.want, replacing(result)); diff != "" {
-				t.Errorf("%s (-want +got):\n%s", c.reason, diff)
-			}
-			for _, d := range result.Deferred {
-				if d.Message == "" {
-					t.Errorf("nothing says what it waits for: %+v", d)
-				}
-			}
+			mustReplace(t, s, c.reason, c.want)
 		})
+	}
+}
+
+// mustReplace checks which machines a plan has give way and made, what has to wait, and that something is said of that.
+func mustReplace(t *testing.T, s Snapshot, reason string, want []string) {
+	t.Helper()
+	result := Plan(s)
+	if diff := cmp.Diff(want, replacing(result)); diff != "" {
+		t.Errorf("%s (-want +got):\n%s", reason, diff)
+	}
+	for _, d := range result.Deferred {
+		if d.Message == "" {
+			t.Errorf("nothing says what it waits for: %+v", d)
+		}
 	}
 }
 
