@@ -99,7 +99,7 @@ func (m *manager) act() {
 	m.pending = m.pending[1:]
 	m.writes++
 	if !next() {
-		m.pending = nil
+		m.pending, m.idle = nil, "" // What the round would have written besides it has not.
 	}
 }
 
