@@ -93,7 +93,7 @@ func renewalWaits(l *ledger, p *Proposal) (string, string) {
 	switch {
 	case p.Cause != Expiry:
 		return "", ""
-	case len(r.waiting)+len(r.replaced)+len(r.begunMembers()) > 0:
+	case r.goesOn():
 		return DeferredRolloutFirst, "the rollout goes first: " + machinesOf(r.updated, len(r.active), "runs", "run") + " revision " + r.target
 	case l.repair.frozen != "":
 		return DeferredRepairFrozen, l.repair.whyFrozen
@@ -104,6 +104,11 @@ func renewalWaits(l *ledger, p *Proposal) (string, string) {
 		}
 	}
 	return "", ""
+}
+
+// goesOn says that machines have yet to change, or are at it.
+func (r *rollout) goesOn() bool {
+	return len(r.waiting)+len(r.replaced)+len(r.begunMembers()) > 0
 }
 
 // whyKept says why a machine that is due does not give way.

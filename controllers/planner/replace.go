@@ -22,6 +22,8 @@ type replacement struct {
 	surplus []victim
 	// due are the machines that are to be replaced and have a node, in the order in which they go. unborn are those that have none.
 	due, unborn []*machine
+	// later are those that give way only once the rollout is over. Until then they are as good as any.
+	later []*machine
 	// pending are those that are to stay and that others wait for.
 	pending []*machine
 	// spare is how many machines there are beyond those that the pool wants, without the surplus and the unborn. Where some are lacking
@@ -39,14 +41,18 @@ func newReplacement(f *fleet) *replacement {
 	if surplus := len(f.active) - f.want() - r.extra; surplus > 0 {
 		r.surplus = victims(f)[:surplus]
 	}
-	if len(r.replaced)+len(r.renewed) == 0 {
+	next := slices.Concat(r.replaced, r.renewed)
+	if r.goesOn() {
+		next, r.later = r.replaced, r.renewed
+	}
+	if len(next) == 0 {
 		return r
 	}
-	goes := make(map[string]bool, len(r.surplus)+len(r.replaced)+len(r.renewed))
+	goes := make(map[string]bool, len(r.surplus)+len(next))
 	for _, v := range r.surplus {
 		goes[v.Name] = true
 	}
-	for _, m := range slices.Concat(r.replaced, r.renewed) {
+	for _, m := range next {
 		switch {
 		case goes[m.Name]:
 		case m.joined():
@@ -140,10 +146,11 @@ func (r *replacement) goesFirst(p *Proposal) bool {
 // that is well.
 func proposeReplace(f *fleet) []Proposal {
 	r := f.replacement
-	if len(r.due)+len(r.unborn)+len(r.kept) == 0 {
+	remain := slices.Concat(r.due, r.later, r.kept)
+	if len(r.unborn)+len(remain) == 0 {
 		return nil
 	}
-	proposals := make([]Proposal, 0, len(r.due)+len(r.unborn)+len(r.kept)+r.surge)
+	proposals := make([]Proposal, 0, len(r.unborn)+len(remain)+r.surge)
 	propose := func(verb Verb, m *machine, reason string) {
 		p := Proposal{Urgency: urgencyChange, Disrupts: verb == Delete && m.joined(), Action: Action{Verb: verb, Cause: Rollout, Class: disruption.Replace, Reason: reason}}
 		if !r.wants(m) {
@@ -162,7 +169,7 @@ func proposeReplace(f *fleet) []Proposal {
 	for _, m := range r.uncovered() {
 		propose(Create, m, fmt.Sprintf("%s is to be replaced: %s", m.Name, r.whyReplaced(m)))
 	}
-	for _, m := range slices.Concat(r.due, r.kept) {
+	for _, m := range remain {
 		propose(Delete, m, "it is replaced: "+r.whyReplaced(m))
 	}
 	return proposals
