@@ -23,6 +23,10 @@ const (
 	// RepairFrozenCondition is True while no machine of the pool is repaired although some are unhealthy, as more is wrong than these;
 	// the message has the numbers. It is absent otherwise.
 	RepairFrozenCondition = "RepairFrozen"
+	// RefreshedCondition is True when no machine of the pool is left that was made before the time of its annotation
+	// fleet.drover.dev/refresh-at, and False while some are, while that time is yet to come, and where it is none. It is absent without
+	// the annotation.
+	RefreshedCondition = "Refreshed"
 )
 
 // Conditions of a NodeAgent. True is good in each. ReadyCondition is True when all the others are.
@@ -106,8 +110,17 @@ const (
 	ReasonEvictionFailed = "EvictionFailed"
 	// ReasonUpdating: nodes are changed to what the template says, one after the other, or replaced.
 	ReasonUpdating = "Updating"
-	// ReasonReplacing: machines that run what the template says give way to others of the same, as they expired.
+	// ReasonReplacing: machines that run what the template says give way to others of the same, as they expired or somebody asks
+	// for it.
 	ReasonReplacing = "Replacing"
+	// ReasonRefreshInvalid: the annotation fleet.drover.dev/refresh-at is no time; the message says what to write.
+	ReasonRefreshInvalid = "RefreshInvalid"
+	// ReasonRefreshWaits: its time is yet to come.
+	ReasonRefreshWaits = "RefreshWaits"
+	// ReasonRefreshing: machines are there that were made before it.
+	ReasonRefreshing = "Refreshing"
+	// ReasonRefreshed: none is.
+	ReasonRefreshed = "Refreshed"
 	// ReasonProgressDeadlineExceeded: a rollout has not got on for longer than spec.rollout.progressDeadlineSeconds; the message says
 	// what it waits for.
 	ReasonProgressDeadlineExceeded = "ProgressDeadlineExceeded"

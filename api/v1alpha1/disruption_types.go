@@ -42,7 +42,7 @@ type DisruptionPolicy struct {
 }
 
 // DisruptionReason is what nodes are disrupted for.
-// +kubebuilder:validation:Enum=Update;ScaleDown;Repair;Expiry
+// +kubebuilder:validation:Enum=Update;ScaleDown;Repair;Expiry;Refresh
 type DisruptionReason string
 
 const (
@@ -54,6 +54,8 @@ const (
 	DisruptionRepair DisruptionReason = "Repair"
 	// DisruptionExpiry is that a machine is as old as its pool lets it become.
 	DisruptionExpiry DisruptionReason = "Expiry"
+	// DisruptionRefresh is that somebody wants machines replaced that were made before a time.
+	DisruptionRefresh DisruptionReason = "Refresh"
 )
 
 // DisruptionBudget is how many nodes may be disrupted at one time, always or in windows of time.
@@ -68,7 +70,7 @@ type DisruptionBudget struct {
 	// +kubebuilder:validation:XValidation:rule="type(self) == string || self >= 0 && self <= 10000",message="nodes is a number from 0 to 10000, or a percentage from 0% to 100%"
 	Nodes *intstr.IntOrString `json:"nodes,omitempty"`
 
-	// reasons are what the budget is about: Update, ScaleDown, Repair or Expiry. Default: all, and those that may come.
+	// reasons are what the budget is about: Update, ScaleDown, Repair, Expiry or Refresh. Default: all, and those that may come.
 	// +optional
 	// +listType=set
 	// +kubebuilder:validation:MinItems=1

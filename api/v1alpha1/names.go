@@ -33,6 +33,10 @@ const (
 	// DoNotDisruptAnnotation on a Machine keeps Drover from changing, draining or deleting it, for whatever cause but that its pool is
 	// deleted. Its value is the reason, for whoever asks; any value counts, also none. Whoever deletes the Machine is obeyed.
 	DoNotDisruptAnnotation = "fleet.drover.dev/do-not-disrupt"
+	// RefreshAtAnnotation on a NodePool holds a time of RFC 3339, such as 2026-11-30T13:00:00Z: the pool's machines that were made before
+	// it are replaced, from then on, as those that expire are. On a Machine it is about that machine alone. As spec.rollout.after of a
+	// Cluster API MachineDeployment, and as kubectl rollout restart.
+	RefreshAtAnnotation = "fleet.drover.dev/refresh-at"
 	// ToldRevisionAnnotation on a Machine names the revision that its node was told last to run. It is not there before the node
 	// was told another one than the Machine was made from, and is written before the NodeAgent's spec, which somebody may delete.
 	ToldRevisionAnnotation = "fleet.drover.dev/told-revision"

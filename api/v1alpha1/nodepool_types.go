@@ -215,7 +215,8 @@ type Taint struct {
 
 // NodePoolStatus is what the manager sees.
 type NodePoolStatus struct {
-	// conditions are Ready, Available, RolloutComplete and, while they hold, Reconciling, Stalled, Suspended, DrainBlocked and RepairFrozen.
+	// conditions are Ready, Available, RolloutComplete and, while they hold, Reconciling, Stalled, Suspended, DrainBlocked and RepairFrozen,
+	// and Refreshed with the annotation fleet.drover.dev/refresh-at.
 	// +optional
 	// +listType=map
 	// +listMapKey=type
@@ -332,7 +333,7 @@ type NodePoolDisruption struct {
 
 // AllowedDisruption is how many nodes may be disrupted at one time for a reason.
 type AllowedDisruption struct {
-	// reason is what for: Update, ScaleDown, Repair or Expiry. Others may come.
+	// reason is what for: Update, ScaleDown, Repair, Expiry or Refresh. Others may come.
 	// +required
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=63
@@ -361,7 +362,7 @@ type DeferredAction struct {
 	// reason is what it waits for, in one word: Paused, FleetStopped (by the annotation fleet.drover.dev/stop), Stalled (the template
 	// cannot be used), Refused (by the API server), RolledBack (a machine went back from what the template says), OneAtATime,
 	// MaxUnavailable (the same where more than one may be unavailable), Canary, ReplacementFirst (another machine has to be available in
-	// its place), RolloutFirst (what the template asks for, before machines that expired), DisruptionBudget (of
+	// its place), RolloutFirst (what the template asks for, before machines that expired or are refreshed), DisruptionBudget (of
 	// spec.disruption.budgets), BudgetsInvalid, DoNotDisrupt (by the annotation fleet.drover.dev/do-not-disrupt on the Machine),
 	// RepairFrozen (too many machines are unhealthy) or RepairHeld (by an annotation). Others may come.
 	// +required

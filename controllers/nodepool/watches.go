@@ -121,6 +121,7 @@ func (r *Reconciler) poolChanged() predicate.Predicate {
 		return !equality.Semantic.DeepEqual(before.Status, after.Status) && !r.said.IsOurs(client.ObjectKeyFromObject(after), after.Status) ||
 			!planner.OrdinalUnrecorded(before) && planner.OrdinalUnrecorded(after) ||
 			e.ObjectOld.GetGeneration() != e.ObjectNew.GetGeneration() ||
+			before.Annotations[v1alpha1.RefreshAtAnnotation] != after.Annotations[v1alpha1.RefreshAtAnnotation] ||
 			e.ObjectOld.GetDeletionTimestamp().IsZero() != e.ObjectNew.GetDeletionTimestamp().IsZero() ||
 			!equality.Semantic.DeepEqual(e.ObjectOld.GetFinalizers(), e.ObjectNew.GetFinalizers())
 	}}

@@ -18,6 +18,7 @@ var disruptionReasons = map[Cause]v1alpha1.DisruptionReason{
 	ScaleDown: v1alpha1.DisruptionScaleDown,
 	Repair:    v1alpha1.DisruptionRepair,
 	Expiry:    v1alpha1.DisruptionExpiry,
+	Refresh:   v1alpha1.DisruptionRefresh,
 }
 
 // spending is what a pool's budgets allow at present, and which machines use it up.

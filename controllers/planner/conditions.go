@@ -56,6 +56,7 @@ func setConditions(status *v1alpha1.NodePoolStatus, f *fleet, result Result, out
 	setWhile(v1alpha1.SuspendedCondition, halted != "", halted, message)
 	setWhile(v1alpha1.RepairFrozenCondition, f.repair.frozen != "", f.repair.frozen, f.repair.says())
 	setWhile(v1alpha1.DrainBlockedCondition, len(drains) > 0, drainReason(drains), drainMessage(drains))
+	setRefreshed(status, f)
 	truth, reason, message := rolloutCompletes(f.rollout, result, outcome, t)
 	is(v1alpha1.RolloutCompleteCondition, truth, reason, message)
 }
@@ -71,7 +72,7 @@ func judge(f *rollout, result Result, outcome Outcome, t tally) verdict {
 
 // judgeComplete answers when nothing is left to do and nothing is wrong, also for a paused pool.
 func judgeComplete(f *rollout, result Result, _ Outcome, t tally) *verdict {
-	if f.deleting() || len(result.Problems)+len(f.badBudgets) > 0 || t.total != t.want || t.active != t.want || t.ready != t.want || !f.done() || f.condemned != nil {
+	if f.deleting() || len(result.Problems)+len(f.badBudgets) > 0 || t.total != t.want || t.active != t.want || t.ready != t.want || !f.done() || f.isRefreshing() || f.condemned != nil {
 		return nil
 	}
 	return &verdict{reason: v1alpha1.ReasonAllReplicasReady, message: machinesOf(t.ready, t.want, "is ready", "are ready")}

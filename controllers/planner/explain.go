@@ -35,6 +35,8 @@ type Explanation struct {
 	Decisions []Decision
 	// Machines are all of the pool, by ordinal, those that are being deleted last.
 	Machines []Standing
+	// Refresh says how far a refresh is that somebody asks for, as a sentence without its end; empty where nobody does.
+	Refresh string
 	// Problems keep the pool from making or changing machines, the gravest first.
 	Problems []Problem
 }
@@ -43,6 +45,7 @@ type Explanation struct {
 func Explain(s Snapshot) Explanation {
 	f := newFleet(s)
 	told := Explanation{Pool: s.Pool, Revision: s.Revision, Problems: s.Problems, Updated: f.rollout.updated, Active: len(f.active)}
+	_, _, told.Refresh = f.refreshed()
 	l := newLedger(f)
 	said := map[string]string{} // by reason: of many that wait for the same, the first says for what
 	l.tell = func(p *Proposal, reason, message string) {

@@ -268,8 +268,8 @@ func (m *manager) checkDeletes(f *fleet, result Result) {
 		case a.Cause == Repair: // which checkRepair is about
 		case a.Cause == ScaleDown || a.Cause == PoolDeletion:
 			surplus++
-		case a.Cause == Expiry:
-			m.checkExpiry(f, one)
+		case a.Cause == Expiry, a.Cause == Refresh:
+			m.checkRenewal(f, one)
 			missed++
 		case one.told == f.Revision && f.rollout.target == f.Revision:
 			m.fail("%s runs what the template says, and is replaced", a.Name)
@@ -300,8 +300,9 @@ func (m *manager) checkDeletes(f *fleet, result Result) {
 			unwell++
 		}
 	}
-	m.replaced += missed - count(Expiry)
+	m.replaced += missed - count(Expiry) - count(Refresh)
 	m.expired += count(Expiry)
+	m.refreshed += count(Refresh)
 	limit := spare - surplus - unwell
 	if maxSurge(f.Pool) == 0 {
 		limit = maxUnavailable(f.Pool) - max(0, -spare)
@@ -332,7 +333,7 @@ func (m *manager) apply(s Snapshot, result Result) {
 	base := s.Pool
 	m.queue(result.Record, func() bool {
 		if !m.writePool(base.ResourceVersion, func(p *v1alpha1.NodePool) {
-			p.Annotations = map[string]string{v1alpha1.NextOrdinalAnnotation: strconv.FormatInt(result.NextOrdinal, 10)}
+			metav1.SetMetaDataAnnotation(&p.ObjectMeta, v1alpha1.NextOrdinalAnnotation, strconv.FormatInt(result.NextOrdinal, 10))
 		}) {
 			return false
 		}

@@ -31,6 +31,8 @@ const (
 	Rollout Cause = "Rollout"
 	// Expiry is that a machine is as old as its pool lets it become.
 	Expiry Cause = "Expiry"
+	// Refresh is that somebody wants machines replaced that were made before a time.
+	Refresh Cause = "Refresh"
 )
 
 // replaces says that a machine is made, or goes, as one takes the place of another.

@@ -24,6 +24,9 @@ type renewal struct {
 
 // renewal is read off the machine, so that there is nothing to remember: what is made in its place is younger.
 func (f *fleet) renewal(m *machine) renewal {
+	if asked := f.refresh(m); asked.cause != "" {
+		return asked
+	}
 	if expires := f.expiresAt(m); !expires.IsZero() && !f.Now.Before(expires) {
 		return renewal{Expiry, fmt.Sprintf("it expired at %s, by spec.disruption.expireAfterSeconds", expires.UTC().Format(time.RFC3339))}
 	}
@@ -61,15 +64,16 @@ func (r *rollout) renew(m *machine) {
 // renewals is how many machines are due, in a pool whose budgets let any go at present: others may be there for them. Where they let none,
 // those are too many until they do.
 func (r *rollout) renewals() int {
-	if ptr.Deref(r.Pool.Spec.Disruption.ExpireAfterSeconds, 0) == 0 {
-		return 0 // and nobody need ask the budgets' schedules
-	}
-	n, allowed := 0, r.budgets.At(r.Now, len(r.Machines))
+	due := map[Cause]int{}
 	for _, m := range r.active {
-		cause := r.renewal(m).cause
-		most, speaks := allowed[disruptionReasons[cause]]
-		if cause != "" && m.joined() && !m.spared() && (!speaks || most.Nodes > 0) {
-			n++
+		if cause := r.renewal(m).cause; cause != "" && m.joined() && !m.spared() {
+			due[cause]++
+		}
+	}
+	n := 0
+	for cause, machines := range due { // where none is, nobody asks the budgets' schedules
+		if most, speaks := r.budgets.At(r.Now, len(r.Machines))[disruptionReasons[cause]]; !speaks || most.Nodes > 0 {
+			n += machines
 		}
 	}
 	return n
@@ -77,9 +81,12 @@ func (r *rollout) renewals() int {
 
 // untilRenewal is how long it is until the next machine is due; zero for never.
 func (r *rollout) untilRenewal() time.Duration {
-	var after time.Duration
+	if r.deleting() {
+		return 0
+	}
+	after := r.untilRefresh()
 	for _, m := range r.active {
-		if expires := r.expiresAt(m); expires.After(r.Now) && !r.deleting() {
+		if expires := r.expiresAt(m); expires.After(r.Now) {
 			after = sooner(after, expires.Sub(r.Now))
 		}
 	}
@@ -91,11 +98,11 @@ func (r *rollout) untilRenewal() time.Duration {
 func renewalWaits(l *ledger, p *Proposal) (string, string) {
 	r := l.rollout
 	switch {
-	case p.Cause != Expiry:
+	case p.Cause != Expiry && p.Cause != Refresh:
 		return "", ""
 	case r.goesOn():
 		return DeferredRolloutFirst, "the rollout goes first: " + machinesOf(r.updated, len(r.active), "runs", "run") + " revision " + r.target
-	case l.repair.frozen != "":
+	case l.repair.frozen != "" && p.Cause == Expiry: // To ask for a refresh may be meant as the cure.
 		return DeferredRepairFrozen, l.repair.whyFrozen
 	}
 	for _, m := range r.kept {
@@ -121,13 +128,14 @@ func (r *rollout) whyKept(m *machine) string {
 
 // isRenewing says that machines which were due are on their way out.
 func (r *rollout) isRenewing(outcome Outcome) bool {
-	goes := func(a Action) bool { return a.Cause == Expiry }
+	goes := func(a Action) bool { return a.Cause == Expiry || a.Cause == Refresh }
 	return slices.ContainsFunc(outcome.Deleted, goes) || slices.ContainsFunc(r.leaving, func(m *machine) bool { return r.renewal(m).cause != "" && !r.outdated(m) })
 }
 
-// judgeRenewal answers while machines give way to others of the same. Those that only wait to do so are well, and so is the pool.
+// judgeRenewal answers while machines give way to others of the same. Those that only wait to do so for their age are well, and so is the
+// pool.
 func judgeRenewal(r *rollout, result Result, outcome Outcome, t tally) *verdict {
-	if !r.isRenewing(outcome) && (len(r.renewed) == 0 || t.total <= t.want) {
+	if !r.isRenewing(outcome) && !r.isRefreshing() && (len(r.renewed) == 0 || t.total <= t.want) {
 		return nil
 	}
 	message := machinesOf(t.ready, t.want, "is ready", "are ready")

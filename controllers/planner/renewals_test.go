@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"k8s.io/utils/ptr"
+	clusterv1 "sigs.k8s.io/cluster-api/api/core/v1beta2"
 
 	"github.com/drover-dev/drover/api/v1alpha1"
 )
@@ -24,25 +25,40 @@ func lifetime(p *v1alpha1.NodePool) time.Duration {
 	return time.Duration(ptr.Deref(p.Spec.Disruption.ExpireAfterSeconds, 0)) * time.Second
 }
 
-// checkExpiry holds what is said to have expired to its age, and to the rollout's being over.
-func (m *manager) checkExpiry(f *fleet, one *machine) {
-	age, most := f.Now.Sub(one.CreationTimestamp.Time), lifetime(f.Pool)
+// editRefresh is a user who asks for a refresh, now or in a while, or says when in a way that nobody understands.
+func (w *world) editRefresh() {
+	at := w.now.Add([]time.Duration{0, 10 * time.Second}[w.rng.IntN(2)]).Format(time.RFC3339)
+	if w.rng.IntN(5) == 0 {
+		at = "tomorrow"
+	}
+	w.note("user: refresh at %s", at)
+	w.writePool("", refreshes(at))
+}
+
+// isOld says that a machine may be replaced for its age, or for a refresh, which is no more than to be understood anew here.
+func isOld(p *v1alpha1.NodePool, m *clusterv1.Machine, now time.Time) bool {
+	age, most := now.Sub(m.CreationTimestamp.Time), lifetime(p)
+	at, err := time.Parse(time.RFC3339, p.Annotations[v1alpha1.RefreshAtAnnotation])
+	return most > 0 && age >= most-most/10 || err == nil && !at.After(now) && m.CreationTimestamp.Time.Before(at)
+}
+
+// checkRenewal holds what is said to be due to its age, and to the rollout's being over.
+func (m *manager) checkRenewal(f *fleet, one *machine) {
 	switch {
-	case most == 0 || age < most-most/10:
-		m.fail("%s expires at an age of %s, of %s", one.Name, age, most)
+	case !isOld(f.Pool, one.Machine, f.Now):
+		m.fail("%s of %s is too young to be replaced at %s: %s, %s", one.Name, one.CreationTimestamp, f.Now, lifetime(f.Pool), f.Pool.Annotations[v1alpha1.RefreshAtAnnotation])
 	case f.Stopped != "":
-		m.fail("%s expires while the fleet is stopped", one.Name)
+		m.fail("%s is replaced while the fleet is stopped", one.Name)
 	case one.told != f.rollout.target && !f.rollout.reverts():
-		m.fail("%s expires with revision %s, which is to run %s", one.Name, one.told, f.rollout.target)
+		m.fail("%s is replaced with revision %s, which is to run %s", one.Name, one.told, f.rollout.target)
 	}
 }
 
-// tooOld says which machine is older than its pool lets it become, once all faults are over.
+// tooOld says which machine is older than its pool lets it become, or than its refresh, once all faults are over.
 func (w *world) tooOld() error {
-	most := lifetime(w.pool)
 	for _, m := range w.machines.list() {
-		if age := w.now.Sub(m.CreationTimestamp.Time); most > 0 && age >= most {
-			return fmt.Errorf("%s is %s old, where its pool lets none become older than %s", m.Name, age, most)
+		if isOld(w.pool, m, w.now.Add(-lifetime(w.pool)/10)) {
+			return fmt.Errorf("%s of %s is too old at %s: %s, %s", m.Name, m.CreationTimestamp, w.now, lifetime(w.pool), w.pool.Annotations[v1alpha1.RefreshAtAnnotation])
 		}
 	}
 	return nil

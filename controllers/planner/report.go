@@ -156,5 +156,5 @@ func events(s Snapshot, result Result, outcome Outcome, status v1alpha1.NodePool
 			list = append(list, e)
 		}
 	}
-	return list
+	return append(list, refreshEvents(s.Pool.Status.Conditions, status.Conditions)...)
 }

@@ -45,7 +45,7 @@ func TestSimulation(t *testing.T) {
 			"plans": total.plans, "writes": total.writes, "crashes": total.crashes, "edits": total.edits,
 			"deaths": total.deaths, "lost statuses": total.lost, "double leaders": total.doubles, "conflicts": total.conflicts, "replays": total.replays,
 			"updates": total.updates, "commits": total.commits, "rollbacks": total.rollbacks, "silences": total.silences, "confirmed plans": total.confirms, "drains": total.drains, "agents changed": total.agentChanges, "agents given up": total.agentsGivenUp, "nodes changed beside others": total.together, "rollouts that did not get on": total.overdue, "machines replaced": total.replaced,
-			"plans about other machines than were read": total.others, "repairs": total.repairs, "repairs that others ask for": total.asked, "answers to these": total.answers, "partitions": total.partitions, "machines expired": total.expired,
+			"plans about other machines than were read": total.others, "repairs": total.repairs, "repairs that others ask for": total.asked, "answers to these": total.answers, "partitions": total.partitions, "machines expired": total.expired, "machines refreshed": total.refreshed,
 		} {
 			if n == 0 {
 				t.Errorf("the simulation never had any %s: it tests nothing of the kind", what)
@@ -55,7 +55,7 @@ func TestSimulation(t *testing.T) {
 }
 
 // tallies are what the simulation went through.
-type tallies struct{ expired, agentChanges, agentsGivenUp, plans, writes, crashes, stale, edits, deaths, doubles, conflicts, replays, taken, machines, crippled, lost, repairs, asked, answers, partitions, updates, commits, rollbacks, silences, confirms, drains, together, overdue, others, replaced int }
+type tallies struct{ expired, refreshed, agentChanges, agentsGivenUp, plans, writes, crashes, stale, edits, deaths, doubles, conflicts, replays, taken, machines, crippled, lost, repairs, asked, answers, partitions, updates, commits, rollbacks, silences, confirms, drains, together, overdue, others, replaced int }
 
 func (t *tallies) add(o tallies) {
 	t.plans += o.plans
@@ -88,11 +88,12 @@ func (t *tallies) add(o tallies) {
 	t.overdue += o.overdue
 	t.replaced += o.replaced
 	t.expired += o.expired
+	t.refreshed += o.refreshed
 }
 
 func (t tallies) String() string {
-	return fmt.Sprintf("%d plans, %d writes, %d machines; faults: %d crashes, %d stale reads, %d conflicts, %d double leaders, %d replays, %d deaths, %d names taken, %d machines crippled by double leaders, %d statuses lost or set back, %d silent, %d partitions; %d machines replaced by repair (%d others asked for), %d nodes changed, %d of them beside others, %d commits, %d went back, %d agents changed and %d given up, %d drains, %d machines replaced by others, %d expired; %d edits by users",
-		t.plans, t.writes, t.machines, t.crashes, t.stale, t.conflicts, t.doubles, t.replays, t.deaths, t.taken, t.crippled, t.lost, t.silences, t.partitions, t.repairs, t.asked, t.updates, t.together, t.commits, t.rollbacks, t.agentChanges, t.agentsGivenUp, t.drains, t.replaced, t.expired, t.edits)
+	return fmt.Sprintf("%d plans, %d writes, %d machines; faults: %d crashes, %d stale reads, %d conflicts, %d double leaders, %d replays, %d deaths, %d names taken, %d machines crippled by double leaders, %d statuses lost or set back, %d silent, %d partitions; %d machines replaced by repair (%d others asked for), %d nodes changed, %d of them beside others, %d commits, %d went back, %d agents changed and %d given up, %d drains, %d machines replaced by others, %d expired, %d refreshed; %d edits by users",
+		t.plans, t.writes, t.machines, t.crashes, t.stale, t.conflicts, t.doubles, t.replays, t.deaths, t.taken, t.crippled, t.lost, t.silences, t.partitions, t.repairs, t.asked, t.updates, t.together, t.commits, t.rollbacks, t.agentChanges, t.agentsGivenUp, t.drains, t.replaced, t.expired, t.refreshed, t.edits)
 }
 
 // run goes that many random steps, then heals the world and waits for it to settle.

@@ -94,6 +94,8 @@ type fleet struct {
 	// budgets are the pool's disruption budgets, and badBudgets what is wrong with them.
 	budgets    budget.Budgets
 	badBudgets []string
+	// refreshAt is the time of the pool's refresh; zero for none.
+	refreshAt time.Time
 	// rollout is where the machines are on the way to the template's revision.
 	rollout *rollout
 	// repair is what is seen of the machines' health.
@@ -107,6 +109,7 @@ type fleet struct {
 func newFleet(s Snapshot) *fleet {
 	f := takeApart(s)
 	f.budgets, f.badBudgets = budget.Understand(s.Pool.Spec.Disruption.Budgets)
+	f.refreshAt, _ = refreshAt(s.Pool)
 	f.rollout = newRollout(f)
 	f.replacement = newReplacement(f)
 	f.repair = newRepair(f)

@@ -266,7 +266,9 @@ func (w *world) userEdits() {
 		return
 	}
 	w.edits++
-	switch n := w.rng.IntN(28); {
+	switch n := w.rng.IntN(29); {
+	case n > 27:
+		w.editRefresh()
 	case n > 25:
 		w.editExpiry()
 	case n > 23:

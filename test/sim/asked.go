@@ -17,6 +17,8 @@ type asked struct {
 	since   time.Time
 	deleted bool
 	spec    v1alpha1.NodePoolSpec
+	// refresh is when it asked for one; zero for never.
+	refresh time.Time
 }
 
 func (a asked) replicas() int { return int(ptr.Deref(a.spec.Replicas, 1)) }
@@ -71,7 +73,7 @@ func (w *watch) asks(pool *v1alpha1.NodePool) {
 	if w.uid != string(pool.UID) {
 		w.uid, w.asked = string(pool.UID), nil
 	}
-	w.asked = append(w.asked, asked{since: w.world.now, deleted: !pool.DeletionTimestamp.IsZero(), spec: pool.Spec})
+	w.asked = append(w.asked, asked{since: w.world.now, deleted: !pool.DeletionTimestamp.IsZero(), spec: pool.Spec, refresh: refreshOf(pool)})
 }
 
 func (w *watch) last() asked { return w.asked[len(w.asked)-1] }

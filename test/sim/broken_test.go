@@ -161,6 +161,11 @@ var broken = []struct {
 			pool.Spec.Disruption.ExpireAfterSeconds = nil
 		}
 	}), []*invariant{expiredAreGone}},
+	{"does not see that somebody asks for a refresh", sees(func(o client.Object) {
+		if pool, is := o.(*v1alpha1.NodePool); is {
+			delete(pool.Annotations, v1alpha1.RefreshAtAnnotation)
+		}
+	}), []*invariant{expiredAreGone}},
 	{"takes machines for older than they are", sees(func(o client.Object) {
 		if m, is := o.(*clusterv1.Machine); is {
 			m.CreationTimestamp.Time = m.CreationTimestamp.Add(-4 * time.Hour)

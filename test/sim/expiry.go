@@ -1,9 +1,11 @@
 package sim
 
 import (
+	"fmt"
 	"slices"
 	"time"
 
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/utils/ptr"
 	clusterv1 "sigs.k8s.io/cluster-api/api/core/v1beta2"
 
@@ -30,10 +32,26 @@ func (a asked) lifetime() time.Duration {
 	return time.Duration(ptr.Deref(a.spec.Disruption.ExpireAfterSeconds, 0)) * time.Second
 }
 
-// isAged says that a machine may go for its age: it lacks no more than a tenth of the time that it has.
+var editRefresh = withNumber(edited("asks for a refresh", 1, func(w *world, e event) {
+	at := w.now.Add(time.Duration(e.number%3) * 5 * time.Minute)
+	w.editPool(func(p *v1alpha1.NodePool) {
+		metav1.SetMetaDataAnnotation(&p.ObjectMeta, v1alpha1.RefreshAtAnnotation, at.Format(time.RFC3339))
+	})
+}), func(number int) string { return fmt.Sprintf("in %d minutes", number%3*5) })
+
+// refreshOf is when a pool asks for a refresh; zero for never.
+func refreshOf(p *v1alpha1.NodePool) time.Time {
+	at, err := time.Parse(time.RFC3339, p.Annotations[v1alpha1.RefreshAtAnnotation])
+	if err != nil {
+		return time.Time{}
+	}
+	return at
+}
+
+// isAged says that a machine may go for its age: it lacks no more than a tenth of the time that it has, or was made before a refresh.
 func (w *world) isAged(a asked, m *clusterv1.Machine) bool {
 	most := a.lifetime()
-	return most > 0 && w.now.Sub(m.CreationTimestamp.Time) >= most*9/10
+	return !a.refresh.IsZero() && !w.now.Before(a.refresh) && m.CreationTimestamp.Time.Before(a.refresh) || most > 0 && w.now.Sub(m.CreationTimestamp.Time) >= most*9/10
 }
 
 // isAged says so of some time of a manager's present round.
@@ -45,7 +63,7 @@ func (w *watch) isAged(by *manager, m *clusterv1.Machine) bool {
 func (w *world) isRenewing() bool {
 	const recently = 20 * time.Minute
 	a := w.watch.last()
-	if a.lifetime() == 0 || a.deleted {
+	if a.lifetime() == 0 && a.refresh.IsZero() || a.deleted {
 		return false
 	}
 	return len(w.machines()) < a.replicas() || slices.ContainsFunc(w.machines(), func(m *clusterv1.Machine) bool {

@@ -60,6 +60,9 @@ func (s step) when() string {
 func renderPlan(out io.Writer, told planner.Explanation) error {
 	var text strings.Builder
 	fmt.Fprintf(&text, "NodePool %s/%s: %s\n", told.Pool.Namespace, told.Pool.Name, progress(told))
+	if told.Refresh != "" {
+		fmt.Fprintf(&text, "Refresh: %s\n", plain.Text(told.Refresh))
+	}
 	for _, p := range told.Problems {
 		fmt.Fprintf(&text, "Problem (%s): %s\n", p.Reason, plain.Text(p.Message))
 	}

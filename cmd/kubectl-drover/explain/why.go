@@ -117,9 +117,10 @@ func renderWhy(out io.Writer, asked *asked, told planner.Explanation) error {
 	return err
 }
 
-// notable are the conditions of a pool that say what is going on, the gravest first. All but Ready say something when True.
+// notable are the conditions of a pool that say what is going on, the gravest first. All but Ready and Refreshed say something when True.
 var notable = []string{
 	v1alpha1.StalledCondition, v1alpha1.DrainBlockedCondition, v1alpha1.SuspendedCondition, v1alpha1.ReconcilingCondition, v1alpha1.ReadyCondition,
+	v1alpha1.RefreshedCondition,
 }
 
 // poolLines say why a pool is as it is.
@@ -128,7 +129,7 @@ func poolLines(told planner.Explanation) []string {
 	said := map[string]bool{}
 	for _, name := range notable {
 		c := meta.FindStatusCondition(told.Pool.Status.Conditions, name)
-		if c == nil || c.Status != metav1.ConditionTrue && name != v1alpha1.ReadyCondition || said[c.Message] {
+		if c == nil || c.Status != metav1.ConditionTrue && name != v1alpha1.ReadyCondition && name != v1alpha1.RefreshedCondition || said[c.Message] {
 			continue
 		}
 		said[c.Message] = true

@@ -8,7 +8,7 @@ import (
 )
 
 // Reasons are all that nodes are disrupted for.
-var Reasons = []v1alpha1.DisruptionReason{v1alpha1.DisruptionUpdate, v1alpha1.DisruptionScaleDown, v1alpha1.DisruptionRepair, v1alpha1.DisruptionExpiry}
+var Reasons = []v1alpha1.DisruptionReason{v1alpha1.DisruptionUpdate, v1alpha1.DisruptionScaleDown, v1alpha1.DisruptionRepair, v1alpha1.DisruptionExpiry, v1alpha1.DisruptionRefresh}
 
 // Budgets are those of a pool. The zero value has none.
 type Budgets []budget
