@@ -12,7 +12,8 @@ import (
 
 var (
 	simulationSeed  = flag.Uint64("simulation.seed", 0, "replay this one seed of the simulation")
-	simulationRuns  = flag.Int("simulation.runs", 1000, "how many seeds the simulation runs")
+	simulationFirst = flag.Uint64("simulation.first", 1, "the first seed that the simulation runs")
+	simulationRuns  = flag.Int("simulation.runs", 1000, "how many seeds the simulation runs, from the first on")
 	simulationSteps = flag.Int("simulation.steps", 400, "how many steps each of them has")
 )
 
@@ -25,7 +26,7 @@ func TestSimulation(t *testing.T) {
 	var total tallies
 	seeds := make([]uint64, 0, *simulationRuns)
 	for i := range *simulationRuns {
-		seeds = append(seeds, uint64(i)+1) //nolint:gosec // never negative
+		seeds = append(seeds, *simulationFirst+uint64(i)) //nolint:gosec // never negative
 	}
 	if *simulationSeed != 0 {
 		seeds = []uint64{*simulationSeed}
