@@ -153,7 +153,7 @@ func (w *world) factChanges() {
 }
 
 // updateMachine gives a machine's agent another revision, by a plan that let so many be unavailable, and holds that to the invariants.
-func (m *manager) updateMachine(a Action, version string, most int) bool {
+func (m *manager) updateMachine(a Action, version string, most int, exclusive bool) bool {
 	agent, machine := m.world.agents[a.Name], m.world.machines[a.Name]
 	if agent == nil || machine == nil || agent.ResourceVersion != version {
 		m.conflicts++
@@ -178,11 +178,11 @@ func (m *manager) updateMachine(a Action, version string, most int) bool {
 			m.fail("%s is given %s, from which %s went back", a.Name, a.Revision, other.Name)
 		}
 	}
-	if hasNode && len(beside) >= limit {
+	if hasNode && len(beside) >= limit && !m.neverWorked(a.Name) {
 		m.fail("%d nodes are changed at once, where %d may be: %s is given %s beside %v", len(beside)+1, limit, a.Name, a.Revision, beside)
 	}
-	if runs := agent.Status.CurrentRevision; hasNode && minor(runs) != minor(a.Revision) && !m.world.cordoned[a.Name] && len(m.managers) == 1 {
-		// A leader that lost its lease may have had it under way to uncordon it.
+	if runs := agent.Status.CurrentRevision; hasNode && minor(runs) != minor(a.Revision) && !m.world.cordoned[a.Name] && exclusive {
+		// Another leader may have had it under way to uncordon it.
 		m.fail("%s goes from %s to %s with its pods", a.Name, runs, a.Revision)
 	}
 	if agent.Spec.Revision == a.Revision {
@@ -205,6 +205,17 @@ func (m *manager) updateMachine(a Action, version string, most int) bool {
 	return ok
 }
 
+// neverWorked says that nothing has proved itself yet on a node, nor on any of those that are changed beside it: all wait for these, and
+// what the first of them is given may be its cure.
+func (m *manager) neverWorked(name string) bool {
+	for other := range m.changed {
+		if m.good[other] != "" {
+			return false
+		}
+	}
+	return m.good[name] == ""
+}
+
 // drain cordons a node and says whether it is empty.
 func (m *manager) drain(a Action) bool {
 	if m.world.machines[a.Name] == nil {
@@ -215,9 +226,10 @@ func (m *manager) drain(a Action) bool {
 	return m.rng.IntN(2) == 0
 }
 
-func (m *manager) uncordon(a Action) bool {
-	alone := len(m.managers) == 1 // What one that lost its lease has under way its successor cannot know of, nor the other way round.
-	if agent := m.world.agents[a.Name]; alone && agent != nil && m.world.cordoned[a.Name] && m.changed[a.Name] > 0 && !settledForReal(agent) {
+// uncordon lets pods back onto a node, which nobody else may have begun to change meanwhile. What a manager that lost its lease has under
+// way its successor cannot know of, nor the other way round: exclusive says that no other one led since that was planned.
+func (m *manager) uncordon(a Action, exclusive bool) bool {
+	if agent := m.world.agents[a.Name]; exclusive && agent != nil && m.world.cordoned[a.Name] && m.changed[a.Name] > 0 && !settledForReal(agent) {
 		m.fail("%s is uncordoned on its way to %s: %+v", a.Name, agent.Spec.Revision, agent.Status)
 	}
 	delete(m.world.cordoned, a.Name)

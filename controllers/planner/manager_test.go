@@ -296,7 +296,7 @@ func (m *manager) checkDeletes(f *fleet, result Result) {
 	}
 	for _, one := range f.active {
 		gone := slices.ContainsFunc(result.Of(Delete), func(a Action) bool { return a.Name == one.Name })
-		if !gone && one.told == f.rollout.target && !one.well() {
+		if !gone && one.told == f.rollout.target && !one.well() && f.renewal(one).cause == "" {
 			unwell++
 		}
 	}
@@ -399,12 +399,12 @@ func (m *manager) apply(s Snapshot, result Result) {
 		return true
 	})
 	for _, a := range result.Of(Uncordon) {
-		m.queue(true, func() bool { return m.uncordon(a) })
+		m.queue(true, func() bool { return m.uncordon(a, exclusive()) })
 	}
 	for _, a := range result.Of(Update) {
 		version := s.Agents[a.Name].ResourceVersion
 		m.queue(a.Class == disruption.Drain, func() bool { return m.drain(a) })
-		m.queue(true, func() bool { return m.updateMachine(a, version, maxUnavailable(s.Pool)) })
+		m.queue(true, func() bool { return m.updateMachine(a, version, maxUnavailable(s.Pool), exclusive()) })
 	}
 	m.queueAnswers(s, result)
 	m.queue(true, func() bool {

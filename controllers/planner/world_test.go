@@ -14,6 +14,7 @@ import (
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/utils/ptr"
 	clusterv1 "sigs.k8s.io/cluster-api/api/core/v1beta2"
 
 	"github.com/drover-dev/drover/api/v1alpha1"
@@ -92,7 +93,7 @@ func (w *world) writePool(version string, edit func(*v1alpha1.NodePool)) bool {
 		w.statuses = append(w.statuses, pool.Status)
 	}
 	edit(pool)
-	if pool.Status.Revision != w.pool.Status.Revision || !slices.Equal(pool.Status.Updating, w.pool.Status.Updating) {
+	if rollingOut(pool) != rollingOut(w.pool) || !slices.Equal(pool.Status.Updating, w.pool.Status.Updating) {
 		w.progress = w.now
 	}
 	pool.ResourceVersion = strconv.Itoa(w.version + 1)
@@ -101,6 +102,11 @@ func (w *world) writePool(version string, edit func(*v1alpha1.NodePool)) bool {
 		w.pool = nil
 	}
 	return true
+}
+
+// rollingOut is the revision that a pool's rollout is known to be to. That the revision of its template is not known for a while leaves it.
+func rollingOut(pool *v1alpha1.NodePool) string {
+	return ptr.Deref(pool.Status.Rollout, v1alpha1.NodePoolRolloutStatus{}).Revision
 }
 
 func (w *world) writeMachine(name string, edit func(*clusterv1.Machine)) {
