@@ -46,8 +46,8 @@
 // the pool was read from the API server, and then the NodeAgents, and after these the Machines, of all that its status names and of
 // those that would be next. A change of no other machine begins.
 // So what another manager has begun is seen, or the lock fails. Where a status was lost in the meantime, the NodeAgent itself
-// shows that its machine has not answered yet, and a Node that it was cordoned; only a manager that lost its lease between the two steps, with
-// the status lost besides, could change a second one.
+// shows that its machine has not answered yet, and a Node that it was cordoned. Only a manager that lost its lease between the two steps, or
+// wrote the second so lately that the cache of its successor does not show it, with the status lost besides, could change a second one.
 //
 // # One machine in the place of another
 //
