@@ -35,7 +35,7 @@ type rollout struct {
 	// spared would be given it if somebody did not ask to leave them alone.
 	spared []*machine
 	// replaced are those that give way to others made from the target, as no change in place brings them there or none is to. unheard is
-	// how many of the unreachable would be.
+	// how many would be if anything were heard of them: of the unreachable, and of those whose NodeAgent is not there.
 	replaced []*machine
 	unheard  int
 	// renewed are those that run what they are to and give way to others of the same. kept would, if nobody wanted them as they are.
@@ -93,6 +93,8 @@ func (r *rollout) sort(m *machine) {
 		r.open = append(r.open, m)
 	}
 	switch {
+	case r.mayGiveWay(m):
+		r.unheard++
 	case !r.wants(m):
 		r.renew(m)
 	case m.spared():
@@ -107,6 +109,12 @@ func (r *rollout) sort(m *machine) {
 	default:
 		r.waiting = append(r.waiting, m)
 	}
+}
+
+// mayGiveWay says that a machine whose NodeAgent somebody deleted is to be replaced, as far as its Machine tells. Nobody knows what it runs
+// before that is made anew, and what was made in its place is no surplus meanwhile.
+func (r *rollout) mayGiveWay(m *machine) bool {
+	return m.agent == nil && m.joined() && r.outdated(m) && (r.isMadeElsewhere(m) || replacesAll(r.Pool))
 }
 
 // rank is lower for what is changed first. A change that has begun goes on. A machine without a Node disturbs nobody. One
