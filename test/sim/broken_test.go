@@ -83,6 +83,12 @@ var broken = []struct {
 			pool.Spec.Rollout.Canary.SoakSeconds = nil
 		}
 	}), []*invariant{canaryFirst}},
+	{"has no patience with a node that has to stay ready", sees(hurries), []*invariant{readyForLong}},
+	{"has no patience with a machine that is made in the place of another", sees(func(o client.Object) {
+		if pool, is := o.(*v1alpha1.NodePool); is && pool.Spec.Rollout.Strategy == v1alpha1.RolloutReplace {
+			hurries(o)
+		}
+	}), []*invariant{readyForLong}},
 	{"deletes a machine that it is told to change", onPatch(deletesIt), []*invariant{noneWithoutNeed}},
 	{"deletes an older machine when it makes one in its place", onCreate(deletesAnOlder), []*invariant{replacementFirst, noneWithoutNeed}},
 	{"takes a machine that is made in the place of another for well", sees(func(o client.Object) {
@@ -174,6 +180,12 @@ var broken = []struct {
 	{"says that no machine is ready", func(_ *world, cached client.Client, live client.Reader, drainer nodepool.Drainer) (client.Client, client.Reader, nodepool.Drainer) {
 		return saysNoneReady{cached}, live, drainer
 	}, []*invariant{statusSaysSo}},
+}
+
+func hurries(o client.Object) {
+	if pool, is := o.(*v1alpha1.NodePool); is {
+		pool.Spec.Rollout.MinReadySeconds = nil
+	}
 }
 
 // TestEachInvariantIsFoundBroken has the simulation look at each of the broken managers.

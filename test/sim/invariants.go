@@ -10,6 +10,7 @@ var invariants = []*invariant{
 	pausedChangesNothing,
 	oneForABadRevision,
 	canaryFirst,
+	readyForLong,
 	onlyTheTemplateRolls,
 	noneWithoutNeed,
 	replacementFirst,
