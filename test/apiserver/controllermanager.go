@@ -24,16 +24,32 @@ import (
 // the server's ClientCA and lives until the test, or for a shared Server the test binary, ends.
 func (s *Server) StartControllerManager(tb testing.TB, controllers ...string) {
 	tb.Helper()
-	if _, err := findAssets("kube-controller-manager"); err != nil {
+	manager, err := s.launchControllerManager(controllers...)
+	if err != nil {
 		tb.Fatal(err)
+	}
+	if s != shared.server {
+		tb.Cleanup(manager.stop)
+	}
+}
+
+// LaunchControllerManager is StartControllerManager for a program that is no test: what it starts ends with the Server.
+func (s *Server) LaunchControllerManager(controllers ...string) error {
+	_, err := s.launchControllerManager(controllers...)
+	return err
+}
+
+func (s *Server) launchControllerManager(controllers ...string) (*process, error) {
+	if _, err := findAssets("kube-controller-manager"); err != nil {
+		return nil, err
 	}
 	kubeconfig, err := s.KubeconfigFile()
 	if err != nil {
-		tb.Fatal(err)
+		return nil, err
 	}
 	port, err := freePort()
 	if err != nil {
-		tb.Fatal(err)
+		return nil, err
 	}
 	if len(controllers) == 0 {
 		controllers = []string{"*"}
@@ -50,16 +66,14 @@ func (s *Server) StartControllerManager(tb testing.TB, controllers ...string) {
 		"--kube-api-qps=200", "--kube-api-burst=400",
 	)
 	if err != nil {
-		tb.Fatal(err)
+		return nil, err
 	}
 	s.managers = append(s.managers, manager)
-	if s != shared.server {
-		tb.Cleanup(manager.stop)
-	}
 	if err := waitHealthy(port, manager.done); err != nil {
 		tail, _ := os.ReadFile(log)
-		tb.Fatalf("start kube-controller-manager: %v\n%s", err, tail[max(0, len(tail)-2000):])
+		return nil, fmt.Errorf("start kube-controller-manager: %w\n%s", err, tail[max(0, len(tail)-2000):])
 	}
+	return manager, nil
 }
 
 // KubeconfigFile writes the administrator's kubeconfig below Dir and returns its path.

@@ -72,19 +72,20 @@ func WithFlag(name string, values ...string) Option {
 // Start starts a control plane that ends with the test.
 func Start(tb testing.TB, options ...Option) *Server {
 	tb.Helper()
-	server, err := start(options...)
+	server, err := Launch(options...)
 	if err != nil {
 		tb.Fatal(err)
 	}
 	tb.Cleanup(func() {
-		if err := server.stop(); err != nil {
+		if err := server.Stop(); err != nil {
 			tb.Errorf("stop the test's control plane: %v", err)
 		}
 	})
 	return server
 }
 
-func start(options ...Option) (*Server, error) {
+// Launch starts a control plane for a program that is no test, and that calls Stop.
+func Launch(options ...Option) (*Server, error) {
 	assets, err := findAssets("etcd", "kube-apiserver")
 	if err != nil {
 		return nil, err
@@ -95,7 +96,7 @@ func start(options ...Option) (*Server, error) {
 	}
 	server := &Server{Scheme: newScheme(), Dir: dir, assets: assets}
 	if err := server.start(options); err != nil {
-		return nil, errors.Join(fmt.Errorf("start the test's control plane: %w", err), server.stop())
+		return nil, errors.Join(fmt.Errorf("start the test's control plane: %w", err), server.Stop())
 	}
 	return server, nil
 }
@@ -163,7 +164,8 @@ func (s *Server) configure(environment *envtest.Environment) error {
 	return err
 }
 
-func (s *Server) stop() error {
+// Stop ends the control plane and what runs beside it, and removes its files.
+func (s *Server) Stop() error {
 	var errs []error
 	for _, manager := range s.managers {
 		manager.stop()

@@ -25,7 +25,7 @@ func Run(m *testing.M, options ...Option) int {
 	if shared.server == nil {
 		return code
 	}
-	if err := shared.server.stop(); err != nil {
+	if err := shared.server.Stop(); err != nil {
 		fmt.Fprintln(os.Stderr, "stop the tests' control plane:", err)
 		return max(code, 1)
 	}
@@ -38,7 +38,7 @@ func Shared(tb testing.TB) *Server {
 	shared.Lock()
 	defer shared.Unlock()
 	if shared.server == nil && shared.err == nil {
-		shared.server, shared.err = start(shared.options...)
+		shared.server, shared.err = Launch(shared.options...)
 	}
 	if shared.err != nil {
 		tb.Fatal(shared.err)

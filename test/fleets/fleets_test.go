@@ -11,11 +11,7 @@ import (
 
 	"github.com/go-logr/logr"
 	"k8s.io/apimachinery/pkg/util/wait"
-	"k8s.io/utils/ptr"
 	ctrl "sigs.k8s.io/controller-runtime"
-	"sigs.k8s.io/controller-runtime/pkg/client"
-	"sigs.k8s.io/controller-runtime/pkg/config"
-	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
 
 	"github.com/drover-dev/drover/test/apiserver"
 	"github.com/drover-dev/drover/test/simulated"
@@ -131,15 +127,8 @@ func await(b *testing.B, p *process, f fleet) cost {
 func startProvider(b *testing.B, server *apiserver.Server) (stop func()) {
 	b.Helper()
 	ctx, cancel := context.WithCancel(b.Context())
-	mgr, err := ctrl.NewManager(server.Config, ctrl.Options{
-		Scheme: server.Scheme, Metrics: metricsserver.Options{BindAddress: "0"},
-		Client:     client.Options{Cache: &client.CacheOptions{Unstructured: true}},
-		Controller: config.Controller{SkipNameValidation: ptr.To(true)},
-	})
+	mgr, err := simulated.NewManager(server.Config, server.Scheme)
 	if err != nil {
-		b.Fatal(err)
-	}
-	if err := (&simulated.Provider{Client: mgr.GetClient()}).SetupWithManager(mgr); err != nil {
 		b.Fatal(err)
 	}
 	return apiserver.RunManager(ctx, b, mgr, cancel)

@@ -48,7 +48,7 @@ var wanted = map[string]verdicts{
 	pool + "/drain-blocked":   {"a budget may give way by itself", progressing, status.InProgressStatus},
 	pool + "/scaling-down":    {"nodes are drained", progressing, status.InProgressStatus},
 	pool + "/deleting":        {"nodes are drained", progressing, status.TerminatingStatus},
-	pool + "/deleting-paused": {"somebody stopped that, too", suspended, status.TerminatingStatus},
+	pool + "/deleting-paused": {"somebody stopped that, too, which Argo CD asks no script about", progressing, status.TerminatingStatus},
 
 	bundle + "/applied": {"nothing becomes of it", healthy, status.CurrentStatus},
 

@@ -1,84 +1,13 @@
 package gitops
 
 import (
-	"context"
 	"encoding/json"
 	"fmt"
-	"time"
 
-	lua "github.com/yuin/gopher-lua"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
-	luajson "layeh.com/gopher-json"
+
+	"github.com/drover-dev/drover/test/luavm"
 )
-
-// longest is how long Argo CD lets a script run.
-const longest = time.Second
-
-// run runs a script as Argo CD's VM does (util/lua of argo-cd): the object is the global obj, there are the base, package and
-// table libraries, the time for who requires it of os, and no others; and what the script returns is turned into JSON.
-func run(script string, object *unstructured.Unstructured) ([]byte, error) {
-	ctx, cancel := context.WithTimeout(context.Background(), longest)
-	defer cancel()
-	vm := lua.NewState(lua.Options{SkipOpenLibs: true})
-	defer vm.Close()
-	for name, open := range map[string]lua.LGFunction{lua.LoadLibName: lua.OpenPackage, lua.BaseLibName: lua.OpenBase, lua.TabLibName: lua.OpenTable} {
-		if err := vm.CallByParam(lua.P{Fn: vm.NewFunction(open), Protect: true}, lua.LString(name)); err != nil {
-			return nil, fmt.Errorf("open Lua's library %q: %w", name, err)
-		}
-	}
-	vm.PreloadModule(lua.OsLibName, openTime)
-	vm.SetContext(ctx)
-	vm.SetGlobal("obj", value(vm, object.Object))
-	if err := vm.DoString(script); err != nil {
-		return nil, err
-	}
-	result := vm.Get(-1)
-	if result.Type() != lua.LTTable {
-		return nil, fmt.Errorf("the script returned %s; Argo CD wants a table", result.Type())
-	}
-	return luajson.Encode(result)
-}
-
-// openTime is what Argo CD has of the library os.
-func openTime(vm *lua.LState) int {
-	lua.OpenOs(vm)
-	all := vm.CheckTable(vm.GetTop())
-	vm.SetGlobal(lua.OsLibName, lua.LNil)
-	safe := vm.NewTable()
-	for _, name := range []string{"date", "time"} {
-		safe.RawSetString(name, all.RawGetString(name))
-	}
-	vm.Push(safe)
-	return 1
-}
-
-// value is what Lua has for a value of JSON.
-func value(vm *lua.LState, from any) lua.LValue {
-	switch v := from.(type) {
-	case bool:
-		return lua.LBool(v)
-	case int64:
-		return lua.LNumber(v)
-	case float64:
-		return lua.LNumber(v)
-	case string:
-		return lua.LString(v)
-	case []any:
-		list := vm.CreateTable(len(v), 0)
-		for _, item := range v {
-			list.Append(value(vm, item))
-		}
-		return list
-	case map[string]any:
-		table := vm.CreateTable(0, len(v))
-		for key, item := range v {
-			table.RawSetString(key, value(vm, item))
-		}
-		return table
-	default:
-		return lua.LNil
-	}
-}
 
 // health is what a health script returns.
 type health struct {
@@ -86,9 +15,13 @@ type health struct {
 	Message string `json:"message"`
 }
 
+// healthOf asks the script, but for what is being deleted: Argo CD has that for progressing whatever its script says.
 func healthOf(script string, object *unstructured.Unstructured) (health, error) {
+	if object.GetDeletionTimestamp() != nil {
+		return health{progressing, "Pending deletion"}, nil
+	}
 	result := health{}
-	text, err := run(script, object)
+	text, err := luavm.Run(script, object.Object)
 	if err != nil {
 		return result, err
 	}
@@ -106,7 +39,7 @@ type actions struct {
 
 // enabled are the actions that a person is offered for the object, by name; false for those that are greyed out.
 func (a actions) enabled(object *unstructured.Unstructured) (map[string]bool, error) {
-	text, err := run(a.Discovery, object)
+	text, err := luavm.Run(a.Discovery, object.Object)
 	if err != nil {
 		return nil, err
 	}
@@ -127,7 +60,7 @@ func (a actions) take(name string, object *unstructured.Unstructured) (*unstruct
 		if definition.Name != name {
 			continue
 		}
-		text, err := run(definition.Action, object)
+		text, err := luavm.Run(definition.Action, object.Object)
 		if err != nil {
 			return nil, err
 		}

@@ -21,9 +21,7 @@ import (
 	clusterv1 "sigs.k8s.io/cluster-api/api/core/v1beta2"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
-	"sigs.k8s.io/controller-runtime/pkg/config"
 	"sigs.k8s.io/controller-runtime/pkg/metrics"
-	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
 
 	"github.com/drover-dev/drover/api/v1alpha1"
 	"github.com/drover-dev/drover/controllers/discovery"
@@ -66,15 +64,8 @@ func startManager(tb testing.TB, restConfig *rest.Config) (stop func()) {
 func startProvider(tb testing.TB, server *apiserver.Server) {
 	tb.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
-	mgr, err := ctrl.NewManager(server.Config, ctrl.Options{
-		Scheme: server.Scheme, Metrics: metricsserver.Options{BindAddress: "0"},
-		Client:     client.Options{Cache: &client.CacheOptions{Unstructured: true}},
-		Controller: config.Controller{SkipNameValidation: ptr.To(true)},
-	})
+	mgr, err := simulated.NewManager(server.Config, server.Scheme)
 	if err != nil {
-		tb.Fatal(err)
-	}
-	if err := (&simulated.Provider{Client: mgr.GetClient()}).SetupWithManager(mgr); err != nil {
 		tb.Fatal(err)
 	}
 	apiserver.RunManager(ctx, tb, mgr, cancel)

@@ -21,9 +21,6 @@ end
 if condition("Paused").status == "True" then
   return says("Suspended", "Paused", "It is paused: Cluster API leaves it alone")
 end
-if obj.metadata.deletionTimestamp ~= nil then
-  return says("Progressing", "Deleting", "It is being deleted")
-end
 if status.phase == "Failed" then
   return says("Degraded", "Ready", "It failed")
 end

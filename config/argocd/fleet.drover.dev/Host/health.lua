@@ -15,7 +15,7 @@ if ready.status == "True" then
   return { status = "Healthy", message = ready.message }
 end
 -- What somebody kept back on purpose, and what is on its way. All else needs somebody to look at the server.
-local health = { Unschedulable = "Suspended", Quarantined = "Suspended", Cleaning = "Progressing", Deleting = "Progressing" }
+local health = { Unschedulable = "Suspended", Quarantined = "Suspended", Cleaning = "Progressing" }
 if ready.status == "Unknown" then
   return { status = "Progressing", message = ready.message }
 end

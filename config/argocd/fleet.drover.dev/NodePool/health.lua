@@ -22,7 +22,7 @@ end
 if status.observedGeneration ~= obj.metadata.generation then
   return { status = "Progressing", message = "Drover's manager has not looked at this yet" }
 end
--- Suspended comes first: a pool that is paused and unfinished is Stalled as well, and one that is being deleted waits, too.
+-- Suspended comes first: a pool that is paused and unfinished is Stalled as well.
 if is("Suspended") then
   return says("Suspended", "Suspended")
 end
