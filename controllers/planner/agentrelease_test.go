@@ -64,6 +64,13 @@ func cannotGetIt(a *v1alpha1.NodeAgent) {
 	a.Status.Findings = []v1alpha1.Finding{{Name: v1alpha1.FindingAgentUpdate, Severity: v1alpha1.FindingWarning, Message: "the agent b is not there yet, and the one that runs goes on: spec.agent has no image for arm64"}}
 }
 
+// completedBefore says what all machines ran last.
+func completedBefore(revision string) func(*v1alpha1.NodePool) {
+	return func(p *v1alpha1.NodePool) {
+		p.Status.Rollout = &v1alpha1.NodePoolRolloutStatus{Revision: "r1", CompletedRevision: revision}
+	}
+}
+
 // TestAnAgentRollsWithItsRevision in the order, and within the limits, of any change of the template.
 func TestAnAgentRollsWithItsRevision(t *testing.T) {
 	made := func(ordinal int64, edits ...func(*clusterv1.Machine)) *clusterv1.Machine {
@@ -114,6 +121,8 @@ func TestAnAgentRollsWithItsRevision(t *testing.T) {
 		"it fails on the canary":       {reason: "the rollout stops there", pool: edits(isUpdating(0), hasCanary(1, 60), mayMiss("3")), agents: as(failed, had(1), had(2)), deferred: DeferredRolledBack, phase: v1alpha1.RolloutPhaseStopped, stalled: "agent b: Exited"},
 		"it fails, and one is lacking": {reason: "that is made from what the node ran before", pool: edits(isUpdating(0), wants(4)), agents: as(failed, had(1), had(2)), made: "r0", deferred: DeferredRolledBack, phase: v1alpha1.RolloutPhaseStopped, stalled: "and new ones are made from revision r0"},
 		"the next template names it":   {reason: "it is not tried again", pool: edits(isUpdating(0)), agents: as(failed, had(1), had(2)), edit: func(s *Snapshot) { s.Contents["r-1"].Spec.Agent = agentRelease("b"); s.Revision = "r-1" }, want: []int64{0}, to: "r-1", deferred: DeferredRollout, phase: v1alpha1.RolloutPhaseRolling},
+		"what it ran names it as well": {reason: "it never ran all of that", pool: edits(isUpdating(0), wants(4), completedBefore("r-1")), agents: as(failed, had(1), had(2)), edit: func(s *Snapshot) { s.Contents["r0"].Spec.Agent = agentRelease("b") }, made: "r-1", deferred: DeferredRolledBack, phase: v1alpha1.RolloutPhaseStopped, stalled: "and new ones are made from revision r-1"},
+		"and so did all":               {reason: "there is nothing to make others from", pool: edits(isUpdating(0), wants(4), completedBefore("r0")), agents: as(failed, had(1), had(2)), edit: func(s *Snapshot) { s.Contents["r0"].Spec.Agent = agentRelease("b") }, deferred: DeferredRolledBack, phase: v1alpha1.RolloutPhaseStopped, stalled: "agent b: Exited"},
 		"a first machine fails by it":  {reason: "there is nothing to make others from", machines: ms(newMachine(0, joined), made(1)), pool: edits(wants(3)), agents: as(runs(0, "r1", ranBefore(""), gaveUpAgent("b")), had(1)), deferred: DeferredRolledBack, phase: v1alpha1.RolloutPhaseStopped, stalled: "agent b: Exited"},
 
 		"it fails, with Rollback":       {reason: "it is remembered first", pool: edits(rollsBack, isUpdating(0)), agents: as(failed, has(1), had(2)), deferred: DeferredRolledBack, phase: v1alpha1.RolloutPhaseRollingBack, updated: 1, stalled: "went back from revision r1 to r0: agent b: Exited: it ended 3 times in a row"},

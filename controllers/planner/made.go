@@ -13,7 +13,7 @@ func (r *rollout) madeFrom() string {
 	good := r.target
 	switch {
 	case r.doubted != nil:
-		good = r.doubted.goesBackTo(r.target)
+		good = r.goodAfter(r.doubted, r.target)
 	case r.condemned != nil && r.target == r.Revision:
 		good = r.condemned.PreviousRevision
 	}
@@ -44,6 +44,25 @@ func (m *machine) goesBackTo(from string) string {
 		return s.CurrentRevision
 	}
 	return s.PreviousRevision
+}
+
+// goodAfter is what a machine goes back to from a revision. Where that names the agent which it gave up, it never ran all of that either: then it
+// is what all machines of the pool ran last, if that is known and names another.
+func (r *rollout) goodAfter(m *machine, from string) string {
+	good := m.goesBackTo(from)
+	if r.namesGivenUp(m, good) && r.Pool.Status.Rollout != nil {
+		good = r.Pool.Status.Rollout.CompletedRevision
+	}
+	if r.namesGivenUp(m, good) {
+		return ""
+	}
+	return good
+}
+
+// namesGivenUp says that a revision names the version of the agent that a machine gave up.
+func (r *rollout) namesGivenUp(m *machine, revision string) bool {
+	release := r.releaseOf(revision)
+	return m.byItsAgent(m.told) && release != nil && names(release, m.gaveUp.Digest)
 }
 
 // isUsable says that it is known what a revision asks for, and that machines of it are made from the infrastructure that the template names.

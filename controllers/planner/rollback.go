@@ -32,7 +32,7 @@ func (r *rollout) failure() *v1alpha1.FailedRollout {
 	if r.condemned != nil || r.failed == nil || !r.rollsBack() {
 		return r.condemned
 	}
-	good := r.failed.goesBackTo(r.Revision)
+	good := r.goodAfter(r.failed, r.Revision)
 	if good == r.Revision || !r.isUsable(good) {
 		return nil
 	}
