@@ -25,8 +25,9 @@ func (w *world) agentStep(b *box) {
 	}
 	status := *agent.Status.DeepCopy()
 	status.AgentVersion = "v0.1.0"
+	b.hears(agent)
 	goesOn := w.next(b, agent, &status)
-	status.FailedRevision = b.failed
+	status.FailedRevision, status.Agent = b.failed, b.programOf()
 	edit(w.api, agents, b.name, func(a *v1alpha1.NodeAgent) { a.Status = status })
 	w.refresh(b)
 	if goesOn {
@@ -46,7 +47,8 @@ func (w *world) next(b *box, a *v1alpha1.NodeAgent, s *v1alpha1.NodeAgentStatus)
 	case s.ObservedGeneration != a.Generation && told == b.good: // another fact of the cluster, or back before anything was tried
 		b.disturbed, b.denied = false, ""
 		s.ObservedGeneration, s.Phase, s.CurrentRevision = a.Generation, v1alpha1.PhaseCommitted, told
-		return false
+		b.wentBack = w.now // which it may have to say of its agent
+		return agentDue(a)
 	case s.ObservedGeneration != a.Generation && told == b.denied: // somebody deleted its NodeAgent, which was made anew
 		s.ObservedGeneration, s.Phase, s.CurrentRevision = a.Generation, v1alpha1.PhaseRolledBack, b.good
 		return false
@@ -84,6 +86,10 @@ func (w *world) next(b *box, a *v1alpha1.NodeAgent, s *v1alpha1.NodeAgentStatus)
 		}
 		b.good = told
 		w.say("%s runs %s", b.name, told)
+		b.wentBack = w.now
+		return agentDue(a)
+	case s.Phase == v1alpha1.PhaseCommitted && agentDue(a):
+		w.changesAgent(b, a.Spec.Agent.Version)
 		return false
 	default:
 		return false

@@ -65,6 +65,17 @@ var broken = []struct {
 			pool.Spec.Template.Spec.Kubelet.MaxPods = ptr.To(int32(10 + pool.Generation%50)) //nolint:gosec // small
 		}
 	}), []*invariant{onlyTheTemplateRolls}},
+	{"changes the agents of all nodes at once", onPatch(changesEachAgent), []*invariant{agentWithItsRevision}},
+	{"does not see that an agent was given up", sees(func(o client.Object) {
+		if agent, is := o.(*v1alpha1.NodeAgent); is && gaveItsAgentUp(agent) {
+			agent.Status.Agent = &v1alpha1.AgentProgram{Digest: digestOf(agent.Spec.Agent.Version)}
+		}
+	}), []*invariant{agentWithItsRevision}},
+	{"does not wait for an agent", sees(func(o client.Object) {
+		if agent, is := o.(*v1alpha1.NodeAgent); is && agentDue(agent) {
+			agent.Status.Agent = &v1alpha1.AgentProgram{Digest: digestOf(agent.Spec.Agent.Version)}
+		}
+	}), []*invariant{maxUnavailable}},
 	{"gives up what no node went back from", sees(func(o client.Object) {
 		pool, is := o.(*v1alpha1.NodePool)
 		if !is || pool.Status.Rollout == nil || pool.Status.Rollout.CompletedRevision == "" || pool.Status.Rollout.CompletedRevision == pool.Status.Rollout.Revision {
@@ -396,6 +407,16 @@ func changesAnother(ctx context.Context, w *world, c client.Client, changed *v1a
 		next.Spec = changed.Spec
 		_ = c.Patch(ctx, next, client.MergeFrom(other))
 		return
+	}
+}
+
+func changesEachAgent(ctx context.Context, w *world, c client.Client, changed *v1alpha1.NodeAgent) {
+	for _, m := range w.machines() {
+		if other := w.agent(m.Name); other != nil && m.Name != changed.Name && !equality.Semantic.DeepEqual(other.Spec.Agent, changed.Spec.Agent) {
+			next := other.DeepCopy()
+			next.Spec.Agent = changed.Spec.Agent
+			_ = c.Patch(ctx, next, client.MergeFrom(other))
+		}
 	}
 }
 

@@ -17,7 +17,7 @@ var (
 	}))
 	editTemplate = withNumber(edited("another template", 9, func(w *world, e event) {
 		next := templateOf(e.number)
-		next.label = w.user.template.label
+		next.label, next.agent = w.user.template.label, w.user.template.agent
 		w.ask(next)
 	}), func(number int) string { return templateOf(number).String() })
 	editBack   = edited("the template before", 3, func(w *world, _ event) { w.ask(w.user.before) })
@@ -98,7 +98,7 @@ func (w *world) createPool() {
 	if w.pool() != nil {
 		return
 	}
-	if bad(w.user.template.maxPods) {
+	if w.user.template.fails() {
 		w.user.template = templateOf(1)
 	}
 	w.user.before, w.user.good = w.user.template, w.user.template
@@ -118,7 +118,7 @@ func (w *world) ask(next template) {
 		return
 	}
 	w.user.before, w.user.template = w.user.template, next
-	if !bad(next.maxPods) {
+	if !next.fails() {
 		w.user.good = next
 	}
 	w.editPool(next.write)

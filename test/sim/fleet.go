@@ -31,8 +31,11 @@ type box struct {
 	// failed is what it went back from last, and denied the revision that it does not try again.
 	failed *v1alpha1.FailedRevision
 	denied string
-	// wentBack is when that was.
+	// wentBack is when that was, or when it gave an agent up.
 	wentBack time.Time
+	// program is the version of its agent, and failedAgent what it gave up last.
+	program     string
+	failedAgent *v1alpha1.FailedAgent
 	// silent and ill are until when it is that, and struck when it last became so.
 	silent, ill, struck time.Time
 	// condemned is until when a MachineHealthCheck finds it unhealthy.
@@ -88,7 +91,7 @@ func (w *world) machineChanged(c change) {
 	name := c.name()
 	switch {
 	case c.before == nil:
-		b := &box{name: name}
+		b := &box{name: name, program: releases[0]}
 		w.boxes[name] = b
 		w.tally.Machines++
 		w.after(w.takes(50*time.Millisecond, 2*time.Second, "agent", b), func() { w.ensureAgent(name) })

@@ -15,7 +15,7 @@ var faults = []*happening{
 
 var edits = []*happening{
 	editReplicas, editTemplate, editBack, editLabels, editPause, editResume, editRollout, editRepair, deleteMachine, deleteFirst, leaveAlone, leaveNoMore, deletePool,
-	throwStop, endStop, editBudgets, editDrainTimeout, editBlocked, editExpiry, editRefresh,
+	throwStop, endStop, editBudgets, editDrainTimeout, editBlocked, editExpiry, editRefresh, editRelease,
 }
 
 // happening is a fault, or an edit that a user makes.

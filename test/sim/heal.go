@@ -42,7 +42,7 @@ func (w *world) leaveAsItCanBe() {
 	for _, m := range w.machines() {
 		w.disrupt(m.Name)
 	}
-	if bad(w.user.template.maxPods) {
+	if w.user.template.fails() {
 		w.ask(w.user.good)
 	}
 }

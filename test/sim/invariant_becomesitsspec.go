@@ -40,6 +40,9 @@ func (w *world) runsItsSpec(pool *v1alpha1.NodePool, name string) error {
 	if agent.Spec.Revision != pool.Status.Revision || w.elsewhere(machine.Labels[v1alpha1.RevisionLabel], pool.Status.Revision) {
 		return fmt.Errorf("%s does not run the pool's template: %s", name, w.describe(agents, name))
 	}
+	if !hasItsAgent(agent) {
+		return fmt.Errorf("%s has yet to change to agent %s", name, agent.Spec.Agent.Version)
+	}
 	return nil
 }
 

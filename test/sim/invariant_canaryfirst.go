@@ -99,7 +99,7 @@ func (a asked) canary() int {
 func (c *canaries) count() {
 	well := map[string]int{}
 	for _, m := range c.world.machines() {
-		if b := c.world.boxes[m.Name]; b != nil && b.good != "" && available(m) {
+		if b, agent := c.world.boxes[m.Name], c.world.agent(m.Name); b != nil && b.good != "" && available(m) && (agent == nil || agent.Spec.Revision != b.good || hasItsAgent(agent)) {
 			well[b.good]++
 		}
 	}

@@ -18,7 +18,7 @@ var onlyTheTemplateRolls = &invariant{name: "only-the-template-rolls", watches: 
 		if d.kind == agents && d.after != nil && d.by == nil {
 			status := as[*v1alpha1.NodeAgent](d.after).Status
 			wentBackFrom[w.world.wentBackFrom(d.name())] = true
-			worked[status.CurrentRevision] = worked[status.CurrentRevision] || status.Phase == v1alpha1.PhaseCommitted
+			worked[status.CurrentRevision] = worked[status.CurrentRevision] || status.Phase == v1alpha1.PhaseCommitted && hasItsAgent(as[*v1alpha1.NodeAgent](d.after))
 		}
 		if d.by == nil || d.verb != tells {
 			return nil
@@ -41,9 +41,14 @@ var onlyTheTemplateRolls = &invariant{name: "only-the-template-rolls", watches: 
 // asksForIt says that a pool's template asked for what a node is told at some time of a manager's present round.
 func (w *watch) asksForIt(by *manager, agent *v1alpha1.NodeAgent) bool {
 	return slices.ContainsFunc(w.during(by), func(a asked) bool {
-		spec := a.spec.Template.Spec
-		return spec.Version == agent.Spec.Version && equality.Semantic.DeepEqual(spec.NodeSettings, agent.Spec.NodeSettings)
+		return a.isAskedFor(agent)
 	})
+}
+
+// isAskedFor says that a template asks for what a node is told.
+func (a asked) isAskedFor(agent *v1alpha1.NodeAgent) bool {
+	spec := a.spec.Template.Spec
+	return spec.Version == agent.Spec.Version && equality.Semantic.DeepEqual(spec.NodeSettings, agent.Spec.NodeSettings) && equality.Semantic.DeepEqual(spec.Agent, agent.Spec.Agent)
 }
 
 // takesBack says that nodes are given back what they ran, where one went back by itself.
@@ -51,12 +56,17 @@ func (a asked) takesBack() bool { return a.spec.Rollout.OnFailure == v1alpha1.Ro
 
 // wentBackFrom is what a node went back from last.
 func (w *world) wentBackFrom(name string) string {
-	if b := w.boxes[name]; b != nil && b.failed != nil {
+	b, agent := w.boxes[name], w.agent(name)
+	switch {
+	case agent != nil && agent.Status.ObservedGeneration == agent.Generation && gaveItsAgentUp(agent):
+		return agent.Spec.Revision
+	case b != nil && b.failed != nil:
 		return b.failed.Revision
+	default:
+		return ""
 	}
-	return ""
 }
 
 func content(a *v1alpha1.NodeAgent) string {
-	return fmt.Sprintf("%s, maxPods %d, %v", a.Spec.Version, ptr.Deref(a.Spec.Kubelet.MaxPods, 0), a.Spec.Artifacts)
+	return fmt.Sprintf("%s, maxPods %d, %v, agent %v", a.Spec.Version, ptr.Deref(a.Spec.Kubelet.MaxPods, 0), a.Spec.Artifacts, a.Spec.Agent)
 }

@@ -5,7 +5,6 @@ import (
 	"slices"
 	"time"
 
-	"k8s.io/apimachinery/pkg/api/equality"
 	"k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/utils/ptr"
 	clusterv1 "sigs.k8s.io/cluster-api/api/core/v1beta2"
@@ -81,7 +80,7 @@ func (r *resting) shortest(since time.Time, agent *v1alpha1.NodeAgent) time.Dura
 	shortest := day
 	for i := len(r.asked) - 1; i >= 0; i-- {
 		a := r.asked[i]
-		if spec := a.spec.Template.Spec; spec.Version != agent.Spec.Version || !equality.Semantic.DeepEqual(spec.NodeSettings, agent.Spec.NodeSettings) {
+		if !a.isAskedFor(agent) || !hasItsAgent(agent) {
 			return 0
 		}
 		if shortest = min(shortest, a.minReady()); a.since.Before(since) {

@@ -6,7 +6,6 @@ import (
 	"time"
 
 	appsv1 "k8s.io/api/apps/v1"
-	"k8s.io/apimachinery/pkg/api/equality"
 	clusterv1 "sigs.k8s.io/cluster-api/api/core/v1beta2"
 
 	"github.com/drover-dev/drover/api/v1alpha1"
@@ -84,6 +83,5 @@ func (w *watch) asksForAnother(a asked, m *clusterv1.Machine) bool {
 	if stored == nil || agent == nil || json.Unmarshal([]byte(stored.Annotations[v1alpha1.InfrastructureAnnotation]), &infrastructure) != nil {
 		return true
 	}
-	spec := a.spec.Template.Spec
-	return infrastructure != spec.InfrastructureRef || agent.Spec.Version != spec.Version || !equality.Semantic.DeepEqual(agent.Spec.NodeSettings, spec.NodeSettings)
+	return infrastructure != a.spec.Template.Spec.InfrastructureRef || !a.isAskedFor(agent)
 }

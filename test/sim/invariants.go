@@ -12,6 +12,7 @@ var invariants = []*invariant{
 	canaryFirst,
 	readyForLong,
 	onlyTheTemplateRolls,
+	agentWithItsRevision,
 	noneWithoutNeed,
 	replacementFirst,
 	drainedFirst,

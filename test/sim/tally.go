@@ -18,6 +18,8 @@ type Tally struct {
 	// Machines are those that were made, Changes those told to run another revision, Together those whose change began or went on beside
 	// that of others, Rollbacks those that went back, Repairs those replaced as they were unhealthy.
 	Machines, Changes, Together, Rollbacks, Repairs int
+	// Agents are those whose agent became another version, AgentsGivenUp those whose agent did not.
+	Agents, AgentsGivenUp int
 	// TakenBack are those that were given back what worked, as another went back.
 	TakenBack int
 	// Replaced are those that went while they were available, for others made from another template.
@@ -67,6 +69,8 @@ func (t *Tally) Add(o Tally) {
 	t.Rollbacks += o.Rollbacks
 	t.Repairs += o.Repairs
 	t.TakenBack += o.TakenBack
+	t.Agents += o.Agents
+	t.AgentsGivenUp += o.AgentsGivenUp
 	t.Replaced += o.Replaced
 	t.Expired += o.Expired
 	t.Faults += o.Faults
@@ -88,8 +92,8 @@ func (t *Tally) Add(o Tally) {
 
 func (t Tally) String() string {
 	var text strings.Builder
-	fmt.Fprintf(&text, "%d pool-days: %d plans, %d writes, %d faults (each day %d or more), %d edits (each day %d or more); %d machines made, %d changed in place, %d times beside others, %d with pods that could not go, %d rolled back, %d taken back from, %d rollouts that did not get on, %d replaced by repair, %d by others, %d for their age; %d lists from a cache that was behind, "+
-		"%d conflicts; %d times found to be what the spec says", t.Days, t.Plans, t.Writes, t.Faults, t.LeastFaults, t.Edits, t.LeastEdits, t.Machines, t.Changes, t.Together, t.Forced, t.Rollbacks, t.TakenBack, t.Overdue, t.Repairs, t.Replaced, t.Expired, t.StaleReads, t.Conflicts, t.Quiets)
+	fmt.Fprintf(&text, "%d pool-days: %d plans, %d writes, %d faults (each day %d or more), %d edits (each day %d or more); %d machines made, %d changed in place, %d times beside others, %d with pods that could not go, %d rolled back, %d taken back from, %d that changed their agent and %d that gave it up, %d rollouts that did not get on, %d replaced by repair, %d by others, %d for their age; %d lists from a cache that was behind, "+
+		"%d conflicts; %d times found to be what the spec says", t.Days, t.Plans, t.Writes, t.Faults, t.LeastFaults, t.Edits, t.LeastEdits, t.Machines, t.Changes, t.Together, t.Forced, t.Rollbacks, t.TakenBack, t.Agents, t.AgentsGivenUp, t.Overdue, t.Repairs, t.Replaced, t.Expired, t.StaleReads, t.Conflicts, t.Quiets)
 	return text.String()
 }
 

@@ -208,9 +208,9 @@ func available(m *clusterv1.Machine) bool {
 	return meta.IsStatusConditionTrue(m.Status.Conditions, clusterv1.MachineAvailableCondition)
 }
 
-// settled says that an agent has done what it was told, or has gone back from it.
+// settled says that an agent has done what it was told, or has gone back from it, or from the version of itself that goes with it.
 func settled(a *v1alpha1.NodeAgent) bool {
-	return a.Status.ObservedGeneration == a.Generation && (a.Status.Phase == v1alpha1.PhaseCommitted || a.Status.Phase == v1alpha1.PhaseRolledBack)
+	return a.Status.ObservedGeneration == a.Generation && (a.Status.Phase == v1alpha1.PhaseCommitted && !agentDue(a) || a.Status.Phase == v1alpha1.PhaseRolledBack)
 }
 
 // statusIsLost notes that the pool's status is about to be: infrastructure machines that it was to make Machines for are nobody's then.
