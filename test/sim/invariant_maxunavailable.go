@@ -2,12 +2,14 @@ package sim
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 )
 
 // maxUnavailable: of the nodes on which anything ever worked, no more are changed at a time than may be unavailable, by default one. The
 // change of a node begins when it is cordoned for it or its NodeAgent written, and is over when its agent has settled, it is not
-// cordoned, and its Machine is Available.
+// cordoned, and its Machine is Available. Where the pool's status was lost since it began, with its name, it is when the agent has settled: a
+// cache of Machines that is late may have its Machine as it was before.
 var maxUnavailable = &invariant{name: "max-unavailable", watches: func(w *watch) func(deed) error {
 	return func(d deed) error {
 		if !d.disrupts() || d.verb == deletes || w.unknowable(d) {
@@ -15,7 +17,8 @@ var maxUnavailable = &invariant{name: "max-unavailable", watches: func(w *watch)
 		}
 		// One that was named when more might be unavailable is changed, whatever the limit is since; and one whose change goes on is no
 		// further one, whatever the limit was when it began.
-		others, most := w.others(d.name()), max(w.named[d.name()], w.most(d.by, asked.most))
+		others := slices.DeleteFunc(w.others(d.name()), func(other string) bool { return w.lost.After(w.changing[other]) && !w.changes(other) })
+		most := max(w.named[d.name()], w.most(d.by, asked.most))
 		for _, other := range others {
 			if !d.begins {
 				most = max(most, w.named[other])

@@ -7,12 +7,18 @@ import (
 	"k8s.io/apimachinery/pkg/util/intstr"
 	"k8s.io/utils/ptr"
 	clusterv1 "sigs.k8s.io/cluster-api/api/core/v1beta2"
+
+	"github.com/drover-dev/drover/api/v1alpha1"
 )
 
 // noneRepairedInAPartition: while nothing is heard of any node, and while more machines are unhealthy than the pool says, none is
 // replaced. What shows after a manager has begun its round it may not have seen.
 var noneRepairedInAPartition = &invariant{name: "none-repaired-in-a-partition", watches: func(w *watch) func(deed) error {
+	settledAt := map[string]time.Time{} // since when each machine is on its way to nothing
 	return func(d deed) error {
+		if d.kind == agents && d.after != nil && (d.before == nil || !settled(as[*v1alpha1.NodeAgent](d.before))) && settled(as[*v1alpha1.NodeAgent](d.after)) {
+			settledAt[d.name()] = w.world.now
+		}
 		if !w.isRepair(d) || d.by.deposed {
 			return nil
 		}
@@ -20,7 +26,7 @@ var noneRepairedInAPartition = &invariant{name: "none-repaired-in-a-partition", 
 		unhealthy, unheard, heard := 0, 0, 0
 		before := func(since time.Time) bool { return !since.IsZero() && since.Before(d.by.begun.Add(-time.Second)) }
 		for _, m := range all {
-			if (before(unhealthySince(m)) || before(condemnedSince(m))) && (m.Status.NodeRef.IsDefined() || d.name() == m.Name) && !w.changes(m.Name) {
+			if (before(unhealthySince(m)) || before(condemnedSince(m))) && (m.Status.NodeRef.IsDefined() || d.name() == m.Name) && !w.changes(m.Name) && !settledAt[m.Name].After(d.by.begun.Add(-time.Second)) {
 				unhealthy++
 			}
 			if before(unheardSince(m)) {
