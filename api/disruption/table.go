@@ -42,6 +42,7 @@ var table = []Row{
 	{"version", Drain, both, "another minor version is for a drained node; another patch version restarts the kubelet and kube-proxy, and pods stay"},
 	{"artifacts", Restart, all, otherBundle},
 	{ComponentAgent, Restart, []string{ComponentAgent}, "the agent is replaced by another one, which adopts the components as they run; one restarts only where it configures it otherwise"},
+	{"repair", None, nil, "it is a request to the agent about a node that is unhealthy, and no part of what runs there"},
 
 	// Facts of the cluster.
 	{"cluster.server", Restart, both, "the kubelet and kube-proxy connect to it when they start, and do so once it has answered the agent"},

@@ -74,8 +74,10 @@ const (
 	ReasonNothingHeard = "NothingHeard"
 	// ReasonReplacementsFailed: several machines in a row that were made in the place of unhealthy ones did not come up.
 	ReasonReplacementsFailed = "ReplacementsFailed"
-	// ReasonRepairing: a machine is repaired, and what was made in its place is on its way.
+	// ReasonRepairing: a machine is repaired, or what was made in its place is on its way.
 	ReasonRepairing = "Repairing"
+	// ReasonRepairRequested: a machine's agent is asked to restart its components, or to reboot it.
+	ReasonRepairRequested = "RepairRequested"
 	// ReasonBundleNotFound: no NodeBundle has the template's version, or the name that it asks for.
 	ReasonBundleNotFound = "BundleNotFound"
 	// ReasonBundleAmbiguous: more than one NodeBundle has the template's version, which names none of them.

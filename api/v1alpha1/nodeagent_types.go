@@ -72,6 +72,11 @@ type NodeAgentSpec struct {
 	// +optional
 	Agent *AgentRelease `json:"agent,omitempty"`
 
+	// repair is what the agent is to do about the node, which is unhealthy: the request that was made last, which stays. It is no part of
+	// a revision, and no step of a generation: status.repair tells what became of it.
+	// +optional
+	Repair *RepairRequest `json:"repair,omitempty"`
+
 	NodeSettings `json:",inline"`
 }
 
@@ -198,6 +203,10 @@ type NodeAgentStatus struct {
 	// no other was given up.
 	// +optional
 	Agent *AgentProgram `json:"agent,omitempty"`
+
+	// repair is what became of the request that spec.repair made last, as far as the agent has heard of it.
+	// +optional
+	Repair *RepairAnswer `json:"repair,omitempty"`
 
 	// heartbeatTime is when the agent last said that it lives, every five minutes or so.
 	// +optional

@@ -55,6 +55,10 @@ func (r *Reconciler) apply(ctx context.Context, seen *observation, plan planner.
 		return r.deleteMachine(ctx, seen.Pool, action)
 	}, never)
 	outcome.Deleted = deleted
+	treated, treatErrs := r.forEach(ctx, plan.Of(planner.Treat), func(ctx context.Context, action planner.Action) error {
+		return r.treat(ctx, seen, action, plan.Repair)
+	}, never)
+	outcome.Treated = treated
 	_, uncordonErrs := r.forEach(ctx, plan.Of(planner.Uncordon), r.uncordon, never)
 	updated, updateErrs, beginErr := r.update(ctx, seen, plan)
 	outcome.Updated, outcome.Drains = updated, drains(updates, updateErrs)
@@ -67,7 +71,7 @@ func (r *Reconciler) apply(ctx context.Context, seen *observation, plan planner.
 	answerErr := errors.Join(r.answerOthers(ctx, seen, plan), r.trustHosts(ctx, seen, plan))
 
 	r.log(ctx, outcome)
-	return outcome, errors.Join(worthRetrying(createErrs), discardErr, errors.Join(deleteErrs...), errors.Join(uncordonErrs...), beginErr, worthRetrying(updateErrs), deletionErr, releaseErr, pruneErr, noteErr, answerErr)
+	return outcome, errors.Join(worthRetrying(createErrs), discardErr, errors.Join(deleteErrs...), errors.Join(treatErrs...), errors.Join(uncordonErrs...), beginErr, worthRetrying(updateErrs), deletionErr, releaseErr, pruneErr, noteErr, answerErr)
 }
 
 // errNotTried is the error of an action that came after one whose error ended the batch.
@@ -227,6 +231,9 @@ func (r *Reconciler) log(ctx context.Context, outcome planner.Outcome) {
 	}
 	for _, action := range outcome.Deleted {
 		logger.Info("Deleted a machine", "machine", action.Name, "cause", action.Cause, "reason", action.Reason)
+	}
+	for _, action := range outcome.Treated {
+		logger.Info("Asked a machine's agent to repair it", "machine", action.Name, "rung", action.Rung, "reason", action.Reason)
 	}
 	for _, action := range outcome.Updated {
 		logger.Info("Changed a machine", "machine", action.Name, "cause", action.Cause, "revision", action.Revision, "class", action.Class.String(), "reason", action.Reason)

@@ -95,8 +95,8 @@ func (r *Reconciler) listen(ctx context.Context, seen *observation) error {
 	return nil
 }
 
-// beginRepair names in the pool's status the machine that is about to be replaced. It fails if anybody wrote the pool since it was
-// read: maybe another manager, who is about to replace another one.
+// beginRepair names in the pool's status the machine that is about to be repaired, and how. It fails if anybody wrote the pool since it
+// was read: maybe another manager, who is about to repair another one.
 func (r *Reconciler) beginRepair(ctx context.Context, seen *observation, repair *v1alpha1.MachineRepair) error {
 	was := ptr.Deref(seen.Pool.Status.Repair, v1alpha1.NodePoolRepairStatus{})
 	if equality.Semantic.DeepEqual(was.Current, repair) {
@@ -139,5 +139,24 @@ func (r *Reconciler) replaceMachine(ctx context.Context, seen *observation, acti
 		return ignoreGone(err, "replace Machine %s", action.Name)
 	}
 	r.written.Deleted(seen.Pool, action.Name, action.UID)
+	return nil
+}
+
+// treat asks the agent of a machine that is unhealthy for a rung of its repair, after the pool's status says so. It fails if anybody
+// wrote the NodeAgent since: its agent may have said that it is well.
+func (r *Reconciler) treat(ctx context.Context, seen *observation, action planner.Action, as *v1alpha1.MachineRepair) error {
+	agent := seen.Agents[action.Name]
+	if agent == nil {
+		return nil
+	}
+	if err := r.beginRepair(ctx, seen, as); err != nil {
+		return err
+	}
+	next := agent.DeepCopy()
+	next.Spec.Repair = planner.RequestOf(as)
+	if err := r.workload().Patch(ctx, next, client.MergeFromWithOptions(agent, client.MergeFromWithOptimisticLock{})); err != nil {
+		return ignoreGone(err, "ask NodeAgent %s for %s", agent.Name, as.Rung)
+	}
+	r.agents.Wrote(next)
 	return nil
 }

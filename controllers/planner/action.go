@@ -25,6 +25,8 @@ const (
 	Update Verb = "Update"
 	// Uncordon lets pods onto a node again that was drained for an Update.
 	Uncordon Verb = "Uncordon"
+	// Treat asks a machine's agent for a rung of its repair.
+	Treat Verb = "Treat"
 )
 
 // Action is one change to one machine. It is safe to repeat.
@@ -35,13 +37,15 @@ type Action struct {
 	Name string
 	// Ordinal is the number in that name; for Create and Discard.
 	Ordinal int64
-	// UID is the Machine's UID; for Delete, Release and Update.
+	// UID is the Machine's UID; for Delete, Release, Update and Treat.
 	UID types.UID
 	// Revision is what the machine is to run, for Update, or is made from, for Create.
 	Revision string
 	// Class is what that does to its pods; for Update. Replace, for Create and Delete: the one takes the place of another, which the other
 	// does.
 	Class disruption.Class
+	// Rung is what is done about a machine that is unhealthy; for Treat, and for the Delete of a Repair.
+	Rung v1alpha1.RepairRung
 	// Cause is what makes it necessary.
 	Cause Cause
 	// Reason says why this, and why this machine, in the words of an event.
@@ -69,7 +73,7 @@ type Result struct {
 	Updating []string
 	// Progressed says that by Updating the change of a machine begins or is over.
 	Progressed bool
-	// Repair is the status' current repair. It is written before the Delete that it is about; nil for no such.
+	// Repair is the status' current repair. It is written before the Delete, or the Treat, that it is about; nil for no such.
 	Repair *v1alpha1.MachineRepair
 	// Answers are for those who ask to have machines remediated. That of a machine that is deleted is written before it is.
 	Answers []Answer

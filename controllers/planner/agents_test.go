@@ -139,6 +139,8 @@ func (w *world) agentStep(name string, a *v1alpha1.NodeAgent) bool {
 		s.Agent = nil
 		hasProgram(a.Spec.Agent.Version)(a)
 		w.agentChanges++
+	case isAskedForMore(a):
+		w.treat(name, a)
 	default:
 		return false
 	}

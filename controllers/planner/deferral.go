@@ -126,7 +126,7 @@ func wasDeferred(before v1alpha1.NodePoolStatus, d Deferral) bool {
 // toBe is what a machine waits for, with an action's verb.
 var toBe = map[Verb]string{
 	Create: "to be made", Delete: "to be deleted", Release: "to be let go", Discard: "to be given up",
-	Update: "to be changed", Uncordon: "to be uncordoned",
+	Update: "to be changed", Uncordon: "to be uncordoned", Treat: "to be repaired",
 }
 
 func (d Deferral) String() string {

@@ -246,7 +246,7 @@ func (m *manager) check(s Snapshot, result Result) {
 
 // leavesAlone says that an action disrupts a machine that it must not, as far as the manager could know.
 func (m *manager) leavesAlone(s Snapshot, a Action) bool {
-	if a.Verb != Update && (a.Verb != Delete || a.Cause == PoolDeletion) {
+	if a.Verb != Update && a.Verb != Treat && (a.Verb != Delete || a.Cause == PoolDeletion) {
 		return false
 	}
 	for _, one := range s.Machines {
@@ -261,9 +261,10 @@ func (m *manager) leavesAlone(s Snapshot, a Action) bool {
 // checkDeletes holds what goes to what the pool wants: a machine that works goes as there are too many, or when another one is well in its
 // place. Without a surge others may be lacking or not well, as many as may be unavailable.
 func (m *manager) checkDeletes(f *fleet, result Result) {
-	surplus, spare, missed := 0, len(f.active)-f.want(), 0
+	surplus, spare, missed, works := 0, len(f.active)-f.want(), 0, false
 	for _, a := range result.Of(Delete) {
 		one := f.active[slices.IndexFunc(f.active, func(one *machine) bool { return one.Name == a.Name })]
+		works = works || one.well() && a.Cause != Repair
 		switch {
 		case a.Cause == Repair: // which checkRepair is about
 		case a.Cause == ScaleDown || a.Cause == PoolDeletion:
@@ -296,7 +297,8 @@ func (m *manager) checkDeletes(f *fleet, result Result) {
 	}
 	for _, one := range f.active {
 		gone := slices.ContainsFunc(result.Of(Delete), func(a Action) bool { return a.Name == one.Name })
-		if !gone && one.told == f.rollout.target && !one.well() && f.renewal(one).cause == "" {
+		isNext := !works && f.renewal(one).cause != "" // It goes as those that go now, none of which is well either.
+		if !gone && one.told == f.rollout.target && !one.well() && !isNext {
 			unwell++
 		}
 	}
@@ -382,6 +384,9 @@ func (m *manager) apply(s Snapshot, result Result) {
 		}
 		m.queue(true, func() bool { m.deleteMachine(a, least, handDeleted, exclusive()); return true })
 	}
+	for _, a := range result.Of(Treat) {
+		m.queueTreatment(s, a, result.Repair, &base)
+	}
 	for _, a := range result.Of(Release) {
 		m.queue(true, func() bool { m.release(a); return true })
 	}
@@ -409,7 +414,7 @@ func (m *manager) apply(s Snapshot, result Result) {
 	m.queueAnswers(s, result)
 	m.queue(true, func() bool {
 		s.Pool = base
-		status, _ := Report(s, result, Outcome{Created: result.Of(Create), Deleted: result.Of(Delete), Updated: result.Of(Update), ReservationFinished: result.FinishReservation})
+		status, _ := Report(s, result, Outcome{Created: result.Of(Create), Deleted: result.Of(Delete), Updated: result.Of(Update), Treated: result.Of(Treat), ReservationFinished: result.FinishReservation})
 		m.checkOverdue(s, status)
 		if reflect.DeepEqual(status, base.Status) {
 			return true

@@ -51,7 +51,7 @@ func wantsLive(f *fleet, result Result) bool {
 		return false
 	}
 	unread := slices.ContainsFunc(result.Deferred, func(d Deferral) bool {
-		return d.Reason == DeferredUnconfirmed && d.Verb != Update && d.Verb != Uncordon
+		return d.Reason == DeferredUnconfirmed && d.Verb.needsLive()
 	})
 	return unread || finalizable(f) || f.holdsLeaving() || f.reservation.getsOn()
 }
@@ -59,7 +59,7 @@ func wantsLive(f *fleet, result Result) bool {
 // requeue is when to plan again without being told to.
 func requeue(f *fleet, result Result) time.Duration {
 	for _, d := range result.Deferred {
-		if d.Reason == DeferredBatch || d.Reason == DeferredReservation || d.Reason == DeferredUnconfirmed && !f.Live && d.Verb != Update && d.Verb != Uncordon {
+		if d.Reason == DeferredBatch || d.Reason == DeferredReservation || d.Reason == DeferredUnconfirmed && !f.Live && d.Verb.needsLive() {
 			return nextBatch
 		}
 	}

@@ -47,8 +47,10 @@ func (p *Proposal) needsConfirmation() bool {
 
 // needsLive says that it rests on how many machines there are.
 func (p *Proposal) needsLive() bool {
-	return p.Verb == Create || p.Verb == Discard || p.Verb == Delete
+	return p.Verb.needsLive()
 }
+
+func (v Verb) needsLive() bool { return v == Create || v == Discard || v == Delete }
 
 // Urgency orders proposals: the lower goes first. Of several about one machine the first that is admitted is taken.
 type Urgency int

@@ -56,7 +56,7 @@ func TestRemediationThatOthersAskFor(t *testing.T) {
 		"it goes already":          {reason: "that is what was asked for", replicas: 3, machines: of{1: {asked(10, "")}, 3: {leaving, asked(10, "")}}, answers: map[string]string{name(1): waits(name(3) + " is being deleted")}},
 		"two": {
 			reason: "one at a time", replicas: 5, machines: of{1: {asked(20, "")}, 2: {asked(10, "")}}, deletes: []string{name(2)},
-			answers: map[string]string{name(1): waits(name(2) + " is replaced first"), name(2): deleting},
+			answers: map[string]string{name(1): waits(name(2) + " is repaired first"), name(2): deleting},
 		},
 		"all of them, at once": {
 			reason: "it is the network, whatever asks", replicas: 3, machines: of{0: {dead(10), asked(20, "")}, 1: {dead(10), asked(20, "")}, 2: {dead(10), asked(20, "")}},

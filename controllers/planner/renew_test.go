@@ -189,7 +189,7 @@ func TestAPoolSaysThatItsMachinesExpire(t *testing.T) {
 // TestAFrozenRepairLetsNoMachineExpire: what keeps machines from being well would keep others from it.
 func TestAFrozenRepairLetsNoMachineExpire(t *testing.T) {
 	s := snapshot(newPool(3, 9, expires(30*time.Minute)), newMachine(0, joined, sick(10)), newMachine(1, joined, sick(10)), newMachine(2, joined))
-	s.Pool.Spec.Repair = simulatedRepair("1")
+	s.Pool.Spec.Repair = simulatedRepair("1", anew)
 	hasAgents(runs(0, "r1"), runs(1, "r1"), runs(2, "r1"))(&s)
 	if got := replacing(Plan(s)); !slices.Contains(got, "1 Create: RepairFrozen") || !slices.Contains(got, "3 Delete: RepairFrozen") {
 		t.Errorf("it does %v", got)
@@ -228,11 +228,22 @@ func TestOneThatIsRepairedGoesBeforeOthersThatExpired(t *testing.T) {
 		"with one":        {edits(maySurge("1"), wants(4)), ms(newMachine(3, joined, young)), []string{"Delete 0 for Repair", "Create 9 for Expiry", "2 Delete: ReplacementFirst"}},
 	} {
 		s := snapshot(newPool(3, 9, append(edits(expires(30*time.Minute)), c.pool...)...), append(ms(newMachine(0, joined, sick(10)), newMachine(1, joined), newMachine(2, joined)), c.machines...)...)
-		s.Pool.Spec.Repair = simulatedRepair("60%")
+		s.Pool.Spec.Repair = simulatedRepair("60%", anew)
 		s.Pool.Status.Repair = &v1alpha1.NodePoolRepairStatus{WatchedSince: metav1.NewTime(epoch)}
 		hasAgents(runs(0, "r1"), runs(1, "r1"), runs(2, "r1"), runs(3, "r1"))(&s)
 		if diff := cmp.Diff(c.want, replacing(Plan(s))); diff != "" {
 			t.Errorf("%s (-want +got):\n%s", what, diff)
 		}
+	}
+}
+
+// TestOneThatIsMendedIsOneOfThoseThatAreUnavailable: it is due as well, and stays for as long as its agent is at it.
+func TestOneThatIsMendedIsOneOfThoseThatAreUnavailable(t *testing.T) {
+	s := snapshot(newPool(3, 9, expires(30*time.Minute), maySurge("0"), mayMiss("1")), newMachine(0, joined, sick(10)), newMachine(1, joined), newMachine(2, joined))
+	s.Pool.Spec.Repair = simulatedRepair("60%", restarts)
+	s.Pool.Status.Repair = &v1alpha1.NodePoolRepairStatus{WatchedSince: metav1.NewTime(epoch)}
+	hasAgents(runs(0, "r1"), runs(1, "r1"), runs(2, "r1"))(&s)
+	if plan := Plan(s); len(plan.Of(Treat)) != 1 || len(plan.Of(Delete)) > 0 {
+		t.Errorf("it does %v, want machine 0 mended and no other one deleted", plan.Actions)
 	}
 }

@@ -29,11 +29,9 @@ const (
 // machines nobody asks to have repaired.
 type repair struct {
 	*fleet
-	// on says that the pool asks to have unhealthy machines replaced, and looks that there is anything to look at: that, or a machine that
+	// on says that the pool asks to have unhealthy machines repaired, and looks that there is anything to look at: that, or a machine that
 	// somebody else asks to have remediated, or that was begun to be.
 	on, looks bool
-	// after is for how long a machine has to be unhealthy, where the pool asks.
-	after time.Duration
 	// watched is since when what is seen counts, by the pool's status.
 	watched time.Time
 	// patients are the unhealthy machines, those that have been for longest first.
@@ -50,12 +48,11 @@ type repair struct {
 
 func newRepair(f *fleet) *repair {
 	r := &repair{fleet: f}
-	r.on = !f.deleting() && slices.Contains(f.Pool.Spec.Repair.Ladder, v1alpha1.RepairReplace)
+	r.on = !f.deleting() && len(f.Pool.Spec.Repair.Ladder) > 0
 	r.looks = r.on || !f.deleting() && (r.hasBegun() || slices.ContainsFunc(f.active, func(m *machine) bool { return Asked(m.Machine) }))
 	if !r.looks {
 		return r
 	}
-	r.after = time.Duration(ptr.Deref(f.Pool.Spec.Repair.Timeouts.ReplaceSeconds, int32(defaultReplaceAfter/time.Second))) * time.Second
 	r.most = mostUnhealthy(f.Pool, len(f.active))
 	for _, m := range f.active {
 		if p := f.examine(m); p != nil {
@@ -72,6 +69,12 @@ func newRepair(f *fleet) *repair {
 	}
 	slices.SortStableFunc(r.patients, func(a, b *patient) int { return a.since.Compare(b.since) })
 	r.goOn()
+	for _, p := range r.patients {
+		r.climb(p)
+	}
+	if r.current != nil && r.isOver() {
+		r.current = nil
+	}
 	return r
 }
 
@@ -173,7 +176,7 @@ func (r *repair) goOn() {
 	r.current = was.Current
 	for _, m := range r.active {
 		if string(m.UID) == was.Current.MachineUID {
-			if p := r.patient(m); p == nil || p.held() != "" || r.dueAt(p).IsZero() {
+			if p := r.patient(m); p == nil || p.held() != "" || !r.on && p.asked.IsZero() {
 				r.current = nil // It has recovered by itself, or somebody wants to look at it, or nobody asks any more.
 			}
 			return
@@ -181,6 +184,10 @@ func (r *repair) goOn() {
 		if m.ordinal >= ptr.Deref(was.Current.NextOrdinal, 0) {
 			r.made = append(r.made, m)
 		}
+	}
+	if byAgent(was.Current.Rung) {
+		r.current, r.made = nil, nil // Somebody deleted it, in whose place nothing has to come up for the next repair.
+		return
 	}
 	nothingMade := len(r.made) == 0 && len(r.active) >= r.want() && !r.isLeaving(was.Current.MachineUID)
 	switch {
@@ -220,27 +227,11 @@ func (r *repair) tried() int {
 	return int(r.current.Attempt)
 }
 
-// dueAt is when a machine will have been unhealthy for long enough, or will have been asked for; zero when nobody asks.
-func (r *repair) dueAt(p *patient) time.Time {
-	asked := p.asked.Add(requestPatience)
-	switch at := p.since.Add(r.after); {
-	case r.on && (p.asked.IsZero() || at.Before(asked)):
-		return at
-	case p.asked.IsZero():
-		return time.Time{}
-	default:
-		return asked
-	}
-}
+// isDue says that a machine has been unhealthy for long enough for what is next.
+func (r *repair) isDue(p *patient) bool { return p.rung != "" && !r.Now.Before(p.at) }
 
-// isDue says that the time has come.
-func (r *repair) isDue(p *patient) bool {
-	at := r.dueAt(p)
-	return !at.IsZero() && !r.Now.Before(at)
-}
-
-// proposeRepair replaces the machines that have been unhealthy for long enough, and those that others ask to have remediated. Where the
-// pool has too many it is for scale-down to take those that are not ready first.
+// proposeRepair takes the next rung of the ladder for the machines that have been unhealthy for long enough, and replaces those that others
+// ask to have remediated. Where the pool has too many it is for scale-down to take those that are not ready first.
 func proposeRepair(f *fleet) []Proposal {
 	if len(f.active) > f.want() {
 		return nil
@@ -250,8 +241,12 @@ func proposeRepair(f *fleet) []Proposal {
 		if !f.repair.isDue(p) {
 			continue
 		}
+		if byAgent(p.rung) {
+			proposals = append(proposals, p.treat())
+			continue
+		}
 		proposals = append(proposals, Proposal{Urgency: urgencyRepair, Disrupts: p.joined(), Action: Action{
-			Verb: Delete, Cause: Repair, Name: p.Name, UID: p.UID, Reason: p.why(),
+			Verb: Delete, Cause: Repair, Name: p.Name, UID: p.UID, Rung: p.rung, Reason: p.why(),
 		}})
 	}
 	return proposals
@@ -277,6 +272,8 @@ func repairWaits(l *ledger, p *Proposal) (string, string) {
 	switch {
 	case r.frozen != "":
 		return DeferredRepairFrozen, r.whyFrozen
+	case p.Verb == Treat:
+		return oneRepair(l, p)
 	case len(l.Problems) > 0:
 		return DeferredStalled, "no machine could be made in its place: " + l.Problems[0].Message
 	case l.Revision == "":
@@ -302,15 +299,18 @@ func oneRepair(l *ledger, p *Proposal) (string, string) {
 	r := l.repair
 	switch {
 	case l.repairs != "":
-		return DeferredRollout, l.repairs + " is replaced first"
+		return DeferredRollout, l.repairs + " is repaired first"
+	case p.Verb == Treat: // Nothing is to be made in its place.
 	case len(l.leaving) > 0:
 		return DeferredRollout, l.leaving[0].Name + " is being deleted"
 	case len(l.active) < l.want():
 		return DeferredRollout, counted(l.want()-len(l.active), "machine is", "machines are") + " lacking"
+	}
+	switch {
 	case r.current == nil || r.hasFailed() || r.continues(p):
 		return "", ""
 	case len(r.made) == 0: // The machine itself is there, and another one has been unhealthy for longer since.
-		return DeferredRollout, r.current.Machine + " is replaced first"
+		return DeferredRollout, r.current.Machine + " is repaired first"
 	default:
 		return DeferredRollout, fmt.Sprintf("%s, made in the place of %s, has to come up first", r.made[len(r.made)-1].Name, r.current.Machine)
 	}
@@ -334,8 +334,8 @@ func (r *repair) soonest() time.Duration {
 	}
 	for _, p := range r.patients {
 		after = sooner(after, watchEvery)
-		if at := r.dueAt(p); at.After(r.Now) {
-			after = sooner(after, at.Sub(r.Now))
+		if p.at.After(r.Now) {
+			after = sooner(after, p.at.Sub(r.Now))
 		}
 	}
 	return after
@@ -354,12 +354,14 @@ func (r *repair) whyUnhealthy(m *machine) string {
 		return text + "; it is left as it is, as it is annotated " + annotation
 	case r.frozen != "":
 		return text + "; it is not repaired, as " + r.whyFrozen
-	case r.isDue(p):
-		return text + "; it is to be replaced"
-	case r.dueAt(p).IsZero():
+	case p.rung == "" && !r.on:
 		return text + "; nobody asks to have it replaced (spec.repair)"
+	case p.rung == "":
+		return text + "; nothing more is done about it, as spec.repair.ladder has nothing that could help"
+	case r.isDue(p):
+		return text + "; " + rungWords[p.rung].due
 	default:
-		return text + "; it is replaced at " + r.dueAt(p).UTC().Format(time.RFC3339) + " unless it recovers"
+		return text + "; " + rungWords[p.rung].at + " at " + p.at.UTC().Format(time.RFC3339) + " unless it recovers"
 	}
 }
 
@@ -369,12 +371,15 @@ func (r *repair) next(actions []Action) *v1alpha1.MachineRepair {
 	if i < 0 {
 		return nil
 	}
-	a := actions[i]
+	a, attempt := actions[i], r.tried()+1
 	if r.current != nil && r.current.MachineUID == string(a.UID) {
-		return r.current
+		if r.current.Rung == a.Rung && (!byAgent(a.Rung) || r.Now.Before(r.current.StartedAt.Add(requestExpires))) {
+			return r.current
+		}
+		attempt = max(r.tried(), 1) // Further up for the same machine.
 	}
 	return &v1alpha1.MachineRepair{
-		Machine: a.Name, MachineUID: string(a.UID), Rung: v1alpha1.RepairReplace, StartedAt: seconds(r.Now), NextOrdinal: ptr.To(r.fleet.next),
-		Revision: r.Revision, Attempt: int32(r.tried() + 1), Message: v1alpha1.BoundMessage(cmp.Or(a.Reason, "it is unhealthy")), //nolint:gosec // at most maxAttempts
+		Machine: a.Name, MachineUID: string(a.UID), Rung: a.Rung, StartedAt: seconds(r.Now), NextOrdinal: ptr.To(r.fleet.next),
+		Revision: r.Revision, Attempt: int32(attempt), Message: v1alpha1.BoundMessage(cmp.Or(a.Reason, "it is unhealthy")), //nolint:gosec // at most maxAttempts
 	}
 }

@@ -20,22 +20,22 @@ const simulatedPatience = 3
 
 // editRepair is a user who has a pool's machines repaired, or not.
 func (w *world) editRepair() {
-	most := mostUnavailable[w.rng.IntN(len(mostUnavailable))]
+	most, ladder := mostUnavailable[w.rng.IntN(len(mostUnavailable))], ladders[w.step%len(ladders)]
 	on := w.rng.IntN(4) > 0
-	w.note("user: repairs %t, with up to %s unhealthy", on, most)
+	w.note("user: repairs %t by %v, with up to %s unhealthy", on, ladder, most)
 	w.writePool("", func(p *v1alpha1.NodePool) {
 		p.Generation++
 		p.Spec.Repair = v1alpha1.NodePoolRepair{}
 		if on {
-			p.Spec.Repair = simulatedRepair(most)
+			p.Spec.Repair = simulatedRepair(most, ladder...)
 		}
 	})
 }
 
-func simulatedRepair(most string) v1alpha1.NodePoolRepair {
+func simulatedRepair(most string, ladder ...v1alpha1.RepairRung) v1alpha1.NodePoolRepair {
 	return v1alpha1.NodePoolRepair{
-		Ladder: []v1alpha1.RepairRung{v1alpha1.RepairReplace}, MaxUnhealthy: ptr.To(intstr.Parse(most)),
-		Timeouts: v1alpha1.RepairTimeouts{ReplaceSeconds: ptr.To(int32(simulatedPatience))},
+		Ladder: ladder, MaxUnhealthy: ptr.To(intstr.Parse(most)),
+		Timeouts: v1alpha1.RepairTimeouts{RestartComponentSeconds: ptr.To(int32(1)), RebootSeconds: ptr.To(int32(1)), ReplaceSeconds: ptr.To(int32(simulatedPatience))},
 	}
 }
 
@@ -66,9 +66,8 @@ func (w *world) partition() {
 	}
 }
 
-// queueRepair is as package nodepool's: the status has the repair before the Machine is deleted, if that is as it was seen.
-func (m *manager) queueRepair(s Snapshot, a Action, result Result, base **v1alpha1.NodePool, want, handDeleted int, exclusive func() bool) {
-	repair := result.Repair
+// queueBegin is as package nodepool's: the status has a repair before anything is done.
+func (m *manager) queueBegin(repair *v1alpha1.MachineRepair, base **v1alpha1.NodePool) {
 	m.queue(true, func() bool {
 		was := ptr.Deref((*base).Status.Repair, v1alpha1.NodePoolRepairStatus{})
 		if equality.Semantic.DeepEqual(was.Current, repair) {
@@ -82,6 +81,11 @@ func (m *manager) queueRepair(s Snapshot, a Action, result Result, base **v1alph
 		m.wrotePool = (*base).ResourceVersion
 		return true
 	})
+}
+
+// queueRepair deletes the Machine, if that is as it was seen.
+func (m *manager) queueRepair(s Snapshot, a Action, result Result, base **v1alpha1.NodePool, want, handDeleted int, exclusive func() bool) {
+	m.queueBegin(result.Repair, base)
 	seen := machineIn(s, a.Name)
 	if answer := result.AnswerOf(a.Name); answer != nil {
 		m.queueAnswer(&seen, *answer)
@@ -96,6 +100,9 @@ func (m *manager) queueRepair(s Snapshot, a Action, result Result, base **v1alph
 		if asked {
 			m.asked++
 		}
+		if one := m.agents[a.Name]; one != nil && one.Spec.Repair != nil {
+			m.climbed++
+		}
 		m.deleteMachine(a, want-1, handDeleted, exclusive())
 		return true
 	})
@@ -103,7 +110,7 @@ func (m *manager) queueRepair(s Snapshot, a Action, result Result, base **v1alph
 
 // checkRepair holds a plan's repairs to the invariants that it can break by itself.
 func (m *manager) checkRepair(s Snapshot, result Result) {
-	repairs := 0
+	repairs := len(result.Of(Treat))
 	f := newFleet(s)
 	for _, a := range result.Of(Delete) {
 		if a.Cause != Repair {
@@ -125,8 +132,9 @@ func (m *manager) checkRepair(s Snapshot, result Result) {
 			m.fail("%s is replaced beside others: %d go, and %d of %d are there", a.Name, len(f.leaving), len(f.active), f.want())
 		}
 	}
+	m.checkTreatments(f, result)
 	if repairs > 1 {
-		m.fail("%d machines are replaced at once", repairs)
+		m.fail("%d machines are repaired at once", repairs)
 	}
 }
 

@@ -1,6 +1,7 @@
 package planner
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"time"
@@ -35,13 +36,13 @@ func repairStatus(r *repair, result Result) *v1alpha1.NodePoolRepairStatus {
 
 func (r *repair) unhealthyMachine(p *patient) v1alpha1.UnhealthyMachine {
 	one := v1alpha1.UnhealthyMachine{Name: p.Name, Since: seconds(p.since), Evidence: string(p.evidence), Message: v1alpha1.BoundMessage(p.says())}
-	if at := r.dueAt(p); r.frozen == "" && p.held() == "" && !at.IsZero() {
-		one.NextRung, one.NextAt = v1alpha1.RepairReplace, seconds(at)
+	if r.frozen == "" && p.held() == "" && p.rung != "" {
+		one.NextRung, one.NextAt = p.rung, seconds(p.at)
 	}
 	return one
 }
 
-// judgeRepair answers while a machine is replaced that was unhealthy.
+// judgeRepair answers while a machine is repaired.
 func judgeRepair(r *rollout, result Result, _ Outcome, _ tally) *verdict {
 	current := r.repair.current
 	if result.Repair != nil {
@@ -50,7 +51,7 @@ func judgeRepair(r *rollout, result Result, _ Outcome, _ tally) *verdict {
 	if current == nil {
 		return nil
 	}
-	message := fmt.Sprintf("Machine %s is replaced: %s", current.Machine, v1alpha1.Shorten(current.Message, maxComplaint))
+	message := fmt.Sprintf("Machine %s %s: %s", current.Machine, cmp.Or(rungWords[current.Rung].begun, "is repaired"), v1alpha1.Shorten(current.Message, maxComplaint))
 	switch waits := firstWaits(result); {
 	case r.repair.frozen != "":
 		return nil // The condition RepairFrozen says so.
@@ -65,7 +66,7 @@ func judgeRepair(r *rollout, result Result, _ Outcome, _ tally) *verdict {
 // firstWaits is what a repair waits for.
 func firstWaits(result Result) string {
 	for _, d := range result.Deferred {
-		if d.Verb == Delete && !slices.Contains(passing, d.Reason) {
+		if (d.Verb == Delete || d.Verb == Treat) && !slices.Contains(passing, d.Reason) {
 			return fmt.Sprintf("%s: %s", counted(d.Count, "waits", "wait"), d.Message)
 		}
 	}

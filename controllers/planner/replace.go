@@ -137,6 +137,11 @@ func (r *replacement) mayGo() int {
 	return maxUnavailable(r.Pool) - max(len(r.going), len(r.pending)-min(r.spare, 0))
 }
 
+// isDue says that a machine is to be replaced.
+func (r *replacement) isDue(name string) bool {
+	return slices.ContainsFunc(r.due, func(m *machine) bool { return m.Name == name })
+}
+
 // goesFirst says that a proposal has a node go before another is made.
 func (r *replacement) goesFirst(p *Proposal) bool {
 	return p.Verb == Delete && p.replaces() && p.Disrupts && r.surge == 0

@@ -14,8 +14,8 @@ const retryTaken = 30 * time.Second
 
 // Outcome is what became of a Result. The zero Outcome is that of a plan that was not applied.
 type Outcome struct {
-	// Created, Deleted and Updated are the actions that succeeded.
-	Created, Deleted, Updated []Action
+	// Created, Deleted, Updated and Treated are the actions that succeeded.
+	Created, Deleted, Updated, Treated []Action
 	// Failures are the Creates that the API server refused, in the order of the actions.
 	Failures []Failure
 	// Drains are the nodes that are drained before they are changed, and are not empty yet.
@@ -147,6 +147,7 @@ func events(s Snapshot, result Result, outcome Outcome, status v1alpha1.NodePool
 	list = append(list, machineEvents(outcome.Deleted, v1alpha1.ReasonMachineDeleted, "Delete", "Deleted")...)
 	list = append(list, machineEvents(outcome.Updated, v1alpha1.ReasonMachineUpdated, "Update", "Changed")...)
 	list = append(list, forcedEvents(outcome)...)
+	list = append(list, treatmentEvents(outcome.Treated)...)
 	if len(result.Taken) > 0 && (result.Reserve != nil || result.FinishReservation) {
 		list = append(list, Event{Type: corev1.EventTypeWarning, Reason: v1alpha1.ReasonNodeNameTaken, Action: "Create", OfStatus: true, Note: takenMessage(result.Taken)})
 	}

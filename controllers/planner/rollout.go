@@ -242,11 +242,11 @@ func (r *rollout) state(m *machine) string {
 	return r.states[m.Name]
 }
 
-// between compares what two revisions say. What is no part of one is the same for both: the facts of the cluster, and the agent where
-// the one to come names none.
+// between compares what two revisions say. What is no part of one is the same for both: the facts of the cluster, a request for a repair,
+// and the agent where the one to come names none.
 func between(from, to *v1alpha1.NodeAgentSpec) []disruption.Change {
 	next := *to
-	next.Cluster, next.Revision = from.Cluster, from.Revision
+	next.Cluster, next.Revision, next.Repair = from.Cluster, from.Revision, from.Repair
 	if next.Agent == nil {
 		next.Agent = from.Agent
 	}

@@ -46,7 +46,7 @@ func TestSimulation(t *testing.T) {
 			"plans": total.plans, "writes": total.writes, "crashes": total.crashes, "edits": total.edits,
 			"deaths": total.deaths, "lost statuses": total.lost, "double leaders": total.doubles, "conflicts": total.conflicts, "replays": total.replays,
 			"updates": total.updates, "commits": total.commits, "rollbacks": total.rollbacks, "silences": total.silences, "confirmed plans": total.confirms, "drains": total.drains, "agents changed": total.agentChanges, "agents given up": total.agentsGivenUp, "nodes changed beside others": total.together, "rollouts that did not get on": total.overdue, "machines replaced": total.replaced,
-			"plans about other machines than were read": total.others, "repairs": total.repairs, "repairs that others ask for": total.asked, "answers to these": total.answers, "partitions": total.partitions, "machines expired": total.expired, "machines refreshed": total.refreshed,
+			"plans about other machines than were read": total.others, "repairs": total.repairs, "repairs that others ask for": total.asked, "answers to these": total.answers, "rungs that agents take": total.treated, "replacements after such": total.climbed, "rungs begun that no agent was asked for": total.dropped, "partitions": total.partitions, "machines expired": total.expired, "machines refreshed": total.refreshed,
 		} {
 			if n == 0 {
 				t.Errorf("the simulation never had any %s: it tests nothing of the kind", what)
@@ -56,7 +56,7 @@ func TestSimulation(t *testing.T) {
 }
 
 // tallies are what the simulation went through.
-type tallies struct{ expired, refreshed, agentChanges, agentsGivenUp, plans, writes, crashes, stale, edits, deaths, doubles, conflicts, replays, taken, machines, crippled, lost, repairs, asked, answers, partitions, updates, commits, rollbacks, silences, confirms, drains, together, overdue, others, replaced int }
+type tallies struct{ expired, refreshed, agentChanges, agentsGivenUp, plans, writes, crashes, stale, edits, deaths, doubles, conflicts, replays, taken, machines, crippled, lost, repairs, asked, answers, partitions, updates, commits, rollbacks, silences, confirms, drains, together, overdue, others, replaced, treated, climbed, dropped int }
 
 func (t *tallies) add(o tallies) {
 	t.plans += o.plans
@@ -75,6 +75,9 @@ func (t *tallies) add(o tallies) {
 	t.repairs += o.repairs
 	t.asked += o.asked
 	t.answers += o.answers
+	t.treated += o.treated
+	t.climbed += o.climbed
+	t.dropped += o.dropped
 	t.partitions += o.partitions
 	t.updates += o.updates
 	t.commits += o.commits
@@ -93,8 +96,8 @@ func (t *tallies) add(o tallies) {
 }
 
 func (t tallies) String() string {
-	return fmt.Sprintf("%d plans, %d writes, %d machines; faults: %d crashes, %d stale reads, %d conflicts, %d double leaders, %d replays, %d deaths, %d names taken, %d machines crippled by double leaders, %d statuses lost or set back, %d silent, %d partitions; %d machines replaced by repair (%d others asked for), %d nodes changed, %d of them beside others, %d commits, %d went back, %d agents changed and %d given up, %d drains, %d machines replaced by others, %d expired, %d refreshed; %d edits by users",
-		t.plans, t.writes, t.machines, t.crashes, t.stale, t.conflicts, t.doubles, t.replays, t.deaths, t.taken, t.crippled, t.lost, t.silences, t.partitions, t.repairs, t.asked, t.updates, t.together, t.commits, t.rollbacks, t.agentChanges, t.agentsGivenUp, t.drains, t.replaced, t.expired, t.refreshed, t.edits)
+	return fmt.Sprintf("%d plans, %d writes, %d machines; faults: %d crashes, %d stale reads, %d conflicts, %d double leaders, %d replays, %d deaths, %d names taken, %d machines crippled by double leaders, %d statuses lost or set back, %d silent, %d partitions; %d rungs taken by agents, %d begun that none was asked for, %d machines replaced by repair (%d after rungs, %d that others asked for), %d nodes changed, %d of them beside others, %d commits, %d went back, %d agents changed and %d given up, %d drains, %d machines replaced by others, %d expired, %d refreshed; %d edits by users",
+		t.plans, t.writes, t.machines, t.crashes, t.stale, t.conflicts, t.doubles, t.replays, t.deaths, t.taken, t.crippled, t.lost, t.silences, t.partitions, t.treated, t.dropped, t.repairs, t.climbed, t.asked, t.updates, t.together, t.commits, t.rollbacks, t.agentChanges, t.agentsGivenUp, t.drains, t.replaced, t.expired, t.refreshed, t.edits)
 }
 
 // run goes that many random steps, then heals the world and waits for it to settle.
@@ -121,7 +124,7 @@ func (w *world) run(steps int) error {
 }
 
 func (w *world) randomStep() {
-	switch n := w.rng.IntN(100); {
+	switch n := w.illness(w.rng.IntN(100)); {
 	case n < 55:
 		w.managers[w.rng.IntN(len(w.managers))].act()
 	case n < 70:
@@ -163,7 +166,7 @@ func newWorld(seed uint64) *world {
 	w.pool.Status.NextOrdinal = nil
 	w.pool.Finalizers = []string{"ours"}
 	w.pool.ResourceVersion = "1"
-	w.pool.Spec.Repair = simulatedRepair("60%")
+	w.pool.Spec.Repair = simulatedRepair("60%", ladders[seed%uint64(len(ladders))]...)
 	w.managers = []*manager{newManager(w)}
 	return w
 }

@@ -46,6 +46,11 @@ type patient struct {
 	since time.Time
 	// asked is since when it counts that somebody asks to have it remediated; zero for nobody.
 	asked time.Time
+	// rung is what is done about it next, and at when; empty for nothing.
+	rung v1alpha1.RepairRung
+	at   time.Time
+	// passed are the rungs before it that cannot be taken.
+	passed []string
 }
 
 // examine finds out whether a machine is unhealthy, or somebody says so; nil when neither is.
@@ -60,6 +65,10 @@ func (f *fleet) examine(m *machine) *patient {
 	return p
 }
 
+func newPatient(m *machine, by evidence, since time.Time) *patient {
+	return &patient{machine: m, evidence: by, since: since}
+}
+
 // diagnose finds out whether a machine is unhealthy; nil when it is not, or when nobody can tell. A machine that is on its way to
 // something, and says so, is not.
 func (f *fleet) diagnose(m *machine) *patient {
@@ -68,21 +77,21 @@ func (f *fleet) diagnose(m *machine) *patient {
 	node := meta.FindStatusCondition(m.Status.Conditions, clusterv1.MachineNodeReadyCondition)
 	switch {
 	case InfrastructureDeleted(m.Status.Conditions):
-		return &patient{machine: m, evidence: evidenceGone, since: infra.LastTransitionTime.Time}
+		return newPatient(m, evidenceGone, infra.LastTransitionTime.Time)
 	case agent == nil || agent.Status == metav1.ConditionTrue || slices.Contains(notTheMachines, agent.Reason):
 		return nil
 	case !m.worked():
 		return f.neverJoined(m, agent)
-	case infra != nil && infra.Status == metav1.ConditionFalse && infra.Reason == v1alpha1.ReasonStopped:
-		return &patient{machine: m, evidence: evidenceUnwell, since: infra.LastTransitionTime.Time}
+	case m.isOff():
+		return newPatient(m, evidenceUnwell, infra.LastTransitionTime.Time)
 	case node != nil && node.Reason == clusterv1.MachineNodeReadyUnknownReason:
-		return &patient{machine: m, evidence: evidenceSilent, since: later(agent.LastTransitionTime.Time, node.LastTransitionTime.Time)}
+		return newPatient(m, evidenceSilent, later(agent.LastTransitionTime.Time, node.LastTransitionTime.Time))
 	case agent.Reason == v1alpha1.ReasonNotReported && (node == nil || node.Status != metav1.ConditionFalse):
 		return nil // The agent alone is silent. The kubelet is not, and runs its pods, or it is us who hear nothing.
-	case m.agent == nil || !m.settled():
+	case m.agent == nil || !m.settled() && !m.beingTreated():
 		return nil // It is being changed, and goes back by itself where that does not work.
 	default:
-		return &patient{machine: m, evidence: evidenceUnwell, since: agent.LastTransitionTime.Time}
+		return newPatient(m, evidenceUnwell, agent.LastTransitionTime.Time)
 	}
 }
 
@@ -110,7 +119,7 @@ func (f *fleet) neverJoined(m *machine, agent *metav1.Condition) *patient {
 	if m.lacks() != nil || f.Now.Before(deadline) {
 		return nil
 	}
-	return &patient{machine: m, evidence: evidenceNotJoined, since: later(agent.LastTransitionTime.Time, deadline)}
+	return newPatient(m, evidenceNotJoined, later(agent.LastTransitionTime.Time, deadline))
 }
 
 // lacks is that there is nothing for the machine to run on; nil where that is not so.
@@ -124,6 +133,12 @@ func (m *machine) lacks() *metav1.Condition {
 
 // worked says that the machine was a node on which something has proved itself.
 func (m *machine) worked() bool { return m.joined() && !m.unproven() }
+
+// isOff says that the provider has the machine as off.
+func (m *machine) isOff() bool {
+	infra := meta.FindStatusCondition(m.Status.Conditions, clusterv1.MachineInfrastructureReadyCondition)
+	return infra != nil && infra.Status == metav1.ConditionFalse && infra.Reason == v1alpha1.ReasonStopped
+}
 
 // isHeard says that the kubelet of its Node renews its Lease, well or not.
 func (m *machine) isHeard() bool {
@@ -161,7 +176,7 @@ func (m *machine) held() string {
 }
 
 func (p *patient) why() string {
-	return fmt.Sprintf("it is unhealthy since %s: %s", p.since.UTC().Format(time.RFC3339), p.says())
+	return fmt.Sprintf("it is unhealthy since %s: %s%s", p.since.UTC().Format(time.RFC3339), p.says(), p.passedOver())
 }
 
 func later(a, b time.Time) time.Time {

@@ -118,6 +118,9 @@ func (l *ledger) begin(p *Proposal) {
 	if p.replaces() && (p.Disrupts || p.Verb == Create) || p.Cause == Repair {
 		l.replaced[p.Verb]++
 	}
+	if p.Verb == Treat && l.replacement.isDue(p.Name) { // It stays for now, and nobody is to go in its stead.
+		l.replaced[Delete]++
+	}
 }
 
 // stillUpdating are the machines whose change is not over.

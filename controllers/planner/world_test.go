@@ -64,6 +64,7 @@ type world struct {
 	handDeleted int
 	progress    time.Time // when a rollout got on last; lostAt is when a status was lost, with what it knew of that
 	lostAt      time.Time
+	lingers     int // for how many steps more nothing else happens than that a machine is ill
 	log         []string
 	broken      error
 }
@@ -214,6 +215,9 @@ func (w *world) machineDies() {
 		w.silent[m.Name] = true
 	}
 	w.falls(m, w.silent[m.Name])
+	if !w.silent[m.Name] && w.rng.IntN(2) == 0 {
+		w.lingers = 40
+	}
 }
 
 // losesStatus has somebody remove the pool's status, or its next ordinal and reservation alone, or put an old one back.
