@@ -29,6 +29,7 @@ import (
 	"github.com/drover-dev/drover/agent/membership"
 	"github.com/drover-dev/drover/agent/network"
 	"github.com/drover-dev/drover/agent/proxyrules"
+	"github.com/drover-dev/drover/agent/repair"
 	"github.com/drover-dev/drover/agent/report"
 	"github.com/drover-dev/drover/agent/selfupdate"
 	"github.com/drover-dev/drover/agent/status"
@@ -91,6 +92,7 @@ type Agent struct {
 	members      *membership.Membership
 	paths        component.Paths
 	updater      *selfupdate.Updater
+	repair       *repair.Keeper
 	reported     atomic.Bool // this agent has written to the API server
 
 	started    time.Time // when this agent was
@@ -186,6 +188,7 @@ func load(opts Options) (*Agent, error) {
 	if a.updater.Programs.OnTrial() != "" {
 		a.installer.Hold() // until it has proved itself
 	}
+	a.repair = a.newRepairKeeper()
 	a.reporter.Written = func(int) { a.reported.Store(true) }
 	a.drift = a.newDriftKeeper()
 	return a, nil
@@ -221,6 +224,7 @@ func (a *Agent) Run(ctx context.Context) error {
 		"proxy":     a.keepProxyRules,
 		"network":   func(ctx context.Context) error { a.network.Run(ctx); return nil },
 		"update":    a.updater.Run,
+		"repair":    func(ctx context.Context) error { a.repair.Run(ctx); return nil },
 		"drift":     func(ctx context.Context) error { a.drift.Run(ctx); return nil },
 	} {
 		parts.Go(func() {

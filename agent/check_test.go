@@ -97,7 +97,7 @@ func machine(t *testing.T) (*Agent, *generation.Generation) {
 	a.installer = &generation.Installer{NewWork: a.newWork, Judge: a.judgeNode, Hindered: a.hinder, Changed: func() {}}
 	begunWith(t, a, g)
 	a.begun.Store(&work{agent: a})
-	a.monitor, a.updater = health.New(processes, logr.Discard()), a.newUpdater()
+	a.monitor, a.updater, a.repair = health.New(processes, logr.Discard()), a.newUpdater(), a.newRepairKeeper()
 	a.drift = a.newDriftKeeper()
 	return a, g
 }

@@ -199,6 +199,7 @@ func (a *Agent) watchNodeAgent(ctx context.Context, agents cache.ListerWatcher) 
 		a.reporter.Saw(agent)
 		a.installer.Want(agent)
 		a.updater.Want(agent.Spec.Agent)
+		a.repair.Want(agent.Spec.Repair)
 	}
 	_, informer := cache.NewInformerWithOptions(cache.InformerOptions{
 		ListerWatcher: agents, ObjectType: &v1alpha1.NodeAgent{}, Transform: withoutManagedFields,

@@ -35,7 +35,7 @@ func (s *sightings) do(what func(*sightings)) {
 // observe collects what the status is made from.
 func (a *Agent) observe(probed []metav1.Condition, now time.Time) status.Observed {
 	o := status.Observed{
-		Now: now, AgentVersion: a.opts.Version, Agent: a.updater.Status(), Probed: probed, Steps: a.timeline.List(),
+		Now: now, AgentVersion: a.opts.Version, Agent: a.updater.Status(), Repair: a.repair.Answer(), Probed: probed, Steps: a.timeline.List(),
 		Components:  append(a.supervise.Status(), a.network.Status()),
 		Obstacle:    a.installer.Obstacle(),
 		Findings:    slices.Concat(a.observed().Findings(), a.network.Findings(), a.proxy.Findings(), a.drift.Findings(), a.serverFindings(), a.updater.Findings()),

@@ -29,10 +29,10 @@ type Generation struct {
 }
 
 // First is the bootstrap document's. The agent's own version is no part of a generation: what became of that is not to be
-// rolled back with this, nor the other way round.
+// rolled back with this, nor the other way round. Nor is a repair that is asked for.
 func First(b *node.Bootstrap) *Generation {
 	g := &Generation{Bootstrap: *b}
-	g.Token, g.Spec.Agent = "", nil
+	g.Token, g.Spec.Agent, g.Spec.Repair = "", nil, nil
 	return g
 }
 
@@ -40,7 +40,7 @@ func First(b *node.Bootstrap) *Generation {
 func (g *Generation) Next(agent *v1alpha1.NodeAgent) *Generation {
 	n := *g
 	n.Spec, n.ObservedGeneration, n.NodeAgentUID = *agent.Spec.DeepCopy(), agent.Generation, agent.UID
-	n.Spec.Agent = nil
+	n.Spec.Agent, n.Spec.Repair = nil, nil
 	n.MachineUID = cmp.Or(g.MachineUID, agent.Labels[v1alpha1.MachineUIDLabel])
 	return &n
 }

@@ -124,6 +124,13 @@ func (i *Installer) Claim(force bool) bool {
 	return true
 }
 
+// Changing says that a generation is activated, or may yet be rolled back. What ends, or is started anew, meanwhile would count against it.
+func (i *Installer) Changing() bool {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	return i.activating || i.state.retreat()
+}
+
 // Hold is a Claim that goes on from before Run, whatever the last agent had begun.
 func (i *Installer) Hold() {
 	i.mu.Lock()

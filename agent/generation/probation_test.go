@@ -275,6 +275,9 @@ func TestNothingElseIsActivatedWhileTheAgentIsChanged(t *testing.T) {
 			if got := r.Claim(true); got != forced {
 				t.Errorf("%s: it may be by force: %t, want %t", when, got, forced)
 			}
+			if got := r.Changing(); got == forced {
+				t.Errorf("%s: something is changed that a repair would disturb: %t", when, got)
+			}
 			r.Release()
 		}
 		claims("with nothing under way", true, true)

@@ -20,6 +20,8 @@ type Observed struct {
 	AgentVersion string
 	// Agent is where the agent's program is from, nil for what the machine was set up with.
 	Agent *v1alpha1.AgentProgram
+	// Repair is what became of the request to repair the machine that was made last, nil for none.
+	Repair *v1alpha1.RepairAnswer
 	// Generation is that of the NodeAgent that is wanted. Revision is that of the state that is installed or, on a new machine,
 	// being installed, and Proxy is what keeps Services there.
 	Generation int64
@@ -60,7 +62,7 @@ type Certificate struct {
 // Report is a status that follows another one. It keeps the transition time of a condition whose status is what it was.
 func Report(last v1alpha1.NodeAgentStatus, o Observed) v1alpha1.NodeAgentStatus {
 	s := last
-	s.ObservedGeneration, s.AgentVersion, s.Agent = o.Generation, o.AgentVersion, o.Agent
+	s.ObservedGeneration, s.AgentVersion, s.Agent, s.Repair = o.Generation, o.AgentVersion, o.Agent, o.Repair
 	s.Phase, s.CurrentRevision, s.PreviousRevision, s.ClusterHash = o.Phase, o.Revision, previous(&o), o.ClusterHash
 	s.FailedRevision = failed(&o.Progress)
 	s.Components = components(o.Components, o.Proxy)
