@@ -28,6 +28,9 @@ func (w *world) agentStep(b *box) {
 	b.hears(agent)
 	goesOn := w.next(b, agent, &status)
 	status.FailedRevision, status.Agent = b.failed, b.programOf()
+	if !goesOn {
+		w.treat(b, agent, &status)
+	}
 	edit(w.api, agents, b.name, func(a *v1alpha1.NodeAgent) { a.Status = status })
 	w.refresh(b)
 	if goesOn {

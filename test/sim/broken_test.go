@@ -188,6 +188,21 @@ var broken = []struct {
 			m.CreationTimestamp.Time = m.CreationTimestamp.Add(-4 * time.Hour)
 		}
 	}), []*invariant{noSecondMachine}},
+	{"forgets what it asked agents for", sees(func(o client.Object) {
+		switch o := o.(type) {
+		case *v1alpha1.NodePool:
+			if o.Status.Repair != nil {
+				o.Status.Repair.Current = nil
+			}
+		case *v1alpha1.NodeAgent:
+			o.Spec.Repair = nil
+		}
+	}), []*invariant{rungsInOrder}},
+	{"skips the first rung", sees(func(o client.Object) {
+		if pool, is := o.(*v1alpha1.NodePool); is {
+			pool.Spec.Repair.Ladder = slices.DeleteFunc(pool.Spec.Repair.Ladder, func(rung v1alpha1.RepairRung) bool { return rung == v1alpha1.RepairRestartComponent })
+		}
+	}), []*invariant{rungsInOrder}},
 	{"says that no machine is ready", func(_ *world, cached client.Client, live client.Reader, drainer nodepool.Drainer) (client.Client, client.Reader, nodepool.Drainer) {
 		return saysNoneReady{cached}, live, drainer
 	}, []*invariant{statusSaysSo}},

@@ -49,6 +49,8 @@ type box struct {
 	drained bool
 	// overdue is how often in a row a manager has drained it whose time for that had long been over.
 	overdue int
+	// treated is the request to repair it that its agent has looked at last.
+	treated time.Time
 	// busy says that its agent is on its way to something. throws counts what was decided about it by chance.
 	busy   bool
 	throws int

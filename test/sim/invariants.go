@@ -25,6 +25,7 @@ var invariants = []*invariant{
 	repairedWhenUnhealthy,
 	noneRepairedInAPartition,
 	oneRepairAtATime,
+	rungsInOrder,
 	// Once all faults are over, in this order.
 	expiredAreGone,
 	becomesItsSpec,

@@ -21,26 +21,38 @@ type howRepairs struct {
 	// most is for how many unhealthy machines any is replaced, after that many seconds; empty for none ever.
 	most  string
 	after int32
+	// ladder are the rungs.
+	ladder []v1alpha1.RepairRung
+}
+
+// ladders are those that users think of; the first of the repairs come with the first of them.
+var ladders = [][]v1alpha1.RepairRung{
+	{v1alpha1.RepairReplace}, {v1alpha1.RepairRestartComponent, v1alpha1.RepairReplace},
+	{v1alpha1.RepairRestartComponent, v1alpha1.RepairReboot, v1alpha1.RepairReplace}, {v1alpha1.RepairRestartComponent, v1alpha1.RepairReboot},
 }
 
 // repairs are those that users think of.
 var repairs = []howRepairs{{}, {most: "40%", after: 120}, {most: "1", after: 180}, {most: "100%", after: 120}, {most: "60%", after: 400}}
 
-func repairOf(number int) howRepairs { return repairs[number%len(repairs)] }
+func repairOf(number int) howRepairs {
+	h := repairs[number%len(repairs)]
+	h.ladder = ladders[number/len(repairs)%len(ladders)]
+	return h
+}
 
 func (h howRepairs) String() string {
 	if h.most == "" {
 		return "not at all"
 	}
-	return fmt.Sprintf("after %d seconds, with %s unhealthy at most", h.after, h.most)
+	return fmt.Sprintf("by %v after %d seconds, with %s unhealthy at most", h.ladder, h.after, h.most)
 }
 
 func (h howRepairs) write(p *v1alpha1.NodePool) {
 	p.Spec.Repair = v1alpha1.NodePoolRepair{}
 	if h.most != "" {
 		p.Spec.Repair = v1alpha1.NodePoolRepair{
-			Ladder: []v1alpha1.RepairRung{v1alpha1.RepairReplace}, MaxUnhealthy: ptr.To(intstr.Parse(h.most)),
-			Timeouts: v1alpha1.RepairTimeouts{ReplaceSeconds: &h.after},
+			Ladder: h.ladder, MaxUnhealthy: ptr.To(intstr.Parse(h.most)),
+			Timeouts: v1alpha1.RepairTimeouts{RestartComponentSeconds: ptr.To(int32(30)), RebootSeconds: ptr.To(int32(60)), ReplaceSeconds: &h.after},
 		}
 	}
 }

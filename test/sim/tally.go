@@ -16,8 +16,8 @@ type Tally struct {
 	// somebody else was faster than, and StaleReads the lists that a cache gave which was behind.
 	Plans, Writes, Conflicts, StaleReads int
 	// Machines are those that were made, Changes those told to run another revision, Together those whose change began or went on beside
-	// that of others, Rollbacks those that went back, Repairs those replaced as they were unhealthy.
-	Machines, Changes, Together, Rollbacks, Repairs int
+	// that of others, Rollbacks those that went back, Repairs those replaced as they were unhealthy, Rungs what agents did for that.
+	Machines, Changes, Together, Rollbacks, Repairs, Rungs int
 	// Agents are those whose agent became another version, AgentsGivenUp those whose agent did not.
 	Agents, AgentsGivenUp int
 	// TakenBack are those that were given back what worked, as another went back.
@@ -71,6 +71,7 @@ func (t *Tally) Add(o Tally) {
 	t.TakenBack += o.TakenBack
 	t.Agents += o.Agents
 	t.AgentsGivenUp += o.AgentsGivenUp
+	t.Rungs += o.Rungs
 	t.Replaced += o.Replaced
 	t.Expired += o.Expired
 	t.Faults += o.Faults
@@ -92,8 +93,8 @@ func (t *Tally) Add(o Tally) {
 
 func (t Tally) String() string {
 	var text strings.Builder
-	fmt.Fprintf(&text, "%d pool-days: %d plans, %d writes, %d faults (each day %d or more), %d edits (each day %d or more); %d machines made, %d changed in place, %d times beside others, %d with pods that could not go, %d rolled back, %d taken back from, %d that changed their agent and %d that gave it up, %d rollouts that did not get on, %d replaced by repair, %d by others, %d for their age; %d lists from a cache that was behind, "+
-		"%d conflicts; %d times found to be what the spec says", t.Days, t.Plans, t.Writes, t.Faults, t.LeastFaults, t.Edits, t.LeastEdits, t.Machines, t.Changes, t.Together, t.Forced, t.Rollbacks, t.TakenBack, t.Agents, t.AgentsGivenUp, t.Overdue, t.Repairs, t.Replaced, t.Expired, t.StaleReads, t.Conflicts, t.Quiets)
+	fmt.Fprintf(&text, "%d pool-days: %d plans, %d writes, %d faults (each day %d or more), %d edits (each day %d or more); %d machines made, %d changed in place, %d times beside others, %d with pods that could not go, %d rolled back, %d taken back from, %d that changed their agent and %d that gave it up, %d rollouts that did not get on, %d rungs taken by agents and %d machines replaced by repair, %d by others, %d for their age; %d lists from a cache that was behind, "+
+		"%d conflicts; %d times found to be what the spec says", t.Days, t.Plans, t.Writes, t.Faults, t.LeastFaults, t.Edits, t.LeastEdits, t.Machines, t.Changes, t.Together, t.Forced, t.Rollbacks, t.TakenBack, t.Agents, t.AgentsGivenUp, t.Overdue, t.Rungs, t.Repairs, t.Replaced, t.Expired, t.StaleReads, t.Conflicts, t.Quiets)
 	return text.String()
 }
 
