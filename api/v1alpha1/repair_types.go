@@ -6,6 +6,7 @@ import (
 )
 
 // NodePoolRepair is what becomes of machines of a pool that are unhealthy and do not recover by themselves.
+// +kubebuilder:validation:XValidation:rule="!has(self.ladder) || self.ladder.all(rung, rung == 'Replace') || !has(self.timeouts) || !has(self.timeouts.replaceSeconds) || self.timeouts.replaceSeconds >= 120",message="replaceSeconds is 120 or more where other rungs come before: a machine that has rebooted would be replaced while it comes up",fieldPath=".timeouts.replaceSeconds"
 type NodePoolRepair struct {
 	// ladder is what is done about a machine that is unhealthy, one rung after the other until it is well, each at most once:
 	// RestartComponent has its agent restart the node's software, while its containers go on. Reboot has its agent reboot the machine.
@@ -62,16 +63,16 @@ type RepairTimeouts struct {
 	RestartComponentSeconds *int32 `json:"restartComponentSeconds,omitempty"`
 
 	// rebootSeconds is for how long before it is rebooted. Where components were restarted before, that is the time which these have
-	// to come up. From one minute to a day. Default: 300.
+	// to come up: one that an agent had given up it calls well when that has run for a minute. From two minutes to a day. Default: 300.
 	// +optional
 	// +default=300
-	// +kubebuilder:validation:Minimum=60
+	// +kubebuilder:validation:Minimum=120
 	// +kubebuilder:validation:Maximum=86400
 	RebootSeconds *int32 `json:"rebootSeconds,omitempty"`
 
 	// replaceSeconds is for how long before it is replaced. Where it was rebooted before, that is the time which it has for that. A
 	// machine that has not joined is unhealthy from when nodeStartupTimeoutSeconds are over. That a kubelet is silent Kubernetes says 40
-	// seconds after it renewed its Lease last, as a rule, and only from then on this counts. From a minute to a day. Default: 600.
+	// seconds after it renewed its Lease last, as a rule, and only from then on this counts. From a minute to a day, from two minutes where another rung comes before. Default: 600.
 	// +optional
 	// +default=600
 	// +kubebuilder:validation:Minimum=60
@@ -176,8 +177,8 @@ type MachineRepair struct {
 	// +kubebuilder:validation:MaxLength=63
 	Revision string `json:"revision,omitempty"`
 
-	// attempt counts the machines in a row whose repair did not help, whatever rungs were taken for each. After the third none is begun until the template is another
-	// one, or a machine comes up that was made since.
+	// attempt counts the machines in a row whose repair did not help, whatever rungs were taken for each. After the third none is begun
+	// until the template is another one, or a machine comes up that was made since.
 	// +required
 	// +kubebuilder:validation:Minimum=1
 	Attempt int32 `json:"attempt,omitempty"`

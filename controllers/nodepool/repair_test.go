@@ -52,6 +52,9 @@ func TestRepairsThatTheAPIServerTakes(t *testing.T) {
 		"no percent":            {most("0%"), "with none, no machine would be repaired"},
 		"more than all":         {most("101%"), "with none, no machine would be repaired"},
 		"less than a minute":    {after(59), "replaceSeconds"},
+		"two after another":     {v1alpha1.NodePoolRepair{Ladder: []v1alpha1.RepairRung{v1alpha1.RepairReboot, v1alpha1.RepairReplace}, Timeouts: after(120).Timeouts}, ""},
+		"less than two then":    {v1alpha1.NodePoolRepair{Ladder: []v1alpha1.RepairRung{v1alpha1.RepairReboot, v1alpha1.RepairReplace}, Timeouts: after(119).Timeouts}, "a machine that has rebooted would be replaced while it comes up"},
+		"a reboot at once":      {v1alpha1.NodePoolRepair{Timeouts: v1alpha1.RepairTimeouts{RebootSeconds: ptr.To[int32](119)}}, "rebootSeconds"},
 		"two days":              {after(172800), "replaceSeconds"},
 	} {
 		t.Run(name, func(t *testing.T) {

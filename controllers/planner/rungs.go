@@ -121,11 +121,16 @@ func (p *patient) hears() bool {
 	case !p.worked() || p.agent == nil || p.silent() || p.isOff():
 		return false
 	case p.evidence == evidenceSilent:
-		node := meta.FindStatusCondition(p.Status.Conditions, clusterv1.MachineNodeReadyCondition)
-		return node != nil && p.agent.Status.HeartbeatTime.After(node.LastTransitionTime.Time)
+		return p.speaks()
 	default:
 		return p.evidence == evidenceUnwell
 	}
+}
+
+// speaks says that the machine's agent has spoken since the kubelet fell silent.
+func (m *machine) speaks() bool {
+	node := meta.FindStatusCondition(m.Status.Conditions, clusterv1.MachineNodeReadyCondition)
+	return node != nil && m.agent != nil && m.agent.Status.HeartbeatTime.After(node.LastTransitionTime.Time)
 }
 
 // passedOver says which rungs nobody would hear of, as the end of a sentence. That nothing can be asked for on a machine that never was a

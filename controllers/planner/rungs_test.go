@@ -61,6 +61,9 @@ func answered(a *v1alpha1.NodeAgent) {
 // lapsed is a machine whose kubelet is silent since a minute, by what its agent said before.
 func lapsed(minute int) func(*clusterv1.Machine) { return since(minute, agentIll, nodeLapsed) }
 
+// isAlone leaves machine 1 of three.
+func isAlone(s *Snapshot) { s.Machines = s.Machines[1:2] }
+
 // TestTheLadder takes machine 1 of three through its rungs. It is an hour after the epoch.
 func TestTheLadder(t *testing.T) {
 	type of = map[int64][]func(*clusterv1.Machine)
@@ -107,6 +110,8 @@ func TestTheLadder(t *testing.T) {
 		"silent, as its agent is":       {reason: "nobody would hear", pool: edits(all), machines: of{1: {dead(55)}}, next: "Replace at 65"},
 		"silent, and for long":          {reason: "it has had its time", pool: edits(all), machines: of{1: {dead(50)}}, does: "Replace", next: "Replace at 60", current: "Replace since 60"},
 		"silent, and its agent is not":  {reason: "it can help", pool: edits(all), machines: of{1: {lapsed(50)}}, agent: that(heard(51)), does: "RestartComponent", next: "RestartComponent at 52", current: "RestartComponent since 60"},
+		"the pool's only one":           {reason: "one that is heard is cut off from nothing", pool: edits(all, wants(1)), machines: of{1: {lapsed(50)}}, agent: that(heard(51)), edit: isAlone, does: "RestartComponent", next: "RestartComponent at 52", current: "RestartComponent since 60"},
+		"the only one, and unheard":     {reason: "it may be the network", pool: edits(all, wants(1)), machines: of{1: {lapsed(50)}}, agent: that(heard(49)), edit: isAlone, holds: "Delete 1 RepairFrozen: nothing is heard of the pool's one node: none is repaired, as it may be the network that fails, or the way to the API server. If a machine is broken, delete it to have it replaced"},
 		"silent since its last word":    {reason: "it may be dead", pool: edits(all), machines: of{1: {lapsed(55)}}, agent: that(heard(54)), next: "Replace at 65"},
 		"its agent alone is silent":     {reason: "the kubelet says that it is ill", pool: edits(all), machines: of{1: {since(50, agentSilent, nodeUnready)}}, does: "Replace", next: "Replace at 60", current: "Replace since 60"},
 		"off":                           {reason: "there is nobody to ask", pool: edits(all), machines: of{1: {since(50, agentIll, nodeReady, infraSays(v1alpha1.ReasonStopped))}}, does: "Replace", next: "Replace at 60", current: "Replace since 60"},

@@ -52,7 +52,7 @@ func (h howRepairs) write(p *v1alpha1.NodePool) {
 	if h.most != "" {
 		p.Spec.Repair = v1alpha1.NodePoolRepair{
 			Ladder: h.ladder, MaxUnhealthy: ptr.To(intstr.Parse(h.most)),
-			Timeouts: v1alpha1.RepairTimeouts{RestartComponentSeconds: ptr.To(int32(30)), RebootSeconds: ptr.To(int32(60)), ReplaceSeconds: &h.after},
+			Timeouts: v1alpha1.RepairTimeouts{RestartComponentSeconds: ptr.To(int32(30)), RebootSeconds: ptr.To(int32(120)), ReplaceSeconds: &h.after},
 		}
 	}
 }
