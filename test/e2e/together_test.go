@@ -9,6 +9,7 @@ func TestNodesOfTheirOwn(t *testing.T) {
 		name string
 		run  func(*testing.T)
 	}{ // the longest first
+		{"a machine is rebooted where a restart does not help", testAMachineIsRebootedWhereARestartDoesNotHelp},
 		{"a silent node is replaced, and a pool of them is not", testASilentNodeIsReplacedAndAPoolOfThemIsNot},
 		{"a node follows its API server and its authority", testANodeFollowsItsAPIServerAndItsAuthority},
 		{"faults", testFaults},
