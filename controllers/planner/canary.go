@@ -100,10 +100,10 @@ func (c canary) status() *v1alpha1.RolloutCanaryStatus {
 }
 
 // canaryFirst lets a change of a node, or its replacement, begin that is not the canary's only when that has proved itself. One that has
-// begun goes on, and machines without a Node are free.
+// begun goes on, machines without a Node are free, and so is one that all others wait for, the canary's included.
 func canaryFirst(l *ledger, p *Proposal) (string, string) {
 	c := l.rollout.canary
-	if !c.holds {
+	if !c.holds || p.Verb == Update && p.Name == l.rollout.uncured() {
 		return "", ""
 	}
 	u := l.unavailability()
