@@ -85,8 +85,8 @@ type world struct {
 	told     []string
 }
 
-// Run runs a week.
-func Run(options Options) Result {
+// newWorld is one in which nothing has happened yet.
+func newWorld(options Options) *world {
 	w := &world{
 		timeline: timeline{now: epoch}, dice: dice(options.Seed), options: options, boxes: map[string]*box{},
 		until: map[*happening]time.Time{}, counted: map[*happening]time.Time{},
@@ -98,6 +98,12 @@ func Run(options Options) Result {
 	w.watch = newWatch(w)
 	w.api = &api{clock: &w.timeline, changed: w.changed}
 	w.furnish()
+	return w
+}
+
+// Run runs a week.
+func Run(options Options) Result {
+	w := newWorld(options)
 	storms, story := storyOf(options.Seed)
 	for _, e := range story {
 		if options.Only == nil || slices.Contains(options.Only, e.id) {
