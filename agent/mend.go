@@ -12,6 +12,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/drover-dev/drover/agent/host"
+	"github.com/drover-dev/drover/agent/kubeapi"
 	"github.com/drover-dev/drover/agent/repair"
 	"github.com/drover-dev/drover/agent/service"
 	"github.com/drover-dev/drover/api/v1alpha1"
@@ -22,13 +23,24 @@ const rebootWithin = 5 * time.Minute
 
 func (a *Agent) newRepairKeeper() *repair.Keeper {
 	return &repair.Keeper{
-		Path: filepath.Join(a.opts.StateDir, "repair.json"), Boot: host.BootID(), Booted: host.BootedAt(time.Now()), Now: time.Now, Log: a.log.WithName("repair"),
-		Changed: func() { wake(a.dirty) }, Busy: a.installer.Changing,
+		Path: filepath.Join(a.opts.StateDir, "repair.json"), Boot: host.BootID(), Booted: host.BootedAt, Now: time.Now, Ahead: a.serverAhead, Log: a.log.WithName("repair"),
+		Changed: func() { wake(a.dirty) }, Rest: a.installer.Rest, Resume: a.installer.Resume,
 		Rungs: map[v1alpha1.RepairRung]func(context.Context) (string, error){
 			v1alpha1.RepairRestartComponent: a.restartUnhealthy,
 			v1alpha1.RepairReboot:           func(ctx context.Context) (string, error) { return "", reboot(ctx, service.Reboot, rebootWithin) },
 		},
 	}
+}
+
+// serverAhead is how far the API server's clock is ahead of the machine's, in whole seconds; zero where it does not answer.
+func (a *Agent) serverAhead(ctx context.Context) time.Duration {
+	ctx, cancel := context.WithTimeout(ctx, serverTimeout)
+	defer cancel()
+	date, err := kubeapi.ServerDate(a.present().settings(), a.dialServer)(ctx)
+	if err != nil {
+		return 0
+	}
+	return time.Until(date).Truncate(time.Second)
 }
 
 // reboot returns when the machine is not rebooted, or the agent ends for it.

@@ -48,8 +48,10 @@ type Installer struct {
 	// claimed says that nothing else than what the machine is configured for is to be activated, and activating that something
 	// else just is.
 	claimed, activating bool
-	news                chan struct{}
-	rebuild             chan struct{}
+	// repairing says the same for a repair of the machine.
+	repairing bool
+	news      chan struct{}
+	rebuild   chan struct{}
 }
 
 // Begin is called once, with what an earlier agent left on the machine's disk and the bootstrap document's generation.
@@ -117,18 +119,31 @@ func (i *Installer) Claim(force bool) bool {
 	defer i.mu.Unlock()
 	kept, target := i.state.Kept(), i.state.Target(i.wanted)
 	settled := kept != nil && i.state.Candidate == nil && Same(kept, target)
-	if i.activating || i.state.retreat() || !settled && !force {
+	if i.activating || i.repairing || i.state.retreat() || !settled && !force {
 		return false
 	}
 	i.claimed = true
 	return true
 }
 
-// Changing says that a generation is activated, or may yet be rolled back. What ends, or is started anew, meanwhile would count against it.
-func (i *Installer) Changing() bool {
+// Rest is a Claim for a repair of the machine, which nothing holds beside it: not while the agent itself is changed, or is on trial.
+// What is on its way is activated when Resume says that the repair is over.
+func (i *Installer) Rest() bool {
 	i.mu.Lock()
 	defer i.mu.Unlock()
-	return i.activating || i.state.retreat()
+	if i.activating || i.claimed || i.state.retreat() {
+		return false
+	}
+	i.repairing = true
+	return true
+}
+
+// Resume ends a Rest.
+func (i *Installer) Resume() {
+	i.mu.Lock()
+	i.repairing = false
+	i.mu.Unlock()
+	notify(i.news)
 }
 
 // Hold is a Claim that goes on from before Run, whatever the last agent had begun.
@@ -147,7 +162,9 @@ func (i *Installer) Release() {
 }
 
 // mayChangeLocked says whether another generation may be activated than the one that the machine is configured for.
-func (i *Installer) mayChangeLocked() bool { return !i.claimed || i.state.Kept() == nil }
+func (i *Installer) mayChangeLocked() bool {
+	return !i.claimed && !i.repairing || i.state.Kept() == nil
+}
 
 // begin says that a generation is activated now, unless something else is changed.
 func (i *Installer) begin() bool {

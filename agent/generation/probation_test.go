@@ -275,10 +275,17 @@ func TestNothingElseIsActivatedWhileTheAgentIsChanged(t *testing.T) {
 			if got := r.Claim(true); got != forced {
 				t.Errorf("%s: it may be by force: %t, want %t", when, got, forced)
 			}
-			if got := r.Changing(); got == forced {
-				t.Errorf("%s: something is changed that a repair would disturb: %t", when, got)
+			if r.Rest() && forced {
+				t.Errorf("%s: the machine is repaired while the agent is changed", when)
 			}
 			r.Release()
+			if got := r.Rest(); got != forced {
+				t.Errorf("%s: the machine may be repaired: %t, want %t", when, got, forced)
+			}
+			if forced && r.Claim(true) {
+				t.Errorf("%s: the agent is changed while the machine is repaired", when)
+			}
+			r.Resume()
 		}
 		claims("with nothing under way", true, true)
 		r.fail["r2 fetch"] = errNoRoute
@@ -304,18 +311,27 @@ func TestNothingElseIsActivatedWhileTheAgentIsChanged(t *testing.T) {
 		r.after(time.Minute)
 		r.want("runs r3 (generation 3)")
 
+		r.Rest()
+		r.Want(revision("r5", 5))
+		if got := r.after(time.Minute); got != "r5 check, r5 fetch" {
+			t.Errorf("while the machine is repaired it did: %s", got)
+		}
+		r.Resume()
+		r.after(time.Minute)
+		r.want("runs r5 (generation 5)")
+
 		r.stop()
 		r.begin()
 		r.Hold() // as an agent on trial does
 		r.start()
-		r.Want(revision("r4", 4))
-		if got := r.after(time.Minute); got != "r4 check, r4 fetch" {
+		r.Want(revision("r6", 6))
+		if got := r.after(time.Minute); got != "r6 check, r6 fetch" {
 			t.Errorf("on trial it did: %s", got)
 		}
-		r.want("runs r3 (generation 3)")
+		r.want("runs r5 (generation 5)")
 		r.Release()
 		r.after(time.Minute)
-		r.want("runs r4 (generation 4)")
+		r.want("runs r6 (generation 6)")
 	})
 }
 

@@ -21,8 +21,8 @@ func BootID() string {
 	return id
 }
 
-// BootedAt is when this boot of the machine began, by its clock now; zero where that cannot be found out.
-func BootedAt(now time.Time) time.Time {
+// BootedAt is when this boot of the machine began, by its clock as it is now; zero where that cannot be found out.
+func BootedAt() time.Time {
 	if id, err := os.Stat(node.BootIDPath); err == nil {
 		return id.ModTime()
 	}
@@ -30,5 +30,5 @@ func BootedAt(now time.Time) time.Time {
 	if err := unix.ClockGettime(unix.CLOCK_BOOTTIME, &since); err != nil {
 		return time.Time{}
 	}
-	return now.Add(-time.Duration(since.Nano()))
+	return time.Now().Add(-time.Duration(since.Nano()))
 }

@@ -18,13 +18,16 @@ type Keeper struct {
 	Path string
 	// Rungs are what can be asked for. Each says what it did. One whose context ends before it is done says nothing: the next agent does.
 	Rungs map[v1alpha1.RepairRung]func(context.Context) (did string, err error)
-	// Boot tells the machine's boots apart, and Booted is when this one began; zero where that is not known.
+	// Boot tells the machine's boots apart, and Booted is when this one began, by the clock as it is now; zero where that is not known.
 	Boot   string
-	Booted time.Time
-	// Busy says that something else is changed on the machine, which what is asked for would disturb. A request waits for the end of that.
-	Busy func() bool
-	// Now is the time.
-	Now func() time.Time
+	Booted func() time.Time
+	// Rest keeps anything else from being changed on the machine until Resume. It says whether that is so: it is not while something is
+	// changed, which what is asked for would disturb. A request waits for the end of that.
+	Rest   func() bool
+	Resume func()
+	// Now is the time, and Ahead how far the clock by which requests are dated is ahead of that; zero where that cannot be found out.
+	Now   func() time.Time
+	Ahead func(context.Context) time.Duration
 	// Changed is called when what Answer says has changed.
 	Changed func()
 	Log     logr.Logger
@@ -72,22 +75,41 @@ func (k *Keeper) Run(ctx context.Context) {
 		if !last.begins(request) {
 			continue
 		}
+		ahead := k.Ahead(ctx)
+		if request.RequestedAt.After(k.Now().Add(ahead + farAhead)) {
+			k.Log.Info("Passed over a request of the future, after which no other would be later", "rung", request.Rung, "requestedAt", request.RequestedAt)
+			continue
+		}
 		next := record{Rung: request.Rung, RequestedAt: request.RequestedAt, Boot: k.Boot, BegunAt: k.now()}
 		if k.broken != nil {
 			k.show(k.ended(next, v1alpha1.RepairFailed, k.broken.Error()))
 			continue
 		}
-		k.take(ctx, next, request.ExpiresAt.Time)
+		k.take(ctx, next, request.ExpiresAt.Add(-ahead), ahead)
 	}
 }
 
-// take does what is asked for, unless it is too late, or done by somebody else, or cannot be noted.
-func (k *Keeper) take(ctx context.Context, next record, expires time.Time) {
+// farAhead is how much later than now a request may be dated.
+const farAhead = time.Minute
+
+// isWanted says that nobody has asked for something else since, or for nothing.
+func (k *Keeper) isWanted(r record) bool {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.wanted != nil && k.wanted.RequestedAt.Equal(&r.RequestedAt)
+}
+
+// take does what is asked for, unless it is too late, or done by somebody else, or cannot be noted. It expires by the machine's clock; the
+// one by which it was dated is so far ahead.
+func (k *Keeper) take(ctx context.Context, next record, expires time.Time, ahead time.Duration) {
 	do := k.Rungs[next.Rung]
-	waited := k.wait(ctx, expires)
+	rests, waited := k.wait(ctx, next, expires)
+	if rests {
+		defer k.Resume()
+	}
 	next.BegunAt = k.now()
 	switch {
-	case ctx.Err() != nil:
+	case ctx.Err() != nil || !k.isWanted(next):
 		return
 	case k.Now().After(expires) && waited:
 		k.note(k.ended(next, v1alpha1.RepairExpired, "Something else was changed on the machine until after "+expires.UTC().Format(time.RFC3339)))
@@ -95,8 +117,8 @@ func (k *Keeper) take(ctx context.Context, next record, expires time.Time) {
 	case k.Now().After(expires):
 		k.note(k.ended(next, v1alpha1.RepairExpired, "It was heard of after "+expires.UTC().Format(time.RFC3339)))
 		return
-	case next.Rung == v1alpha1.RepairReboot && next.RequestedAt.Time.Before(k.Booted):
-		k.note(k.ended(next, v1alpha1.RepairDone, "The machine was booted at "+k.Booted.UTC().Format(time.RFC3339)+", after that was asked for"))
+	case next.Rung == v1alpha1.RepairReboot && k.hasBooted(next.RequestedAt.Add(-ahead)):
+		k.note(k.ended(next, v1alpha1.RepairDone, "The machine was booted at "+k.Booted().UTC().Format(time.RFC3339)+", after that was asked for"))
 		return
 	case do == nil:
 		k.note(k.ended(next, v1alpha1.RepairFailed, fmt.Sprintf("This agent knows no %s", next.Rung)))
@@ -119,19 +141,29 @@ func (k *Keeper) take(ctx context.Context, next record, expires time.Time) {
 	}
 }
 
-// wait returns when nothing else is changed on the machine, or it is too late. It says whether anything was.
-func (k *Keeper) wait(ctx context.Context, expires time.Time) (waited bool) {
+// hasBooted says that this boot began since. A clock that was set back since has no say.
+func (k *Keeper) hasBooted(since time.Time) bool {
+	booted := k.Booted()
+	return booted.After(since) && !booted.After(k.Now())
+}
+
+// wait returns when nothing else is changed on the machine, and is kept from being, or it is too late, or something else is asked for. It
+// says whether anything was changed.
+func (k *Keeper) wait(ctx context.Context, next record, expires time.Time) (rests, waited bool) {
 	tick := time.NewTicker(time.Second)
 	defer tick.Stop()
-	for k.Busy() && !k.Now().After(expires) {
+	for !k.Now().After(expires) && k.isWanted(next) {
+		if k.Rest() {
+			return true, waited
+		}
 		waited = true
 		select {
 		case <-ctx.Done():
-			return waited
+			return false, waited
 		case <-tick.C:
 		}
 	}
-	return waited
+	return false, waited
 }
 
 // note keeps what became of a request. It counts also where that cannot be written: the file has it as begun then.
@@ -166,10 +198,17 @@ func (k *Keeper) load() {
 		k.news = make(chan struct{}, 1)
 		r, err := read(k.Path)
 		if err != nil {
-			k.Log.Error(err, "Took no requests to repair this machine: remove that file to have them taken", "path", k.Path)
+			k.Log.Error(err, "Took no requests to repair this machine: remove that file and restart the agent to have them taken", "path", k.Path)
+		}
+		now := r.after(k.Boot, k.now())
+		if now != r {
+			// Or a later boot would take itself for the one that was asked for.
+			if err := now.write(k.Path); err != nil {
+				k.Log.Error(err, "Kept it in memory alone", "rung", now.Rung, "state", now.State)
+			}
 		}
 		k.mu.Lock()
-		k.record, k.broken = r.after(k.Boot, k.now()), err
+		k.record, k.broken = now, err
 		k.mu.Unlock()
 	})
 }

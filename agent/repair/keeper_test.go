@@ -32,6 +32,8 @@ type life struct {
 	fail error
 	// booted is at which second the machine was, and busy until which one something else is changed on it.
 	booted, busy int
+	// ahead is how many seconds the API server's clock is ahead.
+	ahead int
 }
 
 // live has an agent of its own hear of requests, one after the other, and says what it answers last.
@@ -56,8 +58,9 @@ func (s *site) live(t *testing.T, l life, requests ...*v1alpha1.RepairRequest) *
 			}
 		}
 		k := &Keeper{
-			Path: s.path(), Boot: l.boot, Booted: second(l.booted), Now: time.Now, Changed: func() {}, Log: logr.Discard(),
-			Busy: func() bool { return time.Now().Before(second(l.busy)) },
+			Path: s.path(), Boot: l.boot, Booted: func() time.Time { return second(l.booted) }, Now: time.Now, Changed: func() {}, Log: logr.Discard(),
+			Rest: func() bool { return !time.Now().Before(second(l.busy)) }, Resume: func() {},
+			Ahead: func(context.Context) time.Duration { return time.Duration(l.ahead) * time.Second },
 			Rungs: map[v1alpha1.RepairRung]func(context.Context) (string, error){
 				v1alpha1.RepairRestartComponent: rung("restart"), v1alpha1.RepairReboot: rung("reboot"),
 			},
@@ -116,14 +119,18 @@ func TestARequestIsDoneOnce(t *testing.T) {
 		"killed after the restart":      {"the same", lives{{life{boot: "a", dies: "after"}, []*v1alpha1.RepairRequest{request(restart, 1)}, v1alpha1.RepairBegun, ""}, {life{boot: "b"}, []*v1alpha1.RepairRequest{request(restart, 1)}, v1alpha1.RepairInterrupted, ""}}, "restart"},
 		"rebooted":                      {"the next boot says so", lives{{life{boot: "a", dies: "after"}, []*v1alpha1.RepairRequest{request(reboot, 1)}, v1alpha1.RepairBegun, ""}, {life{boot: "b"}, []*v1alpha1.RepairRequest{request(reboot, 1)}, v1alpha1.RepairDone, "The machine was rebooted"}}, "reboot"},
 		"rebooted, and again by others": {"it is the same boot's for ever", lives{{life{boot: "a", dies: "after"}, []*v1alpha1.RepairRequest{request(reboot, 1)}, v1alpha1.RepairBegun, ""}, {life{boot: "b"}, nil, v1alpha1.RepairDone, ""}, {life{boot: "c"}, []*v1alpha1.RepairRequest{request(reboot, 1)}, v1alpha1.RepairDone, ""}}, "reboot"},
-		"killed before the reboot":      {"it is not begun again", lives{{life{boot: "a", dies: "before"}, []*v1alpha1.RepairRequest{request(reboot, 1)}, v1alpha1.RepairBegun, ""}, {life{boot: "a"}, []*v1alpha1.RepairRequest{request(reboot, 1)}, v1alpha1.RepairInterrupted, ""}}, ""},
+		"killed before the reboot":      {"it is not begun again", lives{{life{boot: "a", dies: "before"}, []*v1alpha1.RepairRequest{request(reboot, 1)}, v1alpha1.RepairBegun, ""}, {life{boot: "a"}, []*v1alpha1.RepairRequest{request(reboot, 1)}, v1alpha1.RepairInterrupted, ""}, {life{boot: "b"}, nil, v1alpha1.RepairInterrupted, ""}}, ""},
 		"the next rung":                 {"it is another request", lives{{life{boot: "a"}, []*v1alpha1.RepairRequest{request(restart, 1), request(reboot, 2)}, v1alpha1.RepairDone, "did reboot"}}, "restart reboot"},
 		"the same rung later":           {"so is that", lives{{life{boot: "a"}, []*v1alpha1.RepairRequest{request(restart, 1), request(restart, 2)}, v1alpha1.RepairDone, ""}}, "restart" + " restart"},
 		"an older one comes back":       {"somebody put a NodeAgent back", lives{{life{boot: "a"}, []*v1alpha1.RepairRequest{request(restart, 2), nil, request(reboot, 1)}, v1alpha1.RepairDone, "did restart"}}, "restart"},
 		"heard of too late":             {"the machine may be well by then", lives{{life{boot: "a"}, []*v1alpha1.RepairRequest{request(reboot, -121)}, v1alpha1.RepairExpired, "It was heard of after 1999-12-31T23:59:59Z"}}, ""},
 		"heard of at the last moment":   {"it is in time", lives{{life{boot: "a"}, []*v1alpha1.RepairRequest{request(reboot, -120)}, v1alpha1.RepairDone, ""}}, "reboot"},
-		"booted since":                  {"somebody else was faster", lives{{life{boot: "a", booted: 2}, []*v1alpha1.RepairRequest{request(reboot, 1)}, v1alpha1.RepairDone, "The machine was booted at 2000-01-01T00:00:02Z"}}, ""},
-		"booted since, and a restart":   {"that is another thing", lives{{life{boot: "a", booted: 2}, []*v1alpha1.RepairRequest{request(restart, 1)}, v1alpha1.RepairDone, ""}}, "restart"},
+		"booted since":                  {"somebody else was faster", lives{{life{boot: "a", booted: -1}, []*v1alpha1.RepairRequest{request(reboot, -3)}, v1alpha1.RepairDone, "The machine was booted at 1999-12-31T23:59:59Z"}}, ""},
+		"booted, by a clock set back":   {"that boot may have been before", lives{{life{boot: "a", booted: 3600}, []*v1alpha1.RepairRequest{request(reboot, 1)}, v1alpha1.RepairDone, "did reboot"}}, "reboot"},
+		"a clock that is behind":        {"it is in time by the API server's", lives{{life{boot: "a", ahead: 180}, []*v1alpha1.RepairRequest{request(reboot, 180)}, v1alpha1.RepairDone, "did reboot"}}, "reboot"},
+		"a clock that is ahead":         {"it is in time by the API server's", lives{{life{boot: "a", ahead: -180}, []*v1alpha1.RepairRequest{request(reboot, -180)}, v1alpha1.RepairDone, "did reboot"}}, "reboot"},
+		"one of the future":             {"nothing would be later than that", lives{{life{boot: "a"}, []*v1alpha1.RepairRequest{request(reboot, 3600), request(restart, 1)}, v1alpha1.RepairDone, "did restart"}}, "restart"},
+		"booted since, and a restart":   {"that is another thing", lives{{life{boot: "a", booted: -1}, []*v1alpha1.RepairRequest{request(restart, -3)}, v1alpha1.RepairDone, ""}}, "restart"},
 		"in the midst of a change":      {"it waits for the end of that", lives{{life{boot: "a", busy: 60}, []*v1alpha1.RepairRequest{request(reboot, 1)}, v1alpha1.RepairDone, "did reboot"}}, "reboot"},
 		"a change that takes long":      {"it may be well by then", lives{{life{boot: "a", busy: 200}, []*v1alpha1.RepairRequest{request(reboot, 1)}, v1alpha1.RepairExpired, "Something else was changed"}}, ""},
 		"one that failed":               {"it is not tried again", lives{{life{boot: "a", fail: errors.New("no init")}, []*v1alpha1.RepairRequest{request(reboot, 1)}, v1alpha1.RepairFailed, "no init"}, {life{boot: "a"}, []*v1alpha1.RepairRequest{request(reboot, 1)}, v1alpha1.RepairFailed, "no init"}}, "reboot"},
@@ -146,6 +153,40 @@ func TestARequestIsDoneOnce(t *testing.T) {
 			}
 		})
 	}
+}
+
+// What nobody wants any more when the change is over that it waited for is not done, and nothing rests for it.
+func TestARequestThatIsTakenBackIsNotDone(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		done, rests := 0, 0
+		k := &Keeper{
+			Path: filepath.Join(t.TempDir(), "repair.json"), Boot: "a", Booted: func() time.Time { return time.Time{} }, Now: time.Now, Changed: func() {}, Log: logr.Discard(),
+			Ahead: func(context.Context) time.Duration { return 0 },
+			Rest: func() bool {
+				free := time.Since(bubble) > time.Minute
+				rests += map[bool]int{true: 1}[free]
+				return free
+			},
+			Resume: func() { rests-- },
+			Rungs: map[v1alpha1.RepairRung]func(context.Context) (string, error){reboot: func(context.Context) (string, error) {
+				done++
+				return "", nil
+			}},
+		}
+		go k.Run(t.Context())
+		k.Want(request(reboot, 1))
+		time.Sleep(30 * time.Second)
+		k.Want(nil)
+		time.Sleep(time.Minute)
+		if answer := k.Answer(); done != 0 || rests != 0 || answer != nil {
+			t.Errorf("it was done %d times, something rests %d times, and it answers %+v", done, rests, answer)
+		}
+		k.Want(request(reboot, 80))
+		time.Sleep(time.Second)
+		if done != 1 || rests != 0 {
+			t.Errorf("the next one was done %d times, and something rests %d times", done, rests)
+		}
+	})
 }
 
 // What was done may be in a record that is of no use, and what is done has to be in one.
