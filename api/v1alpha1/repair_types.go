@@ -11,8 +11,8 @@ type NodePoolRepair struct {
 	// ladder is what is done about a machine that is unhealthy, one rung after the other until it is well, each at most once:
 	// RestartComponent has its agent restart the node's software, while its containers go on. Reboot has its agent reboot the machine.
 	// Replace deletes its Machine, so that the pool makes another one in its place; what is on its own disks is lost. They come in that
-	// order, and any may be left out. One machine of a pool is repaired at a time, and the next when that one is well, or
-	// the one that was made in its place is available. Default: nothing is done, but for what a node's agent does on the node.
+	// order, and any may be left out. One machine of a pool is repaired at a time, and the next when that one is well or has
+	// no rung left, or the one that was made in its place is available. Default: nothing is done, but for what a node's agent does on the node.
 	// +optional
 	// +listType=set
 	// +kubebuilder:validation:MaxItems=3
@@ -177,7 +177,7 @@ type MachineRepair struct {
 	// +kubebuilder:validation:MaxLength=63
 	Revision string `json:"revision,omitempty"`
 
-	// attempt counts the machines in a row whose repair did not help, whatever rungs were taken for each. After the third none is begun
+	// attempt counts the machines in a row whose replacement did not help, whatever rungs were taken before. After the third none is begun
 	// until the template is another one, or a machine comes up that was made since.
 	// +required
 	// +kubebuilder:validation:Minimum=1

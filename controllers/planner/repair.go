@@ -117,11 +117,10 @@ func (r *repair) freeze() {
 	}
 }
 
-// isKnown says that something else than the silence of its Node tells how a machine is, or that its agent is heard all the same: then it
-// is the kubelet that is silent, and no network.
+// isKnown says that something else than the silence of its Node tells how a machine is.
 func (r *repair) isKnown(m *machine) bool {
 	p := r.patient(m)
-	return p != nil && p.evidence != evidenceAsked && (p.evidence != evidenceSilent || p.speaks())
+	return p != nil && p.evidence != evidenceSilent && p.evidence != evidenceAsked
 }
 
 // says is why no machine is repaired, as a sentence.

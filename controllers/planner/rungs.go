@@ -82,52 +82,67 @@ func (r *repair) heed(p *patient) {
 // NodeAgent: the later of them counts. One that a machine was well after for long enough does not count any more.
 func (r *repair) taken(p *patient) (rung v1alpha1.RepairRung, helpsSince time.Time) {
 	var at time.Time
-	if request := p.request(); request != nil && p.fell().Sub(request.RequestedAt.Time) <= relapse {
-		rung, at = request.Rung, request.RequestedAt.Time
+	if last, when := p.request(); last != "" && p.fell().Sub(when) <= relapse && !r.isAhead(when) {
+		rung, at = last, when
 	}
-	if c := r.current; c != nil && c.MachineUID == string(p.UID) && byAgent(c.Rung) && !p.isUnasked(c) && c.StartedAt.After(at) {
+	if c := r.current; c != nil && c.MachineUID == string(p.UID) && byAgent(c.Rung) && !p.isUnasked(c) && c.StartedAt.After(at) && !r.isAhead(c.StartedAt.Time) {
 		rung, at = c.Rung, c.StartedAt.Time
 	}
 	return rung, later(p.since, at)
 }
 
-// request is what the machine's agent was asked for last; nil for nothing that anybody knows.
-func (p *patient) request() *v1alpha1.RepairRequest {
+// isAhead says that something was written by a clock that was wrong, and would hold up what comes after it until then.
+func (r *repair) isAhead(at time.Time) bool { return at.After(r.Now.Add(time.Minute)) }
+
+// request is what the machine's agent was asked for last, and when, by what it is asked for or, where somebody deleted its NodeAgent since,
+// by its answer; empty for nothing that anybody knows.
+func (p *patient) request() (rung v1alpha1.RepairRung, at time.Time) {
 	if p.agent == nil {
-		return nil
+		return "", time.Time{}
 	}
-	return p.agent.Spec.Repair
+	if request := p.agent.Spec.Repair; request != nil {
+		rung, at = request.Rung, request.RequestedAt.Time
+	}
+	if answer := p.agent.Status.Repair; answer != nil && answer.RequestedAt.After(at) {
+		rung, at = answer.Rung, answer.RequestedAt.Time
+	}
+	return rung, at
 }
 
-// fell is when the machine was well last, whatever is counted from when.
+// fell is when the machine was well last, whatever is counted from when: its conditions change their status on the way down.
 func (p *patient) fell() time.Time {
-	c := meta.FindStatusCondition(p.Status.Conditions, v1alpha1.MachineAgentHealthyCondition)
-	if c == nil || c.Status == metav1.ConditionTrue || c.LastTransitionTime.After(p.since) {
-		return p.since
+	fell := p.since
+	for _, name := range []string{v1alpha1.MachineAgentHealthyCondition, clusterv1.MachineReadyCondition, clusterv1.MachineAvailableCondition} {
+		c := meta.FindStatusCondition(p.Status.Conditions, name)
+		if c != nil && c.Status != metav1.ConditionTrue && c.LastTransitionTime.Time.Before(fell) {
+			fell = c.LastTransitionTime.Time
+		}
 	}
-	return c.LastTransitionTime.Time
+	return fell
 }
 
 // isUnasked says that a repair of the machine was begun, and that its agent was not asked for it, who can hear of it still: whoever began
 // it did not get further.
 func (p *patient) isUnasked(begun *v1alpha1.MachineRepair) bool {
-	return p.hears() && (p.request() == nil || p.request().RequestedAt.Before(&begun.StartedAt))
+	_, at := p.request()
+	return p.hears() && at.Before(begun.StartedAt.Time)
 }
 
 // hears says that the machine's agent may hear of a request and do something with it: something has worked on the machine, which is on,
 // and the agent has spoken since the kubelet fell silent, if that did.
 func (p *patient) hears() bool {
 	switch {
-	case !p.worked() || p.agent == nil || p.silent() || p.isOff():
+	case !p.worked() || p.agent == nil || p.isOff():
 		return false
 	case p.evidence == evidenceSilent:
 		return p.speaks()
 	default:
-		return p.evidence == evidenceUnwell
+		return p.evidence == evidenceUnwell && !p.silent()
 	}
 }
 
-// speaks says that the machine's agent has spoken since the kubelet fell silent.
+// speaks says that the machine's agent has spoken since the kubelet fell silent. The two times are of two clocks: it is good for whether to
+// ask the agent, which costs no more than the time of a rung, and for nothing more.
 func (m *machine) speaks() bool {
 	node := meta.FindStatusCondition(m.Status.Conditions, clusterv1.MachineNodeReadyCondition)
 	return node != nil && m.agent != nil && m.agent.Status.HeartbeatTime.After(node.LastTransitionTime.Time)
@@ -144,6 +159,18 @@ func (p *patient) passedOver() string {
 		why = "it is off"
 	}
 	return fmt.Sprintf("; it is not asked for %s, as %s", strings.Join(p.passed, " and "), why)
+}
+
+// unanswered says of what the machine's agent was asked for last that it was not done, and why, as the end of a sentence.
+func (p *patient) unanswered() string {
+	if p.agent == nil || p.agent.Status.Repair == nil {
+		return ""
+	}
+	answer := p.agent.Status.Repair
+	if rung, at := p.request(); answer.State == v1alpha1.RepairDone || answer.Rung != rung || !answer.RequestedAt.Time.Equal(at) {
+		return ""
+	}
+	return fmt.Sprintf("; its agent says of %s: %s, %s", answer.Rung, answer.State, v1alpha1.Shorten(answer.Message, maxComplaint))
 }
 
 // beingTreated says that the machine's agent was asked for a rung and has not answered, while it has nothing else to do: that it has not
@@ -179,8 +206,8 @@ func (p *patient) treat() Proposal {
 
 // rungWords say of a rung that it is due, that it is taken at some time, and that it was begun.
 var rungWords = map[v1alpha1.RepairRung]struct{ due, at, begun string }{
-	v1alpha1.RepairRestartComponent: {"its components are to be restarted", "its components are restarted", "has its components restarted"},
-	v1alpha1.RepairReboot:           {"it is to be rebooted", "it is rebooted", "is rebooted"},
+	v1alpha1.RepairRestartComponent: {"its components are to be restarted", "its components are restarted", "is to have its components restarted"},
+	v1alpha1.RepairReboot:           {"it is to be rebooted", "it is rebooted", "is to be rebooted"},
 	v1alpha1.RepairReplace:          {"it is to be replaced", "it is replaced", "is replaced"},
 }
 

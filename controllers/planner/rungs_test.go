@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/intstr"
 	"k8s.io/utils/ptr"
@@ -61,6 +62,17 @@ func answered(a *v1alpha1.NodeAgent) {
 // lapsed is a machine whose kubelet is silent since a minute, by what its agent said before.
 func lapsed(minute int) func(*clusterv1.Machine) { return since(minute, agentIll, nodeLapsed) }
 
+// notAvailableSince says since which minute a machine is not.
+func notAvailableSince(minute int) func(*clusterv1.Machine) {
+	return func(m *clusterv1.Machine) {
+		c := meta.FindStatusCondition(m.Status.Conditions, clusterv1.MachineAvailableCondition)
+		c.Status, c.LastTransitionTime = metav1.ConditionFalse, minutes(minute)
+	}
+}
+
+// isMadeAnew is a NodeAgent that somebody deleted: nothing is left of what was asked for but the agent's answer.
+func isMadeAnew(a *v1alpha1.NodeAgent) { a.Spec.Repair = nil }
+
 // isAlone leaves machine 1 of three.
 func isAlone(s *Snapshot) { s.Machines = s.Machines[1:2] }
 
@@ -96,22 +108,24 @@ func TestTheLadder(t *testing.T) {
 		"given up":                   {reason: "it is not done again", pool: edits(climbs(restarts, reboots)), machines: of{1: {sick(20)}}, agent: that(isAskedFor(reboots, 30))},
 		"given up, and another":      {reason: "that one has its turn", pool: edits(climbs(restarts, reboots)), machines: of{1: {sick(20)}, 2: {sick(58)}}, agent: that(isAskedFor(reboots, 30)), edit: mostIsTwo, does: "RestartComponent of 2", current: "RestartComponent since 60"},
 
-		"ill again within the hour":  {reason: "what did not hold is not done again", pool: edits(all), machines: of{1: {sick(55)}}, agent: that(isAskedFor(restarts, 10), answered), does: "Reboot", next: "Reboot at 60", current: "Reboot since 60"},
-		"ill again after an hour":    {reason: "it is another illness", pool: edits(all), machines: of{1: {sick(58)}}, agent: that(isAskedFor(restarts, -3), answered), does: "RestartComponent", next: "RestartComponent at 60", current: "RestartComponent since 60"},
-		"rebooted within the hour":   {reason: "it goes on with the next", pool: edits(all), machines: of{1: {sick(45)}}, agent: that(isAskedFor(reboots, 10), answered), does: "Replace", next: "Replace at 55", current: "Replace since 60"},
-		"its status was lost":        {reason: "the request is what remains", pool: edits(all), machines: of{1: {sick(40)}}, agent: that(isAskedFor(restarts, 56)), next: "Reboot at 61"},
-		"written, and not asked":     {reason: "a manager died in between: the same request it is", pool: edits(all, isTreating(1, restarts, 59)), machines: of{1: {sick(50)}}, does: "RestartComponent", next: "RestartComponent at 52", current: "RestartComponent since 59"},
-		"written long ago":           {reason: "the agent would not hear of that any more", pool: edits(all, isTreating(1, restarts, 50)), machines: of{1: {sick(40)}}, does: "RestartComponent", next: "RestartComponent at 42", current: "RestartComponent since 60"},
-		"written, asked for less":    {reason: "a reboot was written, and its agent asked for the rung before", pool: edits(all, isTreating(1, reboots, 59)), machines: of{1: {sick(40)}}, agent: that(isAskedFor(restarts, 50)), does: "Reboot", next: "Reboot at 55", current: "Reboot since 59"},
-		"written, and it is another": {reason: "one at a time", pool: edits(all, isTreating(2, restarts, 59)), machines: of{1: {sick(50)}, 2: {sick(51)}}, edit: mostIsTwo, does: "RestartComponent of 2", holds: "Treat 1 OneAtATime: " + newMachine(2).Name + " is repaired first", next: "RestartComponent at 52", current: "RestartComponent since 59"},
-		"another is treated":         {reason: "one at a time", pool: edits(all, isTreating(2, restarts, 58)), machines: of{1: {sick(50)}, 2: {sick(51)}}, edit: func(s *Snapshot) { mostIsTwo(s); isAskedFor(restarts, 58)(s.Agents[newMachine(2).Name]) }, holds: "Treat 1 OneAtATime: " + newMachine(2).Name + " is repaired first", next: "RestartComponent at 52", current: "RestartComponent since 58"},
-		"another went":               {reason: "somebody deleted it", pool: edits(all, isTreating(9, restarts, 58)), machines: of{1: {sick(50)}}, does: "RestartComponent", next: "RestartComponent at 52", current: "RestartComponent since 60"},
+		"ill again within the hour":   {reason: "what did not hold is not done again", pool: edits(all), machines: of{1: {sick(55)}}, agent: that(isAskedFor(restarts, 10), answered), does: "Reboot", next: "Reboot at 60", current: "Reboot since 60"},
+		"ill again after an hour":     {reason: "it is another illness", pool: edits(all), machines: of{1: {sick(58)}}, agent: that(isAskedFor(restarts, -3), answered), does: "RestartComponent", next: "RestartComponent at 60", current: "RestartComponent since 60"},
+		"rebooted within the hour":    {reason: "it goes on with the next", pool: edits(all), machines: of{1: {sick(45)}}, agent: that(isAskedFor(reboots, 10), answered), does: "Replace", next: "Replace at 55", current: "Replace since 60"},
+		"never well in between":       {reason: "its agent began anew, which is no new illness", pool: edits(all), machines: of{1: {sick(58), notAvailableSince(-80)}}, agent: that(isAskedFor(restarts, -75), answered), next: "Reboot at 63"},
+		"its NodeAgent was made anew": {reason: "the agent itself knows what it was asked for", pool: edits(all, isTreating(1, restarts, 56)), machines: of{1: {sick(50)}}, agent: that(isAskedFor(restarts, 56), answered, isMadeAnew), next: "Reboot at 61", current: "RestartComponent since 56"},
+		"asked for tomorrow":          {reason: "somebody's clock was wrong", pool: edits(all, isTreating(1, reboots, 1500)), machines: of{1: {sick(58)}}, agent: that(isAskedFor(reboots, 1500)), does: "RestartComponent", next: "RestartComponent at 60", current: "RestartComponent since 60"},
+		"its status was lost":         {reason: "the request is what remains", pool: edits(all), machines: of{1: {sick(40)}}, agent: that(isAskedFor(restarts, 56)), next: "Reboot at 61"},
+		"written, and not asked":      {reason: "a manager died in between: the same request it is", pool: edits(all, isTreating(1, restarts, 59)), machines: of{1: {sick(50)}}, does: "RestartComponent", next: "RestartComponent at 52", current: "RestartComponent since 59"},
+		"written long ago":            {reason: "the agent would not hear of that any more", pool: edits(all, isTreating(1, restarts, 50)), machines: of{1: {sick(40)}}, does: "RestartComponent", next: "RestartComponent at 42", current: "RestartComponent since 60"},
+		"written, asked for less":     {reason: "a reboot was written, and its agent asked for the rung before", pool: edits(all, isTreating(1, reboots, 59)), machines: of{1: {sick(40)}}, agent: that(isAskedFor(restarts, 50)), does: "Reboot", next: "Reboot at 55", current: "Reboot since 59"},
+		"written, and it is another":  {reason: "one at a time", pool: edits(all, isTreating(2, restarts, 59)), machines: of{1: {sick(50)}, 2: {sick(51)}}, edit: mostIsTwo, does: "RestartComponent of 2", holds: "Treat 1 OneAtATime: " + newMachine(2).Name + " is repaired first", next: "RestartComponent at 52", current: "RestartComponent since 59"},
+		"another is treated":          {reason: "one at a time", pool: edits(all, isTreating(2, restarts, 58)), machines: of{1: {sick(50)}, 2: {sick(51)}}, edit: func(s *Snapshot) { mostIsTwo(s); isAskedFor(restarts, 58)(s.Agents[newMachine(2).Name]) }, holds: "Treat 1 OneAtATime: " + newMachine(2).Name + " is repaired first", next: "RestartComponent at 52", current: "RestartComponent since 58"},
+		"another went":                {reason: "somebody deleted it", pool: edits(all, isTreating(9, restarts, 58)), machines: of{1: {sick(50)}}, does: "RestartComponent", next: "RestartComponent at 52", current: "RestartComponent since 60"},
 
 		"silent, as its agent is":       {reason: "nobody would hear", pool: edits(all), machines: of{1: {dead(55)}}, next: "Replace at 65"},
 		"silent, and for long":          {reason: "it has had its time", pool: edits(all), machines: of{1: {dead(50)}}, does: "Replace", next: "Replace at 60", current: "Replace since 60"},
 		"silent, and its agent is not":  {reason: "it can help", pool: edits(all), machines: of{1: {lapsed(50)}}, agent: that(heard(51)), does: "RestartComponent", next: "RestartComponent at 52", current: "RestartComponent since 60"},
-		"the pool's only one":           {reason: "one that is heard is cut off from nothing", pool: edits(all, wants(1)), machines: of{1: {lapsed(50)}}, agent: that(heard(51)), edit: isAlone, does: "RestartComponent", next: "RestartComponent at 52", current: "RestartComponent since 60"},
-		"the only one, and unheard":     {reason: "it may be the network", pool: edits(all, wants(1)), machines: of{1: {lapsed(50)}}, agent: that(heard(49)), edit: isAlone, holds: "Delete 1 RepairFrozen: nothing is heard of the pool's one node: none is repaired, as it may be the network that fails, or the way to the API server. If a machine is broken, delete it to have it replaced"},
+		"the pool's only one":           {reason: "it may be the network, whatever its agent said by another clock", pool: edits(all, wants(1)), machines: of{1: {lapsed(50)}}, agent: that(heard(51)), edit: isAlone, holds: "Treat 1 RepairFrozen: nothing is heard of the pool's one node: none is repaired, as it may be the network that fails, or the way to the API server. If a machine is broken, delete it to have it replaced"},
 		"silent since its last word":    {reason: "it may be dead", pool: edits(all), machines: of{1: {lapsed(55)}}, agent: that(heard(54)), next: "Replace at 65"},
 		"its agent alone is silent":     {reason: "the kubelet says that it is ill", pool: edits(all), machines: of{1: {since(50, agentSilent, nodeUnready)}}, does: "Replace", next: "Replace at 60", current: "Replace since 60"},
 		"off":                           {reason: "there is nobody to ask", pool: edits(all), machines: of{1: {since(50, agentIll, nodeReady, infraSays(v1alpha1.ReasonStopped))}}, does: "Replace", next: "Replace at 60", current: "Replace since 60"},
@@ -216,12 +230,37 @@ func TestARungIsWrittenFirst(t *testing.T) {
 		t.Errorf("its agent is asked for %+v", got)
 	}
 	status, events := Report(s, plan, Outcome{Treated: plan.Of(Treat)})
-	note := "Machine " + want.Machine + " has its components restarted: " + want.Message
+	note := "Machine " + want.Machine + " is to have its components restarted: " + want.Message
 	if len(events) != 1 || events[0].Reason != v1alpha1.ReasonRepairRequested || events[0].Action != "RestartComponent" || events[0].Note != note {
 		t.Errorf("it is told as %+v", events)
 	}
 	if reason, message := messageOf(status, v1alpha1.ReconcilingCondition); reason != v1alpha1.ReasonRepairing || message != note {
 		t.Errorf("the pool says %s: %s", reason, message)
+	}
+}
+
+// A node that is rebooted is one of those that are unavailable: no other is changed beside it.
+func TestNoOtherNodeIsChangedBesideARung(t *testing.T) {
+	for _, c := range []struct {
+		rung v1alpha1.RepairRung
+		most string
+		want []int64
+	}{{"", "1", []int64{0}}, {reboots, "1", nil}, {reboots, "2", []int64{0}}} {
+		ill := map[int64][]func(*clusterv1.Machine){}
+		if c.rung != "" {
+			ill[1] = append(ill[1], sick(50))
+		}
+		s := repairSnapshot(3, "", ill, climbs(reboots), mayMiss(c.most))
+		for _, agent := range s.Agents {
+			agent.Spec.Revision, agent.Status.CurrentRevision = "r0", "r0"
+		}
+		result := Plan(s)
+		if got := result.Of(Treat); len(got) > 0 != (c.rung != "") {
+			t.Errorf("%+v: rungs are taken: %v", c, got)
+		}
+		if got := ordinals(result, Update); !slices.Equal(got, c.want) && len(got)+len(c.want) > 0 {
+			t.Errorf("%+v: %v are changed", c, got)
+		}
 	}
 }
 
@@ -243,17 +282,24 @@ func TestWhatIsPassedOverIsSaid(t *testing.T) {
 		ladder  []v1alpha1.RepairRung
 		want    string
 	}{
+		"not done":     {sick(50), rungs, "; its agent says of Reboot: Expired, it was late"},
 		"silent":       {dead(50), rungs, "; it is not asked for RestartComponent and Reboot, as its agent is not heard"},
 		"off":          {since(50, agentIll, nodeReady, infraSays(v1alpha1.ReasonStopped)), []v1alpha1.RepairRung{reboots, anew}, "; it is not asked for Reboot, as it is off"},
 		"never a node": {stillborn, rungs, ""},
 		"heard":        {sick(50), []v1alpha1.RepairRung{anew}, ""},
 	} {
-		plan := Plan(repairSnapshot(3, "", map[int64][]func(*clusterv1.Machine){1: {c.machine}}, climbs(c.ladder...)))
+		s := repairSnapshot(3, "", map[int64][]func(*clusterv1.Machine){1: {c.machine}}, climbs(c.ladder...))
+		if agent := s.Agents[newMachine(1).Name]; what == "not done" {
+			isAskedFor(reboots, 40)(agent)
+			answered(agent)
+			agent.Status.Repair.State, agent.Status.Repair.Message = v1alpha1.RepairExpired, "it was late"
+		}
+		plan := Plan(s)
 		if len(plan.Actions) != 1 || plan.Actions[0].Rung != anew {
 			t.Errorf("%s: it does %v", what, plan.Actions)
 			continue
 		}
-		if got := plan.Actions[0].Reason; strings.Contains(got, "not asked for") != (c.want != "") || !strings.HasSuffix(got, c.want) {
+		if got := plan.Actions[0].Reason; strings.Contains(got, ";") != (c.want != "") || !strings.HasSuffix(got, c.want) {
 			t.Errorf("%s: it is replaced as %q, want it to end with %q", what, got, c.want)
 		}
 	}

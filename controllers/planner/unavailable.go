@@ -47,7 +47,8 @@ type unavailability struct {
 	place map[string]int
 	// closed is how many of them are not open, and untold how many have yet to be told to run the target.
 	closed, untold int
-	// going are the names of those that are being deleted, by anybody, and have a Node, and how many more are deleted by this plan.
+	// going are the names of those that are being deleted, by anybody, and have a Node, and how many more are deleted, or repaired as they
+	// are, by this plan.
 	going   []string
 	deleted int
 }
@@ -125,7 +126,7 @@ func (u *unavailability) said(name string, most int) []string {
 		list = append(list, other+" is being deleted")
 	}
 	if u.deleted > 0 && len(list) < most {
-		list = append(list, "machines are being deleted")
+		list = append(list, "machines are being deleted or repaired")
 	}
 	return list
 }
@@ -158,7 +159,7 @@ func tooManyUnavailable(l *ledger, p *Proposal) (string, string) {
 // unavailability is what the pool's nodes are before any Update is considered; that comes after all that is more urgent.
 func (l *ledger) unavailability() *unavailability {
 	if l.unavailable == nil {
-		l.unavailable = newUnavailability(l.rollout, l.disrupted[Delete])
+		l.unavailable = newUnavailability(l.rollout, l.disrupted[Delete]+l.disrupted[Treat])
 	}
 	return l.unavailable
 }

@@ -176,7 +176,7 @@ func (m *machine) held() string {
 }
 
 func (p *patient) why() string {
-	return fmt.Sprintf("it is unhealthy since %s: %s%s", p.since.UTC().Format(time.RFC3339), p.says(), p.passedOver())
+	return fmt.Sprintf("it is unhealthy since %s: %s%s%s", p.since.UTC().Format(time.RFC3339), p.says(), p.passedOver(), p.unanswered())
 }
 
 func later(a, b time.Time) time.Time {

@@ -112,7 +112,7 @@ func (l *ledger) begin(p *Proposal) {
 	case !p.Disrupts && !p.replaces():
 	case p.Verb == Update:
 		l.unavailability().begin(p.Name)
-	case p.Verb == Delete && l.unavailable != nil:
+	case (p.Verb == Delete || p.Verb == Treat) && l.unavailable != nil:
 		l.unavailable.deleted++
 	}
 	if p.replaces() && (p.Disrupts || p.Verb == Create) || p.Cause == Repair {

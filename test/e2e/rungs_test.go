@@ -21,6 +21,8 @@ const treatedWithin = 8 * time.Minute
 // asks for, but a boot, which it asks for next. It stays the same machine, whose pods run again.
 func testAMachineIsRebootedWhereARestartDoesNotHelp(t *testing.T) {
 	p := newPatient(t, "e2e-rungs")
+	world.edit(t, p.pool, func(pool *fleetv1.NodePool) { pool.Spec.Replicas = ptr.To[int32](2) }) // of one alone it may be the network
+	world.awaitPool(t, p.pool, 2)
 	before, init := must[[]clusterv1.Machine](t)(world.machines(t.Context(), p.pool)), world.initOf(t, p.node)
 	world.edit(t, p.pool, func(pool *fleetv1.NodePool) {
 		pool.Spec.Repair = fleetv1.NodePoolRepair{
