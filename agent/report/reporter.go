@@ -12,6 +12,7 @@ import (
 
 	"github.com/go-logr/logr"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/utils/clock"
@@ -24,6 +25,8 @@ const (
 	// heartbeatEvery is the mean time between a write and the heartbeat after it when there is nothing else to be written; each
 	// comes up to a tenth earlier or later.
 	heartbeatEvery = 5 * time.Minute
+	// illHeartbeatEvery is the same while the node is not well: whoever may have the agent mend it has to know that it is heard.
+	illHeartbeatEvery = 90 * time.Second
 	// gather is how long changes that come together are waited for; nobody notices, and joining needs fewer writes.
 	gather = 50 * time.Millisecond
 	// watchPatience is how long the watch may take to show a write of our own. What it shows meanwhile is older, and no
@@ -177,12 +180,21 @@ func (r *Reporter) Run(ctx context.Context, api Writer) {
 			return
 		}
 		if heartbeat || w.wrote != before { // which is as good as one
-			beat.Reset(jittered(heartbeatEvery))
+			beat.Reset(jittered(w.beatsEvery()))
 		}
 		if w.awaited != "" {
 			doubt.Reset(watchPatience)
 		}
 	}
+}
+
+func (r *Reporter) beatsEvery() time.Duration {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if c := meta.FindStatusCondition(r.status.Conditions, v1alpha1.ReadyCondition); c != nil && c.Status != metav1.ConditionTrue {
+		return illHeartbeatEvery
+	}
+	return heartbeatEvery
 }
 
 func jittered(d time.Duration) time.Duration { return d - d/10 + rand.N(d/5) }

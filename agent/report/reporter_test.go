@@ -188,6 +188,23 @@ func TestChangesAreWritten(t *testing.T) {
 	}
 }
 
+// TestANodeThatIsIllIsHeardOfMoreOften: it may be asked to mend itself.
+func TestANodeThatIsIllIsHeardOfMoreOften(t *testing.T) {
+	for ready, every := range map[metav1.ConditionStatus]time.Duration{metav1.ConditionTrue: heartbeatEvery, metav1.ConditionFalse: illHeartbeatEvery, metav1.ConditionUnknown: illHeartbeatEvery} {
+		r, o, clock := settled(t)
+		r.Update(func(s *v1alpha1.NodeAgentStatus) {
+			s.Conditions = []metav1.Condition{{Type: v1alpha1.ReadyCondition, Status: ready, Reason: "R"}}
+		})
+		until(t, clock, gather, "the condition", func() bool { return len(o.now().Status.Conditions) == 1 })
+		r.Saw(o.now())
+		began, before := clock.Now(), len(o.writes())
+		until(t, clock, time.Second, "a heartbeat", func() bool { return len(o.writes()) > before })
+		if took := clock.Since(began); took < every*8/10 || took > every*12/10 {
+			t.Errorf("Ready %s: it beats after %s, want about %s", ready, took, every)
+		}
+	}
+}
+
 func TestANodeAgentThatDoesNotExistYetIsWaitedFor(t *testing.T) {
 	r, o, clock := start(t)
 	o.refuse(apierrors.NewNotFound(schema.GroupResource{Resource: "nodeagents"}, "n"))

@@ -208,7 +208,7 @@ type NodeAgentStatus struct {
 	// +optional
 	Repair *RepairAnswer `json:"repair,omitempty"`
 
-	// heartbeatTime is when the agent last said that it lives, every five minutes or so.
+	// heartbeatTime is when the agent last said that it lives, every five minutes or so, and every 90 seconds while the node is not well.
 	// +optional
 	HeartbeatTime metav1.Time `json:"heartbeatTime,omitempty,omitzero"`
 
