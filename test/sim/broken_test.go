@@ -185,7 +185,7 @@ var broken = []struct {
 				o.Status.Repair.Current = nil
 			}
 		case *v1alpha1.NodeAgent:
-			o.Spec.Repair = nil
+			o.Spec.Repair, o.Status.Repair = nil, nil
 		}
 	}), []*invariant{rungsInOrder}},
 	{"skips the first rung", sees(func(o client.Object) {
