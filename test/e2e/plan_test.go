@@ -53,7 +53,7 @@ func testAPlanForetellsWhatRestarts(t *testing.T) {
 	pod := world.startPod(t, busybox("e2e-plan", idle, onNode(node)), corev1.PodRunning)
 	container := pod.Status.ContainerStatuses[0].ContainerID
 
-	tested := map[string]bool{disruption.ComponentAgent: true} // which has a test of its own
+	tested := map[string]bool{disruption.ComponentAgent: true, "repair": true} // which have tests of their own
 	// The manager would put right what is changed of a NodeAgent by hand.
 	world.edit(t, pool.Name, func(pool *fleetv1.NodePool) { pool.Spec.Paused = ptr.To(true) })
 	t.Cleanup(func() { world.edit(t, pool.Name, func(pool *fleetv1.NodePool) { pool.Spec.Paused = nil }) })
