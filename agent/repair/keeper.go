@@ -102,26 +102,16 @@ func (k *Keeper) isWanted(r record) bool {
 // take does what is asked for, unless it is too late, or done by somebody else, or cannot be noted. It expires by the machine's clock; the
 // one by which it was dated is so far ahead.
 func (k *Keeper) take(ctx context.Context, next record, expires time.Time, ahead time.Duration) {
-	do := k.Rungs[next.Rung]
 	rests, waited := k.wait(ctx, next, expires)
 	if rests {
 		defer k.Resume()
 	}
 	next.BegunAt = k.now()
-	switch {
-	case ctx.Err() != nil || !k.isWanted(next):
+	if ctx.Err() != nil || !k.isWanted(next) {
 		return
-	case k.Now().After(expires) && waited:
-		k.note(k.ended(next, v1alpha1.RepairExpired, "Something else was changed on the machine until after "+expires.UTC().Format(time.RFC3339)))
-		return
-	case k.Now().After(expires):
-		k.note(k.ended(next, v1alpha1.RepairExpired, "It was heard of after "+expires.UTC().Format(time.RFC3339)))
-		return
-	case next.Rung == v1alpha1.RepairReboot && k.hasBooted(next.RequestedAt.Add(-ahead)):
-		k.note(k.ended(next, v1alpha1.RepairDone, "The machine was booted at "+k.Booted().UTC().Format(time.RFC3339)+", after that was asked for"))
-		return
-	case do == nil:
-		k.note(k.ended(next, v1alpha1.RepairFailed, fmt.Sprintf("This agent knows no %s", next.Rung)))
+	}
+	if state, why := k.undone(next, expires, ahead, waited); state != "" {
+		k.note(k.ended(next, state, why))
 		return
 	}
 	begun := k.ended(next, v1alpha1.RepairBegun, "")
@@ -131,13 +121,29 @@ func (k *Keeper) take(ctx context.Context, next record, expires time.Time, ahead
 	}
 	k.show(begun)
 	k.Log.Info("Began to repair this machine, as the manager asks", "rung", next.Rung, "requestedAt", next.RequestedAt)
-	did, err := do(ctx)
+	did, err := k.Rungs[next.Rung](ctx)
 	switch {
 	case err != nil && ctx.Err() != nil:
 	case err != nil:
 		k.note(k.ended(next, v1alpha1.RepairFailed, err.Error()))
 	default:
 		k.note(k.ended(next, v1alpha1.RepairDone, did))
+	}
+}
+
+// undone is what becomes of a request that is not done, and why; empty for one that is.
+func (k *Keeper) undone(next record, expires time.Time, ahead time.Duration, waited bool) (state v1alpha1.RepairState, why string) {
+	switch {
+	case k.Now().After(expires) && waited:
+		return v1alpha1.RepairExpired, "Something else was changed on the machine until after " + expires.UTC().Format(time.RFC3339)
+	case k.Now().After(expires):
+		return v1alpha1.RepairExpired, "It was heard of after " + expires.UTC().Format(time.RFC3339)
+	case next.Rung == v1alpha1.RepairReboot && k.hasBooted(next.RequestedAt.Add(-ahead)):
+		return v1alpha1.RepairDone, "The machine was booted at " + k.Booted().UTC().Format(time.RFC3339) + ", after that was asked for"
+	case k.Rungs[next.Rung] == nil:
+		return v1alpha1.RepairFailed, fmt.Sprintf("This agent knows no %s", next.Rung)
+	default:
+		return "", ""
 	}
 }
 
