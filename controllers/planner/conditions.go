@@ -56,7 +56,11 @@ func setConditions(status *v1alpha1.NodePoolStatus, f *fleet, result Result, out
 	setWhile(v1alpha1.SuspendedCondition, halted != "", halted, message)
 	setWhile(v1alpha1.RepairFrozenCondition, f.repair.frozen != "", f.repair.frozen, f.repair.says())
 	setWhile(v1alpha1.DrainBlockedCondition, len(drains) > 0, drainReason(drains), drainMessage(drains))
-	setRefreshed(status, f)
+	if truth, reason, message := f.refreshed(); reason == "" || f.deleting() {
+		meta.RemoveStatusCondition(&status.Conditions, v1alpha1.RefreshedCondition)
+	} else {
+		is(v1alpha1.RefreshedCondition, truth, reason, message)
+	}
 	truth, reason, message := rolloutCompletes(f.rollout, result, outcome, t)
 	is(v1alpha1.RolloutCompleteCondition, truth, reason, message)
 }

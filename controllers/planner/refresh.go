@@ -69,10 +69,11 @@ func (f *fleet) refreshed() (truth metav1.ConditionStatus, reason, message strin
 	if wrong := f.wrongRefresh(); wrong != "" {
 		return metav1.ConditionFalse, v1alpha1.ReasonRefreshInvalid, wrong + ". No machine is replaced for it"
 	}
+	if f.refreshAt.IsZero() {
+		return "", "", ""
+	}
 	at := f.refreshAt.Format(time.RFC3339)
 	switch older := f.madeBefore(f.refreshAt); {
-	case f.refreshAt.IsZero():
-		return "", "", ""
 	case f.Now.Before(f.refreshAt):
 		return metav1.ConditionFalse, v1alpha1.ReasonRefreshWaits, fmt.Sprintf("Machines that were made before %s are replaced from then on", at)
 	case older > 0:
@@ -103,19 +104,6 @@ func (f *fleet) madeBefore(at time.Time) int {
 		}
 	}
 	return n
-}
-
-// setRefreshed has a status say how far a refresh is, while one is asked for.
-func setRefreshed(status *v1alpha1.NodePoolStatus, f *fleet) {
-	truth, reason, message := f.refreshed()
-	if reason == "" || f.deleting() {
-		meta.RemoveStatusCondition(&status.Conditions, v1alpha1.RefreshedCondition)
-		return
-	}
-	meta.SetStatusCondition(&status.Conditions, metav1.Condition{
-		Type: v1alpha1.RefreshedCondition, Status: truth, ObservedGeneration: f.Pool.Generation,
-		LastTransitionTime: metav1.NewTime(f.Now.Truncate(time.Second)), Reason: reason, Message: v1alpha1.BoundMessage(message),
-	})
 }
 
 // refreshEvents tell of a refresh that cannot be, or waits, when that is new.

@@ -202,12 +202,7 @@ func (r *repair) goOn() {
 
 // patient is what is wrong with a machine; nil for nothing.
 func (r *repair) patient(m *machine) *patient {
-	for _, p := range r.patients {
-		if p.machine == m {
-			return p
-		}
-	}
-	return nil
+	return r.patientOf(string(m.UID))
 }
 
 func (r *repair) isLeaving(uid string) bool {

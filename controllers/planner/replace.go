@@ -91,9 +91,12 @@ func (r *rollout) isReplaced(m *machine) bool {
 
 // isReplacing says that machines are to be replaced, or have been and are on their way out.
 func (r *rollout) isReplacing() bool {
-	return len(r.replaced) > 0 || slices.ContainsFunc(r.leaving, func(m *machine) bool {
-		return r.outdated(m) && (r.isMadeElsewhere(m) || replacesAll(r.Pool))
-	})
+	return len(r.replaced) > 0 || slices.ContainsFunc(r.leaving, r.needsAnother)
+}
+
+// needsAnother says that a machine is not what the template asks for, and is not changed to be.
+func (r *rollout) needsAnother(m *machine) bool {
+	return r.outdated(m) && (r.isMadeElsewhere(m) || replacesAll(r.Pool))
 }
 
 // isAwaited says that machines which are to be replaced wait for one that stays: as it was made in the place of one of them, or is

@@ -114,7 +114,7 @@ func (r *rollout) sort(m *machine) {
 // mayGiveWay says that a machine whose NodeAgent somebody deleted is to be replaced, as far as its Machine tells. Nobody knows what it runs
 // before that is made anew, and what was made in its place is no surplus meanwhile.
 func (r *rollout) mayGiveWay(m *machine) bool {
-	return m.agent == nil && m.joined() && r.outdated(m) && (r.isMadeElsewhere(m) || replacesAll(r.Pool))
+	return m.agent == nil && m.joined() && r.needsAnother(m)
 }
 
 // rank is lower for what is changed first. A change that has begun goes on. A machine without a Node disturbs nobody. One
