@@ -25,6 +25,6 @@ func (w *world) treat(b *box, a *v1alpha1.NodeAgent, s *v1alpha1.NodeAgentStatus
 	}
 	if request.Rung == v1alpha1.RepairReboot {
 		b.silent = later(b.silent, w.now.Add(20*time.Second))
-		w.after(21*time.Second, func() { w.refresh(b); w.kick(b.name) })
+		w.after(21*time.Second, func() { w.comesBack(b) })
 	}
 }
